@@ -1,0 +1,426 @@
+//! Frames: the lines of a journal.
+//!
+//! A journal is `transcript.jsonl`, one [`Frame`] a line, `seq` counting from 1 without a gap.
+//! The envelope is fixed for good; `data` depends on `kind`, and a reader passes on what it
+//! does not know. [`Data`] is what this version writes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::limits::Usage;
+use crate::session::{SessionId, State};
+use crate::time::Timestamp;
+
+/// One line of a journal, its data still as text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Frame {
+    /// The session that the frame belongs to.
+    pub session: SessionId,
+    /// Position in the journal, from 1, without a gap.
+    pub seq: u64,
+    /// When the keeper appended it.
+    pub ts: Timestamp,
+    /// What `data` is; see [`Data`] for the kinds that this version writes.
+    pub kind: String,
+    /// The payload, as JSON text.
+    pub data: Box<RawValue>,
+}
+
+impl Frame {
+    /// Puts a payload into an envelope.
+    ///
+    /// # Errors
+    /// If the payload cannot be written as JSON, which for [`Data`] means a map with keys
+    /// that are not strings inside one of its free-form values.
+    pub fn new(
+        session: SessionId,
+        seq: u64,
+        ts: Timestamp,
+        data: &Data,
+    ) -> Result<Self, serde_json::Error> {
+        let Tagged { kind, data } = serde_json::from_str(&serde_json::to_string(data)?)?;
+        Ok(Self {
+            session,
+            seq,
+            ts,
+            kind,
+            data,
+        })
+    }
+
+    /// The payload as a type, or `None` if this version does not know the kind.
+    ///
+    /// # Errors
+    /// If the kind is known and its payload does not have the shape of that kind.
+    pub fn decode(&self) -> Result<Option<Data>, serde_json::Error> {
+        if !KINDS.contains(&self.kind.as_str()) {
+            return Ok(None);
+        }
+        let tagged = serde_json::to_string(&serde_json::json!({
+            "kind": self.kind, "data": self.data,
+        }))?;
+        serde_json::from_str(&tagged).map(Some)
+    }
+}
+
+/// The two fields of [`Data`]'s JSON, the payload unparsed.
+#[derive(Deserialize)]
+struct Tagged {
+    kind: String,
+    data: Box<RawValue>,
+}
+
+/// Every kind that this version writes, in the order of [`Data`].
+pub const KINDS: [&str; 13] = [
+    "text.delta",
+    "thinking",
+    "tool.use.start",
+    "tool.use.result",
+    "todo.update",
+    "ask.question",
+    "usage",
+    "status",
+    "stop",
+    "meta",
+    "hook",
+    "pty.raw",
+    "raw",
+];
+
+/// Which subagent a frame comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Agent {
+    /// The tool use that started the subagent.
+    pub parent_tool_use_id: String,
+    /// The CLI's own id of the subagent, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Its type, as in the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subagent_type: Option<String>,
+}
+
+/// What a frame says. Serialises as `{"kind": …, "data": …}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", content = "data")]
+pub enum Data {
+    /// A piece of text, as it streams.
+    #[serde(rename = "text.delta")]
+    Text(Text),
+    /// A piece of extended thinking.
+    #[serde(rename = "thinking")]
+    Thinking(Text),
+    /// A tool call, its input complete.
+    #[serde(rename = "tool.use.start")]
+    ToolUseStart(ToolUseStart),
+    /// What a tool call returned.
+    #[serde(rename = "tool.use.result")]
+    ToolUseResult(ToolUseResult),
+    /// The whole todo list, after a change.
+    #[serde(rename = "todo.update")]
+    TodoUpdate(TodoUpdate),
+    /// Claude asks the user.
+    #[serde(rename = "ask.question")]
+    AskQuestion(AskQuestion),
+    /// Tokens and cost of the turn that just ended.
+    #[serde(rename = "usage")]
+    Usage(Usage),
+    /// The session changed state.
+    #[serde(rename = "status")]
+    Status(Status),
+    /// A turn or the session ended.
+    #[serde(rename = "stop")]
+    Stop(Stop),
+    /// Model, directory, mode or version became known or changed.
+    #[serde(rename = "meta")]
+    Meta(Meta),
+    /// A hook fired.
+    #[serde(rename = "hook")]
+    Hook(Hook),
+    /// Bytes from the pseudo-terminal.
+    #[serde(rename = "pty.raw")]
+    PtyRaw(PtyRaw),
+    /// A message of the CLI that has no kind of its own, as it came.
+    #[serde(rename = "raw")]
+    Raw(serde_json::Value),
+}
+
+impl Data {
+    /// The `kind` that this is written with.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => KINDS[0],
+            Self::Thinking(_) => KINDS[1],
+            Self::ToolUseStart(_) => KINDS[2],
+            Self::ToolUseResult(_) => KINDS[3],
+            Self::TodoUpdate(_) => KINDS[4],
+            Self::AskQuestion(_) => KINDS[5],
+            Self::Usage(_) => KINDS[6],
+            Self::Status(_) => KINDS[7],
+            Self::Stop(_) => KINDS[8],
+            Self::Meta(_) => KINDS[9],
+            Self::Hook(_) => KINDS[10],
+            Self::PtyRaw(_) => KINDS[11],
+            Self::Raw(_) => KINDS[12],
+        }
+    }
+}
+
+/// Who said a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Claude.
+    #[default]
+    Assistant,
+    /// The user, by whichever client.
+    User,
+}
+
+/// Text or thinking.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Text {
+    /// The piece; pieces of one message are to be joined without a separator.
+    pub text: String,
+    /// Who said it.
+    #[serde(default)]
+    pub role: Role,
+    /// The API message that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Whose it is, if not the main thread's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+}
+
+/// A tool call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ToolUseStart {
+    /// The call's id, which its result names.
+    pub tool_use_id: String,
+    /// The tool.
+    pub tool: String,
+    /// Its input.
+    pub input: serde_json::Value,
+    /// Whose it is, if not the main thread's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+}
+
+/// A tool's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ToolUseResult {
+    /// The call that it answers.
+    pub tool_use_id: String,
+    /// The tool, where the call was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// What the model was told: text, or content blocks.
+    pub output: serde_json::Value,
+    /// Whether the call failed or was refused.
+    pub is_error: bool,
+    /// Milliseconds from call to answer, where the call was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Size of the output in bytes before it was cut, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_bytes: Option<u64>,
+    /// Whose it is, if not the main thread's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+}
+
+/// The whole todo list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TodoUpdate {
+    /// Its items, in order.
+    pub items: Vec<Todo>,
+}
+
+/// One item of the todo list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Todo {
+    /// The item's id; its place in the list where the tool gives none.
+    pub id: String,
+    /// What is to be done.
+    pub subject: String,
+    /// `pending`, `in_progress` or `completed`.
+    pub status: String,
+    /// How to call it while it is being done.
+    #[serde(
+        default,
+        rename = "activeForm",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub active_form: Option<String>,
+}
+
+/// A question, or several at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AskQuestion {
+    /// What an answer names.
+    pub id: String,
+    /// Text of the first question, for clients that show one.
+    pub prompt: String,
+    /// Options of the first question.
+    pub options: Vec<AskOption>,
+    /// Whether several options of the first question may be chosen.
+    #[serde(rename = "multiSelect")]
+    pub multi_select: bool,
+    /// All questions, the first included.
+    pub questions: Vec<Question>,
+    /// The tool that wants a permission, when this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+}
+
+/// One question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Question {
+    /// Its text, which is also the key of its answer.
+    pub question: String,
+    /// A short heading.
+    #[serde(default)]
+    pub header: String,
+    /// What may be chosen; free text is always possible.
+    #[serde(default)]
+    pub options: Vec<AskOption>,
+    /// Whether several may be chosen.
+    #[serde(default, rename = "multiSelect")]
+    pub multi_select: bool,
+}
+
+/// A possible answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AskOption {
+    /// The answer.
+    pub label: String,
+    /// What it means.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Status {
+    /// The state from here on.
+    pub state: State,
+    /// Milliseconds spent in the state before.
+    pub elapsed_ms: u64,
+}
+
+/// An end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Stop {
+    /// `turn_end`, `interrupted`, `api_error`, `hook_stopped`, `limit NAME`, `exit`, `exit N`.
+    pub reason: String,
+    /// Whether the session ended with it, or only a turn.
+    pub last: bool,
+    /// The CLI's own words, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Facts about the session; an absent field has not changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Meta {
+    /// The model in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where Claude works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// What needs no asking.
+    #[serde(
+        default,
+        rename = "permissionMode",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub permission_mode: Option<String>,
+    /// Claude's own session id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claude_session: Option<String>,
+    /// Claude's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claude_version: Option<String>,
+    /// The tools that Claude has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// Anything else worth telling a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A hook that fired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Hook {
+    /// The hook's name, as the CLI gives it: `PreToolUse:Bash`.
+    pub name: String,
+    /// The event.
+    pub event: String,
+    /// What the hook was told.
+    #[serde(default)]
+    pub payload: serde_json::Value,
+    /// What it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+}
+
+/// Terminal output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PtyRaw {
+    /// The bytes, base64 with padding.
+    pub data: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Data {
+        Data::Status(Status {
+            state: State::WaitingForInput,
+            elapsed_ms: 7,
+        })
+    }
+
+    #[test]
+    fn envelope_has_exactly_the_five_published_fields() {
+        let frame = Frame::new(uuid::Uuid::nil(), 1, Timestamp::from_millis(0), &status()).unwrap();
+        assert_eq!(
+            serde_json::to_string(&frame).unwrap(),
+            r#"{"session":"00000000-0000-0000-0000-000000000000","seq":1,"ts":"1970-01-01T00:00:00.000Z","kind":"status","data":{"state":"waiting_for_input","elapsed_ms":7}}"#
+        );
+    }
+
+    #[test]
+    fn data_survives_the_envelope() {
+        let frame = Frame::new(uuid::Uuid::nil(), 9, Timestamp::from_millis(1), &status()).unwrap();
+        assert_eq!(frame.decode().unwrap(), Some(status()));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_passed_on_not_refused() {
+        let line = r#"{"session":"00000000-0000-0000-0000-000000000000","seq":1,"ts":"1970-01-01T00:00:00.000Z","kind":"new.thing","data":{"a":1}}"#;
+        let frame: Frame = serde_json::from_str(line).unwrap();
+        assert_eq!(frame.decode().unwrap(), None);
+        assert_eq!(serde_json::to_string(&frame).unwrap(), line);
+    }
+}

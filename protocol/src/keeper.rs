@@ -1,0 +1,103 @@
+//! The lines on a keeper's socket: requests from control, one reply each, in order.
+//!
+//! A request is at most [`crate::MAX_INPUT_LINE`] bytes. What a request causes shows in the
+//! journal; a reply only says whether it was accepted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::session::{Driver, PermissionMode, SessionMeta};
+
+/// What control may ask of a keeper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KeeperRequest {
+    /// A message for Claude. With the tty driver it is typed and submitted.
+    Input {
+        /// The message.
+        text: String,
+    },
+    /// Bytes for the terminal, base64 with padding; only with the tty driver.
+    Raw {
+        /// The bytes.
+        data: String,
+    },
+    /// Answers to an open question.
+    Answer {
+        /// The question's id, from its `ask.question` frame.
+        id: String,
+        /// Answer by question text; several labels are joined by `, `. Empty refuses.
+        answers: BTreeMap<String, String>,
+    },
+    /// End the running turn; the session lives on.
+    Interrupt,
+    /// Change the model from the next request on.
+    SetModel {
+        /// Alias or id.
+        model: String,
+    },
+    /// Change what needs no asking.
+    SetPermissionMode {
+        /// The mode.
+        mode: PermissionMode,
+    },
+    /// Move the session to the other driver, keeping its conversation.
+    SetDriver {
+        /// The driver to use from now on.
+        driver: Driver,
+    },
+    /// Change the terminal's size; only with the tty driver.
+    Resize {
+        /// Columns.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
+    /// Change the title.
+    SetTitle {
+        /// A name for people.
+        title: String,
+    },
+    /// End the session in order: Claude is asked, then signalled, then killed.
+    Stop {
+        /// Skip the asking.
+        #[serde(default)]
+        kill: bool,
+    },
+    /// What the session is now, fresher than `meta.json`.
+    Status,
+}
+
+/// What a keeper answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeeperReply {
+    /// Accepted.
+    Done,
+    /// To [`KeeperRequest::Status`].
+    Status(Box<SessionMeta>),
+    /// Refused, and nothing was changed.
+    Refused {
+        /// Stable code, see [`KeeperFault`].
+        code: KeeperFault,
+        /// A sentence for people.
+        detail: String,
+    },
+}
+
+/// Why a keeper refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeeperFault {
+    /// The line was not a request.
+    BadRequest,
+    /// The driver in use cannot do that.
+    WrongDriver,
+    /// No such question is open.
+    NoSuchQuestion,
+    /// The session is ending.
+    Ending,
+    /// Claude answered with an error.
+    Claude,
+}

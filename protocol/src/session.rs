@@ -1,0 +1,234 @@
+//! What a session is asked to be, and what it is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+pub use uuid::Uuid;
+
+use crate::limits::{Limits, Usage};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// A session's name: a UUID, lower case, hyphenated. It is also the name of its directory.
+pub type SessionId = Uuid;
+
+/// How a keeper speaks to Claude.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// Claude's stream-json, both ways.
+    #[default]
+    Stream,
+    /// The terminal interface under a pseudo-terminal.
+    Tty,
+}
+
+/// Whose account pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMode {
+    /// Whatever the box has: a key in its environment wins over a login.
+    #[default]
+    Auto,
+    /// The login in `~/.claude`; a key in the box's environment is hidden from Claude.
+    Subscription,
+    /// An API key, given with the session or to the box.
+    ApiKey,
+}
+
+/// What Claude may do without asking. The names are the CLI's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum PermissionMode {
+    /// Everything: the box is the sandbox.
+    #[default]
+    BypassPermissions,
+    /// Ask for what the settings do not allow.
+    Default,
+    /// Edits are allowed, the rest asks.
+    AcceptEdits,
+    /// Read and plan only.
+    Plan,
+}
+
+impl PermissionMode {
+    /// The spelling that `--permission-mode` and `set_permission_mode` take.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BypassPermissions => "bypassPermissions",
+            Self::Default => "default",
+            Self::AcceptEdits => "acceptEdits",
+            Self::Plan => "plan",
+        }
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The keeper is there, Claude has not yet answered.
+    Starting,
+    /// Claude waits for input.
+    Idle,
+    /// A turn is running.
+    Working,
+    /// A question or a permission is open.
+    WaitingForInput,
+    /// Ended as asked.
+    Stopped,
+    /// Claude could not start, or died.
+    Failed,
+    /// The keeper or the box died; resuming continues it.
+    Interrupted,
+}
+
+impl State {
+    /// Whether a keeper can be expected to be there.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Starting | Self::Idle | Self::Working | Self::WaitingForInput
+        )
+    }
+
+    /// The spelling on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Working => "working",
+            Self::WaitingForInput => "waiting_for_input",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A Claude conversation to continue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// Claude's own session id, which names its transcript.
+    pub claude_session: Uuid,
+    /// Continue in a copy and leave the original untouched.
+    #[serde(default)]
+    pub fork: bool,
+}
+
+/// Everything a keeper needs to run a session. Control makes it, init passes it on, the
+/// keeper reads it from standard input; it is never written to disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSpec {
+    /// The session's id.
+    pub id: SessionId,
+    /// Absolute directory inside the box in which Claude works.
+    pub workdir: PathBuf,
+    /// How to speak to Claude.
+    #[serde(default)]
+    pub driver: Driver,
+    /// Model alias or id; the CLI's default if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Reasoning effort: low, medium, high, xhigh or max.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// What needs no asking.
+    #[serde(default)]
+    pub permission_mode: PermissionMode,
+    /// Whose account pays.
+    #[serde(default)]
+    pub auth_mode: AuthMode,
+    /// First input, sent as soon as Claude listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Conversation to continue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+    /// Variables for Claude on top of the box's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Secret>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Terminal size for the tty driver: columns, rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u16, u16)>,
+}
+
+/// `meta.json`: what a session is. Replaced atomically by its keeper, the only writer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SessionMeta {
+    /// The session's id.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub id: SessionId,
+    /// Where Claude works.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub workdir: PathBuf,
+    /// How the keeper speaks to Claude.
+    pub driver: Driver,
+    /// Model as last reported by Claude, else as asked for.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Reasoning effort as asked for.
+    #[serde(default)]
+    pub effort: Option<String>,
+    /// What needs no asking.
+    pub permission_mode: PermissionMode,
+    /// Whose account pays.
+    pub auth_mode: AuthMode,
+    /// A name for people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Where the session stands.
+    pub state: State,
+    /// Why it stands there, if that is not obvious: `exit 1`, `limit max_turns`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When Claude first answered.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default)]
+    pub stopped_at: Option<Timestamp>,
+    /// Claude's exit code; 128+n if signal n ended it.
+    #[serde(default)]
+    pub exit_code: Option<i32>,
+    /// Seq of the last frame when this was written; the journal may be ahead, never behind.
+    pub last_seq: u64,
+    /// Claude's own session id, which `--resume` takes.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub claude_session: Option<Uuid>,
+    /// Version that Claude reported.
+    #[serde(default)]
+    pub claude_version: Option<String>,
+    /// Process id of Claude in the box while it lives.
+    #[serde(default)]
+    pub claude_pid: Option<u32>,
+    /// What it used so far.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Turns that ended.
+    #[serde(default)]
+    pub turns: u64,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
