@@ -48,6 +48,32 @@ impl Frame {
         })
     }
 
+    /// Appends the line of a payload, its newline included, without making a [`Frame`] first.
+    /// On an error `out` is as it was.
+    ///
+    /// # Errors
+    /// As [`Frame::new`].
+    pub fn write_line(
+        out: &mut Vec<u8>,
+        session: SessionId,
+        seq: u64,
+        ts: Timestamp,
+        data: &Data,
+    ) -> Result<(), serde_json::Error> {
+        let start = out.len();
+        let head = format!(r#"{{"session":"{session}","seq":{seq},"ts":"{ts}""#);
+        out.extend_from_slice(head.as_bytes());
+        let joint = out.len();
+        if let Err(error) = serde_json::to_writer(&mut *out, data) {
+            out.truncate(start);
+            return Err(error);
+        }
+        // `Data` writes `{"kind":…,"data":…}`; with a comma for its brace it ends the envelope.
+        out[joint] = b',';
+        out.push(b'\n');
+        Ok(())
+    }
+
     /// The payload as a type, or `None` if this version does not know the kind.
     ///
     /// # Errors
@@ -208,6 +234,9 @@ pub struct ToolUseStart {
     pub tool: String,
     /// Its input.
     pub input: serde_json::Value,
+    /// Size of the input's strings in bytes before they were cut, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_bytes: Option<u64>,
     /// Whose it is, if not the main thread's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Agent>,
@@ -282,6 +311,9 @@ pub struct AskQuestion {
     /// The tool that wants a permission, when this is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// The call that waits for the answer; its `tool.use.start` has the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_use_id: Option<String>,
 }
 
 /// One question.
@@ -408,6 +440,16 @@ mod tests {
             serde_json::to_string(&frame).unwrap(),
             r#"{"session":"00000000-0000-0000-0000-000000000000","seq":1,"ts":"1970-01-01T00:00:00.000Z","kind":"status","data":{"state":"waiting_for_input","elapsed_ms":7}}"#
         );
+    }
+
+    #[test]
+    fn the_short_way_to_a_line_writes_what_the_long_way_writes() {
+        let ts = Timestamp::from_millis(1_700_000_000_120);
+        let frame = Frame::new(uuid::Uuid::nil(), 3, ts, &status()).unwrap();
+        let mut line = b"before ".to_vec();
+        Frame::write_line(&mut line, uuid::Uuid::nil(), 3, ts, &status()).unwrap();
+        let long = format!("before {}\n", serde_json::to_string(&frame).unwrap());
+        assert_eq!(String::from_utf8(line).unwrap(), long);
     }
 
     #[test]

@@ -100,4 +100,8 @@ pub enum KeeperFault {
     Ending,
     /// Claude answered with an error.
     Claude,
+    /// Claude does not take its input as fast as it comes; try again later.
+    Busy,
+    /// The journal cannot be written, so nothing that would have to stand in it is accepted.
+    Journal,
 }
