@@ -1,0 +1,13 @@
+//! What the tests of the box stand on: a scripted stand-in for the Anthropic Messages API,
+//! page and name servers that log who asked, real SOCKS5 servers, network namespaces, and
+//! containers.
+//!
+//! Everything here is real except the model: sockets, namespaces, processes and containers
+//! are the kernel's, so a test that passes has met the thing it speaks of.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod cli;
+pub mod log;
+pub mod serve;
