@@ -1,7 +1,7 @@
 //! The command line of `cib-testkit`.
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::Server;
+use crate::dns::{self, Zone};
+use crate::httpd;
 use crate::log::Log;
 use crate::serve::{Work, runtime};
 
@@ -24,6 +26,14 @@ struct Cli {
 enum Command {
     /// The stand-in for the Anthropic Messages API
     Api(Api),
+    /// A page server: every path answers "page PATH"
+    Httpd(Httpd),
+    /// A name server with a fixed zone, over UDP and TCP
+    Dns(Dns),
+    /// All three servers in one process, with one log
+    World(World),
+    /// Joins standard input and output to a TCP connection
+    Pipe(Pipe),
 }
 
 #[derive(Debug, Args)]
@@ -31,12 +41,69 @@ struct Api {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Where each request is written as a line of JSON; - is standard output
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    log: PathBuf,
+    #[command(flatten)]
+    log: LogTo,
     /// Where the body of each message request is appended as a line
     #[arg(long, value_name = "FILE")]
     bodies: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Httpd {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    log: LogTo,
+}
+
+#[derive(Debug, Args)]
+struct Dns {
+    /// Where to listen, over UDP and TCP
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5300")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    zone: Names,
+    #[command(flatten)]
+    log: LogTo,
+}
+
+#[derive(Debug, Args)]
+struct World {
+    /// Where the stand-in for the Messages API listens
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8000")]
+    api: SocketAddr,
+    /// Where the page server listens
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:80")]
+    httpd: SocketAddr,
+    /// Where the name server listens
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:53")]
+    dns: SocketAddr,
+    #[command(flatten)]
+    zone: Names,
+    #[command(flatten)]
+    log: LogTo,
+}
+
+#[derive(Debug, Args)]
+struct Pipe {
+    /// Whom to connect to
+    #[arg(value_name = "HOST:PORT")]
+    to: String,
+}
+
+#[derive(Debug, Args)]
+struct LogTo {
+    /// Where each request is written as a line of JSON; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    log: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Names {
+    /// A name and its addresses; repeatable
+    #[arg(long = "zone", value_name = "NAME=IP[,IP...]")]
+    zone: Vec<String>,
 }
 
 /// Runs the command line; the process's exit code.
@@ -51,6 +118,10 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Api(api) => api.run(),
+        Command::Httpd(pages) => pages.run(),
+        Command::Dns(names) => names.run(),
+        Command::World(world) => world.run(),
+        Command::Pipe(pipe) => pipe.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,12 +134,72 @@ pub fn main() -> ExitCode {
 
 impl Api {
     fn run(&self) -> io::Result<()> {
-        let log = named(&self.log, Log::to(&self.log))?;
+        let log = self.log.open()?;
         let bodies = match &self.bodies {
             Some(path) => Some(named(path, Server::bodies_to(path))?),
             None => None,
         };
         serve(|| Ok(vec![Server::new(log, bodies).bind(self.listen)?]))
+    }
+}
+
+impl Httpd {
+    fn run(&self) -> io::Result<()> {
+        let log = self.log.open()?;
+        serve(|| Ok(vec![httpd::bind(self.listen, log)?]))
+    }
+}
+
+impl Dns {
+    fn run(&self) -> io::Result<()> {
+        let (log, zone) = (self.log.open()?, self.zone.read()?);
+        serve(|| Ok(vec![dns::bind(self.listen, zone, log)?]))
+    }
+}
+
+impl World {
+    fn run(&self) -> io::Result<()> {
+        let (log, zone) = (self.log.open()?, self.zone.read()?);
+        serve(|| {
+            Ok(vec![
+                Server::new(log.clone(), None).bind(self.api)?,
+                httpd::bind(self.httpd, log.clone())?,
+                dns::bind(self.dns, zone, log)?,
+            ])
+        })
+    }
+}
+
+impl Pipe {
+    /// Ends when the other side has closed; the end of standard input closes our direction.
+    fn run(&self) -> io::Result<()> {
+        let stream = TcpStream::connect(&self.to)?;
+        let mut up = stream.try_clone()?;
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut up);
+            let _ = up.shutdown(Shutdown::Write);
+        });
+        let (mut down, mut out) = (stream, io::stdout().lock());
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match down.read(&mut buffer)? {
+                0 => return Ok(()),
+                len => out.write_all(&buffer[..len])?,
+            }
+            out.flush()?;
+        }
+    }
+}
+
+impl LogTo {
+    fn open(&self) -> io::Result<Log> {
+        named(&self.log, Log::to(&self.log))
+    }
+}
+
+impl Names {
+    fn read(&self) -> io::Result<Zone> {
+        Zone::parse(self.zone.iter().map(String::as_str)).map_err(io::Error::other)
     }
 }
 

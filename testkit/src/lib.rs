@@ -9,5 +9,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod dns;
+pub mod httpd;
 pub mod log;
 pub mod serve;
