@@ -1,0 +1,4 @@
+//! Skeleton.
+
+/// Capabilities that leave every child.
+pub const WITHHELD: &[&str] = &[];
