@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# Debian packages: where this machine gets them from, and how to install them quietly.
+
+# apt_missing PACKAGE...: prints those that are not installed.
+apt_missing() {
+  local package
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || printf '%s\n' "$package"
+  done
+}
+
+# apt_install PACKAGE...: installs what is missing, without starting any service. A server
+# that a test needs is started by that test, in its own network namespace.
+apt_install() {
+  local -a missing
+  mapfile -t missing < <(apt_missing "$@")
+  ((${#missing[@]})) || return 0
+  need_root "installing ${missing[*]}"
+  command -v apt-get >/dev/null ||
+    die "$EX_CONFIG" "this machine has no apt-get; install these yourself: ${missing[*]}"
+  step "Installing ${missing[*]}"
+  apt_without_services "${missing[@]}"
+}
+
+apt_without_services() {
+  local policy=/usr/sbin/policy-rc.d made=0 status=0
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 0755 "$policy"
+    made=1
+  fi
+  apt_lists_fresh &&
+    quietly "$(cib_cache)/apt.log" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y --no-install-recommends -o Acquire::Retries=3 "$@" || status=$?
+  ((made)) && rm -f "$policy"
+  return "$status"
+}
+
+# apt_lists_fresh: the package lists once a day, which is what a fresh machine lacks.
+apt_lists_fresh() {
+  local newest
+  newest=$(find /var/lib/apt/lists -maxdepth 1 -name '*_InRelease' -mtime -1 -print -quit 2>/dev/null)
+  [[ -n $newest ]] && return 0
+  need_root "apt-get update"
+  quietly "$(cib_cache)/apt-update.log" apt-get update -o Acquire::Retries=3
+}
+
+# debian_sources SUITE: the machine's own Debian sources, as sources.list lines for SUITE.
+# apt is asked rather than its files parsed, so that one-line and deb822 sources both count.
+debian_sources() {
+  local suite=$1 lines
+  apt_lists_fresh || return 1
+  # shellcheck disable=SC2016 # apt expands these, not the shell
+  lines=$(apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+    awk -v suite="$suite" '
+      $1 != "Debian" { next }
+      $2 ~ /-backports/ || $2 ~ /-proposed/ { next }
+      { suffix = ""
+        if ($2 ~ /-updates$/) suffix = "-updates"
+        if ($2 ~ /-security$/) suffix = "-security"
+        sub(/\/$/, "", $3)
+        line = "deb " $3 " " suite suffix " main"
+        if (!seen[line]++) print line }')
+  [[ -n $lines ]] || {
+    warn "no Debian source among this machine's apt sources"
+    return 1
+  }
+  printf '%s\n' "$lines"
+}
+
+# apt_options: what the machine's apt was told about reaching its sources, as options for
+# another apt that does not read the machine's configuration.
+apt_options() {
+  apt-config dump 2>/dev/null |
+    grep -E '^Acquire::(http|https)::(Proxy|CaInfo)|^Acquire::(Check-Valid-Until|Check-Date|Retries) ' || true
+}

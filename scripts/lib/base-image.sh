@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# debian:trixie-slim: pulled where there is a registry, otherwise made from the machine's own
+# Debian sources under the same name, so that the Dockerfile never knows the difference.
+
+readonly BASE_IMAGE_NAME=debian:trixie-slim
+readonly BASE_IMAGE_SUITE=trixie
+
+# What Debian's slim images leave out; copyright files stay, as Debian's licences ask.
+readonly -a BASE_IMAGE_EXCLUDES=(
+  '/usr/share/doc/*' '/usr/share/groff/*' '/usr/share/info/*' '/usr/share/linda/*'
+  '/usr/share/lintian/*' '/usr/share/locale/*' '/usr/share/man/*'
+)
+
+# base_image_ensure: the base image for the engine's own platform.
+base_image_ensure() {
+  docker image inspect "$BASE_IMAGE_NAME" >/dev/null 2>&1 && return 0
+  step "Pulling $BASE_IMAGE_NAME"
+  timeout 120 docker pull --quiet "$BASE_IMAGE_NAME" >/dev/null 2>&1 && return 0
+  note "it cannot be pulled here; making it from this machine's Debian sources"
+  base_image_bootstrap "$(dpkg --print-architecture)"
+}
+
+# base_image_bootstrap DEBIAN_ARCH: makes the image and gives it to the engine.
+base_image_bootstrap() {
+  local arch=$1 archive
+  archive=$(cib_cache)/base/$BASE_IMAGE_SUITE-slim-$arch.tar
+  [[ -s $archive ]] || base_image_archive "$arch" "$archive"
+  docker import --platform "$(docker_platform "$arch")" --change 'CMD ["bash"]' \
+    "$archive" "$BASE_IMAGE_NAME" >/dev/null
+}
+
+# base_image_archive DEBIAN_ARCH FILE: the root file system as a tar archive. Only packages
+# are in it: no apt lists, no logs, times cut off at the newest package's.
+base_image_archive() {
+  local arch=$1 archive=$2 sources option pattern
+  need_root "making $BASE_IMAGE_NAME"
+  apt_install mmdebstrap
+  sources=$(debian_sources "$BASE_IMAGE_SUITE") || die "$EX_CONFIG" \
+    "$BASE_IMAGE_NAME can neither be pulled nor made here: give the engine a registry, or this machine a Debian source"
+  local -a options=()
+  while IFS= read -r option; do options+=(--aptopt="$option"); done < <(apt_options)
+  for pattern in "${BASE_IMAGE_EXCLUDES[@]}"; do options+=(--dpkgopt="path-exclude=$pattern"); done
+  mkdir -p "$(dirname "$archive")"
+  step "Making $BASE_IMAGE_NAME for $arch"
+  (
+    IFS=$'\n'
+    # shellcheck disable=SC2086 # one line of sources is one argument
+    quietly "$archive.log" mmdebstrap --mode=root --variant=minbase --architectures="$arch" \
+      "${options[@]}" --aptopt='Acquire::Retries "3"' \
+      --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+      --customize-hook='rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/aux-cache' \
+      --customize-hook='rm -f "$1"/etc/hostname "$1"/etc/resolv.conf' \
+      --format=tar "$BASE_IMAGE_SUITE" "$archive.part" $sources
+  ) || die "$EX_SOFTWARE" "$BASE_IMAGE_NAME could not be made; the whole log is $archive.log"
+  mv "$archive.part" "$archive"
+}
+
+# docker_platform DEBIAN_ARCH: the same machine in Docker's words.
+docker_platform() {
+  case $1 in
+    amd64 | arm64) printf 'linux/%s\n' "$1" ;;
+    armhf) printf 'linux/arm/v7\n' ;;
+    *) die "$EX_CONFIG" "no image is made for $1: amd64, arm64 and armhf are" ;;
+  esac
+}

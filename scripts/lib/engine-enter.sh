@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Becomes the private engine's daemon. Runs alone in a new mount namespace (unshare -m), so
+# that none of these mounts is seen by the machine, and all of them go with the daemon.
+#
+# The daemon sees the engine's own /usr and /etc, and the machine's everything else at the
+# same paths, so that `docker run --volume /home/me/code:/workspace` means what it says.
+set -euo pipefail
+
+dir=$1
+root=$dir/root
+
+# A mount point of its own: the runtime's pivot_root refuses anything else.
+mount --bind "$root" "$root"
+
+for entry in /*; do
+  [[ -d $entry && ! -L $entry ]] || continue
+  case $entry in
+    /bin | /boot | /etc | /lib | /lib32 | /lib64 | /libx32 | /lost+found | /sbin | /usr) continue ;;
+  esac
+  mkdir -p "$root$entry"
+  mount --rbind "$entry" "$root$entry"
+done
+
+# The daemon's limits are its containers' limits: 1024 descriptors stall redsocks at 128
+# connections.
+ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+
+exec chroot "$root" /usr/bin/env PATH=/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin HOME=/root \
+  SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+  dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
+  --pidfile "$dir/dockerd.pid" --host "unix://$dir/docker.sock"
