@@ -1,13 +1,21 @@
 //! Bodies of the HTTP API.
 
+mod info;
+mod stream;
+mod tokens;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::limits::Limits;
+use crate::limits::{Limits, Usage};
 use crate::secret::Secret;
-use crate::session::{AuthMode, Driver, PermissionMode};
+use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
+
+pub use info::{Health, Info, InfoCaller, InfoSessions};
+pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest};
+pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};
 
 /// Body of `POST /api/sessions`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,9 +31,9 @@ pub struct CreateSession {
     /// First message.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// How the keeper speaks to Claude.
+    /// How the keeper speaks to Claude; `stream`, or on resuming as before, if absent.
     #[serde(default)]
-    pub driver: Driver,
+    pub driver: Option<Driver>,
     /// Reasoning effort.
     #[serde(default)]
     pub effort: Option<String>,
@@ -35,9 +43,10 @@ pub struct CreateSession {
     /// An older spelling of `permission_mode`: false means `default`.
     #[serde(default)]
     pub bypass_permissions: Option<bool>,
-    /// Whose account pays.
+    /// Whose account pays; if absent, `api_key` or `subscription` when one of them is given
+    /// with the request, on resuming as before, else `auto`.
     #[serde(default)]
-    pub auth_mode: AuthMode,
+    pub auth_mode: Option<AuthMode>,
     /// Key for `auth_mode: api_key`.
     #[serde(default)]
     pub api_key: Option<Secret>,
@@ -55,12 +64,29 @@ pub struct CreateSession {
     /// Variables for Claude.
     #[serde(default)]
     pub env: BTreeMap<String, Secret>,
-    /// What the session may use.
+    /// What the session may use; on resuming as before, if absent.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: Option<Limits>,
     /// A name for people.
     #[serde(default)]
     pub title: Option<String>,
+}
+
+/// `GET /api/sessions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SessionList {
+    /// Every session of the box, the newest first.
+    pub sessions: Vec<SessionMeta>,
+}
+
+/// Answer to a command that a session has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Accepted {
+    /// The session.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub id: SessionId,
 }
 
 /// Body of `POST /api/sessions/{id}/input`.
@@ -75,16 +101,111 @@ pub struct Input {
     pub encoding: Encoding,
 }
 
+/// Answer to `POST /api/sessions/{id}/input`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct InputTaken {
+    /// How many bytes the session took.
+    pub bytes: u64,
+}
+
 /// How bytes are written in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
-    /// As text: a message.
+    /// As text: a message, which is submitted. Line ends behind it do not belong to it.
     #[default]
     Utf8,
+    /// As text: bytes for the terminal, typed as they are.
+    Raw,
     /// Base64 with padding: bytes for the terminal.
     Base64,
+}
+
+/// Body of `POST /api/sessions/{id}/answer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The question's id, from its `ask.question` frame.
+    pub id: String,
+    /// Answer by question text; several labels are joined by `, `. Empty refuses.
+    #[serde(default)]
+    pub answers: BTreeMap<String, String>,
+}
+
+/// Body of `POST /api/sessions/{id}/model`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetModel {
+    /// Model alias or id, used from the next request on.
+    pub model: String,
+}
+
+/// Answer to `POST /api/sessions/{id}/model`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ModelSet {
+    /// The session.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub id: SessionId,
+    /// The model as asked for.
+    pub model: String,
+}
+
+/// Body of `POST /api/sessions/{id}/driver`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetDriver {
+    /// The driver to use from now on.
+    pub driver: Driver,
+}
+
+/// Body of `POST /api/sessions/{id}/permission`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetPermission {
+    /// What needs no asking from now on.
+    pub mode: PermissionMode,
+}
+
+/// Body of `POST /api/sessions/{id}/resize`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Resize {
+    /// Columns of the terminal, at least 1.
+    pub cols: u16,
+    /// Rows of the terminal, at least 1.
+    pub rows: u16,
+}
+
+/// Body of `PATCH /api/sessions/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangeSession {
+    /// A name for people.
+    pub title: String,
+}
+
+/// `GET /api/sessions/{id}/usage`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SessionUsage {
+    /// The session.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub id: SessionId,
+    /// Tokens and cost so far.
+    pub usage: Usage,
+    /// Turns that ended.
+    pub turns: u64,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// Every error's body.
@@ -95,16 +216,4 @@ pub struct ErrorBody {
     pub error: String,
     /// A sentence for people.
     pub detail: String,
-}
-
-/// `GET /api/health`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Health {
-    /// `ok`, or `degraded`.
-    pub status: String,
-    /// Empty, or `headless`.
-    pub mode: String,
-    /// Version of the box.
-    pub version: String,
 }

@@ -148,6 +148,7 @@ pub struct BoxStatus {
 
 /// Egress as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EgressStatus {
     /// One sentence: `every packet leaves through 192.0.2.7:1080 or not at all`.
     pub summary: String,
@@ -178,6 +179,7 @@ pub struct StepStatus {
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,

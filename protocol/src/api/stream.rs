@@ -1,0 +1,94 @@
+//! What goes over a session's WebSocket besides frames, and how streams end.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Encoding;
+use crate::session::PermissionMode;
+
+/// A text message from a client. Frames come the other way, one a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StreamRequest {
+    /// Anything that the client recognises; with it the command is answered by a
+    /// [`StreamReply`], without it only a refused command is.
+    #[serde(default, rename = "ref")]
+    pub reference: Option<u64>,
+    /// What to do.
+    pub command: StreamCommand,
+}
+
+/// What a client may ask of a session on its WebSocket. Each needs the scope that the route
+/// of the same name needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum StreamCommand {
+    /// A message, or bytes for the terminal.
+    Input {
+        /// The message or the bytes.
+        data: String,
+        /// How `data` is written.
+        #[serde(default)]
+        encoding: Encoding,
+    },
+    /// Answers to an open question.
+    Answer {
+        /// The question's id, from its `ask.question` frame.
+        id: String,
+        /// Answer by question text. Empty refuses.
+        #[serde(default)]
+        answers: BTreeMap<String, String>,
+    },
+    /// End the running turn.
+    Interrupt {},
+    /// The size of the client's terminal.
+    Resize {
+        /// Columns, at least 1.
+        cols: u16,
+        /// Rows, at least 1.
+        rows: u16,
+    },
+    /// Change the model.
+    Model {
+        /// Alias or id.
+        model: String,
+    },
+    /// Change what needs no asking.
+    Permission {
+        /// The mode.
+        mode: PermissionMode,
+    },
+}
+
+/// Answer to a [`StreamRequest`]. It has no `seq`, which tells it from a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StreamReply {
+    /// The request's own reference.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<u64>,
+    /// Whether the session took the command.
+    pub done: bool,
+    /// Stable code, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// A sentence for people, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The last event of an event stream, `event: end`. A WebSocket's close frame has the same
+/// reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StreamEnd {
+    /// `stopped`, `failed` or `interrupted`: the session ended so, and every frame was sent.
+    /// `shutting_down`, `token_revoked`, `token_expired`, `gone`, `journal_unreadable`: only
+    /// the stream ended.
+    pub reason: String,
+    /// Seq of the last frame that was sent or passed over; what `from` takes to go on.
+    pub last_seq: u64,
+}

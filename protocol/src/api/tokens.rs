@@ -1,0 +1,61 @@
+//! Device tokens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// Body of `POST /api/tokens`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// A name for people.
+    pub label: String,
+    /// What the token may do; `*` is everything.
+    pub scopes: Vec<String>,
+    /// Seconds until it expires; never, if absent.
+    #[serde(default)]
+    pub ttl: Option<u64>,
+    /// The same in hours. Only one of the two may be there.
+    #[serde(default)]
+    pub ttl_hours: Option<u64>,
+}
+
+/// A device token, without its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenInfo {
+    /// Its id: 16 hexadecimal digits.
+    pub id: String,
+    /// A name for people.
+    pub label: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it was minted.
+    pub created_at: Timestamp,
+    /// When it stops working by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it last opened a route. Written to disk only now and then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Answer to `POST /api/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenCreated {
+    /// The token.
+    pub token: TokenInfo,
+    /// Its text. It is shown this once and nowhere kept.
+    pub plaintext: Secret,
+}
+
+/// `GET /api/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenList {
+    /// Every device token that was not revoked, oldest first.
+    pub tokens: Vec<TokenInfo>,
+}
