@@ -1,0 +1,201 @@
+//! Locks that survive crashes: `flock` on a file, gone with the process that held it.
+//!
+//! Two locks guard a session. `lock` in its directory makes its keeper the only writer of the
+//! journal. `locks/<claude id>.lock` makes it the only one that drives that Claude
+//! conversation, because the CLI itself happily resumes one that is running elsewhere.
+//!
+//! A keeper that is killed lets both go at once, while its Claude still needs a moment to end.
+//! So the second lock's file also names Claude's process, and who takes the lock afterwards
+//! waits for that process to be gone, and ends it if it stays.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use uuid::Uuid;
+
+/// How often a process that has to end is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why a lock cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("{} is held by another keeper", .0.display())]
+    Held(PathBuf),
+    /// The file cannot be opened or locked.
+    #[error("cannot lock {}", path.display())]
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The process that the last holder left behind does not end.
+    #[error("process {pid} of an earlier keeper still runs and cannot be ended")]
+    Haunted {
+        /// The process.
+        pid: i32,
+    },
+}
+
+/// A lock that is held until this is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Takes a lock without waiting; makes its file if there is none.
+    ///
+    /// # Errors
+    /// If somebody else has it, or its file cannot be opened.
+    pub fn take(path: PathBuf) -> Result<Self, LockError> {
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+        };
+        let file = match open() {
+            Ok(file) => file,
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(path)),
+            Err(errno) => Err(LockError::Io {
+                path,
+                source: errno.into(),
+            }),
+        }
+    }
+
+    /// Takes the lock of a session's directory.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn session(dir: &Path) -> Result<Self, LockError> {
+        Self::take(dir.join("lock"))
+    }
+
+    /// Takes the lock of a Claude conversation and sees to it that the process which drove it
+    /// last is gone, within `patience`.
+    ///
+    /// # Errors
+    /// As [`Lock::take`], and if that process cannot be ended.
+    pub fn conversation(dir: &Path, claude: Uuid, patience: Duration) -> Result<Self, LockError> {
+        let locks = locks_dir(dir);
+        fs::create_dir_all(&locks).map_err(|source| LockError::Io {
+            path: locks.clone(),
+            source,
+        })?;
+        let mut lock = Self::take(locks.join(format!("{claude}.lock")))?;
+        if let Some(process) = lock.read_driver() {
+            end_process(process, patience)?;
+        }
+        Ok(lock)
+    }
+
+    /// Names the process that drives what this lock guards.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_driver(&mut self, pid: Pid) -> io::Result<()> {
+        let started = start_time(pid).unwrap_or(0);
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        writeln!(self.file, "{} {started}", pid.as_raw_nonzero())
+    }
+
+    /// Says that the process is gone. The file stays: removing a lock's file would let two
+    /// processes hold two files of one name.
+    pub fn clear_driver(&mut self) {
+        // What stays written names a process that no longer is; reading it costs a look.
+        let _ = self.file.set_len(0);
+    }
+
+    fn read_driver(&mut self) -> Option<Process> {
+        let mut text = String::new();
+        self.file.rewind().ok()?;
+        self.file.read_to_string(&mut text).ok()?;
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Process {
+            pid: Pid::from_raw(pid.parse().ok()?)?,
+            started: started.parse().ok()?,
+        })
+    }
+}
+
+/// The directory of conversation locks, seen from a session's directory.
+fn locks_dir(dir: &Path) -> PathBuf {
+    dir.join("../../locks")
+}
+
+/// A process that cannot be mistaken for a later one with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    pid: Pid,
+    /// Clock ticks since the host's boot, field 22 of `/proc/<pid>/stat` (proc_pid_stat(5)).
+    started: u64,
+}
+
+impl Process {
+    fn is_alive(self) -> bool {
+        start_time(self.pid) == Some(self.started)
+    }
+}
+
+/// When a process started; `None` if there is none, or only its remains.
+fn start_time(pid: Pid) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The second field is the name in parentheses and may hold anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Waits for a process to end by itself, kills it with its group if it does not.
+fn end_process(process: Process, patience: Duration) -> Result<(), LockError> {
+    if wait_gone(process, patience) {
+        return Ok(());
+    }
+    // Claude leads its own group; if it does not (any more), the process itself is meant.
+    if kill_process_group(process.pid, Signal::KILL).is_err() {
+        let _ = kill_process(process.pid, Signal::KILL);
+    }
+    if wait_gone(process, Duration::from_secs(2)) {
+        return Ok(());
+    }
+    Err(LockError::Haunted {
+        pid: process.pid.as_raw_nonzero().get(),
+    })
+}
+
+fn wait_gone(process: Process, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while process.is_alive() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        let look = Timespec {
+            tv_sec: 0,
+            tv_nsec: LOOK.subsec_nanos().into(),
+        };
+        // A signal ends the pause early, which only means another look.
+        let _ = rustix::event::poll(&mut [], Some(&look));
+    }
+    true
+}

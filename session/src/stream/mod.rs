@@ -1,0 +1,237 @@
+//! The `stream` driver: Claude's stream-json, both ways, as a state machine without I/O.
+//!
+//! [`Stream`] takes the lines that the CLI writes and gives frames, and takes what a user
+//! wants and gives lines for the CLI. It knows 2.1.330 and 2.1.112; what it does not know
+//! becomes a `raw` frame, so that a newer CLI loses nothing.
+
+mod assistant;
+mod blocks;
+mod control;
+pub mod lines;
+mod outcome;
+mod questions;
+mod say;
+mod system;
+mod wire;
+
+use cib_protocol::frame::{Agent, Data, Meta, Status};
+use cib_protocol::session::State;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::calls::Calls;
+use lines::Line;
+use wire::Message;
+
+/// Longest beginning of an unreadable line that a `raw` frame keeps, in bytes.
+const MAX_GARBAGE: usize = 4096;
+
+/// What a step of the machine gives.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// Frames, in order.
+    pub frames: Vec<Data>,
+    /// Lines for the CLI's standard input, each with its newline.
+    pub to_claude: Vec<String>,
+}
+
+/// A conversation with one process of the CLI.
+#[derive(Debug)]
+pub struct Stream {
+    state: State,
+    /// Milliseconds on the caller's clock when `state` began.
+    since_ms: u64,
+    /// Whether this version says itself when it works and when it is idle.
+    tells_state: bool,
+    /// What has been told as `meta` frames.
+    told: Meta,
+    blocks: blocks::Blocks,
+    calls: Calls,
+    agents: Vec<Agent>,
+    questions: Vec<questions::Open>,
+    requests: control::Requests,
+    /// US dollars that the CLI has counted in total.
+    total_cost: f64,
+}
+
+impl Stream {
+    /// A process of the CLI that has just been started in `state` at `now_ms`.
+    /// `total_cost` is what the conversation had cost before, in US dollars.
+    #[must_use]
+    pub fn new(state: State, now_ms: u64, total_cost: f64) -> Self {
+        Self {
+            state,
+            since_ms: now_ms,
+            tells_state: false,
+            told: Meta::default(),
+            blocks: blocks::Blocks::default(),
+            calls: Calls::default(),
+            agents: Vec::new(),
+            questions: Vec::new(),
+            requests: control::Requests::default(),
+            total_cost,
+        }
+    }
+
+    /// Where the session stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Takes a line of the CLI. `now_ms` is a monotonic clock's reading.
+    pub fn line(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Out) {
+        let known = std::str::from_utf8(line.bytes)
+            .ok()
+            .filter(|_| !line.overflowed)
+            .and_then(|text| serde_json::from_str::<Message<'_>>(text).ok())
+            .and_then(|message| self.message(line, &message, now_ms, out));
+        if known.is_none() && !line.bytes.iter().all(u8::is_ascii_whitespace) {
+            out.frames.push(Data::Raw(raw(line)));
+        }
+    }
+
+    /// Dispatches a message. `None` means that it is not known, or not in this shape.
+    fn message(
+        &mut self,
+        line: &Line<'_>,
+        message: &Message<'_>,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Option<()> {
+        match &*message.kind {
+            "stream_event" => self.stream_event(message, out),
+            "assistant" => self.assistant(line, message, now_ms, out),
+            "user" => self.user_line(line, message, now_ms, out),
+            "system" => self.system(line, message, now_ms, out),
+            "result" => self.result(line, now_ms, out),
+            "control_request" => self.asked(line, message, now_ms, out),
+            "control_response" => self.answered(message, now_ms, out),
+            "control_cancel_request" => {
+                let id = message.request_id.as_deref()?;
+                self.questions.retain(|open| open.id != id);
+                self.unblock(now_ms, out);
+                Some(())
+            }
+            "conversation_reset" => {
+                let news = Meta {
+                    claude_session: Some(message.new_conversation_id.clone()?),
+                    note: Some("the conversation was cleared".to_owned()),
+                    ..Meta::default()
+                };
+                self.tell(news, out);
+                Some(())
+            }
+            // The life of a message, a heartbeat: nothing that its other lines do not say.
+            "command_lifecycle" | "tool_progress" | "keep_alive" => Some(()),
+            _ => None,
+        }
+    }
+
+    fn result(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Out) -> Option<()> {
+        let outcome: wire::Outcome = serde_json::from_slice(line.bytes).ok()?;
+        let usage = outcome::usage(&outcome, self.total_cost);
+        self.total_cost = outcome.total_cost_usd.max(self.total_cost);
+        self.blocks.end(None);
+        out.frames.push(Data::Usage(usage));
+        out.frames.push(Data::Stop(outcome::stop(outcome)));
+        if !self.tells_state {
+            self.set_state(State::Idle, now_ms, out);
+        }
+        Some(())
+    }
+
+    /// Goes to a state; a frame tells it if it is another one.
+    pub fn set_state(&mut self, state: State, now_ms: u64, out: &mut Out) {
+        if self.state == state {
+            return;
+        }
+        self.state = state;
+        let elapsed_ms = now_ms.saturating_sub(self.since_ms);
+        self.since_ms = now_ms;
+        out.frames.push(Data::Status(Status { state, elapsed_ms }));
+    }
+
+    /// A question was closed: goes on working if it was the last one.
+    fn unblock(&mut self, now_ms: u64, out: &mut Out) {
+        if self.questions.is_empty() && self.state == State::WaitingForInput {
+            self.set_state(State::Working, now_ms, out);
+        }
+    }
+
+    /// Tells what is new of some facts; a note is always new.
+    fn tell(&mut self, mut news: Meta, out: &mut Out) {
+        fn only_new<T: PartialEq + Clone>(told: &mut Option<T>, news: &mut Option<T>) {
+            if news.is_some() && news != told {
+                told.clone_from(news);
+            } else {
+                *news = None;
+            }
+        }
+        let told = &mut self.told;
+        only_new(&mut told.model, &mut news.model);
+        only_new(&mut told.workdir, &mut news.workdir);
+        only_new(&mut told.permission_mode, &mut news.permission_mode);
+        only_new(&mut told.claude_session, &mut news.claude_session);
+        only_new(&mut told.claude_version, &mut news.claude_version);
+        only_new(&mut told.tools, &mut news.tools);
+        if news != Meta::default() {
+            out.frames.push(Data::Meta(news));
+        }
+    }
+
+    /// Tells a person something that has no field of its own.
+    fn note(&mut self, text: impl Into<String>, out: &mut Out) {
+        let note = Some(text.into());
+        self.tell(
+            Meta {
+                note,
+                ..Meta::default()
+            },
+            out,
+        );
+    }
+
+    /// Whose a message is, if not the main thread's.
+    fn agent(&self, message: &Message<'_>) -> Option<Agent> {
+        let parent = message.parent_tool_use_id.as_ref()?;
+        let known = self.agents.iter().find(|a| a.parent_tool_use_id == *parent);
+        Some(Agent {
+            parent_tool_use_id: parent.clone(),
+            agent_id: message.agent_id.clone().or_else(|| known?.agent_id.clone()),
+            subagent_type: message
+                .subagent_type
+                .clone()
+                .or_else(|| known?.subagent_type.clone()),
+        })
+    }
+}
+
+/// A line as it came, for a `raw` frame.
+fn raw(line: &Line<'_>) -> Value {
+    if line.overflowed {
+        return serde_json::json!({
+            "type": "oversized_line",
+            "original_bytes": line.size,
+            "beginning": beginning(line.bytes),
+        });
+    }
+    serde_json::from_slice(line.bytes).unwrap_or_else(|_| {
+        serde_json::json!({
+            "type": "unreadable_line",
+            "original_bytes": line.size,
+            "beginning": beginning(line.bytes),
+        })
+    })
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    let shown = &bytes[..bytes.len().min(MAX_GARBAGE)];
+    String::from_utf8_lossy(shown).into_owned()
+}
+
+/// A part of a line as a value.
+fn value(part: Option<&RawValue>) -> Value {
+    part.and_then(|part| serde_json::from_str(part.get()).ok())
+        .unwrap_or_default()
+}
