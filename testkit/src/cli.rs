@@ -4,11 +4,13 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::Server;
+use crate::dns::lookup::{Transport, lookup};
 use crate::dns::{self, Zone};
 use crate::httpd;
 use crate::log::Log;
@@ -32,6 +34,8 @@ enum Command {
     Dns(Dns),
     /// All three servers in one process, with one log
     World(World),
+    /// Asks one name server for a name and prints its addresses
+    Lookup(Lookup),
     /// Joins standard input and output to a TCP connection
     Pipe(Pipe),
 }
@@ -86,6 +90,24 @@ struct World {
 }
 
 #[derive(Debug, Args)]
+struct Lookup {
+    /// The name
+    name: String,
+    /// Whom to ask
+    #[arg(long, value_name = "ADDR")]
+    server: SocketAddr,
+    /// Ask over TCP instead of UDP
+    #[arg(long)]
+    tcp: bool,
+    /// Ask for IPv6 addresses instead of IPv4 ones
+    #[arg(long)]
+    v6: bool,
+    /// How long to wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    deadline: u64,
+}
+
+#[derive(Debug, Args)]
 struct Pipe {
     /// Whom to connect to
     #[arg(value_name = "HOST:PORT")]
@@ -121,12 +143,13 @@ pub fn main() -> ExitCode {
         Command::Httpd(pages) => pages.run(),
         Command::Dns(names) => names.run(),
         Command::World(world) => world.run(),
+        Command::Lookup(lookup) => lookup.run(),
         Command::Pipe(pipe) => pipe.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "cib-testkit: {error}");
+            let _ = writeln!(io::stderr(), "cib-testkit: {}", chain(&error));
             ExitCode::from(70)
         }
     }
@@ -170,6 +193,21 @@ impl World {
     }
 }
 
+impl Lookup {
+    fn run(&self) -> io::Result<()> {
+        let transport = if self.tcp {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        };
+        let deadline = Duration::from_secs(self.deadline);
+        let found = lookup(self.server, transport, &self.name, self.v6, deadline)
+            .map_err(io::Error::other)?;
+        let mut out = io::stdout().lock();
+        found.iter().try_for_each(|addr| writeln!(out, "{addr}"))
+    }
+}
+
 impl Pipe {
     /// Ends when the other side has closed; the end of standard input closes our direction.
     fn run(&self) -> io::Result<()> {
@@ -201,6 +239,15 @@ impl Names {
     fn read(&self) -> io::Result<Zone> {
         Zone::parse(self.zone.iter().map(String::as_str)).map_err(io::Error::other)
     }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Puts the file's name into an error about it.

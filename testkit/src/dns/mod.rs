@@ -1,5 +1,7 @@
 //! A small name server over UDP and TCP, with a fixed zone and a log of who asked for what.
 
+pub mod lookup;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
