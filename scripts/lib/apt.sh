@@ -74,3 +74,29 @@ apt_options() {
   apt-config dump 2>/dev/null |
     grep -E '^Acquire::(http|https)::(Proxy|CaInfo)|^Acquire::(Check-Valid-Until|Check-Date|Retries) ' || true
 }
+
+# apt_install_dante: the SOCKS server of the tests. Debian 13 does not carry it; there it
+# comes from Debian 12, by apt with lists of its own, so that the machine's sources stay.
+apt_install_dante() {
+  [[ -n $(apt_missing dante-server) ]] || return 0
+  apt_lists_fresh
+  if apt-cache show dante-server >/dev/null 2>&1; then
+    apt_install dante-server
+    return
+  fi
+  apt_install libwrap0
+  need_root "installing dante-server"
+  step "Installing dante-server from Debian 12"
+  local folder status=0
+  folder=$(mktemp -d)
+  mkdir -p "$folder/lists/partial"
+  debian_sources bookworm >"$folder/sources.list"
+  local -a apt=(apt-get -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$folder/lists")
+  (
+    cd "$folder"
+    quietly "$(cib_cache)/dante.log" "${apt[@]}" update &&
+      quietly "$(cib_cache)/dante.log" "${apt[@]}" download dante-server
+  ) && apt_without_services "$folder"/dante-server_*.deb || status=$?
+  rm -rf "$folder"
+  return "$status"
+}

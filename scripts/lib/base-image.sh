@@ -42,9 +42,9 @@ base_image_archive() {
   for pattern in "${BASE_IMAGE_EXCLUDES[@]}"; do options+=(--dpkgopt="path-exclude=$pattern"); done
   mkdir -p "$(dirname "$archive")"
   step "Making $BASE_IMAGE_NAME for $arch"
+  # shellcheck disable=SC2016,SC2086 # mmdebstrap expands "$1"; one line of sources is one argument
   (
     IFS=$'\n'
-    # shellcheck disable=SC2086 # one line of sources is one argument
     quietly "$archive.log" mmdebstrap --mode=root --variant=minbase --architectures="$arch" \
       "${options[@]}" --aptopt='Acquire::Retries "3"' \
       --dpkgopt='path-include=/usr/share/doc/*/copyright' \

@@ -3,6 +3,7 @@
 # error, so that standard output stays usable by another program.
 
 # Exit codes, the same as the box's own: 64 usage, 70 internal, 78 configuration.
+# shellcheck disable=SC2034 # for whoever sources this
 readonly EX_USAGE=64 EX_SOFTWARE=70 EX_CONFIG=78
 
 if [[ -t 2 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then

@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# The floors of the tests. They do not overlap: each test runs in exactly one of them.
+
+# shellcheck source=scripts/lib/rust.sh
+source "$CIB_ROOT/scripts/lib/rust.sh"
+# shellcheck source=scripts/lib/claude.sh
+source "$CIB_ROOT/scripts/lib/claude.sh"
+# shellcheck source=scripts/lib/engine.sh
+source "$CIB_ROOT/scripts/lib/engine.sh"
+# shellcheck source=scripts/lib/build.sh
+source "$CIB_ROOT/scripts/lib/build.sh"
+
+# unit: formatting, lints, and every test that needs nothing but a compiler.
+floor_unit() {
+  apt_install jq
+  rust_ensure
+  cargo fmt --all --check
+  cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+  floor_run unit --lib --bins
+  quietly "$(cib_cache)/test-doc.log" cargo test --locked --workspace --doc
+  rust_count "$(cib_cache)/test-doc.log"
+}
+
+# host: real namespaces, real proxies, real PID 1, the real CLI; nothing of Docker's.
+floor_host() {
+  need_root "the host floor (it makes network namespaces)"
+  apt_install jq curl iproute2 nftables redsocks microsocks tcpdump procps util-linux \
+    openssh-client gnupg git ripgrep
+  apt_install_dante
+  rust_ensure
+  claude_for_tests
+  floor_run host --test-threads 2
+}
+
+# box: the images in an engine, as a person would run them.
+floor_box() {
+  apt_install jq curl openssh-client
+  rust_ensure
+  engine_use
+  base_image_ensure
+  step "Building the images"
+  bake default base testkit
+  floor_run box --test-threads 1
+}
+
+# images: what is true of an image as a file, and that the other platforms boot.
+floor_images() {
+  apt_install jq curl
+  rust_ensure
+  engine_use
+  base_image_ensure
+  step "Building the images"
+  bake default base testkit
+  floor_run images --test-threads 1
+}
+
+# leaks: the leak matrix alone, out of the floors that it belongs to.
+floor_leaks() {
+  need_root "the leak matrix (it makes network namespaces)"
+  apt_install jq curl iproute2 nftables redsocks microsocks tcpdump procps util-linux
+  apt_install_dante
+  rust_ensure
+  claude_for_tests
+  if rust_test_targets leaks | grep -q '^box_'; then
+    engine_use
+    base_image_ensure
+    bake default testkit
+  fi
+  floor_run leaks --test-threads 1
+}
+
+# floor_run FLOOR [OPTION...]: the floor's test targets, if it has any.
+floor_run() {
+  local floor=$1 threads=()
+  local -a targets
+  shift
+  mapfile -t targets < <(rust_test_targets "$floor")
+  if ((${#targets[@]} == 0)) && [[ $floor != unit ]]; then
+    die "$EX_SOFTWARE" "the $floor floor has no test targets"
+  fi
+  if [[ ${1:-} == --test-threads ]]; then
+    threads=(-- --test-threads "$2")
+    if cargo nextest --version >/dev/null 2>&1; then threads=(--test-threads "$2"); fi
+    shift 2
+  fi
+  rust_tests "$(cib_cache)/test-$floor.log" "$@" "${targets[@]}" "${threads[@]}"
+}

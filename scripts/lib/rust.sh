@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# The Rust toolchain of this machine, and which test targets belong to which floor.
+
+# rust_ensure: cargo with rustfmt and clippy, new enough for the workspace.
+rust_ensure() {
+  local needed have
+  command -v cargo >/dev/null || rust_install
+  needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$CIB_ROOT/Cargo.toml")
+  have=$(rustc --version | awk '{ print $2 }')
+  [[ $(printf '%s\n' "$needed" "$have" | sort -V | head -n 1) == "$needed" ]] ||
+    die "$EX_CONFIG" "rustc is $have, the workspace needs $needed: rustup update"
+  cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+  cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+  apt_install gcc libc6-dev
+}
+
+rust_install() {
+  apt_install rustup || die "$EX_CONFIG" "there is no cargo here, and Debian's rustup cannot be installed: install Rust"
+  step "Installing the Rust toolchain"
+  quietly "$(cib_cache)/rustup.log" rustup default stable
+  export PATH="$HOME/.cargo/bin:$PATH"
+}
+
+# rust_test_targets FLOOR: cargo's options that select the floor's test targets, one word a
+# line. A target's name says its floor: host_* needs root and namespaces, box_* an engine,
+# anything else neither. Those with leak in the name are the leak matrix, by themselves.
+rust_test_targets() {
+  local filter
+  case $1 in
+    unit) filter='test("^(host|box|images)_") | not' ;;
+    host) filter='test("^host_")' ;;
+    box) filter='test("^box_")' ;;
+    leaks) filter='test("^(host|box)_.*leak")' ;;
+    images) filter='test("^images_")' ;;
+  esac
+  cargo metadata --format-version 1 --no-deps --manifest-path "$CIB_ROOT/Cargo.toml" |
+    jq -r "[.packages[].targets[] | select(.kind == [\"test\"]) | .name | select($filter)] | unique[] | \"--test\", ."
+}
+
+# rust_tests LOG OPTION...: runs tests, with nextest where it is installed, and adds what it
+# counted to the totals.
+rust_tests() {
+  local log=$1 status=0
+  shift
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --workspace --no-fail-fast --no-tests=pass "$@" 2>&1 | tee "$log" || status=$?
+  else
+    cargo test --locked --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+  fi
+  rust_count "$log"
+  return "$status"
+}
+
+# rust_count LOG: adds what the closing lines of nextest and of cargo test count to the totals,
+# a file because each floor runs in a shell of its own.
+rust_count() {
+  sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+    /^ *Summary \[/ {
+      for (i = 2; i <= NF; i++) {
+        if ($i ~ /^passed/) passed += $(i - 1)
+        if ($i ~ /^(failed|timed)/) failed += $(i - 1)
+      }
+    }
+    /^test result:/ { passed += $4; failed += $6 }
+    END { print passed + 0, failed + 0 }' >>"$(rust_totals)"
+}
+
+rust_totals() { printf '%s/test-totals\n' "$(cib_cache)"; }
