@@ -1,0 +1,217 @@
+//! Every variable that the box understands. The reference page is made from this table.
+
+use super::variable::{Delivery, Group, Kind, Variable};
+
+/// Defines a static for each variable, and [`CATALOG`] of them all, so that none can be
+/// understood without being documented.
+macro_rules! catalog {
+    ($($group:ident { $($name:ident, $delivery:ident, $kind:expr, $default:literal, $doc:literal;)* })*) => {
+        $($(
+            #[doc = $doc]
+            pub static $name: Variable = Variable {
+                name: stringify!($name),
+                group: Group::$group,
+                kind: $kind,
+                default: $default,
+                delivery: Delivery::$delivery,
+                doc: $doc,
+                since: "0.1.0",
+            };
+        )*)*
+
+        /// Every variable, by chapter.
+        pub static CATALOG: &[&Variable] = &[$($(&$name,)*)*];
+    };
+}
+
+const PORT: Kind = Kind::Integer { min: 1, max: 65535 };
+/// Above this the kernel reads -1, "no change", into an id.
+const ID: Kind = Kind::Integer {
+    min: 1,
+    max: 4_294_967_293,
+};
+const NETWORKS: Kind = Kind::List("addresses or networks such as `192.168.1.0/24`");
+
+catalog! {
+    Access {
+        CIB_AUTH_TOKEN, Secret, Kind::Text("at least 16 printable characters without a space"), "",
+        "The master token: whoever sends it as `Authorization: Bearer` may do everything. The box \
+         does not start without one.";
+        CIB_AUTH_DISABLED, Variable, Kind::Flag, "0",
+        "Asks for no token. The API then listens on the box's own loopback alone, and says so again \
+         and again. For development on one's own machine.";
+        CIB_MODE, Setting, Kind::Choice(&["default", "headless"]), "default",
+        "`headless` serves the API without the web pages.";
+        CIB_PORT, Setting, PORT, "8080",
+        "TCP port of the API.";
+        CIB_TRUSTED_PROXIES, Setting, NETWORKS, "",
+        "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed.";
+    }
+    Egress {
+        CIB_PROXY_URL, Secret,
+        Kind::Text("`socks5://`, `socks5h://`, `socks4://` or `http://`, then `[user:password@]host:port`"), "",
+        "The proxy that every packet leaves through, or not at all. User and password are \
+         percent-encoded; an IPv6 address stands in brackets. Names are resolved on the far side \
+         whatever the scheme. Unset: the box reaches the network directly.";
+        CIB_PROXY_MODE, Setting, Kind::Choice(&["redirect", "env"]), "redirect",
+        "`redirect` takes every packet to the proxy by the kernel's rules and needs the capability \
+         NET_ADMIN. `env` needs none: it sets the proxy variables for every program and hopes that \
+         they are heeded. It is not leak-proof, and every status says so.";
+        REDSOCKS_LOCAL_PORT, Setting, PORT, "12345",
+        "Port on the box's loopback that redirected connections are taken to.";
+        CIB_LAN, Setting, NETWORKS, "",
+        "What the box may reach directly, past the proxy. Every other private address is refused.";
+        CIB_DNS_SERVERS, Setting,
+        Kind::List("addresses such as `1.1.1.1` or `9.9.9.9:53`, or `https://host/path`"), "1.1.1.1, 9.9.9.9",
+        "DNS servers that are asked through the proxy. An address is asked over TCP, and over HTTPS \
+         where that is refused. Used with a proxy only.";
+        CIB_LOCAL_NAMES, Setting, Kind::List("host names"), "",
+        "Exact names that Docker's own name server answers instead: other containers, which \
+         `CIB_LAN` lets the box reach.";
+    }
+    Container {
+        PUID, Setting, ID, "",
+        "User id that `coder` gets, so that files in mounted folders belong to their owner outside. \
+         Unset: 1000.";
+        PGID, Setting, ID, "",
+        "Group id that `coder` gets. Unset: 1000.";
+        TZ, Setting, Kind::Text("a name such as `Europe/Berlin`"), "",
+        "Time zone of every program in the box.";
+        CIB_DATA_DIR, Setting, Kind::Path, "/var/lib/claude-in-box",
+        "Where everything stands that outlives the container: sessions, device tokens, markers. \
+         Mount a volume there.";
+        CIB_LOG, Setting, Kind::Choice(&["text", "json"]), "text",
+        "Form of the log on standard output. `json` is one object a line.";
+        CIB_LOG_LEVEL, Setting, Kind::Choice(&["error", "warn", "info", "debug", "trace"]), "info",
+        "Least important lines that are written.";
+        CIB_SHUTDOWN_TIMEOUT, Setting, Kind::Duration { min_ms: 500, max_ms: 3_600_000 }, "8",
+        "How long everything may take to end before it is killed. Docker's own limit is 10 seconds; \
+         raise `stop_grace_period` with this.";
+    }
+    Keys {
+        SSH_AUTH_SOCK, Variable, Kind::Path, "",
+        "Socket of an ssh-agent that was mounted into the box, whatever its owner and mode. Programs \
+         in the box get a socket of their own that leads to it. Mount the folder that holds the \
+         socket, and the box survives a restart of the agent.";
+        CIB_GPG_AGENT, Variable, Kind::Path, "",
+        "Socket of a mounted GnuPG agent, best its extra socket \
+         (`gpgconf --list-dirs agent-extra-socket`). `gpg` in the box then uses it.";
+        CIB_SSH_DIR, Setting, Kind::Path, "",
+        "Folder with ssh keys that was mounted read-only. It is copied to memory that only `coder` \
+         reads, with the modes that ssh insists on, and `~/.ssh` leads there.";
+        CIB_GNUPG_DIR, Setting, Kind::Path, "",
+        "The same for `~/.gnupg`.";
+        CIB_KNOWN_HOSTS, SettingOrFile, Kind::Text("lines as in `~/.ssh/known_hosts`"), "",
+        "Host keys that every ssh in the box trusts, beside those in `~/.ssh/known_hosts`.";
+        CIB_KNOWN_HOSTS_POLICY, Setting, Kind::Choice(&["accept-new", "strict", "off"]), "accept-new",
+        "What ssh does with a host that it does not know: `accept-new` remembers it, `strict` \
+         refuses it, `off` checks nothing. A changed key is refused by the first two.";
+        CIB_GIT_USER_NAME, Setting, Kind::Text("one line"), "",
+        "Author of commits (`user.name`), unless `~/.gitconfig` or the repository says otherwise.";
+        CIB_GIT_USER_EMAIL, Setting, Kind::Text("one line"), "",
+        "Their address (`user.email`), likewise.";
+        CIB_GIT_SIGNING, Setting, Kind::Choice(&["off", "ssh", "gpg"]), "off",
+        "Signs every commit and tag. `ssh` without `CIB_GIT_SIGNING_KEY` takes the agent's first key.";
+        CIB_GIT_SIGNING_KEY, Setting, Kind::Text("a public key, a path to one, or a GnuPG key id"), "",
+        "Key for `CIB_GIT_SIGNING`.";
+    }
+    Setup {
+        CIB_SETUP_COMMANDS, Setting, Kind::Text("a JSON array of commands, or one command a line"), "",
+        "Shell commands that run as `coder` in `/workspace` when the network stands and before the \
+         API answers, in order. They come after `/etc/claude-in-box/setup.d/*` and `CIB_SETUP_FILE`.";
+        CIB_SETUP_FILE, Setting, Kind::Path, "",
+        "A script to run before `CIB_SETUP_COMMANDS`. Without the executable bit bash runs it.";
+        CIB_SETUP, Setting, Kind::Choice(&["always", "once"]), "always",
+        "`once` runs each command once for each volume at `CIB_DATA_DIR`: what succeeded there is \
+         not run again until it changes.";
+        CIB_SETUP_ON_FAILURE, Setting, Kind::Choice(&["stop", "continue"]), "stop",
+        "`stop` ends the box with exit code 70 when a command fails; `continue` warns and goes on.";
+        CIB_SETUP_TIMEOUT, Setting, Kind::Duration { min_ms: 1000, max_ms: 86_400_000 }, "600",
+        "How long each command may take.";
+    }
+    Sessions {
+        CIB_RESUME, Setting, Kind::Choice(&["never", "always"]), "never",
+        "`always` resumes, when the container starts, the sessions that were working when it stopped.";
+        CIB_JOURNAL_SYNC, Setting, Kind::Choice(&["none", "batch", "frame"]), "none",
+        "When a session's journal is forced to disk: when the kernel likes and at the session's \
+         end, after every write, or after every frame. The death of a process or of the container \
+         loses nothing with any of them; the machine's own crash can.";
+        CIB_CLAUDE_VERSION, Setting, Kind::Text("a version such as `2.1.112` that the image carries"), "",
+        "Version of Claude Code to use where the image carries several. Unset: the newest that runs \
+         on this processor.";
+    }
+    Claude {
+        ANTHROPIC_API_KEY, Secret, Kind::Text("a key"), "",
+        "Claude's API key. Sessions alone see it.";
+        ANTHROPIC_AUTH_TOKEN, Secret, Kind::Text("a token"), "",
+        "Bearer token for `ANTHROPIC_BASE_URL`. Sessions alone see it.";
+        CLAUDE_CODE_OAUTH_TOKEN, Secret, Kind::Text("a token from `claude setup-token`"), "",
+        "Token of a Claude subscription. Sessions alone see it.";
+        ANTHROPIC_BASE_URL, Variable, Kind::Text("`https://host` or `http://host`"), "",
+        "API that Claude speaks to instead of Anthropic's own.";
+        ANTHROPIC_MODEL, Variable, Kind::Text("a model's name"), "",
+        "Model of sessions that name none.";
+    }
+}
+
+/// Names that programs of a similar box understand and this one does not, with the reason.
+pub static FOREIGN: &[(&str, &str)] = &[
+    (
+        "CIB_DNS_OVER_TCP",
+        "unset it: with a proxy, names are always looked up over TCP",
+    ),
+    (
+        "CIB_PORT_RANGE",
+        "unset it, and publish the ports with the container engine",
+    ),
+    (
+        "CIB_RUN_AS_ROOT",
+        "unset it: nothing but init runs as root in this box",
+    ),
+    (
+        "CIB_SERVICES",
+        "unset it, and define services in /etc/claude-in-box/init.d",
+    ),
+];
+
+/// The variable of this name.
+#[must_use]
+pub fn lookup(name: &str) -> Option<&'static Variable> {
+    CATALOG
+        .iter()
+        .copied()
+        .find(|variable| variable.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_and_no_key_occurs_twice() {
+        let mut seen = BTreeSet::new();
+        for variable in CATALOG {
+            assert!(seen.insert(variable.name.to_owned()), "{}", variable.name);
+            if variable.has_file() {
+                assert!(
+                    seen.insert(variable.file_name()),
+                    "{}",
+                    variable.file_name()
+                );
+            }
+        }
+        let keys: Vec<String> = CATALOG
+            .iter()
+            .filter_map(|variable| variable.key())
+            .collect();
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+    }
+
+    #[test]
+    fn chapters_are_not_torn_apart() {
+        let groups: Vec<Group> = CATALOG.iter().map(|variable| variable.group).collect();
+        assert!(groups.is_sorted());
+    }
+}

@@ -1,0 +1,36 @@
+//! The environment variables of the box: one catalog, read into typed [`Settings`].
+//!
+//! [`Settings::read`] is a function of a map, so that tests need no environment of their own,
+//! and it reports every fault at once. Nothing here reads the process's environment but
+//! [`Environment::of_process`].
+
+pub mod catalog;
+mod fault;
+mod parse;
+mod read;
+mod reader;
+mod reference;
+mod secret_file;
+mod settings;
+mod source;
+mod unknown;
+mod variable;
+
+pub use catalog::{CATALOG, FOREIGN, lookup};
+pub use fault::{Fault, Place};
+pub(crate) use fault::{nearest, quoted};
+pub(crate) use parse::{Wrong, duration, path, size};
+pub use read::Reading;
+pub use reader::ReadFile;
+pub use reference::markdown;
+pub use secret_file::{SecretFileError, read_secret_file};
+pub use settings::{
+    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
+    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
+    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+};
+pub use source::{Environment, FileSetting, FileSettings, Value};
+pub use variable::{Delivery, Group, Kind, Variable};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! The syntax of single values, shared by the environment and the configuration files.
+
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use cib_nft::Lan;
+use cib_redsocks::resolver::DnsServer;
+use cib_redsocks::resolver::config::LocalName;
+use ipnet::IpNet;
+
+use super::quoted;
+
+/// What is wrong with a value, and what to do. A [`super::Fault`] that has no place yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// As [`super::Fault::problem`].
+    pub(crate) problem: String,
+    /// As [`super::Fault::remedy`].
+    pub(crate) remedy: String,
+}
+
+impl Wrong {
+    pub(crate) fn new(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+pub(super) fn flag(text: &str) -> Result<bool, Wrong> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Wrong::new(
+            format!("{} is neither yes nor no", quoted(text)),
+            "write 1 or 0",
+        )),
+    }
+}
+
+pub(super) fn integer(text: &str, min: u64, max: u64) -> Result<u64, Wrong> {
+    digits(text)
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("{} is not a number from {min} to {max}", quoted(text)),
+                "write such a number, or unset it",
+            )
+        })
+}
+
+/// A number without a sign, which `u64::from_str` would take.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+/// A number of seconds, or a number with `ms`, `s`, `m` or `h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit {
+        "ms" => Some(1),
+        "" | "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let number = if number.is_empty() {
+        None
+    } else {
+        digits(number)
+    };
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .map(Duration::from_millis)
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("{} is not a duration", quoted(text)),
+                "write a number of seconds, or e.g. 500ms, 30s, 2m, 1h",
+            )
+        })
+}
+
+/// A number of bytes, or a number with `K`, `M` or `G` for powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, Wrong> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let shift = match unit {
+        "" => Some(0),
+        "K" | "k" | "KiB" => Some(10),
+        "M" | "m" | "MiB" => Some(20),
+        "G" | "g" | "GiB" => Some(30),
+        _ => None,
+    };
+    let number = if number.is_empty() {
+        None
+    } else {
+        digits(number)
+    };
+    number
+        .zip(shift)
+        .and_then(|(number, shift)| number.checked_mul(1 << shift))
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("{} is not a size", quoted(text)),
+                "write a number of bytes, or e.g. 512K, 256M, 2G",
+            )
+        })
+}
+
+/// An absolute path without `.` and `..`, so that it means the same whoever reads it.
+pub(crate) fn path(text: &str) -> Result<PathBuf, Wrong> {
+    let path = Path::new(text);
+    let plain = path
+        .components()
+        .all(|part| !matches!(part, Component::ParentDir));
+    if path.is_absolute() && plain && !text.contains('\0') {
+        Ok(path.components().collect())
+    } else {
+        Err(Wrong::new(
+            format!("{} is not an absolute path", quoted(text)),
+            "write the whole path from /, without `..`",
+        ))
+    }
+}
+
+/// Text without a line break or another control character.
+pub(super) fn one_line(text: &str) -> Result<String, Wrong> {
+    if text.chars().any(char::is_control) {
+        Err(Wrong::new(
+            "has a line break or a control character in it",
+            "write it on one line",
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The items of a list that is written in one text.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_ascii_whitespace())
+        .filter(|item| !item.is_empty())
+}
+
+/// An address or a network. Bits behind the prefix count for nothing.
+pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map(|network| network.trunc()).map_err(|_| {
+        Wrong::new(
+            format!("{} is neither an address nor a network", quoted(text)),
+            "write e.g. 192.168.1.7 or 192.168.1.0/24",
+        )
+    })
+}
+
+/// A network that the firewall may open, judged by the crate that opens it.
+pub(super) fn lan(text: &str) -> Result<IpNet, Wrong> {
+    let network = network(text)?;
+    joined_lan([network]).map(|_| network)
+}
+
+/// Networks that the firewall may open together.
+pub(super) fn joined_lan(networks: impl IntoIterator<Item = IpNet>) -> Result<Lan, Wrong> {
+    Lan::new(networks).map_err(|error| {
+        Wrong::new(
+            error.to_string(),
+            "name the networks that are to be reached",
+        )
+    })
+}
+
+/// A name server, as the resolver understands it.
+pub(super) fn name_server(text: &str) -> Result<DnsServer, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::new(
+            format!("{} names no DNS server", quoted(text)),
+            "write an address (1.1.1.1, 9.9.9.9:53), or https://host/path",
+        )
+    })
+}
+
+/// A name that Docker may be asked for, as the resolver understands it.
+pub(super) fn local_name(text: &str) -> Result<LocalName, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::new(
+            format!("{} is not a host name", quoted(text)),
+            "write the names of containers, of letters, digits, hyphens and dots",
+        )
+    })
+}
+
+/// A version of three numbers.
+pub(super) fn version(text: &str) -> Result<String, Wrong> {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if text.split('.').count() == 3 && text.split('.').all(number) {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(
+            format!("{} is not a version", quoted(text)),
+            "write e.g. 2.1.112",
+        ))
+    }
+}
+
+/// Lines of a `known_hosts` file, each at least three fields. Which keys they name is public,
+/// yet a fault says only the line's number: lines are long.
+pub(super) fn known_hosts(text: &str) -> Result<String, Wrong> {
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') && line.split_ascii_whitespace().count() < 3 {
+            return Err(Wrong::new(
+                format!("line {} is not a host, a key type and a key", index + 1),
+                "write lines as `ssh-keyscan HOST` prints them",
+            ));
+        }
+    }
+    Ok(text.lines().map(str::trim).collect::<Vec<_>>().join("\n"))
+}
+
+/// Shell commands: a JSON array of them, or one a line, where empty lines and those that start
+/// with `#` count for nothing. A fault never quotes a command, which may hold a secret.
+pub(super) fn commands(text: &str) -> Result<Vec<String>, Wrong> {
+    let text = text.trim();
+    if !text.starts_with('[') {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        return checked_commands(lines.map(str::to_owned).collect());
+    }
+    let values: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|error| {
+        Wrong::new(
+            format!(
+                "starts with [ and is not a JSON array: line {}, column {}",
+                error.line(),
+                error.column()
+            ),
+            "write [\"first command\", \"second command\"], or one command a line \
+             (one that begins with [ can begin with test)",
+        )
+    })?;
+    let mut commands = Vec::with_capacity(values.len());
+    for (index, value) in values.into_iter().enumerate() {
+        let serde_json::Value::String(command) = value else {
+            return Err(Wrong::new(
+                format!("entry {} of the array is not a string", index + 1),
+                "write each command as one JSON string",
+            ));
+        };
+        commands.push(command);
+    }
+    checked_commands(commands)
+}
+
+pub(super) fn checked_commands(commands: Vec<String>) -> Result<Vec<String>, Wrong> {
+    for (index, command) in commands.iter().enumerate() {
+        if command.trim().is_empty() || command.contains('\0') {
+            return Err(Wrong::new(
+                format!("command {} is empty or has a zero byte in it", index + 1),
+                "leave it out",
+            ));
+        }
+    }
+    Ok(commands)
+}

@@ -1,0 +1,304 @@
+//! From the environment and the configuration files to [`Settings`].
+
+use cib_nft::Lan;
+use cib_protocol::secret::Secret;
+use cib_redsocks::upstream::{Upstream, UpstreamFault, VARIABLE};
+
+use super::catalog as names;
+use super::fault::{Fault, Place};
+use super::parse::{self, Wrong};
+use super::reader::{Choice, ReadFile, Reader};
+use super::settings::{
+    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
+    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
+    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+};
+use super::source::{Environment, FileSettings};
+use super::unknown::unknown;
+
+/// Least number of characters of the master token.
+const TOKEN_LEAST: usize = 16;
+
+/// What reading gave: settings or faults, and warnings either way.
+#[derive(Debug)]
+pub struct Reading {
+    /// The settings, if nothing was wrong; otherwise every fault.
+    pub settings: Result<Settings, Vec<Fault>>,
+    /// What is odd and does not keep the box from starting.
+    pub warnings: Vec<Fault>,
+}
+
+impl Settings {
+    /// Reads every variable, and reports every fault at once.
+    #[must_use]
+    pub fn read(
+        environment: &Environment,
+        files: &FileSettings,
+        read_file: &ReadFile<'_>,
+    ) -> Reading {
+        let mut reader = Reader::new(environment, files, read_file);
+        let settings = settings(&mut reader);
+        let (faults, warnings) = unknown(environment);
+        reader.faults.extend(faults);
+        reader.warnings.extend(warnings);
+        let settings = if reader.faults.is_empty() {
+            Ok(settings)
+        } else {
+            Err(reader.faults)
+        };
+        Reading {
+            settings,
+            warnings: reader.warnings,
+        }
+    }
+}
+
+/// Placeholders stand where a fault was reported; the caller throws them away with the rest.
+pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
+    Settings {
+        auth: auth(reader),
+        mode: reader.choice(&names::CIB_MODE),
+        port: port(reader, &names::CIB_PORT),
+        trusted_proxies: reader.list(&names::CIB_TRUSTED_PROXIES, parse::network),
+        egress: egress(reader),
+        container: container(reader),
+        keys: keys(reader),
+        git: git(reader),
+        setup: SetupSettings {
+            commands: reader.commands(&names::CIB_SETUP_COMMANDS),
+            file: reader.value(&names::CIB_SETUP_FILE, parse::path),
+            run: reader.choice(&names::CIB_SETUP),
+            on_failure: reader.choice(&names::CIB_SETUP_ON_FAILURE),
+            timeout: reader.duration(&names::CIB_SETUP_TIMEOUT),
+        },
+        sessions: SessionSettings {
+            resume: reader.choice(&names::CIB_RESUME),
+            journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
+            claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
+        },
+        claude: Credentials {
+            api_key: reader.secret(&names::ANTHROPIC_API_KEY),
+            auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
+            oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
+            base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
+            model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+        },
+    }
+}
+
+fn port(reader: &mut Reader<'_>, variable: &'static super::Variable) -> u16 {
+    reader
+        .integer(variable)
+        .and_then(|port| u16::try_from(port).ok())
+        .unwrap_or_default()
+}
+
+fn auth(reader: &mut Reader<'_>) -> Auth {
+    let faults = reader.faults.len();
+    let token = reader.value(&names::CIB_AUTH_TOKEN, token);
+    let faulty = reader.faults.len() > faults;
+    let disabled = reader.flag(&names::CIB_AUTH_DISABLED);
+    match (token, disabled) {
+        (Some(token), false) => Auth::Token(token),
+        (Some(_), true) => {
+            let problem = "CIB_AUTH_TOKEN is set as well";
+            reader.fault(
+                Place::variable("CIB_AUTH_DISABLED"),
+                Wrong::new(problem, "unset one of the two"),
+            );
+            Auth::Disabled
+        }
+        (None, disabled) => {
+            if !disabled && !faulty {
+                reader.fault(
+                    Place::variable("CIB_AUTH_TOKEN"),
+                    Wrong::new(
+                        "is not set",
+                        "set it, or CIB_AUTH_TOKEN_FILE, to at least 16 random characters, e.g. of \
+                         `openssl rand -hex 32`",
+                    ),
+                );
+            }
+            Auth::Disabled
+        }
+    }
+}
+
+fn token(text: &str) -> Result<Secret, Wrong> {
+    let length = text.chars().count();
+    if length < TOKEN_LEAST {
+        return Err(Wrong::new(
+            format!("has {length} characters, and at least {TOKEN_LEAST} are needed"),
+            "take a longer one, e.g. of `openssl rand -hex 32`",
+        ));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Wrong::new(
+            "has a space, a control character or a letter outside ASCII in it, which a header \
+             cannot carry",
+            "take letters, digits and punctuation",
+        ));
+    }
+    Ok(Secret::new(text))
+}
+
+fn egress(reader: &mut Reader<'_>) -> EgressSettings {
+    let upstream = reader.value(&names::CIB_PROXY_URL, |url| {
+        Upstream::parse(url).map_err(|fault| upstream_fault(&fault))
+    });
+    let networks = reader.list(&names::CIB_LAN, parse::lan);
+    let lan = parse::joined_lan(networks).unwrap_or_else(|wrong| {
+        reader.fault(Place::variable(names::CIB_LAN.name), wrong);
+        Lan::default()
+    });
+    for caution in lan.cautions() {
+        let text = caution.to_string();
+        let problem = text
+            .strip_prefix(names::CIB_LAN.name)
+            .unwrap_or(&text)
+            .trim_start();
+        reader.warn(
+            &names::CIB_LAN,
+            problem,
+            "leave it out if that is not meant",
+        );
+    }
+    if upstream.as_ref().is_some_and(Upstream::is_loopback) {
+        reader.warn(
+            &names::CIB_PROXY_URL,
+            "names the box itself, where a proxy on the machine outside does not listen",
+            "write the machine's address, e.g. host.docker.internal",
+        );
+    }
+    EgressSettings {
+        upstream,
+        mode: reader.choice(&names::CIB_PROXY_MODE),
+        redsocks_port: port(reader, &names::REDSOCKS_LOCAL_PORT),
+        lan,
+        dns_servers: reader.list(&names::CIB_DNS_SERVERS, parse::name_server),
+        local_names: reader
+            .list(&names::CIB_LOCAL_NAMES, parse::local_name)
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// The fault's words without the variable's name, which its place carries.
+fn upstream_fault(fault: &UpstreamFault) -> Wrong {
+    let text = fault.to_string();
+    let text = text.strip_prefix(VARIABLE).unwrap_or(&text).trim_start();
+    let (problem, remedy) = text
+        .split_once("; ")
+        .unwrap_or((text, "write scheme://host:port"));
+    Wrong::new(problem, remedy)
+}
+
+fn container(reader: &mut Reader<'_>) -> ContainerSettings {
+    let mut id = |variable| {
+        reader
+            .integer(variable)
+            .and_then(|id| u32::try_from(id).ok())
+    };
+    let (puid, pgid) = (id(&names::PUID), id(&names::PGID));
+    ContainerSettings {
+        puid,
+        pgid,
+        time_zone: reader.value(&names::TZ, parse::one_line),
+        data_dir: reader
+            .value(&names::CIB_DATA_DIR, parse::path)
+            .unwrap_or_default(),
+        log_format: reader.choice(&names::CIB_LOG),
+        log_level: reader.choice(&names::CIB_LOG_LEVEL),
+        shutdown_timeout: reader.duration(&names::CIB_SHUTDOWN_TIMEOUT),
+    }
+}
+
+fn keys(reader: &mut Reader<'_>) -> KeySettings {
+    KeySettings {
+        ssh_dir: reader.value(&names::CIB_SSH_DIR, parse::path),
+        gnupg_dir: reader.value(&names::CIB_GNUPG_DIR, parse::path),
+        agents: AgentSettings {
+            ssh: reader.value(&names::SSH_AUTH_SOCK, parse::path),
+            gpg: reader.value(&names::CIB_GPG_AGENT, parse::path),
+        },
+        known_hosts: reader.value(&names::CIB_KNOWN_HOSTS, parse::known_hosts),
+        host_keys: reader.choice(&names::CIB_KNOWN_HOSTS_POLICY),
+    }
+}
+
+fn git(reader: &mut Reader<'_>) -> GitSettings {
+    let git = GitSettings {
+        user_name: reader.value(&names::CIB_GIT_USER_NAME, parse::one_line),
+        user_email: reader.value(&names::CIB_GIT_USER_EMAIL, parse::one_line),
+        signing: reader.choice(&names::CIB_GIT_SIGNING),
+        signing_key: reader.value(&names::CIB_GIT_SIGNING_KEY, parse::one_line),
+    };
+    if git.signing == Signing::Off && git.signing_key.is_some() {
+        reader.warn(
+            &names::CIB_GIT_SIGNING_KEY,
+            "is set, and nothing is signed",
+            "set CIB_GIT_SIGNING to ssh or gpg as well",
+        );
+    }
+    git
+}
+
+impl Choice for Mode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("default", Self::Default), ("headless", Self::Headless)];
+}
+
+impl Choice for ProxyMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("redirect", Self::Redirect), ("env", Self::Env)];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Choice for LogLevel {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+impl Choice for HostKeyPolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("accept-new", Self::AcceptNew),
+        ("strict", Self::Strict),
+        ("off", Self::Off),
+    ];
+}
+
+impl Choice for Signing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("ssh", Self::Ssh), ("gpg", Self::Gpg)];
+}
+
+impl Choice for SetupRun {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("always", Self::Always), ("once", Self::Once)];
+}
+
+impl Choice for OnSetupFailure {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("stop", Self::Stop), ("continue", Self::Continue)];
+}
+
+impl Choice for Resume {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("never", Self::Never), ("always", Self::Always)];
+}
+
+impl Choice for JournalSync {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("batch", Self::Batch),
+        ("frame", Self::Frame),
+    ];
+}

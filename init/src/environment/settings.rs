@@ -1,0 +1,276 @@
+//! What the environment and the configuration files ask for, typed.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cib_nft::Lan;
+use cib_protocol::secret::Secret;
+use cib_redsocks::resolver::DnsServer;
+use cib_redsocks::resolver::config::LocalName;
+use cib_redsocks::upstream::Upstream;
+use ipnet::IpNet;
+
+/// Everything that was asked for. No secret in it shows in `Debug`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who may use the API.
+    pub auth: Auth,
+    /// What the API serves.
+    pub mode: Mode,
+    /// TCP port of the API.
+    pub port: u16,
+    /// Reverse proxies whose headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How packets leave.
+    pub egress: EgressSettings,
+    /// User, files and life time.
+    pub container: ContainerSettings,
+    /// Keys and their agents.
+    pub keys: KeySettings,
+    /// git.
+    pub git: GitSettings,
+    /// Setup commands.
+    pub setup: SetupSettings,
+    /// Sessions.
+    pub sessions: SessionSettings,
+    /// What Claude itself reads.
+    pub claude: Credentials,
+}
+
+/// Who may use the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Whoever sends this token.
+    Token(Secret),
+    /// Everybody on the box's own loopback.
+    Disabled,
+}
+
+/// What the API serves beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The web pages.
+    Default,
+    /// Nothing.
+    Headless,
+}
+
+/// How packets leave.
+#[derive(Clone, Debug)]
+pub struct EgressSettings {
+    /// The proxy; without one the box reaches the network directly.
+    pub upstream: Option<Upstream>,
+    /// How packets get to it.
+    pub mode: ProxyMode,
+    /// Port of redsocks on the box's loopback.
+    pub redsocks_port: u16,
+    /// What is reached past the proxy.
+    pub lan: Lan,
+    /// Name servers that are asked through the proxy.
+    pub dns_servers: Vec<DnsServer>,
+    /// Names that Docker's own name server answers.
+    pub local_names: BTreeSet<LocalName>,
+}
+
+/// How packets get to the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// The kernel takes them there.
+    Redirect,
+    /// Programs are asked to go there, by the proxy variables.
+    Env,
+}
+
+/// User, files and life time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerSettings {
+    /// User id of `coder`, if it is to be another than the image's.
+    pub puid: Option<u32>,
+    /// Group id of `coder`, likewise.
+    pub pgid: Option<u32>,
+    /// `TZ` of every child.
+    pub time_zone: Option<String>,
+    /// Where everything stands that outlives the container.
+    pub data_dir: PathBuf,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// Least important lines that are written.
+    pub log_level: LogLevel,
+    /// Budget of the whole shutdown.
+    pub shutdown_timeout: Duration,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Importance of a log line, the most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something may fail.
+    Warn,
+    /// What happens.
+    Info,
+    /// How it happens.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Keys and their agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySettings {
+    /// Mounted folders that `~/.ssh` and `~/.gnupg` come from.
+    pub ssh_dir: Option<PathBuf>,
+    /// As above.
+    pub gnupg_dir: Option<PathBuf>,
+    /// Sockets of mounted agents.
+    pub agents: AgentSettings,
+    /// Lines of host keys that every ssh in the box trusts.
+    pub known_hosts: Option<String>,
+    /// What ssh does with an unknown host.
+    pub host_keys: HostKeyPolicy,
+}
+
+/// Sockets of mounted agents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// ssh's.
+    pub ssh: Option<PathBuf>,
+    /// GnuPG's.
+    pub gpg: Option<PathBuf>,
+}
+
+/// What ssh does with a host that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKeyPolicy {
+    /// Remembers its key.
+    AcceptNew,
+    /// Refuses it.
+    Strict,
+    /// Asks for no key at all.
+    Off,
+}
+
+/// git.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSettings {
+    /// `user.name`.
+    pub user_name: Option<String>,
+    /// `user.email`.
+    pub user_email: Option<String>,
+    /// How commits are signed.
+    pub signing: Signing,
+    /// With which key.
+    pub signing_key: Option<String>,
+}
+
+/// How commits are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signing {
+    /// Not at all.
+    Off,
+    /// By an ssh key.
+    Ssh,
+    /// By a GnuPG key.
+    Gpg,
+}
+
+/// Setup commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetupSettings {
+    /// Shell commands, each one line or more.
+    pub commands: Vec<String>,
+    /// A script that runs before them.
+    pub file: Option<PathBuf>,
+    /// How often.
+    pub run: SetupRun,
+    /// What a failure means.
+    pub on_failure: OnSetupFailure,
+    /// Budget of each command.
+    pub timeout: Duration,
+}
+
+/// How often setup commands run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetupRun {
+    /// At every start.
+    Always,
+    /// Once for each volume.
+    Once,
+}
+
+/// What a failed setup command means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSetupFailure {
+    /// The box ends.
+    Stop,
+    /// The next command runs.
+    Continue,
+}
+
+/// Sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// What happens to sessions that were working when the container stopped.
+    pub resume: Resume,
+    /// When journals are forced to disk.
+    pub journal_sync: JournalSync,
+    /// Version of Claude Code.
+    pub claude_version: Option<String>,
+}
+
+/// What happens to sessions that were working when the container stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// They are marked interrupted.
+    Never,
+    /// They go on.
+    Always,
+}
+
+/// When journals are forced to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalSync {
+    /// When the kernel likes.
+    None,
+    /// After every write, which may hold several frames.
+    Batch,
+    /// After each frame.
+    Frame,
+}
+
+/// What Claude itself reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// `ANTHROPIC_API_KEY`.
+    pub api_key: Option<Secret>,
+    /// `ANTHROPIC_AUTH_TOKEN`.
+    pub auth_token: Option<Secret>,
+    /// `CLAUDE_CODE_OAUTH_TOKEN`.
+    pub oauth_token: Option<Secret>,
+    /// `ANTHROPIC_BASE_URL`.
+    pub base_url: Option<String>,
+    /// `ANTHROPIC_MODEL`.
+    pub model: Option<String>,
+}
+
+impl JournalSync {
+    /// The word of `CIB_JOURNAL_SYNC` that stands for it, for the keeper's own environment.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Batch => "batch",
+            Self::Frame => "frame",
+        }
+    }
+}
