@@ -1,0 +1,196 @@
+//! Speaking to the upstream: SOCKS5, SOCKS4a and HTTP `CONNECT`, as a client.
+//!
+//! One message at a time, each answered before the next is sent: microsocks drops what it
+//! read past a message, so nothing may be sent ahead.
+
+mod error;
+mod http;
+mod socks4;
+mod socks5;
+mod target;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+pub use error::{DialError, Refusal, Stage};
+pub(crate) use http::basic_credentials;
+pub use target::{Target, TargetFault};
+
+use crate::upstream::{Scheme, Upstream};
+
+/// How long a dial may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TCP connection to the upstream, all its addresses together.
+    pub connect: Duration,
+    /// For everything after that, until the upstream has connected to the target.
+    pub handshake: Duration,
+}
+
+impl Default for Timeouts {
+    /// 5 s to reach the upstream, 10 s more for the target: a person is told within 15 s.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            handshake: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Opens connections through the upstream.
+#[derive(Debug)]
+pub struct Dialer {
+    upstream: Upstream,
+    addresses: Vec<SocketAddr>,
+    timeouts: Timeouts,
+    /// The address that worked last, tried first.
+    good: AtomicUsize,
+}
+
+impl Dialer {
+    /// A dialer for an upstream at its pinned addresses, which are tried in order, beginning
+    /// with the one that worked last.
+    #[must_use]
+    pub fn new(
+        upstream: Upstream,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        timeouts: Timeouts,
+    ) -> Self {
+        let port = upstream.port();
+        let addresses = addresses
+            .into_iter()
+            .map(|address| (address, port).into())
+            .collect();
+        Self {
+            upstream,
+            addresses,
+            timeouts,
+            good: AtomicUsize::new(0),
+        }
+    }
+
+    /// The upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// A stream to `target`, through the upstream, ready for the first byte of payload.
+    ///
+    /// # Errors
+    ///
+    /// A [`DialError`]; [`DialError::is_upstream_down`] tells a dead upstream from a target
+    /// that it would not or could not connect to.
+    pub async fn connect(&self, target: &Target) -> Result<TcpStream, DialError> {
+        let mut stream = self.reach().await?;
+        let deadline = Instant::now() + self.timeouts.handshake;
+        self.until(
+            deadline,
+            Stage::Greeting,
+            authenticate(&mut stream, &self.upstream),
+        )
+        .await?;
+        self.until(
+            deadline,
+            Stage::Request,
+            request(&mut stream, &self.upstream, target),
+        )
+        .await?;
+        Ok(stream)
+    }
+
+    /// A stream to the upstream itself, before any handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError::Unreachable`] or [`DialError::TimedOut`].
+    pub async fn reach(&self) -> Result<TcpStream, DialError> {
+        let count = self.addresses.len();
+        let share = self.timeouts.connect / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+        let first = self.good.load(Ordering::Relaxed);
+        let mut last = None;
+        for turn in 0..count {
+            let index = (first + turn) % count;
+            match timeout(share, TcpStream::connect(self.addresses[index])).await {
+                Ok(Ok(stream)) => {
+                    self.good.store(index, Ordering::Relaxed);
+                    // Only a hint to the kernel; a socket that refuses it still works.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => {}
+            }
+        }
+        let upstream = self.upstream.endpoint().clone();
+        Err(match last {
+            Some(source) => DialError::Unreachable { upstream, source },
+            None => DialError::TimedOut {
+                upstream,
+                stage: Stage::Connect,
+                after: self.timeouts.connect,
+            },
+        })
+    }
+
+    /// Connects, and goes as far as the upstream lets a client go that asks for no target:
+    /// for SOCKS5 past the user and password, for the others no further than TCP.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn greet(&self) -> Result<(), DialError> {
+        let mut stream = self.reach().await?;
+        let deadline = Instant::now() + self.timeouts.handshake;
+        self.until(
+            deadline,
+            Stage::Greeting,
+            authenticate(&mut stream, &self.upstream),
+        )
+        .await
+    }
+
+    async fn until(
+        &self,
+        deadline: Instant,
+        stage: Stage,
+        work: impl Future<Output = Result<(), DialError>>,
+    ) -> Result<(), DialError> {
+        timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            Err(DialError::TimedOut {
+                upstream: self.upstream.endpoint().clone(),
+                stage,
+                after: self.timeouts.handshake,
+            })
+        })
+    }
+}
+
+/// What comes before the target is named. Only SOCKS5 has such a thing.
+async fn authenticate(stream: &mut TcpStream, upstream: &Upstream) -> Result<(), DialError> {
+    match upstream.scheme() {
+        Scheme::Socks5 => socks5::authenticate(stream, upstream).await,
+        Scheme::Socks4 | Scheme::Http => Ok(()),
+    }
+}
+
+/// Asks the upstream to connect to `target`. Not one byte past its answer is read, so a
+/// target that speaks first is heard.
+async fn request(
+    stream: &mut TcpStream,
+    upstream: &Upstream,
+    target: &Target,
+) -> Result<(), DialError> {
+    match upstream.scheme() {
+        Scheme::Socks5 => socks5::request(stream, upstream, target).await,
+        Scheme::Socks4 => socks4::request(stream, upstream, target).await,
+        Scheme::Http => http::request(stream, upstream, target).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

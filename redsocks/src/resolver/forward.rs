@@ -1,0 +1,220 @@
+//! Questions that go out: along the route, within a deadline, and not at all while the
+//! upstream is known to be down.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::config::Mode;
+use super::link::{Ground, Link, LinkError};
+use super::route::{Leg, Outcome, Route, Way, Ways};
+use super::server::DnsServer;
+use super::wire::{Digest, digest};
+use crate::client::{DialError, Dialer};
+use crate::service::log;
+
+/// How long a query is worked on. glibc asks again after 5 s; it should have an answer before.
+const QUERY: Duration = Duration::from_millis(4500);
+/// How long one leg is waited for before the next one is tried.
+const LEG: Duration = Duration::from_millis(1500);
+/// How long the upstream is left alone after it refused or broke off a connection, which
+/// takes no time to find out again.
+const AFTER_REFUSAL: Duration = Duration::from_millis(250);
+/// And after it kept silent, which does.
+const AFTER_SILENCE: Duration = Duration::from_secs(2);
+
+/// Nobody could be asked. The client gets SERVFAIL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
+/// A reply, and what is to be known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The message as it came, with some id.
+    pub reply: Vec<u8>,
+    /// What it means.
+    pub digest: Digest,
+}
+
+/// Sends questions through the upstream.
+#[derive(Debug)]
+pub struct Forwarder {
+    ground: Arc<Ground>,
+    links: Vec<[Link; 2]>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    route: Route,
+    /// Until when the upstream counts as down.
+    down_until: Option<Instant>,
+    /// What was logged last, so that it is logged once.
+    reported: Reported,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reported {
+    Nothing,
+    Down,
+    Unanswered,
+}
+
+impl Forwarder {
+    /// A forwarder to `servers`, which are reached by `dialer`.
+    #[must_use]
+    pub fn new(dialer: Arc<Dialer>, servers: &[DnsServer], mode: Mode, ca_bundle: PathBuf) -> Self {
+        let ways = |server: &DnsServer| Ways {
+            tcp53: server.tcp().is_some(),
+            doh: true,
+        };
+        let link =
+            |server: &DnsServer| [Way::Tcp53, Way::Doh].map(|way| Link::new(server.clone(), way));
+        Self {
+            ground: Arc::new(Ground::new(dialer, ca_bundle)),
+            links: servers.iter().map(link).collect(),
+            state: Mutex::new(State {
+                route: Route::new(mode, servers.iter().map(ways).collect()),
+                down_until: None,
+                reported: Reported::Nothing,
+            }),
+        }
+    }
+
+    /// Whether the upstream was found dead a moment ago, so that asking is no use.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.lock()
+            .down_until
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Asks until somebody answers, at most 4.5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`], at once when the upstream is down.
+    pub async fn ask(&self, query: &[u8]) -> Result<Answer, NoAnswer> {
+        if self.is_down() {
+            return Err(NoAnswer);
+        }
+        let deadline = Instant::now() + QUERY;
+        let legs = self.lock().route.legs(Instant::now());
+        for leg in legs {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            match self.try_leg(leg, query, left.min(LEG)).await {
+                Ok(answer) => {
+                    self.succeeded(leg);
+                    return Ok(answer);
+                }
+                Err(Missed::UpstreamDown { why, pause }) => {
+                    self.lost_upstream(&why, pause);
+                    return Err(NoAnswer);
+                }
+                Err(Missed::Leg { outcome, why }) => self.failed(leg, outcome, &why),
+            }
+        }
+        self.unanswered();
+        Err(NoAnswer)
+    }
+
+    async fn try_leg(&self, leg: Leg, query: &[u8], within: Duration) -> Result<Answer, Missed> {
+        let silent = |why: &dyn fmt::Display| Missed::Leg {
+            outcome: Outcome::Silent,
+            why: why.to_string(),
+        };
+        let link = &self.links[leg.server][usize::from(leg.way == Way::Doh)];
+        match timeout(within, link.ask(&self.ground, query)).await {
+            Ok(Ok(reply)) => match digest(&reply) {
+                Some(digest) if !digest.is_refusal => Ok(Answer { reply, digest }),
+                Some(_) => Err(silent(&"the server refused to look it up")),
+                None => Err(silent(&"the server's reply is not DNS")),
+            },
+            Ok(Err(LinkError::Dial(error))) => Err(Missed::of_dial(&error)),
+            Ok(Err(error)) => Err(silent(&error)),
+            Err(_) => Err(silent(&"no reply in time")),
+        }
+    }
+
+    fn succeeded(&self, leg: Leg) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let before = state.route.prefers_doh(now);
+        state.route.report(leg, Outcome::Answered, now);
+        let after = state.route.prefers_doh(now);
+        state.down_until = None;
+        if std::mem::replace(&mut state.reported, Reported::Nothing) != Reported::Nothing {
+            log::info(format_args!("DNS works again"));
+        }
+        match (before, after) {
+            (false, true) => log::info(format_args!(
+                "port 53 does not go through the proxy; asking over HTTPS"
+            )),
+            (true, false) => log::info(format_args!("port 53 goes through the proxy again")),
+            _ => {}
+        }
+    }
+
+    fn failed(&self, leg: Leg, outcome: Outcome, why: &str) {
+        log::debug(format_args!(
+            "server {} by {:?}: {why}",
+            leg.server + 1,
+            leg.way
+        ));
+        self.lock().route.report(leg, outcome, Instant::now());
+    }
+
+    fn lost_upstream(&self, why: &str, pause: Duration) {
+        let mut state = self.lock();
+        state.down_until = Some(Instant::now() + pause);
+        if std::mem::replace(&mut state.reported, Reported::Down) != Reported::Down {
+            log::warn(format_args!("no DNS: {why}"));
+        }
+    }
+
+    fn unanswered(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.reported, Reported::Unanswered) == Reported::Nothing {
+            log::warn(format_args!(
+                "no DNS: no server in CIB_DNS_SERVERS answered through the proxy"
+            ));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Missed {
+    /// No other leg will do better.
+    UpstreamDown { why: String, pause: Duration },
+    /// The next leg may.
+    Leg { outcome: Outcome, why: String },
+}
+
+impl Missed {
+    fn of_dial(error: &DialError) -> Self {
+        let why = log::chain(error);
+        if error.is_upstream_down() {
+            let is_silence = matches!(error, DialError::TimedOut { .. });
+            let pause = if is_silence {
+                AFTER_SILENCE
+            } else {
+                AFTER_REFUSAL
+            };
+            return Self::UpstreamDown { why, pause };
+        }
+        let outcome = match error {
+            DialError::TimedOut { .. } => Outcome::Silent,
+            _ => Outcome::Refused,
+        };
+        Self::Leg { outcome, why }
+    }
+}

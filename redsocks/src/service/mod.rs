@@ -1,0 +1,157 @@
+//! What the two programs share: their command line, readiness, signals and log.
+
+pub mod log;
+mod options;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use options::{Command, Options};
+
+use crate::sys;
+
+/// `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+/// `EX_SOFTWARE`.
+const INTERNAL: u8 = 70;
+/// `EX_CONFIG`.
+const CONFIGURATION: u8 = 78;
+
+/// What a program says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+}
+
+/// The descriptor that the parent listens on for readiness, if there is one.
+#[derive(Debug)]
+pub struct Ready(Option<File>);
+
+impl Ready {
+    /// One that tells nobody.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self(None)
+    }
+
+    /// Writes a newline and closes the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing, such as `EPIPE` when the parent does not listen any more.
+    pub fn report(self) -> io::Result<()> {
+        match self.0 {
+            Some(mut file) => file.write_all(b"\n"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The whole of a program: reads the command line and the JSON configuration, runs `serve`
+/// on one thread until SIGTERM or SIGINT, and gives the exit status: 0 after a signal, 64
+/// for a wrong command line, 78 for a configuration that cannot be read, 70 for all else.
+pub fn run<C, E, F>(
+    program: &Program,
+    args: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(C, Ready) -> F,
+) -> ExitCode
+where
+    C: DeserializeOwned,
+    E: std::error::Error,
+    F: Future<Output = Result<(), E>>,
+{
+    let options = match options::parse(args) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help) => return say(&options::help(program)),
+        Ok(Command::Version) => {
+            return say(&format!("{} {}\n", program.name, env!("CARGO_PKG_VERSION")));
+        }
+        Err(fault) => {
+            log::error(format_args!("{fault}; see {} --help", program.name));
+            return ExitCode::from(USAGE);
+        }
+    };
+    let (config, ready) = match prepare(&options) {
+        Ok(both) => both,
+        Err((code, fault)) => {
+            log::error(format_args!("{fault}"));
+            return ExitCode::from(code);
+        }
+    };
+    match serve_until_signal(serve(config, ready)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            log::error(format_args!("{fault}"));
+            ExitCode::from(INTERNAL)
+        }
+    }
+}
+
+/// To standard output, where it was asked for.
+fn say(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(INTERNAL),
+    }
+}
+
+fn prepare<C: DeserializeOwned>(options: &Options) -> Result<(C, Ready), (u8, String)> {
+    // First of all, while its number can belong to nothing else.
+    let ready = match options.ready_fd {
+        Some(number) => {
+            Some(sys::adopt(number).map_err(|e| (USAGE, format!("--ready-fd {number}: {e}")))?)
+        }
+        None => None,
+    };
+    let config = read(&options.config).map_err(|fault| (CONFIGURATION, fault))?;
+    raise_file_limit();
+    Ok((config, Ready(ready)))
+}
+
+fn read<C: DeserializeOwned>(path: &Path) -> Result<C, String> {
+    let text = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let text = Zeroizing::new(text);
+    serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Containers start with a soft limit of 1024. Where it cannot be raised, it stays.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+fn serve_until_signal<E: std::error::Error>(
+    serve: impl Future<Output = Result<(), E>>,
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        let signals = signal(SignalKind::terminate())
+            .and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+        let (mut term, mut int) =
+            signals.map_err(|error| format!("cannot watch for signals: {error}"))?;
+        tokio::select! {
+            ended = serve => ended.map_err(|fault| log::chain(&fault)),
+            _ = term.recv() => Ok(()),
+            _ = int.recv() => Ok(()),
+        }
+    })
+}
