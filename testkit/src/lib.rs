@@ -9,8 +9,11 @@
 
 pub mod api;
 pub mod cli;
+pub mod client;
 pub mod dns;
+pub mod engine;
 pub mod httpd;
+pub mod lab;
 pub mod log;
 pub mod netns;
 pub mod pid1;

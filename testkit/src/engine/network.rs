@@ -1,0 +1,138 @@
+//! Networks with addresses of their own.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Engine, LABEL, stderr, unique};
+
+/// A bridge network, removed when dropped.
+#[derive(Debug)]
+pub struct Network {
+    name: String,
+    bridge: String,
+    base: Ipv4Addr,
+}
+
+/// What a network's addresses look like to the policy of the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Range {
+    /// RFC 1918: closed to the box unless it is listed.
+    Private,
+    /// RFC 5737's documentation networks, which no list of private addresses holds: they stand
+    /// for the Internet.
+    Public,
+}
+
+impl Range {
+    /// The n-th network of 16 addresses, over and over.
+    fn nth(self, n: u32) -> Ipv4Addr {
+        let (first, count) = match self {
+            Self::Private => (Ipv4Addr::new(10, 213, 0, 0), 4096),
+            Self::Public => (Ipv4Addr::new(203, 0, 113, 0), 16),
+        };
+        Ipv4Addr::from_bits(first.to_bits() + n % count * 16)
+    }
+}
+
+impl Network {
+    /// A network of private addresses with a way out, as Docker makes them by default.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    #[must_use]
+    pub fn private(engine: &Engine) -> Self {
+        Self::make(engine, Range::Private, &[])
+    }
+
+    /// A network of private addresses without a way out, and so without a default route.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    #[must_use]
+    pub fn internal(engine: &Engine) -> Self {
+        Self::make(engine, Range::Private, &["--internal"])
+    }
+
+    /// A network of public-looking addresses without a way out.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    #[must_use]
+    pub fn public(engine: &Engine) -> Self {
+        Self::make(engine, Range::Public, &["--internal"])
+    }
+
+    fn make(engine: &Engine, range: Range, options: &[&str]) -> Self {
+        /// Other test programs take networks as well: a taken one is passed over.
+        const TRIES: u32 = 32;
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        static BRIDGES: AtomicU32 = AtomicU32::new(0);
+        let name = unique("net");
+        // An interface's name has at most 15 bytes.
+        let count = BRIDGES.fetch_add(1, Ordering::Relaxed);
+        let bridge = format!("ct{}n{count}", std::process::id());
+        let bridge_option = format!("com.docker.network.bridge.name={bridge}");
+        let mut refusal = String::new();
+        for _ in 0..TRIES {
+            let n = NEXT
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_add(std::process::id());
+            let base = range.nth(n);
+            let subnet = format!("{base}/28");
+            let mut arguments = vec!["network", "create", "--label", LABEL];
+            arguments.extend(["--subnet", &subnet, "--opt", &bridge_option]);
+            arguments.extend(options);
+            arguments.push(&name);
+            let made = engine.run(&arguments);
+            if made.status.success() {
+                return Self { name, bridge, base };
+            }
+            refusal = stderr(&made);
+            if !refusal.contains("overlap") {
+                break;
+            }
+        }
+        panic!("the engine makes no network: {refusal}");
+    }
+
+    /// The network's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The bridge's interface in the engine's own network namespace.
+    #[must_use]
+    pub fn bridge(&self) -> &str {
+        &self.bridge
+    }
+
+    /// The n-th address, 2 to 14; 1 is the gateway's.
+    ///
+    /// # Panics
+    /// There is no such address.
+    #[must_use]
+    pub fn addr(&self, n: u8) -> Ipv4Addr {
+        assert!((1..=14).contains(&n), "a network has the addresses 1 to 14");
+        Ipv4Addr::from_bits(self.base.to_bits() + u32::from(n))
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = Engine::get().run(&["network", "rm", &self.name]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_follow_each_other_and_come_round() {
+        assert_eq!(Range::Public.nth(0), Ipv4Addr::new(203, 0, 113, 0));
+        assert_eq!(Range::Public.nth(15), Ipv4Addr::new(203, 0, 113, 240));
+        assert_eq!(Range::Public.nth(16), Ipv4Addr::new(203, 0, 113, 0));
+        assert_eq!(Range::Private.nth(16), Ipv4Addr::new(10, 213, 1, 0));
+    }
+}
