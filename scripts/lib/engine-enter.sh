@@ -9,7 +9,7 @@ set -euo pipefail
 dir=$1
 root=$dir/root
 
-# A mount point of its own: the runtime's pivot_root refuses anything else.
+# A mount point of its own: pivot_root refuses anything else.
 mount --bind "$root" "$root"
 
 for entry in /*; do
@@ -25,7 +25,15 @@ done
 # connections.
 ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
-exec chroot "$root" /usr/bin/env PATH=/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin HOME=/root \
-  SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-  dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
+# pivot_root and not chroot: whoever enters a mount namespace later, as `docker exec` does,
+# gets the root of that namespace, and under a chroot that would still be the machine's.
+mkdir -p "$root/.machine"
+cd "$root"
+pivot_root . .machine
+umount --lazy /.machine
+cd /
+
+export PATH=/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin HOME=/root
+export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+exec dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
   --pidfile "$dir/dockerd.pid" --host "unix://$dir/docker.sock"
