@@ -207,6 +207,10 @@ pub struct SessionMeta {
     /// When it ended.
     #[serde(default)]
     pub stopped_at: Option<Timestamp>,
+    /// Where it stood when its end began: a session that ended in `working` or
+    /// `waiting_for_input` was in the middle of a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_in: Option<State>,
     /// Claude's exit code; 128+n if signal n ended it.
     #[serde(default)]
     pub exit_code: Option<i32>,

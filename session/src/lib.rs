@@ -2,13 +2,22 @@
 //!
 //! A keeper owns Claude's pipes or its pseudo-terminal and the session's journal, and lives
 //! and dies with its session. Everything that decides is a state machine without I/O
-//! ([`stream`], [`todo`]); [`journal`], [`meta`] and [`lock`] are what it leaves on disk.
+//! ([`stream`], [`calls`], [`todo`], [`claude::ending`]); [`journal`], [`meta`] and [`lock`]
+//! are what it leaves on disk; [`keeper`] is the loop that joins them.
 
 #![deny(unsafe_code)]
 
+pub mod app;
+pub mod args;
 pub mod calls;
+pub mod claude;
+pub mod finish;
 pub mod journal;
+pub mod keeper;
 pub mod lock;
+pub mod log;
 pub mod meta;
+pub mod replay;
 pub mod stream;
+pub mod sys;
 pub mod todo;

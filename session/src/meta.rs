@@ -81,6 +81,7 @@ pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -
         created_at: old.map_or(now, |old| old.created_at),
         started_at: old.and_then(|old| old.started_at),
         stopped_at: None,
+        ended_in: None,
         exit_code: None,
         last_seq: old.map_or(0, |old| old.last_seq),
         claude_session: None,
@@ -98,13 +99,14 @@ pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) -> bo
     meta.last_seq = seq;
     match data {
         Data::Status(status) => {
-            meta.state = status.state;
+            let before = std::mem::replace(&mut meta.state, status.state);
             if status.state.is_live() {
                 if status.state != State::Starting && meta.started_at.is_none() {
                     meta.started_at = Some(ts);
                 }
             } else {
                 meta.stopped_at = Some(ts);
+                meta.ended_in.get_or_insert(before);
                 meta.claude_pid = None;
             }
             true

@@ -3,6 +3,8 @@
 //! After a change that is meant, `CIB_UPDATE_GOLDEN=1 cargo test -p cib-session --test golden`
 //! writes the files anew, and the difference is what the change does to clients.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

@@ -43,14 +43,19 @@ impl What {
 pub struct NoSuchQuestion(pub String);
 
 impl Stream {
-    /// Greets the CLI; its answer shows that it listens.
+    /// Greets the CLI; its answer shows that it listens. Input is held back until then, because
+    /// a process that refuses its options takes what it was told with it.
     pub fn initialize(&mut self, out: &mut Out) {
         self.ask(What::Initialize, json!({}), out);
     }
 
     /// A message of the user. `uuid` names it towards the CLI and in its frame.
     pub fn input(&mut self, text: String, uuid: Uuid, out: &mut Out) {
-        out.to_claude.push(say::user(&text, uuid));
+        let line = say::user(&text, uuid);
+        match &mut self.held {
+            Some(held) => held.push(line),
+            None => out.to_claude.push(line),
+        }
         out.frames.push(Data::Text(Text {
             text,
             role: Role::User,
@@ -132,6 +137,8 @@ impl Stream {
                     ..Meta::default()
                 };
                 self.tell(news, out);
+                out.to_claude
+                    .append(&mut self.held.take().unwrap_or_default());
                 if self.state == State::Starting {
                     self.set_state(State::Idle, now_ms, out);
                 }

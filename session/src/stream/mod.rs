@@ -52,25 +52,36 @@ pub struct Stream {
     requests: control::Requests,
     /// US dollars that the CLI has counted in total.
     total_cost: f64,
+    /// Lines for the CLI that wait until it listens; `None` since it does.
+    held: Option<Vec<String>>,
 }
 
 impl Stream {
-    /// A process of the CLI that has just been started in `state` at `now_ms`.
-    /// `total_cost` is what the conversation had cost before, in US dollars.
+    /// A process of the CLI that has just been started at `now_ms`. `told` is what frames have
+    /// told already, `total_cost` what the conversation has cost so far in US dollars.
     #[must_use]
-    pub fn new(state: State, now_ms: u64, total_cost: f64) -> Self {
+    pub fn new(now_ms: u64, told: Meta, total_cost: f64) -> Self {
         Self {
-            state,
+            state: State::Starting,
             since_ms: now_ms,
             tells_state: false,
-            told: Meta::default(),
+            told,
             blocks: blocks::Blocks::default(),
             calls: Calls::default(),
             agents: Vec::new(),
             questions: Vec::new(),
             requests: control::Requests::default(),
             total_cost,
+            held: Some(Vec::new()),
         }
+    }
+
+    /// The next process for the same session: what the last one did not take is for this one.
+    #[must_use]
+    pub fn again(&mut self, now_ms: u64) -> Self {
+        let mut next = Self::new(now_ms, self.told.clone(), self.total_cost);
+        next.held = Some(self.held.take().unwrap_or_default());
+        next
     }
 
     /// Where the session stands.

@@ -1,3 +1,3 @@
 //! What several tests share.
 
-pub mod replay;
+pub(crate) mod replay;

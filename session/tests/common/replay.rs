@@ -2,25 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use cib_protocol::frame::Data;
-use cib_protocol::session::State;
+use cib_protocol::frame::{Data, Meta};
 use cib_session::stream::lines::Line;
 use cib_session::stream::{Out, Stream};
 use serde_json::Value;
 
 /// What came of a capture.
 #[derive(Default)]
-pub struct Replayed {
+pub(crate) struct Replayed {
     /// All frames.
-    pub frames: Vec<Data>,
+    pub(crate) frames: Vec<Data>,
     /// All lines for the CLI.
-    pub to_claude: Vec<String>,
+    pub(crate) to_claude: Vec<String>,
 }
 
 /// Plays the lines of a capture. A line is what the CLI wrote, or `{"t","dir","msg"}` where
 /// `dir` says who wrote `msg`. Without times, a line comes every ten milliseconds.
-pub fn replay(capture: &str) -> Replayed {
-    let mut stream = Stream::new(State::Starting, 0, 0.0);
+pub(crate) fn replay(capture: &str) -> Replayed {
+    let mut stream = Stream::new(0, Meta::default(), 0.0);
     let mut all = Replayed::default();
     let mut ids: Vec<(String, String)> = Vec::new();
     for (number, line) in (1u64..).zip(capture.lines()) {

@@ -1,0 +1,248 @@
+//! The command line.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use cib_protocol::session::State;
+
+use crate::journal::SyncPolicy;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+cib-session keeps one session: it owns Claude and the session's journal.
+
+Usage:
+  cib-session run --dir DIR --runtime DIR [options]
+  cib-session finish --dir DIR [--state STATE] [--sync POLICY]
+  cib-session --help | --version
+
+run reads a session's spec (JSON) from standard input until its end, runs the session to its
+end and exits. finish closes the record of a session whose keeper was killed.
+
+Options of run:
+  --dir DIR             the session's directory: transcript.jsonl, meta.json, lock
+  --runtime DIR         where keeper.sock goes
+  --ready-fd N          descriptor that gets a newline once a client may connect
+  --sync POLICY         when frames have to be on the disk: none, batch or frame [none]
+  --output-cap BYTES    how much of one tool's output is kept [1048576]
+  --grace-ms MS         from asking Claude to end to killing it [5000]
+  --start-ms MS         in which Claude has to answer after its start [60000]
+  --claude PATH         the CLI [claude, found on PATH]
+
+Options of finish:
+  --state STATE         interrupted, stopped or failed [interrupted]
+
+Exit codes: 0 the session ended; 64 wrong usage; 70 Claude cannot be started, or an accident;
+74 the journal cannot be opened or written; 75 another keeper has the session; 78 wrong spec.
+";
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+    /// Run a session.
+    Run(Run),
+    /// Close a session's record.
+    Finish(Finish),
+}
+
+/// Options of `run`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The session's directory.
+    pub dir: PathBuf,
+    /// Where the socket goes.
+    pub runtime: PathBuf,
+    /// Number of the descriptor that hears of readiness.
+    pub ready_fd: Option<RawFd>,
+    /// When frames have to be on the disk.
+    pub sync: SyncPolicy,
+    /// Bytes kept of one tool's output.
+    pub output_cap: usize,
+    /// Milliseconds from asking to killing.
+    pub grace_ms: u64,
+    /// Milliseconds until Claude has to answer.
+    pub start_ms: u64,
+    /// The CLI.
+    pub claude: PathBuf,
+}
+
+/// Options of `finish`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// The session's directory.
+    pub dir: PathBuf,
+    /// The state that it ends in.
+    pub state: State,
+    /// When frames have to be on the disk.
+    pub sync: SyncPolicy,
+}
+
+/// A command line that means nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// The first word is no command.
+    #[error("unknown command `{0}`")]
+    Command(String),
+    /// There is no first word.
+    #[error("no command given")]
+    NoCommand,
+    /// The command has no such option.
+    #[error("unknown option `{0}`")]
+    Option(String),
+    /// The option has no value.
+    #[error("{0} wants a value")]
+    NoValue(String),
+    /// The option's value cannot be read.
+    #[error("{option}: {why}")]
+    Value {
+        /// The option.
+        option: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The option has to be given.
+    #[error("{0} has to be given")]
+    Missing(&'static str),
+}
+
+/// Reads the arguments behind the program's name.
+///
+/// # Errors
+/// If they are no command line of this program.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    let mut args = args.into_iter();
+    let command = args.next().ok_or(UsageError::NoCommand)?;
+    match command.to_str() {
+        Some("--help" | "-h" | "help") => Ok(Command::Help),
+        Some("--version" | "-V") => Ok(Command::Version),
+        Some("run") => run(args),
+        Some("finish") => finish(args),
+        _ => Err(UsageError::Command(command.to_string_lossy().into_owned())),
+    }
+}
+
+fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let (mut dir, mut runtime) = (None, None);
+    let mut run = Run {
+        dir: PathBuf::new(),
+        runtime: PathBuf::new(),
+        ready_fd: None,
+        sync: SyncPolicy::None,
+        output_cap: 1024 * 1024,
+        grace_ms: 5000,
+        start_ms: 60_000,
+        claude: PathBuf::from("claude"),
+    };
+    while let Some(option) = args.next() {
+        let option = option.to_string_lossy().into_owned();
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| UsageError::NoValue(option.clone()))
+        };
+        match option.as_str() {
+            "--dir" => dir = Some(PathBuf::from(value()?)),
+            "--runtime" => runtime = Some(PathBuf::from(value()?)),
+            "--claude" => run.claude = PathBuf::from(value()?),
+            "--ready-fd" => run.ready_fd = Some(read(&option, &value()?)?),
+            "--sync" => run.sync = read(&option, &value()?)?,
+            "--output-cap" => run.output_cap = read(&option, &value()?)?,
+            "--grace-ms" => run.grace_ms = read(&option, &value()?)?,
+            "--start-ms" => run.start_ms = read(&option, &value()?)?,
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(UsageError::Option(option)),
+        }
+    }
+    run.dir = dir.ok_or(UsageError::Missing("--dir"))?;
+    run.runtime = runtime.ok_or(UsageError::Missing("--runtime"))?;
+    Ok(Command::Run(run))
+}
+
+fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let mut dir = None;
+    let mut state = State::Interrupted;
+    let mut sync = SyncPolicy::None;
+    while let Some(option) = args.next() {
+        let option = option.to_string_lossy().into_owned();
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| UsageError::NoValue(option.clone()))
+        };
+        match option.as_str() {
+            "--dir" => dir = Some(PathBuf::from(value()?)),
+            "--sync" => sync = read(&option, &value()?)?,
+            "--state" => {
+                let word = value()?.to_string_lossy().into_owned();
+                state = [State::Interrupted, State::Stopped, State::Failed]
+                    .into_iter()
+                    .find(|state| state.as_str() == word)
+                    .ok_or_else(|| UsageError::Value {
+                        why: format!("`{word}` is none of interrupted, stopped, failed"),
+                        option,
+                    })?;
+            }
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(UsageError::Option(option)),
+        }
+    }
+    let dir = dir.ok_or(UsageError::Missing("--dir"))?;
+    Ok(Command::Finish(Finish { dir, state, sync }))
+}
+
+fn read<T>(option: &str, value: &OsStr) -> Result<T, UsageError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let word = value.to_string_lossy();
+    word.parse().map_err(|error: T::Err| UsageError::Value {
+        option: option.to_owned(),
+        why: format!("`{word}`: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, UsageError> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn run_takes_its_options_in_any_order() {
+        let command = parsed("run --sync batch --runtime /r --ready-fd 5 --dir /d").unwrap();
+        let Command::Run(run) = command else {
+            panic!("{command:?}");
+        };
+        assert_eq!(run.dir, PathBuf::from("/d"));
+        assert_eq!(run.runtime, PathBuf::from("/r"));
+        assert_eq!(run.ready_fd, Some(5));
+        assert_eq!(run.sync, SyncPolicy::Batch);
+        assert_eq!(run.claude, PathBuf::from("claude"));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (line, says) in [
+            ("", "no command given"),
+            ("walk", "unknown command `walk`"),
+            ("run --dir /d", "--runtime has to be given"),
+            ("run --dir", "--dir wants a value"),
+            ("run --colour", "unknown option `--colour`"),
+            ("finish", "--dir has to be given"),
+        ] {
+            assert_eq!(parsed(line).unwrap_err().to_string(), says);
+        }
+        let error = parsed("run --sync often").unwrap_err().to_string();
+        assert!(error.contains("none, batch or frame"), "{error}");
+        let error = parsed("finish --dir /d --state idle").unwrap_err();
+        assert!(error.to_string().contains("`idle` is none of"), "{error}");
+    }
+}

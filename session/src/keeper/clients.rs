@@ -1,0 +1,204 @@
+//! The keeper's socket: lines in, lines out, and nobody can hold the keeper up.
+//!
+//! A client that does not read its replies is not read either, and one that sends what is no
+//! request is told so and shut out; the others notice nothing.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use cib_protocol::MAX_INPUT_LINE;
+use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
+use rustix::event::PollFlags;
+
+/// Name of the socket in the runtime directory.
+pub(super) const SOCKET: &str = "keeper.sock";
+
+/// Clients at once; control needs a few.
+const MAX_CLIENTS: usize = 64;
+
+/// Bytes of replies that may wait before a client is not read any more.
+const MAX_REPLIES: usize = 64 * 1024;
+
+/// The listening socket and its clients.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) listener: UnixListener,
+    clients: Vec<Client>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: UnixStream,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    state: ClientState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientState {
+    Open,
+    /// Gone once its replies are written.
+    Leaving,
+    Gone,
+}
+
+impl Clients {
+    /// Listens. The caller holds the session's lock, so a socket that is there is a dead one.
+    pub(super) fn listen(runtime: &Path) -> io::Result<Self> {
+        let path = runtime.join(SOCKET);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        // Control reaches the socket by its group, which a set-group-id directory hands on.
+        // Where the directory does not, its own mode has to be guard enough.
+        let inherits = fs::metadata(&path)?.gid() == fs::metadata(runtime)?.gid();
+        let mode = if inherits { 0o660 } else { 0o666 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        Ok(Self {
+            listener,
+            clients: Vec::new(),
+        })
+    }
+
+    /// The connections with what each waits for, in a stable order until [`Clients::sweep`].
+    pub(super) fn interests(&self) -> impl Iterator<Item = (&UnixStream, PollFlags)> {
+        self.clients.iter().map(|client| {
+            let mut flags = PollFlags::empty();
+            if client.state == ClientState::Open && client.output.len() < MAX_REPLIES {
+                flags |= PollFlags::IN;
+            }
+            if !client.output.is_empty() {
+                flags |= PollFlags::OUT;
+            }
+            (&client.stream, flags)
+        })
+    }
+
+    /// Takes everybody who knocks.
+    pub(super) fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.clients.len() < MAX_CLIENTS && stream.set_nonblocking(true).is_ok() {
+                self.clients.push(Client::new(stream));
+            }
+        }
+    }
+
+    pub(super) fn get(&mut self, index: usize) -> Option<&mut Client> {
+        self.clients.get_mut(index)
+    }
+
+    /// Forgets who is gone.
+    pub(super) fn sweep(&mut self) {
+        self.clients
+            .retain(|client| client.state != ClientState::Gone);
+    }
+}
+
+impl Client {
+    fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            input: Vec::new(),
+            output: Vec::new(),
+            state: ClientState::Open,
+        }
+    }
+
+    /// Reads once and returns the requests that are complete.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Vec<KeeperRequest> {
+        let count = match self.stream.read(buffer) {
+            Ok(0) => {
+                self.state = ClientState::Leaving;
+                self.write();
+                return Vec::new();
+            }
+            Ok(count) => count,
+            Err(error) => {
+                let passing = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+                if !passing.contains(&error.kind()) {
+                    self.state = ClientState::Gone;
+                }
+                return Vec::new();
+            }
+        };
+        self.input.extend_from_slice(&buffer[..count]);
+        let fresh = self.input.len() - count;
+        let Some(end) = self.input[fresh..].iter().rposition(|&byte| byte == b'\n') else {
+            if self.input.len() > MAX_INPUT_LINE {
+                self.shut_out(&format!("a request is at most {MAX_INPUT_LINE} bytes long"));
+            }
+            return Vec::new();
+        };
+        let rest = self.input.split_off(fresh + end + 1);
+        let lines = std::mem::replace(&mut self.input, rest);
+        self.parse(&lines)
+    }
+
+    fn parse(&mut self, lines: &[u8]) -> Vec<KeeperRequest> {
+        let mut requests = Vec::new();
+        for line in lines
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice(line) {
+                Ok(request) => requests.push(request),
+                Err(error) => {
+                    self.shut_out(&format!("not a request: {error}"));
+                    break;
+                }
+            }
+        }
+        requests
+    }
+
+    /// Answers, as far as the client reads.
+    pub(super) fn reply(&mut self, reply: &KeeperReply) {
+        // Replies hold strings and numbers alone, which are always JSON.
+        if serde_json::to_writer(&mut self.output, reply).is_ok() {
+            self.output.push(b'\n');
+        }
+        self.write();
+    }
+
+    /// Writes what the client takes.
+    pub(super) fn write(&mut self) {
+        while !self.output.is_empty() {
+            match self.stream.write(&self.output) {
+                Ok(count) => {
+                    self.output.drain(..count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        self.state = ClientState::Gone;
+                    }
+                    return;
+                }
+            }
+        }
+        if self.state == ClientState::Leaving {
+            self.state = ClientState::Gone;
+        }
+    }
+
+    /// The connection broke.
+    pub(super) fn hang_up(&mut self) {
+        self.state = ClientState::Gone;
+    }
+
+    fn shut_out(&mut self, detail: &str) {
+        self.input = Vec::new();
+        self.state = ClientState::Leaving;
+        self.reply(&KeeperReply::Refused {
+            code: KeeperFault::BadRequest,
+            detail: detail.to_owned(),
+        });
+    }
+}

@@ -1,0 +1,233 @@
+//! How a session ends: why, in which order, and what is written about it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use cib_protocol::frame::{Data, Stop};
+use cib_protocol::session::State;
+use nix::sys::signal::Signal as Signo;
+use rustix::event::{Timespec, poll};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
+use super::Keeper;
+use crate::claude::Exit;
+use crate::claude::ending::{Act, Ending};
+use crate::stream::Out;
+
+/// How long processes that Claude left behind may take to go after SIGKILL.
+const REAP: Duration = Duration::from_secs(2);
+
+/// How long the last frames are tried to be written when the journal is blocked.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// Why a session is being ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A client asked for it.
+    Asked,
+    /// The keeper got a signal: the box is going down.
+    Shutdown,
+    /// A limit is reached.
+    Limit(&'static str),
+    /// Claude did not answer in time after its start.
+    NoAnswer,
+    /// Claude closed its output and lived on.
+    ClosedOutput,
+}
+
+/// An ending under way.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) why: Why,
+    ending: Ending,
+}
+
+impl Leaving {
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.ending.deadline()
+    }
+}
+
+impl Keeper {
+    /// Begins to end the session, unless that has begun already.
+    pub(super) fn leave(&mut self, why: Why) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        let state = self.record.meta.state;
+        self.record.amend(|meta| meta.ended_in = Some(state));
+        self.answer_by = None;
+        self.leaving = Some(Leaving {
+            why,
+            ending: Ending::in_order(now_ms, self.options.grace_ms),
+        });
+        self.act();
+    }
+
+    /// Ends the session without asking Claude.
+    pub(super) fn leave_now(&mut self) {
+        self.leave(Why::Asked);
+        let now_ms = self.clock.now_ms();
+        if let Some(leaving) = &mut self.leaving {
+            leaving.ending.hurry(now_ms);
+        }
+        self.act();
+    }
+
+    /// Does what is due of the ending.
+    pub(super) fn act(&mut self) {
+        let now_ms = self.clock.now_ms();
+        while let Some(act) = self.leaving.as_mut().and_then(|l| l.ending.due(now_ms)) {
+            match act {
+                Act::Ask => {
+                    if matches!(self.stream.state(), State::Working | State::WaitingForInput) {
+                        let mut out = Out::default();
+                        self.stream.interrupt(&mut out);
+                        self.take(out);
+                    }
+                    self.claude.stdin.close();
+                }
+                Act::Terminate => self.claude.signal(Signal::TERM),
+                Act::Kill => self.claude.signal_group(Signal::KILL),
+            }
+        }
+    }
+
+    /// Reads the signals that have come.
+    pub(super) fn signalled(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            if i32::try_from(info.ssi_signo).ok() != Some(Signo::SIGCHLD as i32) {
+                self.leave(Why::Shutdown);
+            }
+        }
+        // One SIGCHLD may stand for several ends.
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == self.claude.pid
+                && let Some(exit) = Exit::from_status(status)
+            {
+                self.exit = Some((exit, self.clock.now_ms()));
+            }
+        }
+    }
+
+    /// Writes how the session ended and leaves nothing running. Returns whether everything
+    /// could be written.
+    pub(super) fn conclude(mut self) -> bool {
+        kill_children();
+        let exit = self.exit.map(|(exit, _)| exit);
+        let (state, reason) = verdict(self.leaving.as_ref().map(|leaving| leaving.why), exit);
+        let detail = (state == State::Failed)
+            .then(|| self.claude.complaints.text())
+            .flatten();
+        self.record
+            .amend(|meta| meta.exit_code = exit.map(|exit| exit.code));
+        self.record.append([Data::Stop(Stop {
+            reason,
+            last: true,
+            detail,
+        })]);
+        let mut out = Out::default();
+        self.stream.set_state(state, self.clock.now_ms(), &mut out);
+        self.record.append(out.frames);
+        self.conversation.clear_driver();
+        let deadline = Instant::now() + LAST_WRITE;
+        loop {
+            self.record.flush(self.clock.now_ms());
+            if !self.record.is_behind() {
+                self.record.sync();
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            pause(Duration::from_millis(50));
+        }
+    }
+}
+
+/// The state and the reason that a session ends with.
+fn verdict(why: Option<Why>, exit: Option<Exit>) -> (State, String) {
+    match (why, exit.map(|exit| exit.code)) {
+        (Some(Why::Asked), _) => (State::Stopped, "exit".to_owned()),
+        (Some(Why::Shutdown), _) => (State::Interrupted, "shutdown".to_owned()),
+        (Some(Why::Limit(name)), _) => (State::Stopped, format!("limit {name}")),
+        (Some(Why::NoAnswer), _) => (State::Failed, "no answer from Claude".to_owned()),
+        (Some(Why::ClosedOutput), _) => (State::Failed, "Claude closed its output".to_owned()),
+        (None, None | Some(0)) => (State::Stopped, "exit".to_owned()),
+        (None, Some(code)) => (State::Failed, format!("exit {code}")),
+    }
+}
+
+/// Kills and reaps every process that Claude left behind. They are children of this process,
+/// because it is the reaper of its session, and each round brings up their own children.
+fn kill_children() {
+    let deadline = Instant::now() + REAP;
+    while Instant::now() < deadline {
+        match wait(WaitOptions::NOHANG) {
+            // Nobody is left.
+            Err(_) => return,
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                for child in children() {
+                    let _ = kill_process(child, Signal::KILL);
+                }
+                pause(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// The processes whose parent this process is (proc_pid_stat(5), field 4).
+fn children() -> Vec<Pid> {
+    let me = rustix::process::getpid().as_raw_nonzero().get();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+            fields.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(me)
+        })
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+/// Waits a moment; a signal ends it early.
+fn pause(time: Duration) {
+    let time = Timespec {
+        tv_sec: 0,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    let _ = poll(&mut [], Some(&time));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_nobody_asked_for_is_a_failure_unless_its_code_is_zero() {
+        let code = |code| Some(Exit { code });
+        assert_eq!(verdict(None, code(0)), (State::Stopped, "exit".to_owned()));
+        assert_eq!(verdict(None, code(1)), (State::Failed, "exit 1".to_owned()));
+        assert_eq!(
+            verdict(None, code(137)),
+            (State::Failed, "exit 137".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_end_that_was_asked_for_is_none_of_claudes_exit_code() {
+        let killed = Some(Exit { code: 137 });
+        assert_eq!(verdict(Some(Why::Asked), killed).0, State::Stopped);
+        assert_eq!(verdict(Some(Why::Shutdown), killed).0, State::Interrupted);
+        assert_eq!(
+            verdict(Some(Why::Limit("max_turns")), killed),
+            (State::Stopped, "limit max_turns".to_owned())
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! Limits that the keeper enforces. Memory, CPUs and pids are the cgroup's, which is init's.
+
+use cib_protocol::session::SessionMeta;
+
+/// Which limit is reached, `age_ms` milliseconds after the session was created.
+pub(super) fn reached(meta: &SessionMeta, age_ms: u64) -> Option<&'static str> {
+    let limits = &meta.limits;
+    let reached = [
+        (
+            "max_turns",
+            limits.max_turns.is_some_and(|most| meta.turns >= most),
+        ),
+        (
+            "max_cost_usd",
+            limits
+                .max_cost_usd
+                .is_some_and(|most| meta.usage.cost_usd >= most),
+        ),
+        (
+            "max_duration",
+            deadline(meta).is_some_and(|most_ms| age_ms >= most_ms),
+        ),
+    ];
+    reached
+        .into_iter()
+        .find_map(|(name, reached)| reached.then_some(name))
+}
+
+/// The age in milliseconds at which the session ends.
+pub(super) fn deadline(meta: &SessionMeta) -> Option<u64> {
+    meta.limits
+        .max_duration
+        .map(|seconds| seconds.saturating_mul(1000))
+}

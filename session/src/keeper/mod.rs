@@ -1,0 +1,292 @@
+//! The keeper: one loop over Claude's pipes, the socket, signals and deadlines.
+//!
+//! Nothing in it waits except `poll`. Frames are on disk before the loop waits again, so
+//! whoever is woken by the journal sees everything that has happened.
+
+mod clients;
+mod end;
+mod limits;
+mod record;
+mod requests;
+mod start;
+
+use std::time::Instant;
+
+use cib_protocol::frame::Data;
+use cib_protocol::session::{SessionSpec, State};
+use cib_protocol::time::Timestamp;
+use nix::sys::signalfd::SignalFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::claude::command::CommandLine;
+use crate::claude::{self, Exit, Process, ReadOutcome};
+use crate::lock::Lock;
+use crate::stream::lines::{Limits, Splitter};
+use crate::stream::{Out, Stream};
+use clients::Clients;
+use end::{Leaving, Why};
+use record::Record;
+pub use start::{Options, StartError, run};
+
+/// Bytes read at once.
+const READ: usize = 32 * 1024;
+
+/// Reads of Claude's output before everybody else has a turn.
+const READS: usize = 8;
+
+/// Milliseconds that a pipe may stay open behind Claude's end, held by what Claude left.
+const DRAIN_MS: u64 = 300;
+
+/// Milliseconds that Claude may live on after it closed its output.
+const CLOSED_MS: u64 = 2000;
+
+/// A running session.
+struct Keeper {
+    options: Options,
+    spec: SessionSpec,
+    record: Record,
+    /// Held for the conversation that Claude drives.
+    conversation: Lock,
+    command: CommandLine,
+    claude: Process,
+    lines: Splitter,
+    stream: Stream,
+    clients: Clients,
+    signals: SignalFd,
+    clock: Clock,
+    /// When Claude has to have answered; `None` since it has.
+    answer_by: Option<u64>,
+    /// When an end of Claude's output without an end of Claude is a failure.
+    close_by: Option<u64>,
+    leaving: Option<Leaving>,
+    exit: Option<(Exit, u64)>,
+    buffer: Box<[u8]>,
+}
+
+/// Milliseconds since the keeper began, and since the session did.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    begun: Instant,
+    /// The session's age when the keeper began, by the wall clock.
+    age_ms: u64,
+}
+
+impl Clock {
+    fn new(created_at: Timestamp) -> Self {
+        let age = Timestamp::now().as_millis() - created_at.as_millis();
+        Self {
+            begun: Instant::now(),
+            age_ms: u64::try_from(age).unwrap_or(0),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn age_ms(&self) -> u64 {
+        self.age_ms.saturating_add(self.now_ms())
+    }
+}
+
+/// What `poll` watches.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Signals,
+    Stdin,
+    Stdout,
+    Stderr,
+    Listener,
+    Client(usize),
+}
+
+impl Keeper {
+    /// Runs until the session has ended and everything about it is written. Returns whether
+    /// it could be written.
+    fn run(mut self) -> bool {
+        loop {
+            let ready = self.wait();
+            for (source, flags) in ready {
+                self.handle(source, flags);
+            }
+            self.clients.sweep();
+            self.tick();
+            self.record.flush(self.clock.now_ms());
+            if self.is_over() && !self.start_again() {
+                return self.conclude();
+            }
+        }
+    }
+
+    /// Waits for something to do, or for the next deadline.
+    fn wait(&self) -> Vec<(Source, PollFlags)> {
+        let mut sources = vec![Source::Signals, Source::Listener];
+        let mut fds = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.clients.listener, PollFlags::IN),
+        ];
+        if let Some(pipe) = self.claude.stdin.wants_to_write() {
+            sources.push(Source::Stdin);
+            fds.push(PollFd::new(pipe, PollFlags::OUT));
+        }
+        // What cannot be written down is not read either: the pipe keeps it.
+        if self.record.blocked().is_none()
+            && let Some(pipe) = &self.claude.stdout
+        {
+            sources.push(Source::Stdout);
+            fds.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        if let Some(pipe) = &self.claude.stderr {
+            sources.push(Source::Stderr);
+            fds.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        for (index, (stream, flags)) in self.clients.interests().enumerate() {
+            sources.push(Source::Client(index));
+            fds.push(PollFd::new(stream, flags));
+        }
+        let timeout = self.timeout();
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            // Interrupted: what there is to do is seen next time.
+            return Vec::new();
+        }
+        let ready = sources.into_iter().zip(fds.iter().map(PollFd::revents));
+        ready.filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    /// Time until the next deadline.
+    fn timeout(&self) -> Option<Timespec> {
+        let now_ms = self.clock.now_ms();
+        let duration = limits::deadline(&self.record.meta)
+            .filter(|_| self.leaving.is_none())
+            .map(|age_ms| age_ms.saturating_sub(self.clock.age_ms));
+        let drained = self.exit.map(|(_, at)| at + DRAIN_MS);
+        let next = [
+            self.answer_by,
+            self.close_by,
+            self.record.deadline(),
+            self.leaving.as_ref().and_then(Leaving::deadline),
+            duration,
+            drained,
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
+        let left_ms = next.saturating_sub(now_ms);
+        Some(Timespec {
+            tv_sec: i64::try_from(left_ms / 1000).unwrap_or(i64::MAX),
+            tv_nsec: (left_ms % 1000 * 1_000_000).try_into().unwrap_or(0),
+        })
+    }
+
+    fn handle(&mut self, source: Source, flags: PollFlags) {
+        match source {
+            Source::Signals => self.signalled(),
+            Source::Stdin => self.claude.stdin.write(),
+            Source::Stdout => self.read_claude(),
+            Source::Stderr => self.claude.read_complaints(&mut self.buffer),
+            Source::Listener => self.clients.accept(),
+            Source::Client(index) => self.serve(index, flags),
+        }
+    }
+
+    /// Reads what Claude says, and writes each portion down before the next.
+    fn read_claude(&mut self) {
+        for _ in 0..READS {
+            let Some(pipe) = &mut self.claude.stdout else {
+                return;
+            };
+            let outcome = claude::read(pipe, &mut self.buffer);
+            let now_ms = self.clock.now_ms();
+            let mut out = Out::default();
+            let stream = &mut self.stream;
+            match outcome {
+                ReadOutcome::Nothing => return,
+                ReadOutcome::Bytes(count) => self.lines.feed(&self.buffer[..count], |line| {
+                    stream.line(&line, now_ms, &mut out);
+                }),
+                ReadOutcome::End => {
+                    self.lines
+                        .finish(|line| stream.line(&line, now_ms, &mut out));
+                    self.claude.stdout = None;
+                    self.close_by = Some(now_ms + CLOSED_MS);
+                }
+            }
+            self.take(out);
+            self.record.flush(now_ms);
+            if self.record.blocked().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Takes up what a step of the driver gave.
+    fn take(&mut self, out: Out) {
+        for line in out.to_claude {
+            self.claude.stdin.send(line.as_bytes());
+        }
+        for frame in &out.frames {
+            if let Data::Meta(news) = frame
+                && let Some(id) = &news.claude_session
+            {
+                self.follow(id);
+            }
+        }
+        self.record.append(out.frames);
+        if self.stream.state() != State::Starting {
+            self.answer_by = None;
+        }
+    }
+
+    /// Goes on under another conversation's lock when Claude changes to one (`/clear`).
+    fn follow(&mut self, id: &str) {
+        let Ok(id) = id.parse() else {
+            return;
+        };
+        if self.command.conversation.id() == id {
+            return;
+        }
+        self.command.conversation = claude::command::Conversation::Resume(id);
+        match Lock::conversation(&self.options.dir, id, std::time::Duration::ZERO) {
+            Ok(lock) => {
+                self.conversation.clear_driver();
+                self.conversation = lock;
+                self.name_driver();
+            }
+            Err(error) => crate::log!("Claude went to conversation {id}, but {error}"),
+        }
+    }
+
+    /// Writes into the conversation's lock who drives it.
+    fn name_driver(&mut self) {
+        if let Err(error) = self.conversation.write_driver(self.claude.pid) {
+            crate::log!("cannot name Claude's process in its lock: {error}");
+        }
+    }
+
+    /// Does what is due by time or by count.
+    fn tick(&mut self) {
+        let now_ms = self.clock.now_ms();
+        if self.leaving.is_none() {
+            if let Some(limit) = limits::reached(&self.record.meta, self.clock.age_ms()) {
+                self.leave(Why::Limit(limit));
+            } else if self.answer_by.is_some_and(|by| now_ms >= by) {
+                self.leave(Why::NoAnswer);
+            } else if self.exit.is_none() && self.close_by.is_some_and(|by| now_ms >= by) {
+                self.leave(Why::ClosedOutput);
+            }
+        }
+        self.act();
+    }
+
+    /// Whether Claude has ended and everything it said has been read.
+    fn is_over(&self) -> bool {
+        self.exit.is_some_and(|(_, at)| {
+            self.claude.stdout.is_none() || self.clock.now_ms() >= at + DRAIN_MS
+        }) && (self.record.blocked().is_none() || self.leaving.is_some())
+    }
+}
+
+/// Bounds of Claude's lines.
+fn line_limits(options: &Options) -> Limits {
+    Limits::for_output(options.output_cap)
+}

@@ -1,0 +1,144 @@
+//! What a session leaves on disk: its journal and `meta.json`, kept in step.
+
+use std::path::PathBuf;
+
+use cib_protocol::frame::{Data, Meta};
+use cib_protocol::session::SessionMeta;
+use cib_protocol::time::Timestamp;
+
+use crate::journal::{Journal, SyncPolicy};
+use crate::{log, meta};
+
+/// Milliseconds between attempts to write a journal that could not be written.
+const RETRY_MS: u64 = 500;
+
+/// A journal that cannot be written at the moment.
+#[derive(Debug)]
+struct Blocked {
+    since_ms: u64,
+    retry_at: u64,
+    why: String,
+}
+
+/// The journal and `meta.json`, which is folded from what is appended.
+#[derive(Debug)]
+pub(super) struct Record {
+    dir: PathBuf,
+    journal: Journal,
+    /// What the session is.
+    pub(super) meta: SessionMeta,
+    sync: SyncPolicy,
+    /// Whether `meta.json` is older than `meta`.
+    stale: bool,
+    blocked: Option<Blocked>,
+}
+
+impl Record {
+    pub(super) fn new(dir: PathBuf, journal: Journal, meta: SessionMeta, sync: SyncPolicy) -> Self {
+        Self {
+            dir,
+            journal,
+            meta,
+            sync,
+            stale: true,
+            blocked: None,
+        }
+    }
+
+    /// Appends frames. They are on disk after the next [`Record::flush`].
+    pub(super) fn append(&mut self, frames: impl IntoIterator<Item = Data>) {
+        for data in frames {
+            let ts = Timestamp::now();
+            let seq = self.journal.push(ts, &data);
+            self.stale |= meta::apply(&mut self.meta, seq, ts, &data);
+        }
+    }
+
+    /// Changes what `meta.json` says apart from frames.
+    pub(super) fn amend(&mut self, change: impl FnOnce(&mut SessionMeta)) {
+        change(&mut self.meta);
+        self.stale = true;
+    }
+
+    /// Why nothing can be written, if that is so. Until it can, whoever produces frames has
+    /// to wait, so that none is lost.
+    pub(super) fn blocked(&self) -> Option<&str> {
+        self.blocked.as_ref().map(|blocked| blocked.why.as_str())
+    }
+
+    /// When to flush again although nothing was appended.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.blocked.as_ref().map(|blocked| blocked.retry_at)
+    }
+
+    /// Writes what was appended, and `meta.json` if it says something new.
+    pub(super) fn flush(&mut self, now_ms: u64) {
+        if let Some(blocked) = &self.blocked
+            && now_ms < blocked.retry_at
+        {
+            return;
+        }
+        match self.journal.flush() {
+            Ok(()) => self.unblock(now_ms),
+            Err(error) => self.block(&error, now_ms),
+        }
+        if self.blocked.is_none() && self.stale {
+            self.store();
+        }
+    }
+
+    /// Puts everything onto the disk.
+    pub(super) fn sync(&mut self) {
+        if let Err(error) = self.journal.sync() {
+            log!("the journal may not be on the disk yet: {error}");
+        }
+    }
+
+    /// Whether frames wait that could not be written.
+    pub(super) fn is_behind(&self) -> bool {
+        self.journal.pending() > 0
+    }
+
+    fn block(&mut self, error: &std::io::Error, now_ms: u64) {
+        let why = format!("the journal cannot be written: {error}");
+        let since_ms = match &self.blocked {
+            Some(blocked) => blocked.since_ms,
+            None => {
+                log!("{why}; Claude waits until it can");
+                now_ms
+            }
+        };
+        self.meta.reason = Some(why.clone());
+        self.blocked = Some(Blocked {
+            since_ms,
+            retry_at: now_ms + RETRY_MS,
+            why,
+        });
+    }
+
+    fn unblock(&mut self, now_ms: u64) {
+        let Some(blocked) = self.blocked.take() else {
+            return;
+        };
+        log!("the journal can be written again");
+        self.amend(|meta| meta.reason = None);
+        let waited_ms = now_ms.saturating_sub(blocked.since_ms);
+        let note = format!("{} for {waited_ms} ms; no frame was lost", blocked.why);
+        self.append([Data::Meta(Meta {
+            note: Some(note),
+            ..Meta::default()
+        })]);
+        if let Err(error) = self.journal.flush() {
+            self.block(&error, now_ms);
+        }
+    }
+
+    fn store(&mut self) {
+        // Once is enough: the old file stands, and the next change tries again.
+        self.stale = false;
+        let sync = self.sync != SyncPolicy::None;
+        if let Err(error) = meta::store(&self.dir, &self.meta, sync) {
+            log!("cannot replace {}: {error}", meta::FILE);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The beginning of a session: locks, journal, Claude, socket, in an order in which nothing
+//! is touched that belongs to somebody else.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cib_protocol::frame::{Data, Meta, Status, Stop};
+use cib_protocol::session::{SessionSpec, State};
+use cib_protocol::time::Timestamp;
+use nix::sys::signal::{SigSet, Signal as Signo};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use uuid::Uuid;
+
+use super::clients::Clients;
+use super::record::Record;
+use super::{Clock, Keeper, READ, line_limits};
+use crate::claude::Process;
+use crate::claude::command::{CommandLine, Conversation, find};
+use crate::journal::{self, Journal, SyncPolicy};
+use crate::lock::{Lock, LockError};
+use crate::stream::lines::Splitter;
+use crate::stream::{Out, Stream};
+use crate::{log, meta, replay};
+
+/// How a keeper is to work.
+#[derive(Debug)]
+pub struct Options {
+    /// The session's directory: journal, `meta.json`, lock.
+    pub dir: PathBuf,
+    /// Where the socket goes.
+    pub runtime: PathBuf,
+    /// Told once a client may connect.
+    pub ready: Option<OwnedFd>,
+    /// When frames have to be on the disk.
+    pub sync: SyncPolicy,
+    /// Milliseconds from asking Claude to end to killing it.
+    pub grace_ms: u64,
+    /// Milliseconds in which Claude has to answer after its start.
+    pub start_ms: u64,
+    /// Bytes kept of one tool's output.
+    pub output_cap: usize,
+    /// The CLI: a path, or a name on `PATH`.
+    pub claude: PathBuf,
+}
+
+/// Why a session did not begin, or was not written to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The spec asks for something that cannot be.
+    #[error("cannot run this session: {0}")]
+    Spec(String),
+    /// Another keeper has it.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    /// What is known of the session cannot be read.
+    #[error("cannot continue the session")]
+    Meta(#[from] meta::LoadError),
+    /// Claude cannot be executed.
+    #[error("cannot start {}", program.display())]
+    Claude {
+        /// The CLI.
+        program: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen in {}", dir.display())]
+    Socket {
+        /// The runtime directory.
+        dir: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Something else that the kernel refused.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The session ended, and its last frames could not be written.
+    #[error("the session ended, but the journal cannot be written; finish it when it can")]
+    Unwritten,
+}
+
+/// Runs a session to its end.
+///
+/// # Errors
+/// If it cannot begin, or if its last frames cannot be written.
+pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
+    check(&spec)?;
+    let signals = signals().map_err(|source| StartError::System {
+        what: "watch signals",
+        source,
+    })?;
+    // Orphans of this session come here and not to init, so that none outlives the session.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|errno| {
+        StartError::System {
+            what: "become the reaper of the session",
+            source: errno.into(),
+        }
+    })?;
+    let _session = Lock::session(&options.dir)?;
+    let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
+    let mut earlier = meta::load(&options.dir)?;
+    if let Some(earlier) = &mut earlier {
+        replay::catch_up(&options.dir, earlier);
+    }
+    let is_new = earlier.is_none();
+    let mut now = meta::begin(&spec, earlier, Timestamp::now());
+    let conversation = conversation(&spec, is_new);
+    now.claude_session = Some(conversation.id());
+    now.last_seq = opened.last_seq;
+    let clock = Clock::new(now.created_at);
+    let patience = Duration::from_millis(options.grace_ms);
+    let lock = Lock::conversation(&options.dir, conversation.id(), patience)?;
+
+    let program = find(&options.claude, std::env::var_os("PATH").as_deref());
+    let program = program.unwrap_or_else(|| options.claude.clone());
+    let command = CommandLine::new(program, conversation);
+    let told = facts(&spec, &now.model, conversation);
+    let stream = Stream::new(clock.now_ms(), told.clone(), now.usage.cost_usd);
+    let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
+    record.append(opening(told, opened.torn));
+    let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
+        dir: options.runtime.clone(),
+        source,
+    })?;
+    let model = record.meta.model.clone();
+    let claude = match Process::spawn(&mut command.stream(&spec, model.as_deref())) {
+        Ok(claude) => claude,
+        Err(source) => {
+            record.append(stillborn(&source));
+            record.flush(clock.now_ms());
+            let program = command.program;
+            return Err(StartError::Claude { program, source });
+        }
+    };
+    let mut keeper = Keeper {
+        lines: Splitter::new(line_limits(&options)),
+        answer_by: Some(clock.now_ms() + options.start_ms),
+        close_by: None,
+        leaving: None,
+        exit: None,
+        buffer: vec![0; READ].into_boxed_slice(),
+        options,
+        spec,
+        record,
+        conversation: lock,
+        command,
+        claude,
+        stream,
+        clients,
+        signals,
+        clock,
+    };
+    keeper.greet();
+    if let Some(prompt) = keeper.spec.prompt.take() {
+        let mut out = Out::default();
+        keeper.stream.input(prompt, Uuid::new_v4(), &mut out);
+        keeper.take(out);
+    }
+    keeper.record.flush(keeper.clock.now_ms());
+    keeper.say_ready();
+    if keeper.run() {
+        Ok(())
+    } else {
+        Err(StartError::Unwritten)
+    }
+}
+
+impl Keeper {
+    /// Begins to speak with a Claude that has just been started.
+    fn greet(&mut self) {
+        self.name_driver();
+        let pid = u32::try_from(self.claude.pid.as_raw_nonzero().get()).ok();
+        self.record.amend(|meta| meta.claude_pid = pid);
+        let mut out = Out::default();
+        self.stream.initialize(&mut out);
+        self.take(out);
+    }
+
+    fn say_ready(&mut self) {
+        if let Some(fd) = self.options.ready.take()
+            && let Err(error) = File::from(fd).write_all(b"\n")
+        {
+            log!("nobody hears that the session is ready: {error}");
+        }
+    }
+
+    /// Starts Claude again if it ended because it does not know an option that it can do
+    /// without. Returns whether it did.
+    pub(super) fn start_again(&mut self) -> bool {
+        let begun = self.stream.state() != State::Starting;
+        if begun || self.leaving.is_some() {
+            return false;
+        }
+        let complaints = self.claude.complaints.text().unwrap_or_default();
+        if !self.command.learn(&complaints) {
+            return false;
+        }
+        let model = self.record.meta.model.clone();
+        let mut command = self.command.stream(&self.spec, model.as_deref());
+        let Ok(claude) = Process::spawn(&mut command) else {
+            return false;
+        };
+        let now_ms = self.clock.now_ms();
+        self.claude = claude;
+        self.exit = None;
+        self.close_by = None;
+        self.lines = Splitter::new(line_limits(&self.options));
+        self.stream = self.stream.again(now_ms);
+        self.answer_by = Some(now_ms + self.options.start_ms);
+        self.greet();
+        true
+    }
+}
+
+/// What can be known to be wrong before anything is touched.
+fn check(spec: &SessionSpec) -> Result<(), StartError> {
+    let dir = spec.workdir.display();
+    if !spec.workdir.is_absolute() {
+        let why = format!("workdir `{dir}` is not an absolute path");
+        return Err(StartError::Spec(why));
+    }
+    if !spec.workdir.is_dir() {
+        let why = format!("workdir `{dir}` is no directory of this box; make it first");
+        return Err(StartError::Spec(why));
+    }
+    Ok(())
+}
+
+/// Signals become readable instead of interrupting anything.
+fn signals() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in [Signo::SIGTERM, Signo::SIGINT, Signo::SIGHUP, Signo::SIGCHLD] {
+        set.add(signal);
+    }
+    set.thread_block()?;
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    Ok(SignalFd::with_flags(&set, flags)?)
+}
+
+/// Which conversation Claude is to run. A session's first one has the session's own id.
+fn conversation(spec: &SessionSpec, is_new: bool) -> Conversation {
+    let own = if is_new { spec.id } else { Uuid::new_v4() };
+    match &spec.resume {
+        None => Conversation::New(own),
+        Some(resume) if resume.fork => Conversation::Fork {
+            from: resume.claude_session,
+            to: own,
+        },
+        Some(resume) => Conversation::Resume(resume.claude_session),
+    }
+}
+
+/// What is known before Claude says anything.
+fn facts(spec: &SessionSpec, model: &Option<String>, conversation: Conversation) -> Meta {
+    Meta {
+        model: model.clone(),
+        workdir: Some(spec.workdir.display().to_string()),
+        permission_mode: Some(spec.permission_mode.as_str().to_owned()),
+        claude_session: Some(conversation.id().to_string()),
+        ..Meta::default()
+    }
+}
+
+/// The first frames.
+fn opening(facts: Meta, torn: u64) -> Vec<Data> {
+    let mut frames = vec![Data::Status(Status {
+        state: State::Starting,
+        elapsed_ms: 0,
+    })];
+    if torn > 0 {
+        let note =
+            format!("the journal's end was torn; {torn} bytes that nobody had seen were cut");
+        frames.push(Data::Meta(Meta {
+            note: Some(note),
+            ..Meta::default()
+        }));
+    }
+    frames.push(Data::Meta(facts));
+    frames
+}
+
+/// The last frames of a session whose Claude cannot be executed.
+fn stillborn(error: &io::Error) -> [Data; 2] {
+    [
+        Data::Stop(Stop {
+            reason: "Claude cannot be started".to_owned(),
+            last: true,
+            detail: Some(error.to_string()),
+        }),
+        Data::Status(Status {
+            state: State::Failed,
+            elapsed_ms: 0,
+        }),
+    ]
+}
