@@ -1,0 +1,128 @@
+//! What the probes of the upstream add up to.
+//!
+//! redsocks accepts a connection before it dials and holds it for 135 s when the upstream is a
+//! black hole. So when the upstream goes silent, the connections that wait in redsocks are
+//! reset by starting it anew; the rules are not touched.
+
+use cib_redsocks::probe::Health;
+
+
+/// What is known of the upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Liveness {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// It answers.
+    Up,
+    /// It does not, or not to us.
+    Down {
+        /// What the last probe found.
+        health: Health,
+    },
+}
+
+/// What is to be done about a probe's finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// Nothing new.
+    None,
+    /// Say that the upstream answers.
+    Recovered,
+    /// Say that it does not.
+    Lost,
+    /// The same, and reset the connections that wait for it.
+    LostWaiting,
+}
+
+impl Liveness {
+    /// Takes a finding in.
+    pub fn observe(&mut self, health: Health) -> Reaction {
+        let (next, reaction) = match (&*self, health.is_up()) {
+            (Self::Up, true) => (Self::Up, Reaction::None),
+            (Self::Unknown | Self::Down { .. }, true) => (Self::Up, Reaction::Recovered),
+            (Self::Down { health: before }, false) if waits(before) == waits(&health) => {
+                (Self::Down { health }, Reaction::None)
+            }
+            (_, false) => {
+                let reaction =
+                    if waits(&health) { Reaction::LostWaiting } else { Reaction::Lost };
+                (Self::Down { health }, reaction)
+            }
+        };
+        *self = next;
+        reaction
+    }
+}
+
+/// Whether clients hang on such an upstream instead of being turned away.
+fn waits(health: &Health) -> bool {
+    matches!(health, Health::TimedOut { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn up() -> Health {
+        Health::Reachable { rtt: Duration::from_millis(3) }
+    }
+
+    fn silent() -> Health {
+        Health::TimedOut { after: Duration::from_secs(4) }
+    }
+
+    fn gone() -> Health {
+        Health::Unreachable { reason: "connection refused".into() }
+    }
+
+    #[test]
+    fn waiting_connections_are_reset_once_for_each_silence() {
+        let mut liveness = Liveness::default();
+        let reactions = [up(), silent(), silent(), up(), up(), silent()]
+            .map(|health| liveness.observe(health));
+        assert_eq!(
+            reactions,
+            [
+                Reaction::Recovered,
+                Reaction::LostWaiting,
+                Reaction::None,
+                Reaction::Recovered,
+                Reaction::None,
+                Reaction::LostWaiting,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_and_resets_nothing() {
+        let mut liveness = Liveness::Up;
+        assert_eq!(liveness.observe(gone()), Reaction::Lost);
+        assert_eq!(liveness.observe(Health::AuthRefused), Reaction::None);
+    }
+
+    #[test]
+    fn a_refusal_that_turns_into_silence_resets_what_waits() {
+        let mut liveness = Liveness::Up;
+        assert_eq!(liveness.observe(gone()), Reaction::Lost);
+        assert_eq!(liveness.observe(silent()), Reaction::LostWaiting);
+    }
+
+    proptest! {
+        #[test]
+        fn the_state_is_always_what_the_last_probe_said(
+            findings in prop::collection::vec(prop_oneof![Just(up()), Just(silent()), Just(gone())], 1..40),
+        ) {
+            let mut liveness = Liveness::default();
+            for health in findings {
+                let up = health.is_up();
+                liveness.observe(health);
+                prop_assert_eq!(liveness == Liveness::Up, up);
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The other side of the proof: what must not get out is refused, and at once.
+//!
+//! A rule that drops where it should refuse passes every leak test and makes every client
+//! hang, so each check has a time limit of its own.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use cib_protocol::init::Check;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+/// A refusal that takes longer makes a client wait before it falls back to TCP.
+const AT_ONCE: Duration = Duration::from_millis(10);
+/// Nothing here is waited for longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// In TEST-NET-1 (RFC 5737): routed nowhere, so that even a leak harms nobody.
+const NOWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// In the documentation prefix of RFC 3849, for the same reason.
+const NOWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+/// Where clouds answer with the machine's credentials.
+const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+/// Tries what must fail: UDP, ICMP, IPv6, and a private address.
+pub async fn refusals() -> Vec<Check> {
+    vec![
+        check("udp is refused at once", udp().await, AT_ONCE),
+        check("icmp is refused at once", icmp(), AT_ONCE),
+        check("ipv6 is refused at once", tcp((NOWHERE_V6, 443).into()).await, AT_ONCE),
+        check("private addresses are refused at once", tcp((METADATA, 80).into()).await, AT_ONCE),
+    ]
+}
+
+/// How an attempt to get out ended.
+enum Attempt {
+    /// It was refused, after this long.
+    Refused(io::Error, Duration),
+    /// It went out.
+    Went,
+    /// Nothing happened.
+    Hung,
+    /// There is no such thing in this box to try it with.
+    Impossible(io::Error),
+}
+
+fn check(claim: &str, attempt: Attempt, limit: Duration) -> Check {
+    let (passed, detail) = match attempt {
+        Attempt::Refused(error, took) if took <= limit => {
+            (true, format!("{error} after {} us", took.as_micros()))
+        }
+        Attempt::Refused(error, took) => (
+            false,
+            format!(
+                "{error}, but only after {} ms; is another firewall at work in this box?",
+                took.as_millis()
+            ),
+        ),
+        Attempt::Went => (
+            false,
+            "it got out; the rules of table `inet cib` are missing or were changed, restart the box"
+                .to_owned(),
+        ),
+        Attempt::Hung => (
+            false,
+            "it was dropped instead of refused, so programs will hang; \
+             is another firewall at work in this box?"
+                .to_owned(),
+        ),
+        Attempt::Impossible(error) => (true, format!("this kernel offers no way to try: {error}")),
+    };
+    Check { claim: claim.to_owned(), passed, detail }
+}
+
+async fn udp() -> Attempt {
+    let socket = match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await {
+        Ok(socket) => socket,
+        Err(error) => return Attempt::Impossible(error),
+    };
+    let start = Instant::now();
+    match socket.send_to(b"claude-in-box", (NOWHERE, 443)).await {
+        Ok(_) => Attempt::Went,
+        Err(error) => Attempt::Refused(error, start.elapsed()),
+    }
+}
+
+/// An echo request from an unprivileged ICMP socket, which needs no capability; where the
+/// kernel gives none, nobody else in the box gets one either.
+fn icmp() -> Attempt {
+    const ECHO_REQUEST: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 1];
+    let socket = match socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        Some(ipproto::ICMP),
+    ) {
+        Ok(socket) => socket,
+        Err(error) => return Attempt::Impossible(error.into()),
+    };
+    let start = Instant::now();
+    let target = SocketAddr::from((NOWHERE, 0));
+    match rustix::net::sendto(&socket, &ECHO_REQUEST, rustix::net::SendFlags::empty(), &target) {
+        Ok(_) => Attempt::Went,
+        Err(error) => Attempt::Refused(error.into(), start.elapsed()),
+    }
+}
+
+async fn tcp(target: SocketAddr) -> Attempt {
+    let start = Instant::now();
+    match timeout(PATIENCE, TcpStream::connect(target)).await {
+        Ok(Ok(_)) => Attempt::Went,
+        Ok(Err(error)) => Attempt::Refused(error, start.elapsed()),
+        Err(_) => Attempt::Hung,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(after: Duration) -> Attempt {
+        Attempt::Refused(io::ErrorKind::PermissionDenied.into(), after)
+    }
+
+    #[test]
+    fn only_a_refusal_at_once_passes() {
+        assert!(check("c", refused(Duration::from_micros(50)), AT_ONCE).passed);
+        assert!(!check("c", refused(Duration::from_millis(300)), AT_ONCE).passed);
+        assert!(!check("c", Attempt::Went, AT_ONCE).passed);
+        assert!(!check("c", Attempt::Hung, AT_ONCE).passed);
+    }
+
+    #[test]
+    fn a_failed_check_says_what_a_person_needs() {
+        let check = check("udp is refused at once", Attempt::Went, AT_ONCE);
+        assert!(check.detail.contains("restart the box"), "{}", check.detail);
+    }
+}
