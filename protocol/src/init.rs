@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::session::{SessionId, SessionSpec};
 
 /// What may be asked of init.
+///
+/// The requests without arguments are written as empty structs: serde refuses unknown fields
+/// in those, and takes them silently in unit variants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum InitRequest {
     /// Services, steps and egress as they are. Open to every user of the box.
-    Status,
+    Status {},
     /// Whether the box is healthy, for the image's HEALTHCHECK. Open to every user.
-    Healthcheck,
+    Healthcheck {},
     /// The last lines of a service's output. Open to every user; secrets are masked.
     Logs {
         /// The service.
@@ -50,7 +53,7 @@ pub enum InitRequest {
         kill: bool,
     },
     /// The self-test of egress, run now.
-    EgressTest,
+    EgressTest {},
 }
 
 /// What init answers.
