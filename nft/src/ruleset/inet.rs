@@ -1,0 +1,287 @@
+//! `inet cib`: the promise.
+//!
+//! A packet of the box meets, in this order: `nat_out`, which turns its first packet towards
+//! the redirector or the resolver; `out`, which lets it go or refuses it at once; `gate`, which
+//! sees the device that it would really leave by. What is accepted in one can still be stopped
+//! in the next, and nothing that is stopped can be accepted by anybody's other table.
+
+use nftables::schema::NfListObject;
+use nftables::types::{NfChainPolicy, NfChainType, NfHook};
+
+use super::phrase::{Destination, Line, base_chain, chain, counter, filled};
+use super::{Reports, Table, sets};
+use crate::counters::Kind;
+use crate::policy::EgressPolicy;
+use crate::wiring::{DOCKER_DNS, PROOF_TARGET, Wiring};
+
+/// Before Docker's own redirect of its name server, at -100: the first redirect wins.
+const BEFORE_DOCKER: i32 = -110;
+/// After conntrack, at -200, which must have looked for the connection.
+const AFTER_CONNTRACK: i32 = -150;
+/// After every source address has been translated, at 100 or 300.
+const LAST: i32 = 400;
+
+const REPORT: &str = "report";
+const REFUSE: &str = "refuse";
+const BLOCKED: &str = "blocked";
+
+const TO_UPSTREAM: [Destination; 2] = [
+    Destination::Service4(sets::UPSTREAM4),
+    Destination::Service6(sets::UPSTREAM6),
+];
+const TO_LAN: [Destination; 2] = [
+    Destination::Address4(sets::LAN4),
+    Destination::Address6(sets::LAN6),
+];
+const TO_RESOLVER: [Destination; 2] = [
+    Destination::Address4(sets::RESOLVER4),
+    Destination::Address6(sets::RESOLVER6),
+];
+
+pub(super) fn contents(
+    policy: &EgressPolicy,
+    reports: Reports,
+) -> Option<Vec<NfListObject<'static>>> {
+    if *policy == EgressPolicy::Direct {
+        return None;
+    }
+    let kinds = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Frame);
+    let mut objects: Vec<_> = kinds.map(|kind| counter(Table::Inet, kind)).collect();
+    objects.extend(addresses(policy));
+    if reports == Reports::On {
+        objects.extend(filled(
+            chain(Table::Inet, REPORT),
+            [Line::always().report()],
+        ));
+    }
+    objects.extend(filled(chain(Table::Inet, REFUSE), refuse()));
+    objects.extend(filled(chain(Table::Inet, BLOCKED), blocked(reports)));
+    if let EgressPolicy::Open { wiring } = policy {
+        let hook = (NfChainType::NAT, NfHook::Output, BEFORE_DOCKER);
+        let chain = base_chain(Table::Inet, "nat_out", hook, NfChainPolicy::Accept);
+        objects.extend(filled(chain, redirects(wiring)));
+    }
+    let filter = |name, hook, priority, policy, lines: Vec<Line>| {
+        let chain = base_chain(
+            Table::Inet,
+            name,
+            (NfChainType::Filter, hook, priority),
+            policy,
+        );
+        filled(chain, lines)
+    };
+    use NfChainPolicy::{Accept, Drop};
+    objects.extend(filter(
+        "loop",
+        NfHook::Prerouting,
+        AFTER_CONNTRACK,
+        Accept,
+        vec![spoofed(Line::always().out_of("lo"))],
+    ));
+    objects.extend(filter("out", NfHook::Output, 0, Drop, out(policy)));
+    objects.extend(filter(
+        "gate",
+        NfHook::Postrouting,
+        LAST,
+        Drop,
+        gate(policy, reports),
+    ));
+    objects.extend(filter(
+        "forward",
+        NfHook::Forward,
+        0,
+        Drop,
+        stopped(reports, Kind::Forward),
+    ));
+    Some(objects)
+}
+
+fn addresses(policy: &EgressPolicy) -> Vec<NfListObject<'static>> {
+    let mut objects = Vec::new();
+    match policy {
+        EgressPolicy::Direct | EgressPolicy::Closed => {}
+        EgressPolicy::Closing { resolvers } => {
+            objects.extend(sets::resolvers(resolvers.iter().copied()));
+        }
+        EgressPolicy::Open { wiring } => {
+            objects.extend(sets::upstreams(&wiring.upstreams));
+            objects.extend(sets::lan(wiring));
+        }
+    }
+    objects.push(sets::special());
+    objects
+}
+
+/// An answer at once, so that nothing waits and QUIC falls back to TCP.
+fn refuse() -> [Line; 2] {
+    [
+        Line::always().protocol("tcp").reset(),
+        Line::always().prohibit(),
+    ]
+}
+
+/// Every refused packet under exactly one kind.
+fn blocked(reports: Reports) -> Vec<Line> {
+    let mut lines = report(reports);
+    lines.extend([
+        Line::always().dns().count(Kind::Dns).goto(REFUSE),
+        Line::always()
+            .towards(Destination::Address4(sets::SPECIAL4))
+            .count(Kind::Private)
+            .goto(REFUSE),
+        Line::always().ipv6().count(Kind::Ipv6).goto(REFUSE),
+        Line::always().protocol("tcp").count(Kind::Tcp).goto(REFUSE),
+        Line::always().protocol("udp").count(Kind::Udp).goto(REFUSE),
+        Line::always()
+            .protocol("icmp")
+            .count(Kind::Icmp)
+            .goto(REFUSE),
+        Line::always().count(Kind::Other).goto(REFUSE),
+    ]);
+    lines
+}
+
+/// Who is led to the redirector and the resolver. What is passed over here is judged by `out`.
+fn redirects(wiring: &Wiring) -> Vec<Line> {
+    let docker = || Line::always().towards_address(DOCKER_DNS);
+    // The redirector's own way out: known by where it leads, not by who goes it, for a user id
+    // and a mark can be taken on.
+    let mut lines: Vec<_> = TO_UPSTREAM
+        .map(|to| Line::always().towards(to).pass())
+        .into();
+    if let Some(uid) = wiring.docker_dns_uid {
+        lines.push(docker().by(uid).pass());
+    }
+    lines.push(docker().dns().redirect(wiring.dns_docker_port));
+    lines.push(Line::always().towards_the_box().pass());
+    // Before the LAN, whose name server would forward the names.
+    lines.push(Line::always().dns().redirect(wiring.dns_port));
+    if let Some(port) = wiring.proof_port {
+        let target = Line::always().towards_address(*PROOF_TARGET.ip());
+        lines.push(target.tcp_port(PROOF_TARGET.port()).redirect(port));
+    }
+    lines.extend(TO_LAN.map(|to| Line::always().towards(to).pass()));
+    // Refused by `out`: through the proxy, they would lead into the proxy's own network.
+    lines.push(
+        Line::always()
+            .towards(Destination::Address4(sets::SPECIAL4))
+            .pass(),
+    );
+    lines.push(
+        Line::always()
+            .ipv4()
+            .protocol("tcp")
+            .redirect(wiring.redirect_port),
+    );
+    lines
+}
+
+fn out(policy: &EgressPolicy) -> Vec<Line> {
+    let mut lines = vec![
+        // A late FIN of a connection that conntrack forgot passes the redirect by, and would
+        // carry what the application had left to say to the real destination.
+        Line::always().state("invalid").count(Kind::Invalid).drop(),
+        Line::always().neighbour_discovery().accept(),
+        spoofed(Line::always()),
+    ];
+    // Before the box's own addresses, of which this is one: Docker answers here on ports of its
+    // own choice too.
+    lines.extend(docker_dns(policy));
+    lines.push(Line::always().towards_the_box().accept());
+    match policy {
+        EgressPolicy::Direct | EgressPolicy::Closed => {}
+        EgressPolicy::Closing { resolvers } => lines.extend(name_servers(resolvers)),
+        EgressPolicy::Open { .. } => {
+            lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).accept()));
+            lines.push(Line::always().dns().goto(BLOCKED));
+            lines.extend(TO_LAN.map(|to| Line::always().towards(to).accept()));
+        }
+    }
+    // Not plain `established`, which would keep alive what was opened before the rules stood.
+    lines.push(Line::always().answer().accept());
+    lines.push(
+        Line::always()
+            .ipv6_housekeeping()
+            .count(Kind::Housekeeping)
+            .drop(),
+    );
+    lines.push(
+        Line::always()
+            .protocol("igmp")
+            .count(Kind::Housekeeping)
+            .drop(),
+    );
+    lines.push(Line::always().goto(BLOCKED));
+    lines
+}
+
+/// A connection from a foreign address, forged on the loopback: what answers it would pass for
+/// an answer to the outside. Sockets may bind to any IPv6 address without a privilege.
+fn spoofed(line: Line) -> Line {
+    line.state("new")
+        .foreign_source()
+        .count(Kind::Spoofed)
+        .drop()
+}
+
+fn docker_dns(policy: &EgressPolicy) -> Option<Line> {
+    let docker = Line::always().towards_address(DOCKER_DNS);
+    let refused = |line: Line| Some(line.count(Kind::DockerDns).goto(REFUSE));
+    match policy {
+        EgressPolicy::Closing { resolvers } if EgressPolicy::resolves_through_docker(resolvers) => {
+            None
+        }
+        EgressPolicy::Open { wiring } => match wiring.docker_dns_uid {
+            Some(uid) => refused(docker.unless_by(uid)),
+            None => refused(docker),
+        },
+        EgressPolicy::Direct | EgressPolicy::Closing { .. } | EgressPolicy::Closed => {
+            refused(docker)
+        }
+    }
+}
+
+fn name_servers(resolvers: &std::collections::BTreeSet<std::net::IpAddr>) -> Vec<Line> {
+    if EgressPolicy::resolves_through_docker(resolvers) {
+        vec![Line::always().dns().accept()]
+    } else {
+        TO_RESOLVER
+            .map(|to| Line::always().towards(to).dns().accept())
+            .into()
+    }
+}
+
+/// The device is known only here: a socket that was bound to one sends there even what was
+/// redirected to the loopback.
+fn gate(policy: &EgressPolicy, reports: Reports) -> Vec<Line> {
+    let mut lines = vec![
+        Line::always().through("lo").accept(),
+        Line::always().towards_loopback().count(Kind::Gate).drop(),
+        Line::always().neighbour_discovery().accept(),
+    ];
+    match policy {
+        EgressPolicy::Direct | EgressPolicy::Closed => {}
+        EgressPolicy::Closing { resolvers } => lines.extend(name_servers(resolvers)),
+        EgressPolicy::Open { .. } => {
+            lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).accept()));
+            lines.push(Line::always().dns().count(Kind::Gate).drop());
+            lines.extend(TO_LAN.map(|to| Line::always().towards(to).accept()));
+        }
+    }
+    lines.push(Line::always().answer().accept());
+    lines.extend(stopped(reports, Kind::Gate));
+    lines
+}
+
+fn stopped(reports: Reports, kind: Kind) -> Vec<Line> {
+    let mut lines = report(reports);
+    lines.push(Line::always().count(kind).drop());
+    lines
+}
+
+fn report(reports: Reports) -> Vec<Line> {
+    match reports {
+        Reports::Off => Vec::new(),
+        Reports::On => vec![Line::always().jump(REPORT)],
+    }
+}

@@ -1,0 +1,114 @@
+//! The ways in which `nft` may say the same thing, brought to one.
+
+use serde_json::{Map, Value, json};
+
+/// A rule in its normal form.
+pub(super) fn rule(said: &[Value]) -> Value {
+    Value::Array(said.iter().cloned().map(value).collect())
+}
+
+/// A single word stands for a list of one, and a list has no order.
+pub(super) fn list(value: Value) -> Value {
+    match value {
+        Value::Null => Value::Array(Vec::new()),
+        Value::Array(mut items) => {
+            items.sort_by_key(Value::to_string);
+            Value::Array(items)
+        }
+        word => Value::Array(vec![word]),
+    }
+}
+
+fn value(said: Value) -> Value {
+    match said {
+        Value::Object(fields) => {
+            let fields: Map<_, _> = fields
+                .into_iter()
+                .map(|(key, field)| (key, value(field)))
+                .collect();
+            object(fields)
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(value).collect()),
+        // nft writes a number of a type that can have names as a string if there is no name.
+        Value::String(word) => word.parse::<u64>().map_or(Value::String(word), Value::from),
+        other => other,
+    }
+}
+
+fn object(mut fields: Map<String, Value>) -> Value {
+    for key in ["flags", "set"] {
+        if let Some(field) = fields.remove(key) {
+            fields.insert(key.to_owned(), list(field));
+        }
+    }
+    let protocol = fields.get("left") == Some(&json!({"meta": {"key": "l4proto"}}));
+    if protocol && let Some(right) = fields.remove("right") {
+        fields.insert("right".to_owned(), protocols(right));
+    }
+    Value::Object(fields)
+}
+
+/// Without `/etc/protocols`, nft prints the number. The numbers are the IANA's.
+fn protocols(said: Value) -> Value {
+    match said {
+        Value::String(name) => match name.as_str() {
+            "icmp" => 1.into(),
+            "igmp" => 2.into(),
+            "tcp" => 6.into(),
+            "udp" => 17.into(),
+            "icmpv6" | "ipv6-icmp" => 58.into(),
+            _ => Value::String(name),
+        },
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(key, field)| {
+                let field = protocols(field);
+                if key == "set" {
+                    (key, list(field))
+                } else {
+                    (key, field)
+                }
+            });
+            Value::Object(fields.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(protocols).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_anonymous_set_has_no_order() {
+        let left = json!({"payload": {"protocol": "icmpv6", "field": "type"}});
+        let rule_of =
+            |set| rule(&[json!({"match": {"op": "==", "left": left, "right": {"set": set}}})]);
+        assert_eq!(rule_of(json!(["a", "b"])), rule_of(json!(["b", "a"])));
+        assert_ne!(rule_of(json!(["a", "b"])), rule_of(json!(["a", "c"])));
+    }
+
+    #[test]
+    fn a_protocol_is_its_number() {
+        let rule_of = |right: Value| {
+            rule(&[
+                json!({"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": right}}),
+            ])
+        };
+        assert_eq!(rule_of(json!("tcp")), rule_of(json!(6)));
+        assert_eq!(
+            rule_of(json!({"set": ["udp", "tcp"]})),
+            rule_of(json!({"set": [6, 17]}))
+        );
+        assert_ne!(rule_of(json!("tcp")), rule_of(json!("udp")));
+    }
+
+    #[test]
+    fn a_number_may_be_written_as_a_string_and_a_flag_without_a_list() {
+        assert_eq!(value(json!("4294967295")), value(json!(4_294_967_295_u32)));
+        assert_eq!(
+            value(json!({"fib": {"result": "type", "flags": "daddr"}})),
+            value(json!({"fib": {"result": "type", "flags": ["daddr"]}}))
+        );
+    }
+}
