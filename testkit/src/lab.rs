@@ -70,7 +70,8 @@ impl Lab {
         Self::on(kind, Network::private(engine))
     }
 
-    /// A lab whose box sits on `inside` with the proxy.
+    /// A lab whose box sits on `inside` with the proxy, which listens on its IPv6 address
+    /// where that network has them.
     ///
     /// # Panics
     /// Something does not start.
@@ -85,9 +86,11 @@ impl Lab {
             .arguments([format!("{WORLD_NAME}={}", outside.addr(WORLD))])
             .start();
         world.wait_for_log(SOON, "listening on 0.0.0.0:53");
+        let v6 = inside.addr6(PROXY).map(IpAddr::V6);
+        let proxy_addr = v6.unwrap_or(IpAddr::V4(inside.addr(PROXY)));
         let socks = Socks {
             kind,
-            listen: SocketAddr::from((inside.addr(PROXY), PROXY_PORT)),
+            listen: SocketAddr::new(proxy_addr, PROXY_PORT),
             from: IpAddr::V4(outside.addr(PROXY)),
             login: Some(Login {
                 user: "boxuser".into(),

@@ -71,9 +71,9 @@ clientmethod: none
 socksmethod: $method
 user.privileged: root
 user.unprivileged: nobody
-client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
+client pass { from: 0/0 to: 0/0 }
 socks pass {
-  from: 0.0.0.0/0 to: 0.0.0.0/0
+  from: 0/0 to: 0/0
   command: connect
   log: connect error
 }

@@ -272,30 +272,6 @@ fn redsocks_killed_comes_back_by_itself_and_nothing_leaks_meanwhile() {
     assert_only_proxied(&lab, &sniffer);
 }
 
-#[test]
-fn the_sniffer_sees_the_packets_of_a_container_without_the_box() {
-    let lab = Lab::new();
-    let sniffer = Sniffer::start(Engine::get(), &lab.inside);
-    let plain = Engine::get()
-        .kit("plain")
-        .on(&lab.inside, 3)
-        .option("--entrypoint", "curl")
-        .arguments(["-sS", "--max-time", "3"])
-        .arguments([format!("http://{}/leak", lab.world_addr())])
-        .start();
-    assert_ne!(
-        plain.wait_exit(TURN),
-        0,
-        "a network of the lab lets packets through to another"
-    );
-    let packets = sniffer.packets_until_now(&lab.proxy, &lab.inside.addr(1).to_string());
-    let leaked = |to: &str| packets.iter().any(|packet| packet.is_to(to));
-    assert!(
-        leaked(&lab.world_addr()),
-        "a leak would not have been seen: {packets:#?}"
-    );
-}
-
 /// Prints the pids of every process called `name`. The image has no pgrep.
 fn pids_of(name: &str) -> String {
     format!(

@@ -1,6 +1,5 @@
 //! Containers: described, started, asked, removed.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::{Engine, LABEL, Network, stderr, unique};
@@ -14,8 +13,15 @@ pub struct Spec {
     image: String,
     options: Vec<String>,
     arguments: Vec<String>,
-    /// The name and the address wanted in each network; the first is where it is created.
-    networks: Vec<(String, Ipv4Addr)>,
+    /// The first is where it is created.
+    networks: Vec<Place>,
+}
+
+/// A place in a network, as options of `docker`.
+#[derive(Debug, Clone)]
+struct Place {
+    network: String,
+    addrs: Vec<String>,
 }
 
 /// A container, removed when dropped.
@@ -51,7 +57,14 @@ impl Spec {
     /// Attaches the container to `network` as its n-th address.
     #[must_use]
     pub fn on(mut self, network: &Network, n: u8) -> Self {
-        self.networks.push((network.name().into(), network.addr(n)));
+        let mut addrs = vec!["--ip".into(), network.addr(n).to_string()];
+        if let Some(addr6) = network.addr6(n) {
+            addrs.extend(["--ip6".into(), addr6.to_string()]);
+        }
+        self.networks.push(Place {
+            network: network.name().into(),
+            addrs,
+        });
         self
     }
 
@@ -119,13 +132,9 @@ impl Spec {
     #[must_use]
     pub fn create(self) -> Container {
         let mut create = vec!["create", "--name", &self.name, "--label", LABEL];
-        let addrs: Vec<String> = self
-            .networks
-            .iter()
-            .map(|(_, addr)| addr.to_string())
-            .collect();
-        if let (Some((network, _)), Some(addr)) = (self.networks.first(), addrs.first()) {
-            create.extend(["--network", network, "--ip", addr]);
+        if let Some(first) = self.networks.first() {
+            create.extend(["--network", &first.network]);
+            create.extend(first.addrs.iter().map(String::as_str));
         }
         create.extend(self.options.iter().map(String::as_str));
         create.push(&self.image);
@@ -135,8 +144,10 @@ impl Spec {
             engine: self.engine.clone(),
             name: self.name.clone(),
         };
-        for ((network, _), addr) in self.networks.iter().zip(&addrs).skip(1) {
-            let connect = ["network", "connect", "--ip", addr, network, &self.name];
+        for place in self.networks.iter().skip(1) {
+            let mut connect = vec!["network", "connect"];
+            connect.extend(place.addrs.iter().map(String::as_str));
+            connect.extend([place.network.as_str(), &self.name]);
             let _nothing = self.engine.docker(&connect);
         }
         container
@@ -213,9 +224,31 @@ impl Container {
     /// There is no `docker` command.
     #[must_use]
     pub fn exec_as(&self, user: &str, command: &[&str]) -> Ran {
-        let mut arguments = vec!["exec", "--user", user, &self.name];
-        arguments.extend(command);
-        let output = self.engine.run(&arguments);
+        self.run(&["exec", "--user", user, &self.name], command)
+    }
+
+    /// Runs a command inside as root with every capability, for a look at other users'
+    /// processes that the container itself may not take.
+    ///
+    /// # Panics
+    /// There is no `docker` command.
+    #[must_use]
+    pub fn exec_privileged(&self, command: &[&str]) -> Ran {
+        self.run(&["exec", "--privileged", &self.name], command)
+    }
+
+    /// The files changed, added or deleted since it was made, a line each.
+    ///
+    /// # Panics
+    /// The engine refuses.
+    #[track_caller]
+    #[must_use]
+    pub fn changes(&self) -> String {
+        self.engine.docker(&["diff", &self.name])
+    }
+
+    fn run(&self, options: &[&str], command: &[&str]) -> Ran {
+        let output = self.engine.run(&[options, command].concat());
         Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,6 +1,6 @@
 //! Networks with addresses of their own.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Engine, LABEL, stderr, unique};
@@ -11,6 +11,8 @@ pub struct Network {
     name: String,
     bridge: String,
     base: Ipv4Addr,
+    /// The same for IPv6, where the network has it.
+    base6: Option<Ipv6Addr>,
 }
 
 /// What a network's addresses look like to the policy of the box.
@@ -42,6 +44,15 @@ impl Network {
     #[must_use]
     pub fn private(engine: &Engine) -> Self {
         Self::make(engine, Range::Private, &[])
+    }
+
+    /// The same with unique local IPv6 addresses as well.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    #[must_use]
+    pub fn dual(engine: &Engine) -> Self {
+        Self::make(engine, Range::Private, &["--ipv6"])
     }
 
     /// A network of private addresses without a way out, and so without a default route.
@@ -82,10 +93,22 @@ impl Network {
             let mut arguments = vec!["network", "create", "--label", LABEL];
             arguments.extend(["--subnet", &subnet, "--opt", &bridge_option]);
             arguments.extend(options);
+            let low = u16::try_from(n % 0xffff).unwrap_or_default();
+            let base6 = Ipv6Addr::new(0xfd00, 0xc1b, 0, low, 0, 0, 0, 0);
+            let base6 = options.contains(&"--ipv6").then_some(base6);
+            let subnet6 = base6.map(|base6| format!("{base6}/64")).unwrap_or_default();
+            if base6.is_some() {
+                arguments.extend(["--subnet", &subnet6]);
+            }
             arguments.push(&name);
             let made = engine.run(&arguments);
             if made.status.success() {
-                return Self { name, bridge, base };
+                return Self {
+                    name,
+                    bridge,
+                    base,
+                    base6,
+                };
             }
             refusal = stderr(&made);
             if !refusal.contains("overlap") {
@@ -115,6 +138,17 @@ impl Network {
     pub fn addr(&self, n: u8) -> Ipv4Addr {
         assert!((1..=14).contains(&n), "a network has the addresses 1 to 14");
         Ipv4Addr::from_bits(self.base.to_bits() + u32::from(n))
+    }
+
+    /// The n-th IPv6 address, where the network has them.
+    ///
+    /// # Panics
+    /// There is no such address.
+    #[must_use]
+    pub fn addr6(&self, n: u8) -> Option<Ipv6Addr> {
+        assert!((1..=14).contains(&n), "a network has the addresses 1 to 14");
+        self.base6
+            .map(|base| Ipv6Addr::from_bits(base.to_bits() + u128::from(n)))
     }
 }
 
