@@ -1,4 +1,10 @@
-//! Everything that needs `unsafe`.
+//! Everything that needs `unsafe`: signals, starting children, and the memory that the kernel
+//! handed over at start. All of it has safe signatures.
+
 #![expect(unsafe_code, reason = "the one place for raw system calls")]
 
+pub mod environ;
+pub mod launch;
+pub mod ready;
 pub mod signal;
+pub mod start;

@@ -1,0 +1,125 @@
+//! The bare init passes signals on.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{INIT, Namespace, finish, unshare};
+
+/// Says `ready`, then the number of every signal that it gets, and ends at the one given.
+fn witness(last: i32) -> String {
+    format!(
+        "use POSIX; $| = 1; \
+         for my $n (1..64) {{ next if $n == 9 || $n == 19 || $n == 32 || $n == 33; \
+           POSIX::sigaction($n, POSIX::SigAction->new(sub {{ syswrite STDOUT, \"$n\\n\"; exit 5 if $n == {last} }})) }} \
+         syswrite STDOUT, \"ready\\n\"; sleep 1 while 1"
+    )
+}
+
+#[test]
+fn every_signal_is_passed_on_but_chld_and_the_kernels_faults() {
+    let mut namespace = Namespace::start(&["perl", "-e", &witness(64)]);
+    assert_eq!(namespace.line(), "ready");
+    let kept = [
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+        libc::SIGCHLD,
+    ];
+    for number in (1..=64).filter(|n| ![9, 19, 32, 33].contains(n)) {
+        if kept.contains(&number) {
+            namespace.signal(number);
+        } else {
+            namespace.signal(number);
+            assert_eq!(namespace.line(), number.to_string());
+        }
+    }
+    let ended = namespace.wait();
+    assert_eq!(ended.stdout, "", "nothing twice, and nothing that is kept");
+    assert_eq!(ended.code(), 5);
+}
+
+#[test]
+fn a_stopped_command_is_continued() {
+    let mut namespace = Namespace::start(&["bash", "-c", "echo ready; kill -STOP $$; exit 3"]);
+    assert_eq!(namespace.line(), "ready");
+    let child = crate::support::children(namespace.pid.cast_unsigned())[0];
+    crate::support::eventually("it stops", || {
+        crate::support::status_field(child, "State")?
+            .starts_with('T')
+            .then_some(())
+    });
+    namespace.signal(libc::SIGCONT);
+    assert_eq!(namespace.wait().code(), 3);
+}
+
+#[test]
+fn rewritten_signals_arrive_as_others_and_dropped_ones_do_not() {
+    let mut namespace = Namespace::start(&[
+        "--rewrite",
+        "TERM:USR1",
+        "-r",
+        "HUP:0",
+        "-r",
+        "RTMIN+1:40",
+        "perl",
+        "-e",
+        &witness(2),
+    ]);
+    assert_eq!(namespace.line(), "ready");
+    namespace.signal(libc::SIGHUP);
+    namespace.signal(libc::SIGTERM);
+    assert_eq!(namespace.line(), libc::SIGUSR1.to_string());
+    namespace.signal(35);
+    assert_eq!(namespace.line(), "40");
+    namespace.signal(libc::SIGINT);
+    assert_eq!(namespace.line(), "2");
+    assert_eq!(namespace.wait().code(), 5);
+}
+
+#[test]
+fn the_group_hears_signals_if_asked_and_else_the_command_alone() {
+    let family = "$| = 1; my $name = fork ? 'parent' : 'child'; \
+        $SIG{USR1} = sub { syswrite STDOUT, \"$name\\n\" }; $SIG{TERM} = sub { exit 0 }; \
+        syswrite STDOUT, \"ready\\n\"; sleep 1 while 1";
+    for (options, expected) in [
+        (&["-g"][..], vec!["child", "parent"]),
+        (&["-c"], vec!["parent"]),
+    ] {
+        let mut arguments = options.to_vec();
+        arguments.extend(["perl", "-e", family]);
+        let mut namespace = Namespace::start(&arguments);
+        assert_eq!([namespace.line(), namespace.line()], ["ready", "ready"]);
+        namespace.signal(libc::SIGUSR1);
+        let mut heard: Vec<String> = expected.iter().map(|_| namespace.line()).collect();
+        heard.sort();
+        assert_eq!(heard, expected);
+        namespace.signal(libc::SIGTERM);
+        assert_eq!(namespace.wait().stdout, "");
+    }
+}
+
+#[test]
+fn a_signal_that_came_before_init_began_is_not_lost() {
+    // TERM is pending when init is executed: it must neither act on init nor vanish.
+    let before = "use POSIX; POSIX::sigprocmask(SIG_BLOCK, POSIX::SigSet->new(15)); \
+        kill 15, $$; exec @ARGV";
+    let command_line = "use POSIX; $SIG{TERM} = sub { exit 6 }; \
+        POSIX::sigprocmask(SIG_UNBLOCK, POSIX::SigSet->new(15)); sleep 20; exit 1";
+    let mut command = unshare();
+    command.args(["perl", "-e", before, INIT, "perl", "-e", command_line]);
+    assert_eq!(finish(command).code(), 6);
+}
+
+#[test]
+fn a_storm_of_orphans_does_not_hold_up_a_signal() {
+    let storm = "$| = 1; $SIG{TERM} = sub { exit 11 }; print \"ready\\n\"; \
+        while (1) { if (!fork) { if (!fork) { exit } exit } wait }";
+    let mut namespace = Namespace::start(&["perl", "-e", storm]);
+    assert_eq!(namespace.line(), "ready");
+    let asked = Instant::now();
+    namespace.signal(libc::SIGTERM);
+    assert_eq!(namespace.wait().code(), 11);
+    assert!(asked.elapsed() < Duration::from_secs(3));
+}

@@ -1,0 +1,7 @@
+//! Init as a real PID 1, in namespaces of its own. Needs root and `unshare`; fails without.
+
+mod bare_child;
+mod bare_end;
+mod bare_signals;
+mod bare_status;
+mod support;
