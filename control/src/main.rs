@@ -1,2 +1,74 @@
-//! Entry point.
-fn main() {}
+//! `cib-control`: the control plane of the box.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use cib_control::config::Config;
+use cib_control::options::Options;
+use cib_control::{log, run};
+use clap::Parser as _;
+
+/// The command line was wrong.
+const EXIT_USAGE: u8 = 64;
+/// Something failed inside.
+const EXIT_INTERNAL: u8 = 70;
+/// The configuration was wrong.
+const EXIT_CONFIG: u8 = 78;
+
+/// Threads that read from disks what the page cache does not have.
+const DISK_THREADS: usize = 4;
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the log begins only with a good configuration"
+)]
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            // There is nobody else to tell.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let config = match Config::load(options, |name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(faults) => {
+            for fault in faults {
+                eprintln!("cib-control: {}", fault.0);
+            }
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    log::begin(config.log, config.level);
+    let warning = matches!(config.auth, cib_control::auth::gate::Mode::Disabled)
+        .then(|| tracing::warn_span!("AUTHENTICATION IS DISABLED").entered());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(DISK_THREADS)
+        .thread_stack_size(256 * 1024)
+        .build();
+    let code = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run::run(&config));
+            // A disk that does not answer must not keep the process.
+            runtime.shutdown_background();
+            outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
+        }
+        Err(error) => report(&error),
+    };
+    drop(warning);
+    code
+}
+
+fn report(error: &dyn Error) -> ExitCode {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        causes.push(error.to_string());
+        next = error.source();
+    }
+    tracing::error!(causes = causes.join(": "), "{error}");
+    ExitCode::from(EXIT_INTERNAL)
+}

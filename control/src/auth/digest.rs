@@ -1,0 +1,99 @@
+//! Tokens are compared and stored as SHA-256 digests, never as text.
+//!
+//! No slow key derivation: a token is 256 random bits (or the operator's own secret of at
+//! least 16 characters, which is not stored at all), so there is no dictionary to run through.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// The SHA-256 digest of a token.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; 32]);
+
+/// Text that is not 64 lower-case hexadecimal digits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 digest is 64 lower-case hexadecimal digits")]
+pub struct BadDigest;
+
+impl Digest {
+    /// Of a token as a client sends it.
+    #[must_use]
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// Compares without telling by its duration how much was equal.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = BadDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut digest = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != digest.len() || !rest.is_empty() {
+            return Err(BadDigest);
+        }
+        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+fn nibble(digit: u8) -> Result<u8, BadDigest> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(BadDigest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4's own example.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_digest_is_sha_256_and_survives_its_own_spelling() {
+        assert_eq!(Digest::of("abc").to_string(), ABC);
+        let read: Digest = ABC.parse().unwrap();
+        assert!(read.matches(&Digest::of("abc")));
+        assert!(!read.matches(&Digest::of("abd")));
+    }
+
+    #[test]
+    fn a_digest_of_another_shape_is_refused() {
+        let upper = ABC.to_uppercase();
+        for bad in [
+            "",
+            &ABC[1..],
+            &upper,
+            &format!("{ABC}0"),
+            &format!("{ABC}00"),
+        ] {
+            assert_eq!(bad.parse::<Digest>().err(), Some(BadDigest), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How many wrong tokens an address may send.
+//!
+//! A bucket for each origin: [`BURST`] wrong tokens at once, then one more for every
+//! [`REFILL`]. With an empty bucket a token is refused before it is compared, right or wrong,
+//! because otherwise guessing would cost nothing.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::address::Origin;
+
+/// Wrong tokens that an origin may send at once.
+pub const BURST: u32 = 10;
+
+/// After this long one more wrong token is allowed.
+pub const REFILL: Duration = Duration::from_secs(2);
+
+/// Origins that are remembered at once. When there are more, those that have waited longest
+/// are forgotten first, so the table cannot be made to grow.
+pub const ORIGINS: usize = 1024;
+
+/// Buckets of the origins that have sent wrong tokens lately.
+#[derive(Debug, Default)]
+pub struct Limiter {
+    /// For each origin the moment at which its bucket is full again.
+    full_at: HashMap<Origin, Instant>,
+}
+
+impl Limiter {
+    /// Whether a token of this origin may be looked at now.
+    ///
+    /// # Errors
+    /// How long the origin has to wait until then.
+    pub fn check(&self, origin: Origin, now: Instant) -> Result<(), Duration> {
+        let Some(full_at) = self.full_at.get(&origin) else {
+            return Ok(());
+        };
+        let missing = full_at.saturating_duration_since(now);
+        let most = REFILL * (BURST - 1);
+        match missing.checked_sub(most) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(wait),
+        }
+    }
+
+    /// Takes one from the origin's bucket.
+    pub fn failed(&mut self, origin: Origin, now: Instant) {
+        if self.full_at.len() >= ORIGINS && !self.full_at.contains_key(&origin) {
+            self.full_at.retain(|_, full_at| *full_at > now);
+            if self.full_at.len() >= ORIGINS
+                && let Some(oldest) = self
+                    .full_at
+                    .iter()
+                    .min_by_key(|(_, full_at)| **full_at)
+                    .map(|(origin, _)| *origin)
+            {
+                self.full_at.remove(&oldest);
+            }
+        }
+        let full_at = self.full_at.entry(origin).or_insert(now);
+        *full_at = (*full_at).max(now) + REFILL;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    fn origin(n: u32) -> Origin {
+        IpAddr::V4(Ipv4Addr::from_bits(n)).into()
+    }
+
+    #[test]
+    fn a_burst_is_allowed_and_then_one_at_a_time() {
+        let mut limiter = Limiter::default();
+        let start = Instant::now();
+        for _ in 0..BURST {
+            assert_eq!(limiter.check(origin(1), start), Ok(()));
+            limiter.failed(origin(1), start);
+        }
+        assert_eq!(limiter.check(origin(1), start), Err(REFILL));
+        assert_eq!(limiter.check(origin(2), start), Ok(()));
+        assert_eq!(limiter.check(origin(1), start + REFILL), Ok(()));
+        limiter.failed(origin(1), start + REFILL);
+        assert_eq!(limiter.check(origin(1), start + REFILL), Err(REFILL));
+        assert_eq!(limiter.check(origin(1), start + REFILL * BURST * 2), Ok(()));
+    }
+
+    #[test]
+    fn the_table_does_not_grow_beyond_its_size() {
+        let mut limiter = Limiter::default();
+        let now = Instant::now();
+        for n in 0..u32::try_from(ORIGINS).unwrap() * 2 {
+            limiter.failed(origin(n), now + Duration::from_millis(u64::from(n)));
+        }
+        assert_eq!(limiter.full_at.len(), ORIGINS);
+    }
+}

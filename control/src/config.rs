@@ -1,0 +1,296 @@
+//! What the server needs to run, checked as a whole before anything is opened.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::auth::address::{Network, TrustedProxies};
+use crate::auth::gate::Mode;
+use crate::http::listen::Listen;
+use crate::log::Format;
+use crate::options::Options;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// Sessions and device tokens.
+    pub data: PathBuf,
+    /// Sockets.
+    pub runtime: PathBuf,
+    /// Init's socket.
+    pub init_socket: PathBuf,
+    /// How callers are recognised.
+    pub auth: Mode,
+    /// Empty, or `headless`.
+    pub mode: String,
+    /// Where sessions may work.
+    pub roots: Vec<PathBuf>,
+    /// Whose forwarding headers are believed.
+    pub trusted: TrustedProxies,
+    /// How long a stream may be silent.
+    pub heartbeat: Duration,
+    /// Descriptor that is told when the server listens.
+    pub ready_fd: Option<u32>,
+    /// How to log.
+    pub log: Format,
+    /// What to log.
+    pub level: LevelFilter,
+}
+
+/// One thing that is wrong, with its remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigFault(pub String);
+
+impl Config {
+    /// Checks the options together with the environment, which `variable` reads.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first.
+    pub fn load(
+        options: Options,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<ConfigFault>> {
+        let mut faults = Vec::new();
+        let mut fault =
+            |name: &str, why: String| faults.push(ConfigFault(format!("{name}: {why}")));
+        // A variable that is set to nothing is as good as one that is not set.
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let path = |option: Option<PathBuf>, name: &str, default: PathBuf| {
+            option
+                .or_else(|| set(name).map(PathBuf::from))
+                .unwrap_or(default)
+        };
+
+        let data = path(
+            options.data_dir,
+            "CIB_DATA_DIR",
+            "/var/lib/claude-in-box".into(),
+        );
+        let runtime = path(options.runtime_dir, "CIB_RUNTIME_DIR", "/run/cib".into());
+        let init_socket = path(
+            options.init_socket,
+            "CIB_INIT_SOCKET",
+            runtime.join("init.sock"),
+        );
+        let auth_file = path(
+            options.auth,
+            "CIB_AUTH_FILE",
+            runtime.join("control/auth.json"),
+        );
+        let auth = Mode::load(&auth_file)
+            .map_err(|error| fault(&auth_file.display().to_string(), chain(&error)))
+            .ok();
+
+        let mode = options.mode.or_else(|| set("CIB_MODE")).unwrap_or_default();
+        if !matches!(&*mode, "" | "headless") {
+            fault(
+                "CIB_MODE",
+                format!("`{mode}` is no mode; leave it empty or set it to `headless`"),
+            );
+        }
+        let trusted = options
+            .trusted_proxies
+            .or_else(|| set("CIB_TRUSTED_PROXIES"));
+        let trusted = trusted
+            .as_deref()
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|network| !network.is_empty())
+            .filter_map(|network| {
+                network
+                    .parse::<Network>()
+                    .map_err(|error| fault("CIB_TRUSTED_PROXIES", error.to_string()))
+                    .ok()
+            })
+            .collect();
+        let log = options.log.or_else(|| set("CIB_LOG")).unwrap_or_default();
+        let log = log
+            .parse()
+            .map_err(|error| fault("CIB_LOG", format!("`{log}`: {error}")))
+            .unwrap_or_default();
+        let level = options.log_level.or_else(|| set("CIB_LOG_LEVEL"));
+        let level = match level.as_deref().unwrap_or("info").parse() {
+            Ok(level) => level,
+            Err(_) => {
+                fault(
+                    "CIB_LOG_LEVEL",
+                    "the levels are error, warn, info, debug and trace".to_owned(),
+                );
+                LevelFilter::INFO
+            }
+        };
+        let heartbeat = options.heartbeat.unwrap_or(20);
+        if heartbeat == 0 {
+            fault("--heartbeat", "has to be at least one second".to_owned());
+        }
+        let disabled = matches!(auth, Some(Mode::Disabled));
+        let address = options.listen.or_else(|| set("CIB_LISTEN"));
+        let port = set("CIB_PORT");
+        let listen = listen(address.as_deref(), port.as_deref(), disabled)
+            .map_err(|(name, why)| fault(name, why));
+        let roots = if options.workdir_roots.is_empty() {
+            vec!["/workspace".into(), "/home/coder".into()]
+        } else {
+            options.workdir_roots
+        };
+        match (auth, listen) {
+            (Some(auth), Ok(listen)) if faults.is_empty() => Ok(Self {
+                listen,
+                data,
+                runtime,
+                init_socket,
+                auth,
+                mode,
+                roots,
+                trusted: TrustedProxies(trusted),
+                heartbeat: Duration::from_secs(heartbeat),
+                ready_fd: options.ready_fd,
+                log,
+                level,
+            }),
+            _ => Err(faults),
+        }
+    }
+}
+
+fn listen(
+    address: Option<&str>,
+    port: Option<&str>,
+    disabled: bool,
+) -> Result<Listen, (&'static str, String)> {
+    if let Some(address) = address {
+        let address: SocketAddr = address.parse().map_err(|_| {
+            let why = format!("`{address}` is not an address and a port, like 127.0.0.1:8080");
+            ("CIB_LISTEN", why)
+        })?;
+        if disabled && !address.ip().is_loopback() {
+            let why = "with authentication disabled only a loopback address may be listened on";
+            return Err(("CIB_LISTEN", why.to_owned()));
+        }
+        return Ok(Listen::Address(address));
+    }
+    let port = match port {
+        None => 8080,
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+            (
+                "CIB_PORT",
+                format!("`{port}` is not a port between 1 and 65535"),
+            )
+        })?,
+    };
+    Ok(if disabled {
+        Listen::Loopback(port)
+    } else {
+        Listen::Everywhere(port)
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text += ": ";
+        text += &error.to_string();
+        next = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DISABLED: &str = r#"{"disabled":true}"#;
+
+    fn load(
+        auth: &str,
+        options: Options,
+        variables: &[(&str, &str)],
+    ) -> Result<Config, Vec<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("auth.json");
+        std::fs::write(&file, auth).unwrap();
+        let options = Options {
+            auth: Some(file),
+            ..options
+        };
+        Config::load(options, |name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+        .map_err(|faults| faults.into_iter().map(|fault| fault.0).collect())
+    }
+
+    fn token() -> String {
+        format!(r#"{{"master_sha256":"{}"}}"#, "ab".repeat(32))
+    }
+
+    #[test]
+    fn without_options_the_paths_of_the_box_are_used_and_every_address_is_listened_on() {
+        let config = load(&token(), Options::default(), &[]).unwrap();
+        assert_eq!(config.listen, Listen::Everywhere(8080));
+        assert_eq!(config.init_socket, PathBuf::from("/run/cib/init.sock"));
+        assert_eq!(config.data, PathBuf::from("/var/lib/claude-in-box"));
+    }
+
+    #[test]
+    fn with_authentication_disabled_only_loopback_is_listened_on() {
+        let port = [("CIB_PORT", "81")];
+        let config = load(DISABLED, Options::default(), &port).unwrap();
+        assert_eq!(config.listen, Listen::Loopback(81));
+        let wide = [("CIB_LISTEN", "0.0.0.0:80")];
+        let faults = load(DISABLED, Options::default(), &wide).unwrap_err();
+        assert!(faults[0].starts_with("CIB_LISTEN: "), "{faults:?}");
+        let narrow = [("CIB_LISTEN", "[::1]:80")];
+        assert!(load(DISABLED, Options::default(), &narrow).is_ok());
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let options = Options {
+            heartbeat: Some(0),
+            ..Options::default()
+        };
+        let variables = [
+            ("CIB_MODE", "full"),
+            ("CIB_PORT", "0"),
+            ("CIB_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+            ("CIB_LOG", "xml"),
+            ("CIB_LOG_LEVEL", "loud"),
+        ];
+        let faults = load("{}", options, &variables).unwrap_err().join("\n");
+        for name in [
+            "auth.json: it has neither",
+            "CIB_MODE: ",
+            "CIB_PORT: ",
+            "CIB_TRUSTED_PROXIES: `proxy`",
+            "CIB_LOG: ",
+            "CIB_LOG_LEVEL: ",
+            "--heartbeat: ",
+        ] {
+            assert!(faults.contains(name), "{name} is missing in\n{faults}");
+        }
+    }
+
+    #[test]
+    fn an_auth_file_that_says_nothing_clear_is_refused() {
+        let both = format!(
+            r#"{{"disabled":true,"master_sha256":"{}"}}"#,
+            "ab".repeat(32)
+        );
+        for auth in [
+            "",
+            "{}",
+            &both,
+            r#"{"master_sha256":"short"}"#,
+            r#"{"master":1}"#,
+        ] {
+            assert!(load(auth, Options::default(), &[]).is_err(), "{auth}");
+        }
+    }
+}

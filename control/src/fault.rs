@@ -1,0 +1,281 @@
+//! What can be wrong with a request, and the one table from code to status.
+//!
+//! A fault has two audiences. The client gets the code and a sentence; the log gets the chain
+//! of causes, which may hold paths and the kernel's words and never leaves the box.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::auth::scope::Scope;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $status:literal $name:literal,)+) => {
+        /// Stable codes of the API's errors. A code never changes its meaning or its status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Code {
+            /// Every code, in the order of its status.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The code as a client sees it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The number of its HTTP status.
+            #[must_use]
+            pub const fn number(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON.
+    BadJson = 400 "bad_json",
+    /// The body has a field that the route does not know.
+    UnknownField = 400 "unknown_field",
+    /// A field, a parameter or a header has a value that cannot be used.
+    BadValue = 400 "bad_value",
+    /// The directory is not inside the box's allowed roots.
+    WorkdirOutside = 400 "workdir_outside",
+    /// A token was sent in the query string, where logs would keep it.
+    TokenInQuery = 400 "token_in_query",
+    /// The token is missing, wrong, expired or revoked.
+    Unauthorized = 401 "unauthorized",
+    /// The token's scopes do not cover the route.
+    ScopeMissing = 403 "scope_missing",
+    /// A page of another origin made the request.
+    CrossOrigin = 403 "cross_origin",
+    /// No route has that path.
+    NoSuchRoute = 404 "no_such_route",
+    /// No session has that id.
+    NoSuchSession = 404 "no_such_session",
+    /// No device token has that id.
+    NoSuchToken = 404 "no_such_token",
+    /// No question of that id is open.
+    NoSuchQuestion = 404 "no_such_question",
+    /// The path exists, but not with that method.
+    MethodNotAllowed = 405 "method_not_allowed",
+    /// The request's body did not arrive in time.
+    RequestTimeout = 408 "request_timeout",
+    /// The session has a live keeper, so it cannot be resumed.
+    SessionRunning = 409 "session_running",
+    /// The session has ended, or is ending.
+    SessionEnded = 409 "session_ended",
+    /// The session's driver cannot do that.
+    WrongDriver = 409 "wrong_driver",
+    /// The session has no conversation of Claude's yet, so there is nothing to resume.
+    NothingToResume = 409 "nothing_to_resume",
+    /// There are as many device tokens as may be.
+    TooManyTokens = 409 "too_many_tokens",
+    /// The body is larger than the route takes.
+    TooLarge = 413 "too_large",
+    /// The route speaks WebSocket only.
+    UpgradeRequired = 426 "upgrade_required",
+    /// Too many wrong tokens came from the client's address.
+    TooManyAttempts = 429 "too_many_attempts",
+    /// Something failed inside the box; its log says what.
+    Internal = 500 "internal",
+    /// Claude answered the command with an error.
+    ClaudeRefused = 502 "claude_refused",
+    /// The session's keeper did not become ready.
+    KeeperFailed = 502 "keeper_failed",
+    /// The box is booting or shutting down.
+    NotNow = 503 "not_now",
+    /// The box's init does not answer.
+    InitUnreachable = 503 "init_unreachable",
+    /// Claude does not take input as fast as it comes.
+    Busy = 503 "busy",
+    /// There are as many connections as may be.
+    TooManyConnections = 503 "too_many_connections",
+    /// The session's journal cannot be written: the disk is full, or read-only.
+    JournalUnwritable = 503 "journal_unwritable",
+    /// The session's keeper did not answer in time.
+    KeeperTimeout = 504 "keeper_timeout",
+}
+
+impl Code {
+    /// Its HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.number()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// Why a request was not served.
+#[derive(Debug)]
+pub struct Fault {
+    code: Code,
+    detail: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// A fault of the client, or of the moment. `detail` is shown to the client.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// A fault of the box: the client learns only that it was one, the log gets `source`.
+    pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(
+            Code::Internal,
+            "the box could not do that; its log says why",
+        )
+        .because(source)
+    }
+
+    /// A body that is not what the route takes, by what the parser says of it.
+    #[must_use]
+    pub fn from_json(error: &serde_json::Error) -> Self {
+        let detail = error.to_string();
+        let code = if error.is_data() {
+            if detail.starts_with("unknown field") {
+                Code::UnknownField
+            } else {
+                Code::BadValue
+            }
+        } else {
+            Code::BadJson
+        };
+        Self::new(code, detail)
+    }
+
+    /// A token that may not do what was asked.
+    #[must_use]
+    pub fn scope_missing(scope: Scope) -> Self {
+        let scope = scope.as_str();
+        Self::new(
+            Code::ScopeMissing,
+            format!("the token does not have the scope `{scope}`"),
+        )
+    }
+
+    /// Tells the log, in the words for it: a fault of the box is an error there, one of the
+    /// client hardly of interest.
+    pub fn log(&self, route: &str) {
+        let code = self.code.as_str();
+        let causes = self.causes();
+        if self.code == Code::Internal {
+            tracing::error!(route, code, causes, "a request failed");
+        } else if self.source.is_some() {
+            tracing::warn!(route, code, causes, "a request failed");
+        } else {
+            tracing::debug!(route, code, "a request was refused");
+        }
+    }
+
+    /// Adds a cause for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The sentence for the client.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whole seconds to wait before trying again, if that is known.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after
+            .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    }
+
+    /// The causes, outermost first, joined for one line of the log; empty without any.
+    #[must_use]
+    pub fn causes(&self) -> String {
+        let mut text = String::new();
+        let mut next = self.source();
+        while let Some(error) = next {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            next = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.detail)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_status_that_is_an_error_and_a_name_of_its_own() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let status = code.status();
+            assert!(
+                status.is_client_error() || status.is_server_error(),
+                "{code:?}"
+            );
+            assert_eq!(status.as_u16(), code.number(), "{code:?}");
+            assert!(code.meaning().ends_with('.'), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_internal_fault_tells_the_client_nothing_of_its_cause() {
+        let fault = Fault::internal(std::io::Error::other("/run/cib/secret: denied"));
+        assert!(!fault.detail().contains("secret"));
+        assert_eq!(fault.causes(), "/run/cib/secret: denied");
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        let fault = Fault::new(Code::TooManyAttempts, "").retry_after(Duration::from_millis(1200));
+        assert_eq!(fault.retry_after_seconds(), Some(2));
+    }
+}

@@ -1,0 +1,53 @@
+//! Sockets to listen on.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On one address.
+    Address(SocketAddr),
+    /// On a port of every address, IPv6 and IPv4.
+    Everywhere(u16),
+    /// On a port of the machine's own IPv4 loopback.
+    Loopback(u16),
+}
+
+/// Opens the socket. Has to be called inside of the runtime.
+///
+/// # Errors
+/// If the address is in use or not this machine's.
+pub fn bind(listen: Listen) -> io::Result<TcpListener> {
+    match listen {
+        Listen::Address(address) => open(address),
+        Listen::Loopback(port) => open((Ipv4Addr::LOCALHOST, port).into()),
+        Listen::Everywhere(port) => match open((Ipv6Addr::UNSPECIFIED, port).into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            // A kernel without IPv6.
+            Err(_) => open((Ipv4Addr::UNSPECIFIED, port).into()),
+            listener => listener,
+        },
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.cloexec().nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}

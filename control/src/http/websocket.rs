@@ -1,0 +1,148 @@
+//! A WebSocket: frames out, commands in, both at once.
+
+use std::time::Duration;
+
+use axum::extract::WebSocketUpgrade;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::http::HeaderValue;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::sync::mpsc;
+
+use super::server::Hold;
+use crate::auth::credential;
+use crate::routes::call::Conversation;
+use crate::stream::socket::{MAX_MESSAGE, SUBPROTOCOL, Speaker};
+use crate::stream::{Event, Finish, Follow};
+
+/// Answers that may wait to be sent. With more of them the client is not listened to.
+const REPLIES: usize = 16;
+
+/// What each connection holds for reading; nearly all messages of clients are small.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Frames are collected up to this many bytes before they are written.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// How long a client has to answer that the conversation is closed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Accepts the upgrade and converses in a task of its own.
+pub(super) fn accept(
+    mut upgrade: WebSocketUpgrade,
+    conversation: Conversation,
+    hold: Option<Hold>,
+) -> Response {
+    if let Some(protocol) = choose(&upgrade) {
+        upgrade.set_selected_protocol(protocol);
+    }
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(move |socket| async move {
+            let _hold = hold;
+            converse(socket, conversation).await;
+        })
+}
+
+/// A client that offers subprotocols has to be given one of them. That with the token is the
+/// last resort, since it makes the token travel back.
+fn choose(upgrade: &WebSocketUpgrade) -> Option<HeaderValue> {
+    let is = |protocol: &HeaderValue, wanted: fn(&str) -> bool| protocol.to_str().is_ok_and(wanted);
+    let mut offered = upgrade.requested_protocols();
+    let plain = |text: &str| text == SUBPROTOCOL;
+    let bearer = |text: &str| text.starts_with(credential::SUBPROTOCOL);
+    let chosen = offered.find(|protocol| is(protocol, plain)).cloned();
+    chosen.or_else(|| {
+        upgrade
+            .requested_protocols()
+            .find(|protocol| is(protocol, bearer))
+            .cloned()
+    })
+}
+
+async fn converse(socket: WebSocket, conversation: Conversation) {
+    let Conversation {
+        mut follow,
+        speaker,
+        gauge,
+    } = conversation;
+    let (mut sink, mut source) = socket.split();
+    let (replies, waiting) = mpsc::channel(REPLIES);
+    let finished = tokio::select! {
+        finished = speak(&mut sink, &mut follow, waiting, &gauge) => finished,
+        () = listen(&mut source, &speaker, replies) => None,
+    };
+    let farewell = async {
+        let Some(finish) = finished else {
+            return sink.close().await;
+        };
+        let frame = CloseFrame {
+            code: finish.close,
+            reason: Utf8Bytes::from_static(finish.reason),
+        };
+        sink.send(Message::Close(Some(frame))).await?;
+        // The close is only complete when the client has answered it.
+        while source.next().await.is_some_and(|message| message.is_ok()) {}
+        Ok(())
+    };
+    // Whoever does not answer in time is gone.
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+}
+
+/// Sends frames and answers until the stream ends; `None` if the client has gone.
+async fn speak(
+    sink: &mut SplitSink<WebSocket, Message>,
+    follow: &mut Follow,
+    mut replies: mpsc::Receiver<String>,
+    gauge: &crate::metrics::StreamGauge,
+) -> Option<Finish> {
+    loop {
+        tokio::select! {
+            Some(reply) = replies.recv() => {
+                sink.send(Message::Text(reply.into())).await.ok()?;
+            }
+            event = follow.next() => match event {
+                Event::Frames(batch) => {
+                    for line in batch.lines() {
+                        // JSON is UTF-8; a line that is not was damaged on the disk.
+                        let Ok(text) = Utf8Bytes::try_from(line.bytes) else { continue };
+                        sink.feed(Message::Text(text)).await.ok()?;
+                    }
+                    gauge.sent(batch.lines().len());
+                    sink.flush().await.ok()?;
+                }
+                Event::Heartbeat => sink.send(Message::Ping(Bytes::new())).await.ok()?,
+                Event::End(finish) => return Some(finish),
+            },
+        }
+    }
+}
+
+/// Does what the client says until it has gone.
+async fn listen(
+    source: &mut SplitStream<WebSocket>,
+    speaker: &Speaker,
+    replies: mpsc::Sender<String>,
+) {
+    while let Some(Ok(message)) = source.next().await {
+        let reply = match message {
+            Message::Text(text) => speaker.hear(&text).await,
+            Message::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => speaker.hear(text).await,
+                Err(_) => speaker.hear("").await,
+            },
+            Message::Close(_) => return,
+            Message::Ping(_) | Message::Pong(_) => None,
+        };
+        if let Some(reply) = reply
+            && replies.send(reply).await.is_err()
+        {
+            return;
+        }
+    }
+}

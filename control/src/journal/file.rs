@@ -1,0 +1,43 @@
+//! Reading a piece of a journal without holding up everybody else.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::seek::Source;
+
+/// Reads at most `len` bytes at an offset; fewer only at the end of the file.
+///
+/// What the page cache has is read at once: nearly always, since frames are read just after
+/// they were written. What would have to wait for a disk is read on another thread.
+///
+/// # Errors
+/// As the file system has them.
+pub async fn read(file: &Arc<File>, offset: u64, len: usize) -> io::Result<BytesMut> {
+    let mut buffer = BytesMut::zeroed(len);
+    match cached(file, &mut buffer, offset) {
+        Ok(n) if n > 0 || len == 0 => {
+            buffer.truncate(n);
+            return Ok(buffer);
+        }
+        // At the end of the file, or a file system that does not say what it has cached.
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR | Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let file = Arc::clone(file);
+    tokio::task::spawn_blocking(move || {
+        let n = file.read_at(&mut buffer, offset)?;
+        buffer.truncate(n);
+        Ok(buffer)
+    })
+    .await
+    .map_err(io::Error::other)?
+}
+
+fn cached(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut buffers = [IoSliceMut::new(buffer)];
+    rustix::io::preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)
+}

@@ -1,0 +1,24 @@
+//! Reading journals while their keepers write them.
+//!
+//! A keeper appends whole lines and takes back what it could not write whole, so every line
+//! that ends with a newline is final and everything behind the last newline is not there yet.
+//! From that follows the whole design:
+//!
+//! * a reader is a file offset ([`cursor::Cursor`]); being slow costs nobody but itself;
+//! * a position is a seq, and since seqs ascend, its offset is found by bisecting the file
+//!   ([`seek`]); there is no index to build, to keep in memory or to lose;
+//! * one [`tail::Tail`] for each session that somebody reads knows how far the journal is
+//!   final, and is woken by inotify ([`hub::Hub`]).
+
+pub mod cursor;
+pub mod file;
+pub mod hub;
+pub mod line;
+pub mod seek;
+pub mod tail;
+
+/// Name of the journal in its session's directory.
+pub const FILE: &str = "transcript.jsonl";
+
+/// Name of the file that says what the session is.
+pub const META: &str = "meta.json";

@@ -1,0 +1,67 @@
+//! The command line, and the variables that stand in for it.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// The control plane of a claude-in-box: REST, server-sent events and WebSocket over the
+/// journals of its sessions.
+///
+/// cib-init starts it. Every option can also be given as the variable in brackets; the option
+/// wins.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "cib-control", version, max_term_width = 100)]
+pub struct Options {
+    /// Address and port to listen on. [CIB_LISTEN] [default: port CIB_PORT or 8080 of every
+    /// address, IPv6 and IPv4; of 127.0.0.1 alone if authentication is disabled]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+
+    /// What outlives the container: sessions and device tokens. [CIB_DATA_DIR]
+    /// [default: /var/lib/claude-in-box]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// What dies with the container: sockets. [CIB_RUNTIME_DIR] [default: /run/cib]
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+
+    /// The socket of cib-init. [CIB_INIT_SOCKET] [default: init.sock in the runtime directory]
+    #[arg(long, value_name = "PATH")]
+    pub init_socket: Option<PathBuf>,
+
+    /// Where cib-init says how the master token is recognised. [CIB_AUTH_FILE]
+    /// [default: control/auth.json in the runtime directory]
+    #[arg(long, value_name = "FILE")]
+    pub auth: Option<PathBuf>,
+
+    /// The box's mode: empty, or headless for no pages. [CIB_MODE]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+
+    /// A directory in which sessions may work; can be given several times.
+    /// [default: /workspace and /home/coder]
+    #[arg(long = "workdir-root", value_name = "DIR")]
+    pub workdir_roots: Vec<PathBuf>,
+
+    /// Addresses or networks, separated by commas, whose X-Forwarded-User and X-Forwarded-For
+    /// are believed. [CIB_TRUSTED_PROXIES]
+    #[arg(long, value_name = "LIST")]
+    pub trusted_proxies: Option<String>,
+
+    /// Seconds after which a silent stream says that it lives. [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    pub heartbeat: Option<u64>,
+
+    /// Descriptor that gets a newline when the server listens.
+    #[arg(long, value_name = "N")]
+    pub ready_fd: Option<u32>,
+
+    /// How the log is written, on standard error: text or json. [CIB_LOG] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log: Option<String>,
+
+    /// What is logged: error, warn, info, debug or trace. [CIB_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}

@@ -1,0 +1,282 @@
+//! A request as handlers see it, and what they answer. No type of the HTTP server is in here.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cib_protocol::session::SessionId;
+use futures_util::stream::Stream;
+use http::HeaderMap;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Param;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::fault::{Code, Fault};
+use crate::metrics::StreamGauge;
+use crate::stream::Follow;
+use crate::stream::socket::Speaker;
+
+/// A request that was let in.
+#[derive(Debug)]
+pub struct Call {
+    /// The control plane.
+    pub app: Arc<App>,
+    /// Who asks; `None` on routes that are open to everybody.
+    pub caller: Option<Caller>,
+    /// The values of `{…}` in the path, decoded.
+    pub path: Vec<(String, String)>,
+    /// The query string.
+    pub query: Query,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Call {
+    /// Who asks.
+    ///
+    /// # Errors
+    /// [`Code::Unauthorized`] on a route that is open to everybody, which therefore must not
+    /// depend on its caller.
+    pub fn caller(&self) -> Result<Caller, Fault> {
+        self.caller
+            .clone()
+            .ok_or_else(|| Fault::new(Code::Unauthorized, "this needs a token"))
+    }
+
+    /// A value in the path.
+    #[must_use]
+    pub fn part(&self, name: &str) -> &str {
+        self.path
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
+    }
+
+    /// The session in the path.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchSession`] if it is no session id at all.
+    pub fn session(&self) -> Result<SessionId, Fault> {
+        let id = self.part("id");
+        id.parse().map_err(|_| {
+            Fault::new(
+                Code::NoSuchSession,
+                format!("there is no session {id:?}; ids are UUIDs"),
+            )
+        })
+    }
+
+    /// The body as a value.
+    ///
+    /// # Errors
+    /// [`Code::BadJson`], [`Code::UnknownField`] or [`Code::BadValue`].
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        if self.body.is_empty() {
+            return Err(Fault::new(Code::BadJson, "the body is empty"));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| Fault::from_json(&error))
+    }
+}
+
+/// A query string, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Decodes a query string, and refuses what the route does not know: a misspelt parameter
+    /// would otherwise silently do nothing.
+    ///
+    /// # Errors
+    /// [`Code::TokenInQuery`] for something that looks like a token, [`Code::BadValue`] for
+    /// what is unknown, double or no UTF-8.
+    pub fn parse(text: &str, known: &[Param]) -> Result<Self, Fault> {
+        let bad = |detail: String| Err(Fault::new(Code::BadValue, detail));
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (Some(name), Some(value)) = (decode(name), decode(value)) else {
+                return bad("the query string is not UTF-8".to_owned());
+            };
+            if matches!(&*name, "token" | "access_token" | "bearer") {
+                return Err(Fault::new(
+                    Code::TokenInQuery,
+                    "tokens in addresses end up in logs; send it as `Authorization: Bearer`, or \
+                     for a WebSocket as the subprotocol `bearer.<token>`",
+                ));
+            }
+            if !known.iter().any(|param| param.name == name) {
+                let names: Vec<_> = known.iter().map(|param| param.name).collect();
+                let names = if names.is_empty() {
+                    "this route takes none".to_owned()
+                } else {
+                    format!("this route takes {}", names.join(", "))
+                };
+                return bad(format!("unknown parameter `{name}`; {names}"));
+            }
+            if pairs.iter().any(|(known, _)| *known == name) {
+                return bad(format!("the parameter `{name}` is there twice"));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// A parameter's text.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter that is a number.
+    ///
+    /// # Errors
+    /// [`Code::BadValue`] if it is not one.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Fault> {
+        self.get(name)
+            .map(|value| {
+                value.parse().map_err(|_| {
+                    Fault::new(
+                        Code::BadValue,
+                        format!("`{name}` is a whole number, not `{value}`"),
+                    )
+                })
+            })
+            .transpose()
+    }
+}
+
+fn decode(text: &str) -> Option<String> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(decoded.into_owned())
+}
+
+/// Bytes that are sent as they come.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>;
+
+/// What a handler answers.
+pub enum Reply {
+    /// 200 with a JSON value.
+    Json(Vec<u8>),
+    /// 201 with a JSON value.
+    Created {
+        /// The path of what was made.
+        location: String,
+        /// The value.
+        json: Vec<u8>,
+    },
+    /// 204.
+    Nothing,
+    /// 200 with text.
+    Text {
+        /// Its media type.
+        media: &'static str,
+        /// The text.
+        text: String,
+    },
+    /// 200 with a body that comes piece by piece.
+    Chunks {
+        /// Its media type.
+        media: &'static str,
+        /// The pieces.
+        chunks: Chunks,
+    },
+    /// A WebSocket.
+    Socket(Box<Conversation>),
+}
+
+/// What happens on a WebSocket.
+#[derive(Debug)]
+pub struct Conversation {
+    /// What the client gets.
+    pub follow: Follow,
+    /// What the client says.
+    pub speaker: Speaker,
+    /// Counts it.
+    pub gauge: StreamGauge,
+}
+
+impl Reply {
+    /// 200 with a value.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] if the value cannot be written as JSON.
+    pub fn json<T: Serialize>(value: &T) -> Result<Self, Fault> {
+        serde_json::to_vec(value)
+            .map(Self::Json)
+            .map_err(Fault::internal)
+    }
+
+    /// 201 with a value.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] if the value cannot be written as JSON.
+    pub fn created<T: Serialize>(location: String, value: &T) -> Result<Self, Fault> {
+        let json = serde_json::to_vec(value).map_err(Fault::internal)?;
+        Ok(Self::Created { location, json })
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json(_) => "Json",
+            Self::Created { .. } => "Created",
+            Self::Nothing => "Nothing",
+            Self::Text { .. } => "Text",
+            Self::Chunks { .. } => "Chunks",
+            Self::Socket(_) => "Socket",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+
+    const KNOWN: &[Param] = &[
+        Param {
+            name: "from",
+            help: "",
+            kind: Kind::Number,
+        },
+        Param {
+            name: "kinds",
+            help: "",
+            kind: Kind::Text,
+        },
+    ];
+
+    fn code(text: &str) -> Option<Code> {
+        Query::parse(text, KNOWN).err().map(|fault| fault.code())
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        let query = Query::parse("from=7&kinds=a%2Cb+c&", KNOWN).unwrap();
+        assert_eq!(query.number("from").unwrap(), Some(7));
+        assert_eq!(query.get("kinds"), Some("a,b c"));
+        assert_eq!(query.get("limit"), None);
+    }
+
+    #[test]
+    fn what_is_unknown_double_or_no_text_is_refused() {
+        assert_eq!(code("form=7"), Some(Code::BadValue));
+        assert_eq!(code("from=7&from=8"), Some(Code::BadValue));
+        assert_eq!(code("kinds=%ff"), Some(Code::BadValue));
+        assert_eq!(code("token=abc"), Some(Code::TokenInQuery));
+        let query = Query::parse("from=-1", KNOWN).unwrap();
+        assert!(query.number("from").is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! The box itself.
+
+use cib_protocol::api::{Health, Info, InfoCaller, InfoSessions};
+use cib_protocol::init::BoxStatus;
+
+use super::call::{Call, Reply};
+use crate::app::VERSION;
+use crate::fault::Fault;
+
+/// Media type of the Prometheus text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) fn health(call: &Call) -> Result<Reply, Fault> {
+    let app = &call.app;
+    Reply::json(&Health {
+        status: if app.is_well() { "ok" } else { "degraded" }.to_owned(),
+        mode: app.mode.clone(),
+        version: VERSION.to_owned(),
+    })
+}
+
+pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
+    let app = &call.app;
+    let caller = call.caller()?;
+    let sessions = app.store.list().await?;
+    let status = app.init.status().await.unwrap_or_else(|fault| {
+        fault.log("info");
+        unknown()
+    });
+    let live = sessions.iter().filter(|meta| meta.state.is_live()).count();
+    Reply::json(&Info {
+        version: VERSION.to_owned(),
+        mode: app.mode.clone(),
+        phase: status.phase,
+        uptime_ms: status.uptime_ms,
+        egress: status.egress,
+        services: status.services,
+        warnings: status.warnings,
+        sessions: InfoSessions {
+            total: sessions.len() as u64,
+            live: live as u64,
+        },
+        workdir_roots: app
+            .roots
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect(),
+        caller: InfoCaller {
+            name: caller.who.to_string(),
+            scopes: caller
+                .scopes
+                .words()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        },
+    })
+}
+
+pub(super) async fn metrics(call: Call) -> Result<Reply, Fault> {
+    let app = &call.app;
+    let sessions = app.store.list().await?;
+    Ok(Reply::Text {
+        media: METRICS,
+        text: app.metrics.render(&sessions, app.hub.watched()),
+    })
+}
+
+fn unknown() -> BoxStatus {
+    BoxStatus {
+        version: String::new(),
+        phase: "unknown".to_owned(),
+        uptime_ms: 0,
+        egress: cib_protocol::init::EgressStatus::default(),
+        steps: Vec::new(),
+        services: Vec::new(),
+        sessions: Vec::new(),
+        warnings: Vec::new(),
+    }
+}

@@ -1,0 +1,147 @@
+//! Routes: what a client may ask, as one table.
+//!
+//! [`table::ROUTES`] has a row for each. The server is built from it, scopes are enforced by
+//! it, and `docs/reference/openapi.json` is generated from it, so none of them can disagree.
+
+pub mod call;
+pub mod commands;
+pub mod meta;
+pub mod sessions;
+pub mod streams;
+pub mod table;
+pub mod tokens;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::auth::scope::Scope;
+use crate::fault::{Code, Fault};
+
+use call::{Call, Reply};
+
+/// HTTP methods that routes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Open,
+    /// Every caller that the gate admits.
+    Caller,
+    /// Callers with a scope.
+    Scope(Scope),
+}
+
+/// JSON values that cross the API, by the name of their type in `cib_protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is named as its type is")]
+pub enum Shape {
+    Accepted,
+    Answer,
+    ChangeSession,
+    CreateSession,
+    CreateToken,
+    Health,
+    Info,
+    Input,
+    InputTaken,
+    ModelSet,
+    Resize,
+    SessionList,
+    SessionMeta,
+    SessionUsage,
+    SetDriver,
+    SetModel,
+    SetPermission,
+    TokenCreated,
+    TokenList,
+    Transcript,
+}
+
+/// A request's body.
+#[derive(Clone, Copy, Debug)]
+pub struct Body {
+    /// What it is.
+    pub shape: Shape,
+    /// Most bytes that are taken.
+    pub limit: usize,
+}
+
+/// What a route answers when all is well.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer {
+    /// 200 with a JSON value.
+    Ok(Shape),
+    /// 201 with a JSON value, and `Location`.
+    Created(Shape),
+    /// 204.
+    Nothing,
+    /// 200 with server-sent events: frames.
+    Events,
+    /// 101: a WebSocket.
+    Socket,
+    /// 200 with metrics as text.
+    Metrics,
+}
+
+/// How a parameter is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number, at least zero.
+    Number,
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// A parameter in the query string.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// How it is written.
+    pub kind: Kind,
+}
+
+/// What a route's handler returns.
+pub type Served = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Its name: the operation in the OpenAPI document, the label in the metrics.
+    pub name: &'static str,
+    /// The method.
+    pub verb: Verb,
+    /// The path, with `{id}` for a parameter. The first is ours, the others are spellings that
+    /// existing clients use.
+    pub paths: &'static [&'static str],
+    /// Who may use it.
+    pub access: Access,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Parameters in the query string. Others are refused.
+    pub query: &'static [Param],
+    /// The body, if it takes one.
+    pub body: Option<Body>,
+    /// What it answers.
+    pub answer: Answer,
+    /// Its own faults, besides those that every route has.
+    pub faults: &'static [Code],
+    /// What serves it.
+    pub handler: fn(Call) -> Served,
+}

@@ -1,0 +1,91 @@
+//! Sessions: start, show, end.
+
+use std::time::Duration;
+
+use cib_protocol::api::{CreateSession, SessionList, SessionUsage};
+use cib_protocol::keeper::KeeperRequest;
+use cib_protocol::session::SessionId;
+
+use super::call::{Call, Reply};
+use crate::app::App;
+use crate::fault::{Code, Fault};
+use crate::journal::tail::Extent;
+use crate::sessions::{create, keeper};
+
+/// How long the answer to an end waits for it.
+const END_PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) async fn list(call: Call) -> Result<Reply, Fault> {
+    let sessions = call.app.store.list().await?;
+    Reply::json(&SessionList { sessions })
+}
+
+pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
+    let request: CreateSession = call.json()?;
+    let app = &call.app;
+    let spec = create::spec(request, &app.store, &app.roots).await?;
+    let id = spec.id;
+    app.init.start(spec).await?;
+    tracing::info!(session = %id, caller = %call.caller()?.who, "a session was started");
+    let meta = app.store.get(id).await?;
+    Reply::created(create::location(id), &meta)
+}
+
+pub(super) async fn get(call: Call) -> Result<Reply, Fault> {
+    Reply::json(&call.app.store.get(call.session()?).await?)
+}
+
+pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
+    let meta = call.app.store.get(call.session()?).await?;
+    Reply::json(&SessionUsage {
+        id: meta.id,
+        usage: meta.usage,
+        turns: meta.turns,
+        limits: meta.limits,
+    })
+}
+
+pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
+    let id = call.session()?;
+    let kill = match call.query.get("signal") {
+        None | Some("term") => false,
+        Some("kill") => true,
+        Some(other) => {
+            return Err(Fault::new(
+                Code::BadValue,
+                format!("`signal` is `term` or `kill`, not `{other}`"),
+            ));
+        }
+    };
+    let app = &call.app;
+    let meta = app.store.get(id).await?;
+    if !meta.state.is_live() {
+        return Reply::json(&meta);
+    }
+    tracing::info!(session = %id, kill, caller = %call.caller()?.who, "a session is to end");
+    stop(app, id, kill).await?;
+    wait_for_end(app, id).await;
+    Reply::json(&app.store.get(id).await?)
+}
+
+/// Asks the keeper, and init if the keeper does not answer.
+async fn stop(app: &App, id: SessionId, kill: bool) -> Result<(), Fault> {
+    let told = keeper::tell(app.store.runtime(), id, &KeeperRequest::Stop { kill }).await;
+    let outcome = match told {
+        Err(fault) if fault.code() == Code::KeeperTimeout => app.init.signal(id, kill).await,
+        told => told.map(|_| ()),
+    };
+    match outcome {
+        // It has ended meanwhile, which is what was asked for.
+        Err(fault) if fault.code() == Code::SessionEnded => Ok(()),
+        outcome => outcome,
+    }
+}
+
+async fn wait_for_end(app: &App, id: SessionId) {
+    let Ok(tail) = app.hub.tail(id) else { return };
+    let mut extent = tail.subscribe();
+    let ended = extent.wait_for(|extent: &Extent| extent.end.is_some());
+    // What it is after the time is up is what is shown.
+    let _ = tokio::time::timeout(END_PATIENCE, ended).await;
+}

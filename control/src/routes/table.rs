@@ -1,0 +1,426 @@
+//! The table itself.
+
+use super::{Access, Answer, Body, Kind, Param, Route, Served, Shape, Verb};
+use super::{call::Call, commands, meta, sessions, streams, tokens};
+use crate::auth::scope::Scope;
+use crate::fault::Code;
+
+/// Most bytes of an input.
+const INPUT_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Most bytes of any other body.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+const fn body(shape: Shape) -> Option<Body> {
+    Some(Body {
+        shape,
+        limit: BODY_LIMIT,
+    })
+}
+
+const FROM: Param = Param {
+    name: "from",
+    help: "Seq of the last frame that the client has; frames after it are sent. 0 is all.",
+    kind: Kind::Number,
+};
+
+const KINDS: Param = Param {
+    name: "kinds",
+    help: "Kinds of frames that are wanted, separated by commas; `tool.*` is all that begin so. \
+           Absent is all.",
+    kind: Kind::Text,
+};
+
+const LIMIT: Param = Param {
+    name: "limit",
+    help: "Most frames in the answer; 1000 if absent, at most 100000.",
+    kind: Kind::Number,
+};
+
+const WAIT: Param = Param {
+    name: "wait_ms",
+    help: "How long to wait for a frame if there is none, in milliseconds, at most 30000.",
+    kind: Kind::Number,
+};
+
+const SIGNAL: Param = Param {
+    name: "signal",
+    help: "`term` asks Claude to end first, `kill` does not.",
+    kind: Kind::Word(&["term", "kill"]),
+};
+
+/// Faults of commands that go to a keeper.
+const KEEPER: &[Code] = &[
+    Code::NoSuchSession,
+    Code::SessionEnded,
+    Code::WrongDriver,
+    Code::ClaudeRefused,
+    Code::Busy,
+    Code::JournalUnwritable,
+    Code::KeeperTimeout,
+];
+
+const ANSWERING: &[Code] = &[
+    Code::NoSuchSession,
+    Code::NoSuchQuestion,
+    Code::SessionEnded,
+    Code::ClaudeRefused,
+    Code::Busy,
+    Code::JournalUnwritable,
+    Code::KeeperTimeout,
+];
+
+const CREATING: &[Code] = &[
+    Code::WorkdirOutside,
+    Code::NoSuchSession,
+    Code::SessionRunning,
+    Code::NothingToResume,
+    Code::KeeperFailed,
+    Code::NotNow,
+    Code::InitUnreachable,
+];
+
+macro_rules! handler {
+    (now $($path:tt)+) => {
+        (|call: Call| -> Served { Box::pin(std::future::ready($($path)+(&call))) })
+            as fn(Call) -> Served
+    };
+    ($($path:tt)+) => {
+        (|call: Call| -> Served { Box::pin($($path)+(call)) }) as fn(Call) -> Served
+    };
+}
+
+/// Every route of the box.
+pub const ROUTES: &[Route] = &[
+    Route {
+        name: "health",
+        verb: Verb::Get,
+        paths: &["/api/health"],
+        access: Access::Open,
+        summary: "Whether the box works. Open to everybody, so it says no more.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::Health),
+        faults: &[],
+        handler: handler!(now meta::health),
+    },
+    Route {
+        name: "info",
+        verb: Verb::Get,
+        paths: &["/api/info"],
+        access: Access::Caller,
+        summary: "The box: version, egress, services, sessions, and who asks.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::Info),
+        faults: &[],
+        handler: handler!(meta::info),
+    },
+    Route {
+        name: "metrics",
+        verb: Verb::Get,
+        paths: &["/metrics"],
+        access: Access::Scope(Scope::UsageRead),
+        summary: "Counters in the Prometheus text format.",
+        query: &[],
+        body: None,
+        answer: Answer::Metrics,
+        faults: &[],
+        handler: handler!(meta::metrics),
+    },
+    Route {
+        name: "list_sessions",
+        verb: Verb::Get,
+        paths: &["/api/sessions"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "Every session that the box remembers, the newest first.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::SessionList),
+        faults: &[],
+        handler: handler!(sessions::list),
+    },
+    Route {
+        name: "create_session",
+        verb: Verb::Post,
+        paths: &["/api/sessions"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Starts a session, or resumes one. Answers when its keeper is ready.",
+        query: &[],
+        body: body(Shape::CreateSession),
+        answer: Answer::Created(Shape::SessionMeta),
+        faults: CREATING,
+        handler: handler!(sessions::create),
+    },
+    Route {
+        name: "get_session",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "One session.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::SessionMeta),
+        faults: &[Code::NoSuchSession],
+        handler: handler!(sessions::get),
+    },
+    Route {
+        name: "change_session",
+        verb: Verb::Patch,
+        paths: &["/api/sessions/{id}"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Gives a session another title.",
+        query: &[],
+        body: body(Shape::ChangeSession),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: KEEPER,
+        handler: handler!(commands::title),
+    },
+    Route {
+        name: "end_session",
+        verb: Verb::Delete,
+        paths: &["/api/sessions/{id}"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Ends a session and answers what it is then, after 3 seconds at most. \
+                  Its journal stays. Ending an ended session changes nothing.",
+        query: &[SIGNAL],
+        body: None,
+        answer: Answer::Ok(Shape::SessionMeta),
+        faults: &[
+            Code::NoSuchSession,
+            Code::KeeperTimeout,
+            Code::InitUnreachable,
+        ],
+        handler: handler!(sessions::end),
+    },
+    Route {
+        name: "send_input",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/input"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "Sends a message to Claude, or bytes to its terminal.",
+        query: &[],
+        body: Some(Body {
+            shape: Shape::Input,
+            limit: INPUT_LIMIT,
+        }),
+        answer: Answer::Ok(Shape::InputTaken),
+        faults: KEEPER,
+        handler: handler!(commands::input),
+    },
+    Route {
+        name: "answer_question",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/answer"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "Answers an open question or permission.",
+        query: &[],
+        body: body(Shape::Answer),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: ANSWERING,
+        handler: handler!(commands::answer),
+    },
+    Route {
+        name: "resize_terminal",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/resize"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "Changes the size of the session's terminal.",
+        query: &[],
+        body: body(Shape::Resize),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: KEEPER,
+        handler: handler!(commands::resize),
+    },
+    Route {
+        name: "interrupt",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/interrupt"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Ends the running turn; the session lives on.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::Accepted),
+        faults: KEEPER,
+        handler: handler!(commands::interrupt),
+    },
+    Route {
+        name: "set_model",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/model"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Changes the model from the next request on.",
+        query: &[],
+        body: body(Shape::SetModel),
+        answer: Answer::Ok(Shape::ModelSet),
+        faults: KEEPER,
+        handler: handler!(commands::model),
+    },
+    Route {
+        name: "set_driver",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/driver"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Moves the session to the other driver; its conversation goes with it.",
+        query: &[],
+        body: body(Shape::SetDriver),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: KEEPER,
+        handler: handler!(commands::driver),
+    },
+    Route {
+        name: "set_permission",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/permission"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Changes what Claude may do without asking.",
+        query: &[],
+        body: body(Shape::SetPermission),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: KEEPER,
+        handler: handler!(commands::permission),
+    },
+    Route {
+        name: "get_usage",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/usage"],
+        access: Access::Scope(Scope::UsageRead),
+        summary: "Tokens, cost and turns of a session, and its limits.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::SessionUsage),
+        faults: &[Code::NoSuchSession],
+        handler: handler!(sessions::usage),
+    },
+    Route {
+        name: "get_transcript",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/transcript"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "Frames from the journal, by page or by long poll.",
+        query: &[FROM, LIMIT, KINDS, WAIT],
+        body: None,
+        answer: Answer::Ok(Shape::Transcript),
+        faults: &[Code::NoSuchSession],
+        handler: handler!(streams::transcript),
+    },
+    Route {
+        name: "follow_events",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/events", "/sse/sessions/{id}"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "Frames as server-sent events, from any seq on until the session ends. \
+                  `Last-Event-ID` is understood.",
+        query: &[FROM, KINDS],
+        body: None,
+        answer: Answer::Events,
+        faults: &[Code::NoSuchSession],
+        handler: handler!(streams::events),
+    },
+    Route {
+        name: "follow_socket",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/stream", "/ws/sessions/{id}"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "Frames over a WebSocket, from any seq on until the session ends; commands \
+                  come the other way.",
+        query: &[FROM, KINDS],
+        body: None,
+        answer: Answer::Socket,
+        faults: &[Code::NoSuchSession, Code::UpgradeRequired],
+        handler: handler!(streams::socket),
+    },
+    Route {
+        name: "list_tokens",
+        verb: Verb::Get,
+        paths: &["/api/tokens"],
+        access: Access::Scope(Scope::TokensRead),
+        summary: "Every device token, without its text.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::TokenList),
+        faults: &[],
+        handler: handler!(now tokens::list),
+    },
+    Route {
+        name: "create_token",
+        verb: Verb::Post,
+        paths: &["/api/tokens"],
+        access: Access::Scope(Scope::TokensWrite),
+        summary: "Mints a device token with scopes that its maker has too. Its text is shown \
+                  this once.",
+        query: &[],
+        body: body(Shape::CreateToken),
+        answer: Answer::Created(Shape::TokenCreated),
+        faults: &[Code::TooManyTokens],
+        handler: handler!(tokens::create),
+    },
+    Route {
+        name: "revoke_token",
+        verb: Verb::Delete,
+        paths: &["/api/tokens/{id}"],
+        access: Access::Scope(Scope::TokensWrite),
+        summary: "Revokes a device token at once; streams that it opened end.",
+        query: &[],
+        body: None,
+        answer: Answer::Nothing,
+        faults: &[Code::NoSuchToken],
+        handler: handler!(tokens::revoke),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_no_two_rows_serve_the_same() {
+        let names: BTreeSet<_> = ROUTES.iter().map(|route| route.name).collect();
+        assert_eq!(names.len(), ROUTES.len());
+        let served: Vec<_> = ROUTES
+            .iter()
+            .flat_map(|route| route.paths.iter().map(|path| (route.verb, *path)))
+            .collect();
+        assert_eq!(served.iter().collect::<BTreeSet<_>>().len(), served.len());
+    }
+
+    #[test]
+    fn only_health_is_open() {
+        let open: Vec<_> = ROUTES
+            .iter()
+            .filter(|route| route.access == Access::Open)
+            .map(|route| route.name)
+            .collect();
+        assert_eq!(open, ["health"]);
+    }
+
+    #[test]
+    fn a_route_that_changes_something_needs_a_scope_to_write_or_to_type() {
+        for route in ROUTES.iter().filter(|route| route.verb != Verb::Get) {
+            let Access::Scope(scope) = route.access else {
+                panic!("{} needs a scope", route.name);
+            };
+            let scope = scope.as_str();
+            assert!(
+                scope.ends_with(":write") || scope.ends_with(":input"),
+                "{} needs only {scope}",
+                route.name
+            );
+        }
+    }
+
+    #[test]
+    fn bodies_belong_to_the_methods_that_have_one() {
+        for route in ROUTES {
+            if route.body.is_some() {
+                assert!(
+                    matches!(route.verb, Verb::Post | Verb::Patch),
+                    "{}",
+                    route.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Device tokens.
+
+use cib_protocol::api::{CreateToken, TokenCreated, TokenList};
+use cib_protocol::secret::Secret;
+use cib_protocol::time::Timestamp;
+
+use super::call::{Call, Reply};
+use crate::auth::scope::Scopes;
+use crate::auth::tokens::{MintError, expiry};
+use crate::fault::{Code, Fault};
+
+/// Characters that a label may have.
+const MAX_LABEL: usize = 100;
+
+pub(super) fn list(call: &Call) -> Result<Reply, Fault> {
+    let tokens = call.app.gate.tokens().list();
+    Reply::json(&TokenList { tokens })
+}
+
+pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
+    let request: CreateToken = call.json()?;
+    let bad = |detail: String| Fault::new(Code::BadValue, detail);
+    let label = request.label.trim();
+    if label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control)
+    {
+        return Err(bad(format!(
+            "`label` has 1 to {MAX_LABEL} characters and no control characters"
+        )));
+    }
+    let scopes = Scopes::parse(&request.scopes).map_err(|error| bad(error.to_string()))?;
+    if scopes.is_empty() {
+        return Err(bad(
+            "`scopes` is empty; the token could do nothing".to_owned()
+        ));
+    }
+    let caller = call.caller()?;
+    if !caller.scopes.covers(scopes) {
+        return Err(Fault::new(
+            Code::ScopeMissing,
+            "a token cannot be given scopes that its maker does not have",
+        ));
+    }
+    let asked = expiry(&request, Timestamp::now()).map_err(|detail| bad(detail.to_owned()))?;
+    // A token that could make another one live longer than itself would never expire.
+    let expires_at = match (asked, caller.expires_at()) {
+        (Some(asked), Some(own)) => Some(asked.min(own)),
+        (asked, own) => asked.or(own),
+    };
+    let (token, text) = call
+        .app
+        .gate
+        .tokens()
+        .mint(label.to_owned(), scopes, expires_at)
+        .await
+        .map_err(|error| match error {
+            MintError::TooMany => Fault::new(Code::TooManyTokens, error.to_string()),
+            error => Fault::internal(error),
+        })?;
+    tracing::info!(token = token.id, caller = %caller.who, "a device token was minted");
+    Reply::created(
+        format!("/api/tokens/{}", token.id),
+        &TokenCreated {
+            token,
+            plaintext: Secret::new(text),
+        },
+    )
+}
+
+pub(super) async fn revoke(call: Call) -> Result<Reply, Fault> {
+    let id = call.part("id");
+    let known = call.app.gate.tokens().revoke(id).await;
+    if !known.map_err(Fault::internal)? {
+        return Err(Fault::new(
+            Code::NoSuchToken,
+            format!("there is no device token {id:?}"),
+        ));
+    }
+    tracing::info!(token = id, caller = %call.caller()?.who, "a device token was revoked");
+    Ok(Reply::Nothing)
+}

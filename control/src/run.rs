@@ -1,0 +1,128 @@
+//! Running the server: from a checked configuration to the end.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::auth::gate::Gate;
+use crate::auth::tokens::{OpenError, TokenStore};
+use crate::config::Config;
+use crate::http::limits::Limits;
+use crate::http::{listen, server};
+use crate::sessions::init::Init;
+use crate::sessions::store::Store;
+
+/// Why the server could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The device tokens cannot be used.
+    #[error("device tokens")]
+    Tokens(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {listen:?}; is another server there?")]
+    Listen {
+        /// The address.
+        listen: listen::Listen,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A signal cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    /// Whoever waits for the server cannot be told that it listens.
+    #[error("cannot write to descriptor {fd} (--ready-fd)")]
+    Ready {
+        /// The descriptor.
+        fd: u32,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody watches the journals any more.
+    #[error("journals cannot be watched")]
+    Watch(#[source] io::Error),
+}
+
+/// Puts the application together. Opens the device tokens and nothing else.
+///
+/// # Errors
+/// If the token file cannot be used.
+pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
+    let tokens = TokenStore::open(&config.data.join("control"))?;
+    let gate = Gate::new(config.auth, config.trusted.clone(), tokens);
+    Ok(App::new(
+        config.mode.clone(),
+        config.roots.clone(),
+        config.heartbeat,
+        Store::new(&config.data, &config.runtime),
+        Init::new(config.init_socket.clone()),
+        gate,
+    ))
+}
+
+/// Serves until SIGTERM or SIGINT, then ends streams and requests in order.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(config: &Config) -> Result<(), RunError> {
+    let app = assemble(config)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let limits = Limits {
+        connections: connections(),
+        ..Limits::default()
+    };
+    let listener = listen::bind(config.listen).map_err(|source| RunError::Listen {
+        listen: config.listen,
+        source,
+    })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, connections = limits.connections, "listening");
+    }
+    if let Some(fd) = config.ready_fd {
+        announce(fd).map_err(|source| RunError::Ready { fd, source })?;
+    }
+    let watching = app.hub.clone().run();
+    let serving = server::serve(listener, Arc::clone(&app), limits);
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = &mut serving => {}
+        watched = watching => watched.map_err(RunError::Watch)?,
+    }
+    tracing::info!("ending streams and requests");
+    app.begin_shutdown();
+    let (is_drained, saved) = tokio::join!(serving, app.gate.tokens().save());
+    if !is_drained {
+        tracing::warn!("some clients did not take their last event in time");
+    }
+    if let Err(error) = saved {
+        tracing::warn!(%error, "when device tokens were last used is forgotten");
+    }
+    Ok(())
+}
+
+/// As many connections as there are descriptors for: a stream takes its socket, and every
+/// journal that is read takes one file.
+fn connections() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of descriptors stays");
+    }
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+    half.saturating_sub(32)
+        .clamp(16, Limits::default().connections)
+}
+
+/// Writes a newline to a descriptor that was passed in.
+fn announce(fd: u32) -> io::Result<()> {
+    // Opened anew through /proc, because taking over a number would be unsafe.
+    std::fs::write(format!("/proc/self/fd/{fd}"), "\n")
+}

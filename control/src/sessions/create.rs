@@ -1,0 +1,288 @@
+//! From a request to the spec that a keeper is started with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use cib_protocol::api::CreateSession;
+use cib_protocol::limits::Limits;
+use cib_protocol::secret::Secret;
+use cib_protocol::session::{
+    AuthMode, PermissionMode, Resume, SessionId, SessionMeta, SessionSpec, Uuid,
+};
+
+use super::store::Store;
+use super::workdir;
+use crate::fault::{Code, Fault};
+
+/// Where a session works if nothing else is said.
+const DEFAULT_WORKDIR: &str = "/workspace";
+
+/// Efforts that the CLI knows.
+const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
+
+/// Characters that a title may have.
+const MAX_TITLE: usize = 200;
+
+/// Which conversation a new keeper is to continue.
+enum Origin {
+    /// None.
+    New,
+    /// A session's own, under its own id.
+    Same(Box<SessionMeta>),
+    /// A copy of a session's.
+    Copy(Box<SessionMeta>),
+    /// A copy of a conversation that only Claude knows.
+    Foreign(Uuid),
+}
+
+/// Makes the spec of a session out of a request.
+///
+/// # Errors
+/// Names the field that cannot be used, or why the session cannot be resumed.
+pub async fn spec(
+    request: CreateSession,
+    store: &Store,
+    roots: &[PathBuf],
+) -> Result<SessionSpec, Fault> {
+    let origin = origin(&request, store).await?;
+    let earlier = match &origin {
+        Origin::Same(meta) | Origin::Copy(meta) => Some(&**meta),
+        Origin::New | Origin::Foreign(_) => None,
+    };
+    let asked = request
+        .workdir
+        .as_deref()
+        .or_else(|| earlier.and_then(|meta| meta.workdir.to_str()))
+        .unwrap_or(DEFAULT_WORKDIR);
+    let workdir = workdir::check(asked, roots)?;
+    let permission_mode = permission_mode(&request)?;
+    let auth_mode = auth_mode(&request, earlier)?;
+    if let Some(effort) = &request.effort
+        && !EFFORTS.contains(&effort.as_str())
+    {
+        return bad(format!("`effort` is one of {}", EFFORTS.join(", ")));
+    }
+    if let Some(model) = &request.model {
+        check_model(model)?;
+    }
+    if let Some(title) = &request.title {
+        check_title(title)?;
+    }
+    if let Some(limits) = &request.limits {
+        check_limits(limits)?;
+    }
+    let env = environment(request.env, request.api_key, request.oauth_token)?;
+    let (id, resume) = match &origin {
+        Origin::New => (Uuid::new_v4(), None),
+        Origin::Same(meta) => (meta.id, Some(conversation(meta, false)?)),
+        Origin::Copy(meta) => (Uuid::new_v4(), Some(conversation(meta, true)?)),
+        Origin::Foreign(claude_session) => (
+            Uuid::new_v4(),
+            Some(Resume {
+                claude_session: *claude_session,
+                fork: true,
+            }),
+        ),
+    };
+    Ok(SessionSpec {
+        id,
+        workdir,
+        driver: request
+            .driver
+            .or_else(|| earlier.map(|meta| meta.driver))
+            .unwrap_or_default(),
+        model: request
+            .model
+            .or_else(|| earlier.and_then(|meta| meta.model.clone())),
+        effort: request
+            .effort
+            .or_else(|| earlier.and_then(|meta| meta.effort.clone())),
+        permission_mode: permission_mode
+            .or_else(|| earlier.map(|meta| meta.permission_mode))
+            .unwrap_or_default(),
+        auth_mode,
+        prompt: request.prompt.filter(|prompt| !prompt.is_empty()),
+        resume,
+        env,
+        limits: request
+            .limits
+            .or_else(|| earlier.map(|meta| meta.limits.clone()))
+            .unwrap_or_default(),
+        title: request
+            .title
+            .or_else(|| earlier.and_then(|meta| meta.title.clone())),
+        size: None,
+    })
+}
+
+async fn origin(request: &CreateSession, store: &Store) -> Result<Origin, Fault> {
+    match (request.resume, request.resume_from) {
+        (None, None) => Ok(Origin::New),
+        (Some(_), Some(_)) => {
+            bad("`resume` continues a session and `resume_from` a copy of it; send one of them")
+        }
+        (Some(id), None) => {
+            let meta = store.get(id).await?;
+            if meta.state.is_live() {
+                return Err(Fault::new(
+                    Code::SessionRunning,
+                    format!("session {id} is running; it needs no resuming"),
+                ));
+            }
+            Ok(Origin::Same(Box::new(meta)))
+        }
+        (None, Some(id)) => match store.get(id).await {
+            Ok(meta) => Ok(Origin::Copy(Box::new(meta))),
+            Err(fault) if fault.code() == Code::NoSuchSession => Ok(Origin::Foreign(id)),
+            Err(fault) => Err(fault),
+        },
+    }
+}
+
+fn conversation(meta: &SessionMeta, fork: bool) -> Result<Resume, Fault> {
+    let claude_session = meta.claude_session.ok_or_else(|| {
+        Fault::new(
+            Code::NothingToResume,
+            format!(
+                "session {} ended before Claude had begun a conversation",
+                meta.id
+            ),
+        )
+    })?;
+    Ok(Resume {
+        claude_session,
+        fork,
+    })
+}
+
+fn permission_mode(request: &CreateSession) -> Result<Option<PermissionMode>, Fault> {
+    match (request.permission_mode, request.bypass_permissions) {
+        (Some(_), Some(_)) => {
+            bad("`permission_mode` and `bypass_permissions` say the same; send one of them")
+        }
+        (Some(mode), None) => Ok(Some(mode)),
+        (None, Some(true)) => Ok(Some(PermissionMode::BypassPermissions)),
+        (None, Some(false)) => Ok(Some(PermissionMode::Default)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn auth_mode(request: &CreateSession, earlier: Option<&SessionMeta>) -> Result<AuthMode, Fault> {
+    let given = match (&request.api_key, &request.oauth_token) {
+        (Some(_), Some(_)) => return bad("`api_key` and `oauth_token` exclude each other"),
+        (Some(_), None) => Some(AuthMode::ApiKey),
+        (None, Some(_)) => Some(AuthMode::Subscription),
+        (None, None) => None,
+    };
+    match (request.auth_mode, given) {
+        (Some(asked), Some(given)) if asked != given => bad(
+            "`auth_mode` has to be `api_key` with an `api_key`, and `subscription` with an \
+             `oauth_token`",
+        ),
+        (asked, given) => Ok(asked
+            .or(given)
+            .or_else(|| earlier.map(|meta| meta.auth_mode))
+            .unwrap_or_default()),
+    }
+}
+
+/// The session's variables, and what Claude takes its credentials from.
+fn environment(
+    mut env: BTreeMap<String, Secret>,
+    api_key: Option<Secret>,
+    oauth_token: Option<Secret>,
+) -> Result<BTreeMap<String, Secret>, Fault> {
+    for (name, value) in &env {
+        let mut letters = name.chars();
+        let starts = letters
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        if !starts || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return bad(format!(
+                "`env` has {name:?}, which is no name of a variable"
+            ));
+        }
+        if name.starts_with("CIB_") {
+            return bad(format!(
+                "`env` has `{name}`; `CIB_` variables are the box's own"
+            ));
+        }
+        if value.expose().contains('\0') {
+            return bad(format!("`env` has a NUL byte in `{name}`"));
+        }
+    }
+    let credentials = [
+        ("ANTHROPIC_API_KEY", "api_key", api_key),
+        ("CLAUDE_CODE_OAUTH_TOKEN", "oauth_token", oauth_token),
+    ];
+    for (name, field, value) in credentials {
+        let Some(value) = value else { continue };
+        if value.expose().is_empty() || value.expose().contains(['\0', '\n', '\r']) {
+            return bad(format!("`{field}` is empty or has a line end in it"));
+        }
+        if env.insert(name.to_owned(), value).is_some() {
+            return bad(format!("`{field}` and `env` both set `{name}`"));
+        }
+    }
+    Ok(env)
+}
+
+/// Checks a model's name. It becomes an argument of the CLI, so it must not look like a flag.
+///
+/// # Errors
+/// [`Code::BadValue`] if it is not a name.
+pub fn check_model(model: &str) -> Result<(), Fault> {
+    let is_name = !model.is_empty()
+        && model.len() <= 200
+        && !model.starts_with('-')
+        && model.chars().all(|c| c.is_ascii_graphic());
+    if is_name {
+        Ok(())
+    } else {
+        bad("`model` is an alias or an id, without spaces and not beginning with `-`")
+    }
+}
+
+/// Checks a title.
+///
+/// # Errors
+/// [`Code::BadValue`] if it is too long or has control characters in it.
+pub fn check_title(title: &str) -> Result<(), Fault> {
+    if title.chars().count() > MAX_TITLE || title.chars().any(char::is_control) {
+        return bad(format!(
+            "`title` has at most {MAX_TITLE} characters and no control characters"
+        ));
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &Limits) -> Result<(), Fault> {
+    let whole = [
+        ("memory", limits.memory),
+        ("pids", limits.pids),
+        ("max_turns", limits.max_turns),
+        ("max_duration", limits.max_duration),
+    ];
+    let fractions = [("cpus", limits.cpus), ("max_cost_usd", limits.max_cost_usd)];
+    let zero = whole.iter().find(|(_, limit)| *limit == Some(0));
+    let senseless = fractions
+        .iter()
+        .find(|(_, limit)| limit.is_some_and(|limit| !limit.is_finite() || limit <= 0.0));
+    match zero
+        .map(|(name, _)| name)
+        .or(senseless.map(|(name, _)| name))
+    {
+        Some(name) => bad(format!("`limits.{name}` has to be above zero")),
+        None => Ok(()),
+    }
+}
+
+fn bad<T>(detail: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::new(Code::BadValue, detail))
+}
+
+/// The path of a session in the API.
+#[must_use]
+pub fn location(id: SessionId) -> String {
+    format!("/api/sessions/{id}")
+}

@@ -1,0 +1,98 @@
+//! Keepers: whether there is one, and what it is told.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cib_protocol::MAX_INPUT_LINE;
+use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
+use cib_protocol::session::SessionId;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::lines::{self, LineError};
+use crate::fault::{Code, Fault};
+
+/// A keeper answers most commands at once; some wait for Claude's own answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Changing the driver ends one Claude and starts another.
+const DRIVER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a session's keeper listens.
+#[must_use]
+pub fn socket(runtime: &Path, session: SessionId) -> PathBuf {
+    runtime
+        .join("sessions")
+        .join(session.to_string())
+        .join("keeper.sock")
+}
+
+/// Whether somebody listens on a socket. Never waits: a full queue of connections is an answer.
+#[must_use]
+pub fn is_listening(socket: &Path) -> bool {
+    let connect = || {
+        let address = SocketAddrUnix::new(socket)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&fd, &address)
+    };
+    matches!(connect(), Ok(()) | Err(Errno::AGAIN))
+}
+
+/// Tells a keeper something.
+///
+/// # Errors
+/// The fault that the command's route answers with. [`Code::SessionEnded`] if there is no
+/// keeper.
+pub async fn tell(
+    runtime: &Path,
+    session: SessionId,
+    request: &KeeperRequest,
+) -> Result<KeeperReply, Fault> {
+    let patience = match request {
+        KeeperRequest::SetDriver { .. } => DRIVER_PATIENCE,
+        _ => PATIENCE,
+    };
+    let path = socket(runtime, session);
+    match lines::ask(&path, request, MAX_INPUT_LINE, patience).await {
+        Ok(KeeperReply::Refused { code, detail }) => Err(refused(code, detail)),
+        Ok(reply) => Ok(reply),
+        Err(error) => Err(unanswered(error)),
+    }
+}
+
+fn refused(code: KeeperFault, detail: String) -> Fault {
+    let code = match code {
+        KeeperFault::BadRequest => Code::BadValue,
+        KeeperFault::WrongDriver => Code::WrongDriver,
+        KeeperFault::NoSuchQuestion => Code::NoSuchQuestion,
+        KeeperFault::Ending => Code::SessionEnded,
+        KeeperFault::Claude => Code::ClaudeRefused,
+        KeeperFault::Busy => Code::Busy,
+        KeeperFault::Journal => Code::JournalUnwritable,
+    };
+    Fault::new(code, detail)
+}
+
+fn unanswered(error: LineError) -> Fault {
+    match &error {
+        LineError::TooLong { max, .. } => Fault::new(
+            Code::TooLarge,
+            format!("a session takes at most {max} bytes at once, counted as JSON"),
+        ),
+        LineError::Absent { .. } => Fault::new(
+            Code::SessionEnded,
+            "the session has no keeper; resume it to go on",
+        )
+        .because(error),
+        LineError::Io { .. } => {
+            Fault::new(Code::SessionEnded, "the session's keeper has gone").because(error)
+        }
+        LineError::Late { .. } => Fault::new(
+            Code::KeeperTimeout,
+            "the session's keeper did not answer in time; what was asked may still happen",
+        )
+        .because(error),
+        LineError::Garbled { .. } => Fault::internal(error),
+    }
+}

@@ -1,0 +1,9 @@
+//! Sessions: those on the disk, and the processes behind those that live.
+
+pub mod command;
+pub mod create;
+pub mod init;
+pub mod keeper;
+pub mod lines;
+pub mod store;
+pub mod workdir;
