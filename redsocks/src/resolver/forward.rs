@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::config::Mode;
+use super::gate::{Entry, Gate};
 use super::link::{Ground, Link, LinkError};
 use super::route::{Leg, Outcome, Route, Way, Ways};
 use super::server::DnsServer;
@@ -25,6 +27,8 @@ const LEG: Duration = Duration::from_millis(1500);
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
 /// And after it kept silent, which does.
 const AFTER_SILENCE: Duration = Duration::from_secs(2);
+/// How long the query that finds out whether the upstream lives again may wait for it.
+const REVIVAL: Duration = Duration::from_millis(300);
 
 /// Nobody could be asked. The client gets SERVFAIL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +48,14 @@ pub struct Answer {
 pub struct Forwarder {
     ground: Arc<Ground>,
     links: Vec<[Link; 2]>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
     route: Route,
-    /// Until when the upstream counts as down.
-    down_until: Option<Instant>,
+    /// Closed while the upstream is down.
+    gate: Gate,
     /// What was logged last, so that it is logged once.
     reported: Reported,
 }
@@ -76,20 +80,18 @@ impl Forwarder {
         Self {
             ground: Arc::new(Ground::new(dialer, ca_bundle)),
             links: servers.iter().map(link).collect(),
-            state: Mutex::new(State {
+            state: Arc::new(Mutex::new(State {
                 route: Route::new(mode, servers.iter().map(ways).collect()),
-                down_until: None,
+                gate: Gate::Open,
                 reported: Reported::Nothing,
-            }),
+            })),
         }
     }
 
     /// Whether the upstream was found dead a moment ago, so that asking is no use.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.lock()
-            .down_until
-            .is_some_and(|until| Instant::now() < until)
+        self.lock().gate.turns_away(Instant::now())
     }
 
     /// Asks until somebody answers, at most 4.5 s.
@@ -98,8 +100,11 @@ impl Forwarder {
     ///
     /// [`NoAnswer`], at once when the upstream is down.
     pub async fn ask(&self, query: &[u8]) -> Result<Answer, NoAnswer> {
-        if self.is_down() {
-            return Err(NoAnswer);
+        let entry = self.lock().gate.enter(Instant::now());
+        match entry {
+            Entry::Pass => {}
+            Entry::Turned => return Err(NoAnswer),
+            Entry::Try => self.revive().await?,
         }
         let deadline = Instant::now() + QUERY;
         let legs = self.lock().route.legs(Instant::now());
@@ -122,6 +127,27 @@ impl Forwarder {
         }
         self.unanswered();
         Err(NoAnswer)
+    }
+
+    /// Finds out whether the upstream lives again, which may take longer than the query that
+    /// gave rise to it waits.
+    async fn revive(&self) -> Result<(), NoAnswer> {
+        let (done, found) = oneshot::channel();
+        let (state, ground) = (Arc::clone(&self.state), Arc::clone(&self.ground));
+        tokio::spawn(async move {
+            let greeted = ground.dialer.greet().await;
+            let mut state = lock(&state);
+            match &greeted {
+                Ok(()) => state.gate.open(),
+                Err(error) => state.gate.close(Instant::now(), pause_after(error), true),
+            }
+            // The query may not have waited.
+            let _ = done.send(greeted.is_ok());
+        });
+        match timeout(REVIVAL, found).await {
+            Ok(Ok(true)) => Ok(()),
+            _ => Err(NoAnswer),
+        }
     }
 
     async fn try_leg(&self, leg: Leg, query: &[u8], within: Duration) -> Result<Answer, Missed> {
@@ -148,7 +174,7 @@ impl Forwarder {
         let before = state.route.prefers_doh(now);
         state.route.report(leg, Outcome::Answered, now);
         let after = state.route.prefers_doh(now);
-        state.down_until = None;
+        state.gate.open();
         if std::mem::replace(&mut state.reported, Reported::Nothing) != Reported::Nothing {
             log::info(format_args!("DNS works again"));
         }
@@ -172,7 +198,7 @@ impl Forwarder {
 
     fn lost_upstream(&self, why: &str, pause: Duration) {
         let mut state = self.lock();
-        state.down_until = Some(Instant::now() + pause);
+        state.gate.close(Instant::now(), pause, false);
         if std::mem::replace(&mut state.reported, Reported::Down) != Reported::Down {
             log::warn(format_args!("no DNS: {why}"));
         }
@@ -188,7 +214,18 @@ impl Forwarder {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pause_after(error: &DialError) -> Duration {
+    match error {
+        DialError::TimedOut { .. } => AFTER_SILENCE,
+        _ => AFTER_REFUSAL,
     }
 }
 
@@ -203,13 +240,10 @@ impl Missed {
     fn of_dial(error: &DialError) -> Self {
         let why = log::chain(error);
         if error.is_upstream_down() {
-            let is_silence = matches!(error, DialError::TimedOut { .. });
-            let pause = if is_silence {
-                AFTER_SILENCE
-            } else {
-                AFTER_REFUSAL
+            return Self::UpstreamDown {
+                why,
+                pause: pause_after(error),
             };
-            return Self::UpstreamDown { why, pause };
         }
         let outcome = match error {
             DialError::TimedOut { .. } => Outcome::Silent,

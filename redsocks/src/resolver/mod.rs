@@ -9,6 +9,7 @@ pub mod cache;
 pub mod config;
 pub mod doh;
 pub mod forward;
+pub mod gate;
 mod link;
 pub mod listen;
 pub mod policy;
