@@ -92,7 +92,11 @@ impl Hierarchy {
     #[must_use]
     pub fn detect(mount: &Path) -> Self {
         let is_v2 = statfs(mount).is_ok_and(|s| u64::try_from(s.f_type) == Ok(CGROUP2_MAGIC));
-        let found = if is_v2 { v2::prepare(mount) } else { v1::prepare(mount) };
+        let found = if is_v2 {
+            v2::prepare(mount)
+        } else {
+            v1::prepare(mount)
+        };
         found.unwrap_or_else(|reason| Self::None { reason })
     }
 
@@ -119,7 +123,10 @@ pub struct Cgroup {
 impl Cgroup {
     /// Opens the directories' `cgroup.procs` while we may.
     fn open(dirs: Vec<(Option<Controller>, PathBuf)>) -> Result<Self, CgroupError> {
-        let mut group = Self { dirs, entrances: Vec::new() };
+        let mut group = Self {
+            dirs,
+            entrances: Vec::new(),
+        };
         for (_, dir) in &group.dirs {
             let path = dir.join("cgroup.procs");
             let file = OpenOptions::new().write(true).open(&path);
@@ -139,7 +146,9 @@ impl Cgroup {
     /// # Errors
     /// The list cannot be read.
     pub fn members(&self) -> Result<Vec<u32>, CgroupError> {
-        let Some((_, dir)) = self.dirs.first() else { return Ok(Vec::new()) };
+        let Some((_, dir)) = self.dirs.first() else {
+            return Ok(Vec::new());
+        };
         let path = dir.join("cgroup.procs");
         let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
         Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
@@ -149,7 +158,9 @@ impl Cgroup {
     /// says whether it could.
     #[must_use]
     pub fn kill(&self) -> bool {
-        self.dirs.iter().any(|(_, dir)| fs::write(dir.join("cgroup.kill"), "1").is_ok())
+        self.dirs
+            .iter()
+            .any(|(_, dir)| fs::write(dir.join("cgroup.kill"), "1").is_ok())
     }
 
     /// What the group uses now and used so far.
@@ -170,7 +181,11 @@ impl Drop for Cgroup {
 }
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CgroupError + 'a {
-    move |source| CgroupError { doing, path: path.to_owned(), source }
+    move |source| CgroupError {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
@@ -199,8 +214,15 @@ mod tests {
     fn a_folder_that_is_no_hierarchy_gives_no_groups_and_says_why() {
         let dir = tempfile::tempdir().unwrap();
         let found = Hierarchy::detect(dir.path());
-        let Hierarchy::None { reason } = &found else { panic!("{found:?}") };
+        let Hierarchy::None { reason } = &found else {
+            panic!("{found:?}")
+        };
         assert!(!reason.is_empty());
-        assert!(found.create("session", &Bounds::default()).unwrap().is_none());
+        assert!(
+            found
+                .create("session", &Bounds::default())
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -45,7 +45,9 @@ fn number(path: &Path) -> Option<u64> {
 
 fn microseconds(path: &Path) -> Option<Duration> {
     let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("usage_usec "))?;
     line.trim().parse().ok().map(Duration::from_micros)
 }
 
@@ -75,7 +77,11 @@ pub fn usage_of_tree(proc: &Path, root: u32) -> Usage {
         }
     }
     let cpu = Duration::from_millis(time.saturating_mul(1000) / ticks.max(1));
-    Usage { memory: Some(memory), cpu: Some(cpu), tasks: Some(tasks) }
+    Usage {
+        memory: Some(memory),
+        cpu: Some(cpu),
+        tasks: Some(tasks),
+    }
 }
 
 /// Whether `pid` is `root` or below it. A parent that is gone, or a loop made by a pid that
@@ -123,13 +129,23 @@ mod tests {
     use super::*;
 
     fn stat(parent: u32, ticks: u64, pages: u64) -> String {
-        format!("7 (a) b)) S {parent} 1 1 0 -1 4194560 1 1 0 0 {ticks} 1 2 3 20 0 2 0 99 4096 {pages} 0")
+        format!(
+            "7 (a) b)) S {parent} 1 1 0 -1 4194560 1 1 0 0 {ticks} 1 2 3 20 0 2 0 99 4096 {pages} 0"
+        )
     }
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let parsed = Stat::parse(&stat(3, 10, 5)).unwrap();
-        assert_eq!(parsed, Stat { parent: 3, ticks: 16, threads: 2, pages: 5 });
+        assert_eq!(
+            parsed,
+            Stat {
+                parent: 3,
+                ticks: 16,
+                threads: 2,
+                pages: 5
+            }
+        );
     }
 
     #[test]
@@ -150,8 +166,24 @@ mod tests {
     #[test]
     fn a_loop_of_parents_ends() {
         let stats = HashMap::from([
-            (5, Stat { parent: 6, ticks: 0, threads: 1, pages: 0 }),
-            (6, Stat { parent: 5, ticks: 0, threads: 1, pages: 0 }),
+            (
+                5,
+                Stat {
+                    parent: 6,
+                    ticks: 0,
+                    threads: 1,
+                    pages: 0,
+                },
+            ),
+            (
+                6,
+                Stat {
+                    parent: 5,
+                    ticks: 0,
+                    threads: 1,
+                    pages: 0,
+                },
+            ),
         ]);
         assert!(!descends(&stats, 5, 1));
     }

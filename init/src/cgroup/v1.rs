@@ -35,7 +35,11 @@ pub(super) fn prepare(mount: &Path) -> Result<Hierarchy, String> {
             }
         }
     }
-    if roots.is_empty() { Err(reason) } else { Ok(Hierarchy::V1 { roots }) }
+    if roots.is_empty() {
+        Err(reason)
+    } else {
+        Ok(Hierarchy::V1 { roots })
+    }
 }
 
 pub(super) fn create(
@@ -67,16 +71,21 @@ fn files(controller: Controller, bounds: &Bounds) -> Vec<(&'static str, String)>
             .map(|milli| {
                 [
                     ("cpu.cfs_period_us", PERIOD_US.to_string()),
-                    ("cpu.cfs_quota_us", (milli.saturating_mul(PERIOD_US) / 1000).to_string()),
+                    (
+                        "cpu.cfs_quota_us",
+                        (milli.saturating_mul(PERIOD_US) / 1000).to_string(),
+                    ),
                 ]
             })
             .into_iter()
             .flatten()
             .collect(),
         Controller::CpuAccounting => Vec::new(),
-        Controller::Tasks => {
-            bounds.tasks.map(|tasks| ("pids.max", tasks.to_string())).into_iter().collect()
-        }
+        Controller::Tasks => bounds
+            .tasks
+            .map(|tasks| ("pids.max", tasks.to_string()))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -86,7 +95,11 @@ mod tests {
 
     #[test]
     fn each_controller_gets_its_own_bound_and_no_other() {
-        let bounds = Bounds { memory: Some(1024), cpu_milli: Some(500), tasks: Some(7) };
+        let bounds = Bounds {
+            memory: Some(1024),
+            cpu_milli: Some(500),
+            tasks: Some(7),
+        };
         assert_eq!(
             files(Controller::Memory, &bounds),
             [("memory.limit_in_bytes", "1024".to_owned())]
@@ -99,7 +112,10 @@ mod tests {
             ]
         );
         assert_eq!(files(Controller::CpuAccounting, &bounds), []);
-        assert_eq!(files(Controller::Tasks, &bounds), [("pids.max", "7".to_owned())]);
+        assert_eq!(
+            files(Controller::Tasks, &bounds),
+            [("pids.max", "7".to_owned())]
+        );
     }
 
     #[test]
@@ -108,7 +124,9 @@ mod tests {
         std::fs::create_dir(mount.path().join("pids")).unwrap();
         std::fs::write(mount.path().join("pids/cgroup.procs"), "").unwrap();
         let found = prepare(mount.path()).unwrap();
-        let Hierarchy::V1 { roots } = &found else { panic!("{found:?}") };
+        let Hierarchy::V1 { roots } = &found else {
+            panic!("{found:?}")
+        };
         assert_eq!(roots, &[(Controller::Tasks, mount.path().join("pids/cib"))]);
     }
 }

@@ -18,7 +18,10 @@ const PERIOD_US: u64 = 100_000;
 
 pub(super) fn prepare(mount: &Path) -> Result<Hierarchy, String> {
     let explain = |error: CgroupError| {
-        format!("{error}: {}; the container may not write to its cgroup", error.source)
+        format!(
+            "{error}: {}; the container may not write to its cgroup",
+            error.source
+        )
     };
     let leaf = mount.join(LEAF);
     make_dir(&leaf).map_err(explain)?;
@@ -31,7 +34,10 @@ pub(super) fn prepare(mount: &Path) -> Result<Hierarchy, String> {
     make_dir(&ours).map_err(explain)?;
     for dir in [mount, &ours] {
         for controller in CONTROLLERS {
-            let _ = write(&dir.join("cgroup.subtree_control"), &format!("+{controller}"));
+            let _ = write(
+                &dir.join("cgroup.subtree_control"),
+                &format!("+{controller}"),
+            );
         }
     }
     Ok(Hierarchy::V2 { root: ours })
@@ -67,7 +73,11 @@ mod tests {
 
     #[test]
     fn bounds_are_written_in_the_kernels_units() {
-        let bounds = Bounds { memory: Some(1 << 30), cpu_milli: Some(1500), tasks: Some(64) };
+        let bounds = Bounds {
+            memory: Some(1 << 30),
+            cpu_milli: Some(1500),
+            tasks: Some(64),
+        };
         assert_eq!(
             files(&bounds),
             [
@@ -87,7 +97,10 @@ mod tests {
         for file in ["memory.max", "cgroup.procs"] {
             fs::write(dir.join(file), "").unwrap();
         }
-        let bounds = Bounds { memory: Some(4096), ..Bounds::default() };
+        let bounds = Bounds {
+            memory: Some(4096),
+            ..Bounds::default()
+        };
         let group = create(root.path(), "s", &bounds).unwrap();
         assert_eq!(fs::read_to_string(dir.join("memory.max")).unwrap(), "4096");
         assert_eq!(group.entrances().count(), 1);
@@ -96,7 +109,10 @@ mod tests {
     #[test]
     fn a_bound_that_the_kernel_lacks_is_an_error_that_names_the_file() {
         let root = tempfile::tempdir().unwrap();
-        let bounds = Bounds { tasks: Some(1), ..Bounds::default() };
+        let bounds = Bounds {
+            tasks: Some(1),
+            ..Bounds::default()
+        };
         let error = create(root.path(), "s", &bounds).unwrap_err();
         assert!(error.to_string().ends_with("s/pids.max"), "{error}");
     }

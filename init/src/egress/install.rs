@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, mkdirat, open,
-    openat, renameat,
+    AtFlags, CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, mkdirat, open, openat,
+    renameat,
 };
 
 /// Why a file could not be put in place.
@@ -26,8 +26,10 @@ pub struct InstallError {
 /// An [`InstallError`] with the path that could not be made or written.
 pub fn install(path: &Path, bytes: &[u8], uid: u32, gid: u32) -> Result<(), InstallError> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    place(dir, path, bytes, uid, gid)
-        .map_err(|e| InstallError { path: path.to_owned(), source: e.into() })
+    place(dir, path, bytes, uid, gid).map_err(|e| InstallError {
+        path: path.to_owned(),
+        source: e.into(),
+    })
 }
 
 fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> rustix::io::Result<()> {
@@ -38,7 +40,11 @@ fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> rustix::i
     }
     chmodat(CWD, dir, Mode::RWXU, AtFlags::empty())?;
     chownat(CWD, dir, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    let dir = open(dir, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let dir = open(
+        dir,
+        OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     // The directory is init's until the file is complete, so a fixed name is not a race.
     let fresh = "new";
     let _ = rustix::fs::unlinkat(&dir, fresh, AtFlags::empty());
@@ -77,7 +83,10 @@ mod tests {
         }
         let dir = std::fs::metadata(path.parent().unwrap()).unwrap();
         assert_eq!(dir.mode() & 0o7777, 0o700);
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(
+            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1
+        );
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use cib_redsocks::probe::Health;
 
-
 /// What is known of the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Liveness {
@@ -45,8 +44,11 @@ impl Liveness {
                 (Self::Down { health }, Reaction::None)
             }
             (_, false) => {
-                let reaction =
-                    if waits(&health) { Reaction::LostWaiting } else { Reaction::Lost };
+                let reaction = if waits(&health) {
+                    Reaction::LostWaiting
+                } else {
+                    Reaction::Lost
+                };
                 (Self::Down { health }, reaction)
             }
         };
@@ -69,22 +71,28 @@ mod tests {
     use super::*;
 
     fn up() -> Health {
-        Health::Reachable { rtt: Duration::from_millis(3) }
+        Health::Reachable {
+            rtt: Duration::from_millis(3),
+        }
     }
 
     fn silent() -> Health {
-        Health::TimedOut { after: Duration::from_secs(4) }
+        Health::TimedOut {
+            after: Duration::from_secs(4),
+        }
     }
 
     fn gone() -> Health {
-        Health::Unreachable { reason: "connection refused".into() }
+        Health::Unreachable {
+            reason: "connection refused".into(),
+        }
     }
 
     #[test]
     fn waiting_connections_are_reset_once_for_each_silence() {
         let mut liveness = Liveness::default();
-        let reactions = [up(), silent(), silent(), up(), up(), silent()]
-            .map(|health| liveness.observe(health));
+        let reactions =
+            [up(), silent(), silent(), up(), up(), silent()].map(|health| liveness.observe(health));
         assert_eq!(
             reactions,
             [

@@ -29,8 +29,16 @@ pub async fn refusals() -> Vec<Check> {
     vec![
         check("udp is refused at once", udp().await, AT_ONCE),
         check("icmp is refused at once", icmp(), AT_ONCE),
-        check("ipv6 is refused at once", tcp((NOWHERE_V6, 443).into()).await, AT_ONCE),
-        check("private addresses are refused at once", tcp((METADATA, 80).into()).await, AT_ONCE),
+        check(
+            "ipv6 is refused at once",
+            tcp((NOWHERE_V6, 443).into()).await,
+            AT_ONCE,
+        ),
+        check(
+            "private addresses are refused at once",
+            tcp((METADATA, 80).into()).await,
+            AT_ONCE,
+        ),
     ]
 }
 
@@ -71,7 +79,11 @@ fn check(claim: &str, attempt: Attempt, limit: Duration) -> Check {
         ),
         Attempt::Impossible(error) => (true, format!("this kernel offers no way to try: {error}")),
     };
-    Check { claim: claim.to_owned(), passed, detail }
+    Check {
+        claim: claim.to_owned(),
+        passed,
+        detail,
+    }
 }
 
 async fn udp() -> Attempt {
@@ -101,7 +113,12 @@ fn icmp() -> Attempt {
     };
     let start = Instant::now();
     let target = SocketAddr::from((NOWHERE, 0));
-    match rustix::net::sendto(&socket, &ECHO_REQUEST, rustix::net::SendFlags::empty(), &target) {
+    match rustix::net::sendto(
+        &socket,
+        &ECHO_REQUEST,
+        rustix::net::SendFlags::empty(),
+        &target,
+    ) {
         Ok(_) => Attempt::Went,
         Err(error) => Attempt::Refused(error.into(), start.elapsed()),
     }

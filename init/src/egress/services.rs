@@ -24,9 +24,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// The redirector's service, for its configuration at `path`.
 pub fn redirector(redirector: &dyn Redirector, settings: &Settings<'_>, path: &Path) -> Service {
     let probe = match redirector.readiness(settings) {
-        RedirectorReadiness::Listening(address) => {
-            Probe::Listening { address: ListenAddress::Tcp(SocketAddr::V4(address)) }
-        }
+        RedirectorReadiness::Listening(address) => Probe::Listening {
+            address: ListenAddress::Tcp(SocketAddr::V4(address)),
+        },
         RedirectorReadiness::Descriptor => Probe::Newline { fd: READY_FD },
     };
     let command = redirector
@@ -34,8 +34,14 @@ pub fn redirector(redirector: &dyn Redirector, settings: &Settings<'_>, path: &P
         .into_iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let limits = ResourceLimits { open_files: Some(settings.nofile), ..ResourceLimits::default() };
-    Service { limits, ..service(redirector.name(), command, probe) }
+    let limits = ResourceLimits {
+        open_files: Some(settings.nofile),
+        ..ResourceLimits::default()
+    };
+    Service {
+        limits,
+        ..service(redirector.name(), command, probe)
+    }
 }
 
 /// The resolver's service.
@@ -64,7 +70,10 @@ fn own(program: &Path, configuration: &Path) -> Vec<String> {
 /// safe state. So none is ever given up.
 fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
     let environment = BTreeMap::from([
-        ("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        (
+            "PATH".to_owned(),
+            "/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ),
         ("HOME".to_owned(), "/nonexistent".to_owned()),
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
     ]);
@@ -76,7 +85,10 @@ fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
         environment,
         workdir: PathBuf::from("/"),
         needs: Vec::new(),
-        readiness: Readiness { probe, timeout: START_TIMEOUT },
+        readiness: Readiness {
+            probe,
+            timeout: START_TIMEOUT,
+        },
         restart: Restart {
             policy: RestartPolicy::Always,
             backoff_min: Duration::from_millis(100),
@@ -108,9 +120,19 @@ mod tests {
             nofile: 4096,
         };
         let services = [
-            redirector(&Redsocks::default(), &settings, Path::new("/run/cib/redsocks/redsocks.conf")),
-            resolver(Path::new("/usr/bin/cib-resolver"), Path::new("/run/cib/resolver/resolver.json")),
-            connect(Path::new("/usr/bin/cib-connect"), Path::new("/run/cib/connect/connect.json")),
+            redirector(
+                &Redsocks::default(),
+                &settings,
+                Path::new("/run/cib/redsocks/redsocks.conf"),
+            ),
+            resolver(
+                Path::new("/usr/bin/cib-resolver"),
+                Path::new("/run/cib/resolver/resolver.json"),
+            ),
+            connect(
+                Path::new("/usr/bin/cib-connect"),
+                Path::new("/run/cib/connect/connect.json"),
+            ),
         ];
         for service in services {
             let shown = format!("{:?} {:?}", service.command, service.environment);

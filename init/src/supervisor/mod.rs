@@ -1,1 +1,3 @@
-//! Skeleton.
+//! Services: one actor each, which alone owns its process.
+
+pub mod machine;

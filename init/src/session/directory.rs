@@ -1,0 +1,162 @@
+//! A session's directories: who owns them, and in which mode (`docs/design/interfaces.md`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cib_protocol::session::SessionId;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat, mkdirat};
+
+/// Why a directory is not as it has to be.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make {}", path.display())]
+pub struct DirectoryError {
+    /// The directory.
+    pub path: PathBuf,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Where sessions are, and whose they are.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    /// What outlives the container, `/var/lib/claude-in-box`.
+    pub data: PathBuf,
+    /// What dies with it, `/run/cib`.
+    pub runtime: PathBuf,
+    /// User id of `coder`, who writes journals.
+    pub coder: u32,
+    /// Group id of `cib`, who reads them.
+    pub control: u32,
+    /// User id of control, for its own store.
+    pub control_user: u32,
+}
+
+impl Directories {
+    /// A session's directory.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> PathBuf {
+        self.data.join("sessions").join(id.to_string())
+    }
+
+    /// Where its socket is.
+    #[must_use]
+    pub fn runtime(&self, id: SessionId) -> PathBuf {
+        self.runtime.join("sessions").join(id.to_string())
+    }
+
+    /// The ids of all sessions that have a directory.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionId> {
+        std::fs::read_dir(self.data.join("sessions"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
+    /// Makes what all sessions share. The set-group-id bit makes whatever coder writes
+    /// readable to control without control being in coder's group.
+    ///
+    /// # Errors
+    /// The first directory that cannot be made or given away.
+    pub fn make_shared(&self) -> Result<(), DirectoryError> {
+        let root = rustix::process::geteuid().as_raw();
+        for base in [&self.data, &self.runtime] {
+            directory(base, 0o755, None)?;
+            directory(&base.join("sessions"), 0o755, Some((root, self.control)))?;
+        }
+        directory(
+            &self.data.join("locks"),
+            0o750,
+            Some((self.coder, self.control)),
+        )?;
+        directory(
+            &self.data.join("control"),
+            0o700,
+            Some((self.control_user, self.control)),
+        )
+    }
+
+    /// Makes the directories of one session, or mends those that are there.
+    ///
+    /// # Errors
+    /// The directory that cannot be made or given away.
+    pub fn make(&self, id: SessionId) -> Result<(), DirectoryError> {
+        let owner = Some((self.coder, self.control));
+        directory(&self.session(id), 0o2750, owner)?;
+        directory(&self.runtime(id), 0o2750, owner)
+    }
+}
+
+fn directory(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(), DirectoryError> {
+    make(path, mode, owner).map_err(|e| DirectoryError {
+        path: path.to_owned(),
+        source: e.into(),
+    })
+}
+
+fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> rustix::io::Result<()> {
+    match mkdirat(CWD, path, Mode::RWXU) {
+        Ok(()) => {}
+        // Not ours to mend: a volume's root keeps the owner and mode that the user gave it.
+        Err(rustix::io::Errno::EXIST) if owner.is_none() => return Ok(()),
+        Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    if let Some((uid, gid)) = owner {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    // After the owner: giving a directory away clears its set-group-id bit.
+    chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn mine(root: &Path) -> Directories {
+        let me = rustix::process::geteuid().as_raw();
+        let group = rustix::process::getegid().as_raw();
+        Directories {
+            data: root.join("data"),
+            runtime: root.join("run"),
+            coder: me,
+            control: group,
+            control_user: me,
+        }
+    }
+
+    #[test]
+    fn a_sessions_directory_is_for_its_owner_and_control_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let directories = mine(root.path());
+        directories.make_shared().unwrap();
+        let id = SessionId::from_u128(7);
+        for _ in 0..2 {
+            directories.make(id).unwrap();
+            let mode = |path: PathBuf| std::fs::metadata(path).unwrap().mode() & 0o7777;
+            assert_eq!(mode(directories.session(id)), 0o2750);
+            assert_eq!(mode(directories.runtime(id)), 0o2750);
+        }
+        assert_eq!(directories.sessions(), [id]);
+    }
+
+    #[test]
+    fn a_volumes_own_root_is_left_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let directories = mine(root.path());
+        std::fs::create_dir(&directories.data).unwrap();
+        let odd = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(&directories.data, odd).unwrap();
+        directories.make_shared().unwrap();
+        assert_eq!(
+            std::fs::metadata(&directories.data).unwrap().mode() & 0o7777,
+            0o711
+        );
+    }
+}
