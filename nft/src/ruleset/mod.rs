@@ -38,7 +38,7 @@ pub enum Reports {
 }
 
 /// The rules of one of our tables: what is sent to the kernel, and what is expected of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Ruleset {
     table: Table,
     /// What the table holds, or nothing if it must not be there.
@@ -159,6 +159,13 @@ impl Ruleset {
             batch.add_obj(object.clone());
         }
         json(batch)
+    }
+}
+
+impl fmt::Debug for Ruleset {
+    /// Its text: nobody reads a hundred rules as syntax trees.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ruleset({self})")
     }
 }
 

@@ -77,7 +77,7 @@ fn span(element: &Value) -> Option<Span> {
         let hosts = u128::MAX
             .checked_shr(128 - bits.checked_sub(length)?)
             .unwrap_or(0);
-        return Some((first, first | hosts));
+        return Some((first & !hosts, first | hosts));
     }
     let range = element.get("range")?.as_array()?;
     let bound = |index: usize| number(range.get(index)?.as_str()?).map(|(number, _)| number);

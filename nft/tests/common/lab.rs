@@ -177,6 +177,24 @@ impl Lab {
             .run(|| enforce(Enforcement::new(policy, &devices), &mut Blocking).unwrap())
     }
 
+    /// A namespace that sends everything through the box, which forwards.
+    pub(crate) fn nested(&self, gateway: &str, address: &str) -> Netns {
+        let nested = Netns::new();
+        self.inside.sh(&format!(
+            "echo 1 >/proc/sys/net/ipv4/ip_forward
+             ip link add nested0 type veth peer name eth0 netns {}
+             ip link set nested0 up
+             ip addr add {gateway}/24 dev nested0",
+            nested.path()
+        ));
+        nested.sh(&format!(
+            "ip link set eth0 up
+             ip addr add {address}/24 dev eth0
+             ip route add default via {gateway}"
+        ));
+        nested
+    }
+
     pub(crate) fn sniff(&self) -> Sniffer {
         self.world.run(Sniffer::new)
     }

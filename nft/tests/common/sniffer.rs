@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::lab::DEADLINE;
+use super::lab::{BOX, BOX6, DEADLINE};
 
 /// `ETH_P_ALL` in network order (`linux/if_ether.h`).
 const EVERYTHING: i32 = 0x0003_u16.to_be() as i32;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
+const HOP_BY_HOP: u8 = 0;
 const ICMPV6: u8 = 58;
+/// Where multicast reports go (RFC 3810).
+const MULTICAST_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 
 /// Hears every frame of a network namespace from the moment it is made.
 pub(crate) struct Sniffer(Socket);
@@ -27,7 +30,8 @@ impl Sniffer {
     }
 
     /// The packets up to the first one for `fence`, as `protocol destination`. Left out is what
-    /// the link itself needs: ARP and neighbour discovery.
+    /// the link itself needs (ARP, neighbour discovery, multicast reports), and what the world
+    /// sends to the box.
     pub(crate) fn until(mut self, fence: IpAddr) -> Vec<String> {
         let mut seen = Vec::new();
         loop {
@@ -35,6 +39,7 @@ impl Sniffer {
             let length = self.0.read(&mut frame).expect("the fence arrives");
             match packet(&frame[..length]) {
                 Some((_, destination)) if destination == fence => return seen,
+                Some((_, destination)) if [BOX, BOX6].contains(&&*destination.to_string()) => {}
                 Some((protocol, destination)) => seen.push(format!("{protocol} {destination}")),
                 None => {}
             }
@@ -52,8 +57,10 @@ fn packet(frame: &[u8]) -> Option<(u8, IpAddr)> {
         }
         IPV6 => {
             let destination: [u8; 16] = *packet.get(24..)?.first_chunk()?;
+            let destination = Ipv6Addr::from(destination);
             let neighbour_discovery = packet[6] == ICMPV6 && matches!(packet.get(40)?, 133..=136);
-            (!neighbour_discovery).then(|| (packet[6], Ipv6Addr::from(destination).into()))
+            let report = packet[6] == HOP_BY_HOP && destination == MULTICAST_ROUTERS;
+            (!neighbour_discovery && !report).then(|| (packet[6], destination.into()))
         }
         _ => None,
     }
