@@ -117,10 +117,20 @@ impl Packet {
         is_addr(&self.from, from)
     }
 
-    /// Whether it went to the address `to`, whatever the port.
+    /// Whether it went to `to`: an address whatever the port, `ADDRESS.PORT`, or
+    /// `ADDRESS.PORT by UDP`.
     #[must_use]
     pub fn is_to(&self, to: &str) -> bool {
-        is_addr(&self.to, to)
+        match to.strip_suffix(" by UDP") {
+            Some(to) => is_addr(&self.to, to) && self.what.starts_with("UDP"),
+            None => is_addr(&self.to, to),
+        }
+    }
+
+    /// Whether it is of a TCP connection to `to`, `ADDRESS.PORT`.
+    #[must_use]
+    pub fn is_tcp_to(&self, to: &str) -> bool {
+        self.to == to && self.what.starts_with("tcp")
     }
 }
 

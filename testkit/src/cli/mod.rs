@@ -1,5 +1,7 @@
 //! The command line of `cib-testkit`.
 
+mod probe;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ enum Command {
     World(World),
     /// Asks one name server for a name and prints its addresses
     Lookup(Lookup),
+    /// Tries to leave the box past its proxy, and says how it went
+    Probe(probe::ProbeArgs),
     /// Joins standard input and output to a TCP connection
     Pipe(Pipe),
 }
@@ -144,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Dns(names) => names.run(),
         Command::World(world) => world.run(),
         Command::Lookup(lookup) => lookup.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Pipe(pipe) => pipe.run(),
     };
     match outcome {
