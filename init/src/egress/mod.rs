@@ -1,14 +1,457 @@
 //! Egress: every packet leaves through the upstream, or not at all.
 //!
 //! `docs/spec/egress.md` is the promise; `cib_nft` holds the rules, `cib_redsocks` the way
-//! out. This module puts them in order at boot, and watches afterwards.
+//! out. This module puts them in order at boot ([`Egress::close`], [`Egress::open`],
+//! [`Egress::configure`], [`Egress::prove`]) and watches afterwards ([`Egress::watch`]).
 
 pub mod install;
 pub mod liveness;
 pub mod refusals;
+pub mod rules;
 pub mod services;
+mod watch;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use cib_nft::{Counters, EgressPolicy, Enforced, Kind, Upstreams, UpstreamsError, Wiring};
+use cib_protocol::init::{Check, EgressStatus};
+use cib_redsocks::connect::ConnectConfig;
+use cib_redsocks::probe::{self, Depth, Health};
+use cib_redsocks::redirector::{
+    ConfigurationFault, NextHop, Redirector, Redsocks, Settings as RedirectorSettings, next_hop,
+};
+use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
+use cib_redsocks::resolve::{Files, ResolvConf, ResolveFault, resolve};
+use cib_redsocks::resolver::ResolverConfig;
+use cib_redsocks::selftest::{self, EchoFault};
+use cib_redsocks::upstream::Upstream;
+
+use crate::config::Service;
+use crate::egress::install::{InstallError, install};
+use crate::egress::liveness::Liveness;
+use crate::egress::rules::RulesError;
+use crate::environment::{EgressSettings, ProxyMode};
+use crate::errors::chain;
+use crate::logs::Logs;
+use crate::process::Processes;
 
 /// The user that redsocks, the resolver and the connect bridge run as.
 pub const PROXY_USER: &str = "cib-proxy";
 /// Its user and group id in every image (`docs/design/interfaces.md`).
 pub const PROXY_UID: u32 = 971;
+
+/// Where a connection to [`selftest::TARGET`] comes out for as long as the box runs, so that
+/// the proof can be repeated while redsocks has its own port.
+const PROOF_PORT: NonZeroU16 = NonZeroU16::new(12348).unwrap();
+/// How long the upstream's name may take to resolve.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A redirect happens within the kernel; this is for a box that is busy booting.
+const ECHO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why egress is not as it has to be. The box ends with it, and nothing has left.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The rules do not stand.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// The upstream's name has no address.
+    #[error(transparent)]
+    Resolve(#[from] ResolveFault),
+    /// The upstream's addresses cannot be connected to.
+    #[error("CIB_PROXY_URL cannot be used")]
+    Upstreams(#[from] UpstreamsError),
+    /// The redirector cannot be told what it has to know.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationFault),
+    /// A configuration file cannot be written.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// A configuration cannot be written as JSON.
+    #[error("cannot write the configuration of the resolver")]
+    Json(#[from] serde_json::Error),
+    /// The redirect does not redirect.
+    #[error("the redirect is not proved")]
+    Echo(#[from] EchoFault),
+    /// Something that must be refused was not.
+    #[error("egress is not closed: {}: {}", .0.claim, .0.detail)]
+    Open(Check),
+}
+
+/// The way out of this box. Cheap to clone.
+#[derive(Clone)]
+pub struct Egress(Rc<Inner>);
+
+struct Inner {
+    upstream: Upstream,
+    settings: EgressSettings,
+    processes: Processes,
+    logs: Logs,
+    /// `/run/cib`.
+    run: PathBuf,
+    redirector: Redsocks,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    addresses: Vec<IpAddr>,
+    policy: Option<EgressPolicy>,
+    enforced: Option<Enforced>,
+    /// What was refused under rules that were replaced since.
+    refused_before: Counters,
+    liveness: Liveness,
+}
+
+impl Egress {
+    /// The way out for these settings, or `None` without an upstream.
+    #[must_use]
+    pub fn new(
+        settings: &EgressSettings,
+        processes: Processes,
+        logs: Logs,
+        run: &Path,
+    ) -> Option<Self> {
+        let upstream = settings.upstream.clone()?;
+        Some(Self(Rc::new(Inner {
+            upstream,
+            settings: settings.clone(),
+            processes,
+            logs,
+            run: run.to_owned(),
+            redirector: Redsocks::default(),
+            state: RefCell::default(),
+        })))
+    }
+
+    /// Whether the kernel takes every packet to the upstream, rather than asking programs to
+    /// go there.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.0.settings.mode == ProxyMode::Redirect
+    }
+
+    /// Closes egress, and finds out where the upstream is. A name is looked up while nothing
+    /// but DNS may leave; then nothing may. What closing said that is worth a warning.
+    ///
+    /// # Errors
+    /// An [`EgressError`]; whatever rules stand by then stay.
+    pub async fn close(&self) -> Result<Vec<String>, EgressError> {
+        let host = self.0.upstream.host();
+        if self.is_locked() && host.address().is_none() {
+            self.enforce(EgressPolicy::Closing {
+                resolvers: resolvers(),
+            })
+            .await?;
+        }
+        let addresses = resolve(host, &Files::default(), RESOLVE_TIMEOUT).await?;
+        self.0.state.borrow_mut().addresses = addresses;
+        if self.is_locked() {
+            self.enforce(EgressPolicy::Closed).await
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// Opens the way through the upstream, and proves that a connection takes it.
+    ///
+    /// # Errors
+    /// An [`EgressError`]; then nothing may leave.
+    pub async fn open(&self) -> Result<Vec<String>, EgressError> {
+        if !self.is_locked() {
+            return Ok(Vec::new());
+        }
+        let warnings = self
+            .enforce(EgressPolicy::Open {
+                wiring: self.wiring()?,
+            })
+            .await?;
+        self.echo().await?;
+        Ok(warnings)
+    }
+
+    /// Writes the configuration of the processes that the way out needs, and returns them as
+    /// services in start order.
+    ///
+    /// # Errors
+    /// A file cannot be written, or redsocks cannot be told what the URL says.
+    pub fn configure(&self, bin: &Path) -> Result<Vec<Service>, EgressError> {
+        let addresses = self.0.state.borrow().addresses.clone();
+        if !self.is_locked() {
+            let path = self.0.run.join("connect/connect.json");
+            let config = ConnectConfig::new(self.0.upstream.clone(), addresses);
+            install(&path, &serde_json::to_vec(&config)?, PROXY_UID, PROXY_UID)?;
+            return Ok(vec![services::connect(&bin.join("cib-connect"), &path)]);
+        }
+        let hop = next_hop(
+            &self.0.redirector,
+            &addresses,
+            self.0.upstream.port(),
+            RELAY_PORT,
+        );
+        let settings = RedirectorSettings {
+            upstream: &self.0.upstream,
+            next_hop: hop.address(),
+            listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.0.settings.redsocks_port),
+            nofile: hard_limit_of_files(),
+        };
+        let redirector_path = self.0.run.join("redsocks/redsocks.conf");
+        let text = self.0.redirector.configuration(&settings)?;
+        install(&redirector_path, &text, PROXY_UID, PROXY_UID)?;
+        let resolver_path = self.0.run.join("resolver/resolver.json");
+        let config = self.resolver_config(addresses, hop);
+        install(
+            &resolver_path,
+            &serde_json::to_vec(&config)?,
+            PROXY_UID,
+            PROXY_UID,
+        )?;
+        let resolver = services::resolver(&bin.join("cib-resolver"), &resolver_path);
+        let redirector = services::redirector(&self.0.redirector, &settings, &redirector_path);
+        // The relay, if there is one, is in the resolver.
+        Ok(vec![resolver, redirector])
+    }
+
+    /// Proves both sides: what must be refused is refused at once, and whether the upstream
+    /// lets us through. An upstream that does not is no error: the box is closed, not broken.
+    ///
+    /// # Errors
+    /// Something got out, or would hang.
+    pub async fn prove(&self) -> Result<Health, EgressError> {
+        if self.is_locked()
+            && let Some(leak) = refusals::refusals(&self.0.settings.lan)
+                .await
+                .into_iter()
+                .find(|check| !check.passed)
+        {
+            return Err(EgressError::Open(leak));
+        }
+        Ok(self.probe().await)
+    }
+
+    /// Every check, for `cib-init egress test`.
+    pub async fn test(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        if self.is_locked() {
+            checks.push(match self.echo().await {
+                Ok(took) => Check {
+                    claim: "tcp is redirected".into(),
+                    passed: true,
+                    detail: format!("a token came back after {} us", took.as_micros()),
+                },
+                Err(fault) => Check {
+                    claim: "tcp is redirected".into(),
+                    passed: false,
+                    detail: format!("{}; restart the box", chain(&fault)),
+                },
+            });
+            checks.extend(refusals::refusals(&self.0.settings.lan).await);
+            checks.push(self.drift_check().await);
+        } else {
+            checks.push(Check {
+                claim: "every packet is closed in".into(),
+                passed: false,
+                detail: "CIB_PROXY_MODE=env only asks programs to use the proxy: not leak-proof; \
+                         unset it and add --cap-add NET_ADMIN"
+                    .into(),
+            });
+        }
+        let health = self.probe().await;
+        checks.push(Check {
+            claim: "the upstream lets the box through".into(),
+            passed: health.is_up(),
+            detail: health.sentence(self.0.upstream.endpoint()),
+        });
+        checks
+    }
+
+    /// Egress as `cib-init status` shows it.
+    pub async fn status(&self) -> EgressStatus {
+        let endpoint = self.0.upstream.endpoint();
+        let (health, policy, mut blocked) = {
+            let state = self.0.state.borrow();
+            let health = match &state.liveness {
+                Liveness::Unknown => "not yet probed".to_owned(),
+                Liveness::Up => "reachable".to_owned(),
+                Liveness::Down { health } => health.sentence(endpoint),
+            };
+            (health, state.policy.clone(), state.refused_before.clone())
+        };
+        if self.is_locked()
+            && let Ok(now) = rules::counters(&self.0.processes).await
+        {
+            blocked.add(&now);
+        }
+        EgressStatus {
+            summary: match policy {
+                Some(policy) => policy.to_string(),
+                None if self.is_locked() => "egress is not yet closed".to_owned(),
+                None => format!("programs are asked to use the proxy {endpoint}: not leak-proof"),
+            },
+            upstream: Some(endpoint.to_string()),
+            upstream_health: Some(health),
+            blocked: Kind::ALL
+                .into_iter()
+                .map(|kind| (kind, blocked.of(kind).packets))
+                .filter(|(_, packets)| *packets > 0)
+                .map(|(kind, packets)| (kind.counter().to_owned(), packets))
+                .collect(),
+        }
+    }
+
+    /// What a child has to be told so that it uses the connect bridge; nothing when the
+    /// kernel does it.
+    #[must_use]
+    pub fn child_variables(&self) -> Vec<(String, String)> {
+        if self.is_locked() {
+            return Vec::new();
+        }
+        let bridge = format!("http://127.0.0.1:{}", cib_redsocks::connect::CONNECT_PORT);
+        let local = "localhost,127.0.0.1,::1".to_owned();
+        let mut variables = Vec::new();
+        for name in ["http_proxy", "https_proxy", "all_proxy"] {
+            variables.push((name.to_owned(), bridge.clone()));
+            variables.push((name.to_ascii_uppercase(), bridge.clone()));
+        }
+        variables.push(("no_proxy".to_owned(), local.clone()));
+        variables.push(("NO_PROXY".to_owned(), local));
+        // Node uses the variables only when asked to.
+        variables.push(("NODE_USE_ENV_PROXY".to_owned(), "1".to_owned()));
+        variables
+    }
+
+    /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
+    /// devices that appear, probes the upstream, and logs what is refused. `reset` starts the
+    /// redirector anew. Must be called within a `LocalSet`.
+    pub fn watch(&self, reset: impl Fn() + 'static) {
+        watch::start(self, reset);
+    }
+
+    async fn enforce(&self, policy: EgressPolicy) -> Result<Vec<String>, EgressError> {
+        let devices = devices();
+        let before = rules::counters(&self.0.processes).await.unwrap_or_default();
+        let enforced = rules::enforce(&self.0.processes, policy.clone(), &devices).await?;
+        let warnings = enforced.warnings.iter().map(ToString::to_string).collect();
+        let mut state = self.0.state.borrow_mut();
+        state.refused_before.add(&before);
+        state.policy = Some(policy);
+        state.enforced = Some(enforced);
+        Ok(warnings)
+    }
+
+    fn wiring(&self) -> Result<Wiring, EgressError> {
+        let settings = &self.0.settings;
+        let port = self.0.upstream.port();
+        let addresses = self.0.state.borrow().addresses.clone();
+        let upstreams = Upstreams::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)))?;
+        let mut wiring = Wiring::through(upstreams);
+        wiring.lan = settings.lan.clone();
+        if let Some(port) = NonZeroU16::new(settings.redsocks_port) {
+            wiring.redirect_port = port;
+        }
+        wiring.docker_dns_uid = (!settings.local_names.is_empty()).then_some(PROXY_UID);
+        wiring.proof_port = Some(PROOF_PORT);
+        Ok(wiring)
+    }
+
+    fn resolver_config(&self, addresses: Vec<IpAddr>, hop: NextHop) -> ResolverConfig {
+        let settings = &self.0.settings;
+        let mut config = ResolverConfig::new(self.0.upstream.clone(), addresses);
+        if !settings.dns_servers.is_empty() {
+            config.servers.clone_from(&settings.dns_servers);
+        }
+        config.local_names.clone_from(&settings.local_names);
+        if let NextHop::Relay(listen) = hop {
+            config.relay = Some(RelayConfig {
+                listen: listen.into(),
+                connections: 1024,
+            });
+        }
+        config
+    }
+
+    async fn echo(&self) -> Result<Duration, EchoFault> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, PROOF_PORT.get()));
+        selftest::token_echo(listen, selftest::TARGET.into(), ECHO_TIMEOUT).await
+    }
+
+    async fn probe(&self) -> Health {
+        let addresses = self.0.state.borrow().addresses.clone();
+        probe::probe(
+            &self.0.upstream,
+            &addresses,
+            Depth::Greeting,
+            probe::DEADLINE,
+        )
+        .await
+    }
+
+    async fn drift_check(&self) -> Check {
+        let claim = "the rules stand as they were applied".to_owned();
+        let enforced = self.0.state.borrow().enforced.clone();
+        let Some(enforced) = enforced else {
+            return Check {
+                claim,
+                passed: false,
+                detail: "none were applied".into(),
+            };
+        };
+        match rules::drift(&self.0.processes, &enforced).await {
+            Ok(None) => Check {
+                claim,
+                passed: true,
+                detail: "every rule was read back".into(),
+            },
+            Ok(Some(drift)) => Check {
+                claim,
+                passed: false,
+                detail: format!("{drift}; they are being repaired, see the log for who did it"),
+            },
+            Err(fault) => Check {
+                claim,
+                passed: false,
+                detail: chain(&fault),
+            },
+        }
+    }
+}
+
+/// The name servers that may be asked for the upstream's name.
+fn resolvers() -> BTreeSet<IpAddr> {
+    let text = std::fs::read_to_string(Files::default().resolv_conf).unwrap_or_default();
+    ResolvConf::parse(&text)
+        .servers
+        .into_iter()
+        .map(|server| server.ip())
+        .collect()
+}
+
+/// Every device of this network namespace but the loopback.
+fn devices() -> BTreeSet<String> {
+    std::fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name != "lo" && name != "bonding_masters")
+        .collect()
+}
+
+/// The hard limit of open files, which redsocks is given whole: containers start with a soft
+/// limit of 1024, at which it stalls with 128 connections.
+fn hard_limit_of_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .maximum
+        .unwrap_or(1 << 20)
+}
+
+/// Turns an I/O error of a watch into the line that says what no longer works.
+fn lost(what: &str, error: &io::Error) -> String {
+    format!("{what} can no longer be watched: {error}")
+}

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use cib_nft::Lan;
 use cib_protocol::init::Check;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use tokio::net::{TcpStream, UdpSocket};
@@ -24,22 +25,18 @@ const NOWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 /// Where clouds answer with the machine's credentials.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-/// Tries what must fail: UDP, ICMP, IPv6, and a private address.
-pub async fn refusals() -> Vec<Check> {
-    vec![
+/// Tries what must fail: UDP, ICMP, IPv6, and a private address that `lan` does not open.
+pub async fn refusals(lan: &Lan) -> Vec<Check> {
+    let mut checks = vec![
         check("udp is refused at once", udp().await, AT_ONCE),
         check("icmp is refused at once", icmp(), AT_ONCE),
-        check(
-            "ipv6 is refused at once",
-            tcp((NOWHERE_V6, 443).into()).await,
-            AT_ONCE,
-        ),
-        check(
-            "private addresses are refused at once",
-            tcp((METADATA, 80).into()).await,
-            AT_ONCE,
-        ),
-    ]
+        check("ipv6 is refused at once", tcp((NOWHERE_V6, 443).into()).await, AT_ONCE),
+    ];
+    if !lan.contains(METADATA.into()) {
+        let attempt = tcp((METADATA, 80).into()).await;
+        checks.push(check("private addresses are refused at once", attempt, AT_ONCE));
+    }
+    checks
 }
 
 /// How an attempt to get out ended.

@@ -1,0 +1,189 @@
+//! What happens to egress while the box runs.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use cib_nft::watch::{Changes, Links, Refusals};
+use cib_redsocks::probe::{DEADLINE, Health, INTERVAL};
+use tokio::time::{Instant, sleep};
+
+use super::liveness::Reaction;
+use super::{Egress, lost, rules};
+use crate::errors::chain;
+use crate::logs::Level;
+
+/// Name of egress in the log.
+const NAME: &str = "egress";
+/// A failed watch is begun again after this long.
+const AGAIN: Duration = Duration::from_secs(5);
+/// One user's refused packets to one port are told once in so long.
+const QUIET: Duration = Duration::from_secs(60);
+/// So many different ones are remembered for that; beyond, the counters tell.
+const REMEMBERED: usize = 64;
+
+pub(super) fn start(egress: &Egress, reset: impl Fn() + 'static) {
+    let reset: Rc<dyn Fn()> = Rc::new(reset);
+    tokio::task::spawn_local(probe(egress.clone(), reset));
+    if egress.is_locked() {
+        tokio::task::spawn_local(changes(egress.clone()));
+        tokio::task::spawn_local(links(egress.clone()));
+        tokio::task::spawn_local(refused(egress.clone()));
+    }
+}
+
+async fn probe(egress: Egress, reset: Rc<dyn Fn()>) {
+    debug_assert!(DEADLINE + INTERVAL <= Duration::from_secs(10));
+    loop {
+        let health = egress.probe().await;
+        egress.observe(health, &*reset);
+        sleep(INTERVAL).await;
+    }
+}
+
+impl Egress {
+    /// Takes a probe's finding in and says or does what follows from it.
+    pub(super) fn observe(&self, health: Health, reset: &dyn Fn()) {
+        let sentence = health.sentence(self.0.upstream.endpoint());
+        let reaction = self.0.state.borrow_mut().liveness.observe(health);
+        match reaction {
+            Reaction::None => {}
+            Reaction::Recovered => self.0.logs.write(Level::Info, NAME, &sentence),
+            Reaction::Lost => self.0.logs.write(Level::Warn, NAME, &sentence),
+            Reaction::LostWaiting => {
+                self.0.logs.write(Level::Warn, NAME, &sentence);
+                reset();
+            }
+        }
+    }
+
+    /// Compares the rules with what was applied, and applies them again if they differ.
+    async fn mend(&self, who: &str) {
+        let (enforced, policy) = {
+            let state = self.0.state.borrow();
+            (state.enforced.clone(), state.policy.clone())
+        };
+        let (Some(enforced), Some(policy)) = (enforced, policy) else {
+            return;
+        };
+        let found = match rules::drift(&self.0.processes, &enforced).await {
+            Ok(None) => return,
+            Ok(Some(drift)) => chain(&drift),
+            Err(fault) => chain(&fault),
+        };
+        self.0.logs.write(
+            Level::Error,
+            NAME,
+            &format!("{who} changed the rules: {found}"),
+        );
+        match self.enforce(policy).await {
+            Ok(_) => self
+                .0
+                .logs
+                .write(Level::Warn, NAME, "the rules were repaired"),
+            Err(fault) => {
+                let line = format!("the rules could not be repaired: {}", chain(&fault));
+                self.0.logs.write(Level::Error, NAME, &line);
+            }
+        }
+    }
+}
+
+async fn changes(egress: Egress) {
+    loop {
+        match Changes::open() {
+            Ok(mut changes) => {
+                // Whatever changed while nobody watched.
+                egress.mend("somebody").await;
+                let error = loop {
+                    match changes.next().await {
+                        Ok(change) if change.own_table || change.overrun => {
+                            let who = change.process.as_deref().unwrap_or("somebody");
+                            egress.mend(who).await;
+                        }
+                        Ok(_) => {}
+                        Err(error) => break error,
+                    }
+                };
+                egress
+                    .0
+                    .logs
+                    .write(Level::Warn, NAME, &lost("the ruleset", &error));
+            }
+            Err(error) => egress
+                .0
+                .logs
+                .write(Level::Warn, NAME, &lost("the ruleset", &error)),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// The chains for all devices stand at once; those of the egress hook are made for each.
+async fn links(egress: Egress) {
+    let error = match Links::open().await {
+        Ok(mut links) => loop {
+            match links.next().await {
+                Ok(devices) => {
+                    let names = devices.iter().cloned().collect::<Vec<_>>().join(", ");
+                    let line = format!("the box's devices are now: {names}");
+                    egress.0.logs.write(Level::Info, NAME, &line);
+                    let policy = egress.0.state.borrow().policy.clone();
+                    if let Some(policy) = policy
+                        && let Err(fault) = egress.enforce(policy).await
+                    {
+                        egress.0.logs.write(Level::Error, NAME, &chain(&fault));
+                    }
+                }
+                Err(error) => break error,
+            }
+        },
+        Err(error) => error,
+    };
+    egress
+        .0
+        .logs
+        .write(Level::Warn, NAME, &lost("the network devices", &error));
+}
+
+async fn refused(egress: Egress) {
+    // Without the kernel's packet log the counters have to do; enforcing already said so.
+    let Ok(mut refusals) = Refusals::open().await else {
+        return;
+    };
+    let mut told: Vec<(Instant, Option<u32>, Option<u16>)> = Vec::new();
+    while let Ok(batch) = refusals.next().await {
+        told.retain(|(at, ..)| at.elapsed() < QUIET);
+        for refusal in batch {
+            let known = told
+                .iter()
+                .any(|(_, uid, port)| *uid == refusal.uid && *port == refusal.port);
+            // A packet of the kernel's own is nobody's attempt.
+            let Some(uid) = refusal.uid.filter(|_| !known && told.len() < REMEMBERED) else {
+                continue;
+            };
+            told.push((Instant::now(), Some(uid), refusal.port));
+            let port = refusal
+                .port
+                .map(|port| format!(" port {port}"))
+                .unwrap_or_default();
+            let line = format!(
+                "refused: uid {uid} to {}{port} ({})",
+                refusal.destination,
+                protocol(refusal.protocol)
+            );
+            egress.0.logs.write(Level::Info, NAME, &line);
+        }
+    }
+}
+
+/// A protocol's name, by its number at IANA.
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        136 => "udplite".to_owned(),
+        other => format!("protocol {other}"),
+    }
+}
