@@ -162,6 +162,8 @@ fn changed(leaf: &Value) -> Value {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn nobody_is_let_out_for_who_he_is(policy in policy()) {
         for (chain, rule) in rules(&Ruleset::inet(&policy, Reports::On)) {

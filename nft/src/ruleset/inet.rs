@@ -8,7 +8,7 @@
 use nftables::schema::NfListObject;
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
-use super::phrase::{Destination, Line, base_chain, chain, counter, filled};
+use super::phrase::{Destination, ICMP, IGMP, Line, TCP, UDP, base_chain, chain, counter, filled};
 use super::{Reports, Table, sets};
 use crate::counters::Kind;
 use crate::policy::EgressPolicy;
@@ -115,7 +115,7 @@ fn addresses(policy: &EgressPolicy) -> Vec<NfListObject<'static>> {
 /// An answer at once, so that nothing waits and QUIC falls back to TCP.
 fn refuse() -> [Line; 2] {
     [
-        Line::always().protocol("tcp").reset(),
+        Line::always().protocol(TCP).reset(),
         Line::always().prohibit(),
     ]
 }
@@ -130,12 +130,9 @@ fn blocked(reports: Reports) -> Vec<Line> {
             .count(Kind::Private)
             .goto(REFUSE),
         Line::always().ipv6().count(Kind::Ipv6).goto(REFUSE),
-        Line::always().protocol("tcp").count(Kind::Tcp).goto(REFUSE),
-        Line::always().protocol("udp").count(Kind::Udp).goto(REFUSE),
-        Line::always()
-            .protocol("icmp")
-            .count(Kind::Icmp)
-            .goto(REFUSE),
+        Line::always().protocol(TCP).count(Kind::Tcp).goto(REFUSE),
+        Line::always().protocol(UDP).count(Kind::Udp).goto(REFUSE),
+        Line::always().protocol(ICMP).count(Kind::Icmp).goto(REFUSE),
         Line::always().count(Kind::Other).goto(REFUSE),
     ]);
     lines
@@ -170,7 +167,7 @@ fn redirects(wiring: &Wiring) -> Vec<Line> {
     lines.push(
         Line::always()
             .ipv4()
-            .protocol("tcp")
+            .protocol(TCP)
             .redirect(wiring.redirect_port),
     );
     lines
@@ -207,7 +204,7 @@ fn out(policy: &EgressPolicy) -> Vec<Line> {
     );
     lines.push(
         Line::always()
-            .protocol("igmp")
+            .protocol(IGMP)
             .count(Kind::Housekeeping)
             .drop(),
     );

@@ -17,6 +17,13 @@ use nftables::types::{NfChainPolicy, NfChainType, NfHook, RejectCode};
 use super::{Reports, Table};
 use crate::counters::Kind;
 
+/// Protocols by the numbers of the IANA: nft looks names up in `/etc/protocols`, which slim
+/// images do not have.
+pub(super) const ICMP: u8 = 1;
+pub(super) const IGMP: u8 = 2;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+
 /// The only addresses and ports of a set, by the kind of its elements.
 #[derive(Clone, Copy)]
 pub(super) enum Destination {
@@ -100,8 +107,12 @@ impl Line {
 
     /// To port 53, by UDP or TCP.
     pub(super) fn dns(self) -> Self {
-        self.meta(MetaKey::L4proto, Operator::EQ, any_of(["tcp", "udp"]))
-            .when(payload("th", "dport"), Operator::EQ, Expression::Number(53))
+        self.meta(
+            MetaKey::L4proto,
+            Operator::EQ,
+            any_of([TCP, UDP].map(number)),
+        )
+        .when(payload("th", "dport"), Operator::EQ, Expression::Number(53))
     }
 
     /// To an address of the box itself. Not `oif lo`: in the output hook, the device is still
@@ -149,8 +160,8 @@ impl Line {
         self.meta(MetaKey::Nfproto, Operator::EQ, text("ipv6"))
     }
 
-    pub(super) fn protocol(self, name: &'static str) -> Self {
-        self.meta(MetaKey::L4proto, Operator::EQ, text(name))
+    pub(super) fn protocol(self, protocol: u8) -> Self {
+        self.meta(MetaKey::L4proto, Operator::EQ, number(protocol))
     }
 
     /// IPv6's own ARP. A hop limit of 255 cannot have crossed a router, nor will it.
@@ -158,7 +169,7 @@ impl Line {
         self.when(
             payload("icmpv6", "type"),
             Operator::EQ,
-            any_of(["nd-neighbor-solicit", "nd-neighbor-advert"]),
+            any_of(["nd-neighbor-solicit", "nd-neighbor-advert"].map(text)),
         )
         .when(
             payload("ip6", "hoplimit"),
@@ -172,12 +183,15 @@ impl Line {
         self.when(
             payload("icmpv6", "type"),
             Operator::EQ,
-            any_of([
-                "mld-listener-report",
-                "mld-listener-done",
-                "nd-router-solicit",
-                "mld2-listener-report",
-            ]),
+            any_of(
+                [
+                    "mld-listener-report",
+                    "mld-listener-done",
+                    "nd-router-solicit",
+                    "mld2-listener-report",
+                ]
+                .map(text),
+            ),
         )
     }
 
@@ -332,8 +346,12 @@ fn text(word: impl Into<std::borrow::Cow<'static, str>>) -> Expression<'static> 
     Expression::String(word.into())
 }
 
-fn any_of<const N: usize>(words: [&'static str; N]) -> Expression<'static> {
-    let items = words.map(|word| SetItem::Element(text(word)));
+fn number(protocol: u8) -> Expression<'static> {
+    Expression::Number(protocol.into())
+}
+
+fn any_of<const N: usize>(items: [Expression<'static>; N]) -> Expression<'static> {
+    let items = items.map(SetItem::Element);
     Expression::Named(NamedExpression::Set(items.into()))
 }
 

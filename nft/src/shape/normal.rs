@@ -48,16 +48,30 @@ fn object(mut fields: Map<String, Value>) -> Value {
     Value::Object(fields)
 }
 
-/// Without `/etc/protocols`, nft prints the number. The numbers are the IANA's.
+/// The protocols of our rules and what nft calls them (IANA).
+const PROTOCOLS: [(u8, &str); 6] = [
+    (1, "icmp"),
+    (2, "igmp"),
+    (6, "tcp"),
+    (17, "udp"),
+    (58, "ipv6-icmp"),
+    (58, "icmpv6"),
+];
+
+/// What nft calls a protocol, where it has `/etc/protocols`.
+pub(super) fn protocol_name(number: u64) -> Option<&'static str> {
+    PROTOCOLS
+        .iter()
+        .find(|(one, _)| u64::from(*one) == number)
+        .map(|(_, name)| *name)
+}
+
+/// Without `/etc/protocols`, nft prints the number.
 fn protocols(said: Value) -> Value {
     match said {
-        Value::String(name) => match name.as_str() {
-            "icmp" => 1.into(),
-            "igmp" => 2.into(),
-            "tcp" => 6.into(),
-            "udp" => 17.into(),
-            "icmpv6" | "ipv6-icmp" => 58.into(),
-            _ => Value::String(name),
+        Value::String(name) => match PROTOCOLS.iter().find(|(_, one)| *one == name) {
+            Some((number, _)) => (*number).into(),
+            None => Value::String(name),
         },
         Value::Object(fields) => {
             let fields = fields.into_iter().map(|(key, field)| {

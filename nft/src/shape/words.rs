@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::Base;
+use super::{Base, normal};
 
 /// A rule on one line.
 pub(super) fn rule(said: &[Value]) -> String {
@@ -134,6 +134,7 @@ fn comparison(body: &Value) -> Option<String> {
     let key = left.pointer("/meta/key").and_then(Value::as_str);
     let quoted = matches!(key, Some("iifname" | "oifname"));
     let right = match right {
+        right if key == Some("l4proto") => protocols(right),
         Value::String(name) if quoted => format!("{name:?}"),
         Value::Number(number) if left.pointer("/payload/base").is_some() => {
             format!("0x{:x}", number.as_u64()?)
@@ -145,4 +146,21 @@ fn comparison(body: &Value) -> Option<String> {
         "==" | "in" => format!("{left} {right}"),
         op => format!("{left} {op} {right}"),
     })
+}
+
+/// One protocol, or a set of them.
+fn protocols(said: &Value) -> String {
+    match (said, said.pointer("/set").and_then(Value::as_array)) {
+        (_, Some(set)) => {
+            format!(
+                "{{ {} }}",
+                set.iter().map(protocols).collect::<Vec<_>>().join(", ")
+            )
+        }
+        (Value::Number(number), None) => match number.as_u64().and_then(normal::protocol_name) {
+            Some(name) => name.to_owned(),
+            None => number.to_string(),
+        },
+        (other, None) => expression(other),
+    }
 }
