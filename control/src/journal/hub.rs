@@ -152,7 +152,9 @@ impl Hub {
                     let name = event.file_name().map(std::ffi::CStr::to_bytes);
                     if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
                         overflow = true;
-                    } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::IGNORED) {
+                    } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::IGNORED)
+                        || flags.contains(ReadFlags::DELETE) && name == Some(FILE.as_bytes())
+                    {
                         gone.insert(event.wd());
                     } else if name == Some(FILE.as_bytes()) {
                         grown.insert(event.wd());
@@ -242,11 +244,15 @@ impl Shared {
 }
 
 /// Watches a session's directory: the journal grows in it, and `meta.json` is replaced in it.
+/// That the directory itself goes is only said when nobody has the journal open any more, so
+/// the journal's own removal has to do.
+///
 /// `None` if the kernel has no watches left, in which case readers look at every heartbeat.
 fn watch(inotify: &OwnedFd, dir: &Path) -> io::Result<Option<i32>> {
     let flags = WatchFlags::MODIFY
         | WatchFlags::CREATE
         | WatchFlags::MOVED_TO
+        | WatchFlags::DELETE
         | WatchFlags::DELETE_SELF
         | WatchFlags::ONLYDIR;
     match inotify::add_watch(inotify, dir, flags) {

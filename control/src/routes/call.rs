@@ -12,6 +12,7 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::Param;
 use crate::app::App;
@@ -81,7 +82,13 @@ impl Call {
         if self.body.is_empty() {
             return Err(Fault::new(Code::BadJson, "the body is empty"));
         }
-        serde_json::from_slice(&self.body).map_err(|error| Fault::from_json(&error))
+        let json: &RawValue = serde_json::from_slice(&self.body)
+            .map_err(|error| Fault::new(Code::BadJson, error.to_string()))?;
+        // Where an object is expected, serde would also take its values as an array.
+        if !json.get().starts_with('{') {
+            return Err(Fault::new(Code::BadValue, "the body is not a JSON object"));
+        }
+        serde_json::from_str(json.get()).map_err(|error| Fault::from_json(&error))
     }
 }
 

@@ -14,9 +14,6 @@ use super::store::Store;
 use super::workdir;
 use crate::fault::{Code, Fault};
 
-/// Where a session works if nothing else is said.
-const DEFAULT_WORKDIR: &str = "/workspace";
-
 /// Efforts that the CLI knows.
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
@@ -35,7 +32,8 @@ enum Origin {
     Foreign(Uuid),
 }
 
-/// Makes the spec of a session out of a request.
+/// Makes the spec of a session out of a request. Without a directory it works in the first of
+/// the roots.
 ///
 /// # Errors
 /// Names the field that cannot be used, or why the session cannot be resumed.
@@ -53,7 +51,8 @@ pub async fn spec(
         .workdir
         .as_deref()
         .or_else(|| earlier.and_then(|meta| meta.workdir.to_str()))
-        .unwrap_or(DEFAULT_WORKDIR);
+        .or_else(|| roots.first().and_then(|root| root.to_str()))
+        .unwrap_or_default();
     let workdir = workdir::check(asked, roots)?;
     let permission_mode = permission_mode(&request)?;
     let auth_mode = auth_mode(&request, earlier)?;

@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::fault::{Code, Fault};
 
-/// Checks the directory that a request names. It may be one that the keeper has still to make.
+/// Checks the directory that a request names.
 ///
 /// # Errors
-/// [`Code::BadValue`] if it is not an absolute path without `..`, or is a file;
+/// [`Code::BadValue`] if it is not an absolute path without `..`, or no directory;
 /// [`Code::WorkdirOutside`] if it leads, also by links, out of every root.
 pub fn check(workdir: &str, roots: &[PathBuf]) -> Result<PathBuf, Fault> {
     let path = Path::new(workdir);
@@ -30,50 +30,27 @@ pub fn check(workdir: &str, roots: &[PathBuf]) -> Result<PathBuf, Fault> {
     if !is_inside(&path, roots) {
         return Err(outside(&path, roots));
     }
-    match resolve(&path) {
-        Ok(Resolved { real, is_dir }) => {
-            let roots: Vec<_> = roots
-                .iter()
-                .map(|root| root.canonicalize().unwrap_or_else(|_| root.clone()))
-                .collect();
-            if !is_inside(&real, &roots) {
-                return Err(outside(&real, &roots));
-            }
-            if !is_dir {
-                return bad("leads through something that is not a directory");
-            }
-            Ok(path)
-        }
+    let real = match path.canonicalize() {
+        Ok(real) => real,
         // What control may not see, the keeper decides on as the user whose it is.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(path),
-        Err(error) => Err(Fault::new(Code::BadValue, "`workdir` cannot be used").because(error)),
-    }
-}
-
-struct Resolved {
-    real: PathBuf,
-    is_dir: bool,
-}
-
-/// Follows the links of the part of a path that exists.
-fn resolve(path: &Path) -> io::Result<Resolved> {
-    for ancestor in path.ancestors() {
-        match ancestor.canonicalize() {
-            Ok(real) => {
-                let is_dir = real.metadata()?.is_dir();
-                return Ok(Resolved { real, is_dir });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A link that leads nowhere would be followed when the directory is made.
-                if ancestor.is_symlink() {
-                    return Err(error);
-                }
-            }
-            Err(error) => return Err(error),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(path),
+        Err(error) => {
+            let why = format!("`workdir` {} does not exist; make it first", path.display());
+            return Err(Fault::new(Code::BadValue, why).because(error));
         }
+    };
+    let roots: Vec<_> = roots
+        .iter()
+        .map(|root| root.canonicalize().unwrap_or_else(|_| root.clone()))
+        .collect();
+    if !is_inside(&real, &roots) {
+        return Err(outside(&real, &roots));
     }
-    Err(io::ErrorKind::NotFound.into())
+    if real.is_dir() {
+        Ok(path)
+    } else {
+        bad("is not a directory")
+    }
 }
 
 fn is_inside(path: &Path, roots: &[PathBuf]) -> bool {
@@ -109,13 +86,16 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_inside_is_taken_whether_it_exists_or_not() {
+    fn a_directory_inside_is_taken_in_its_plainest_spelling() {
         let root = tempfile::tempdir().unwrap();
-        let root = root.path();
-        fs::create_dir(root.join("there")).unwrap();
-        for inside in ["", "there", "there/not/yet", "./there//."] {
-            assert_eq!(code(&root.join(inside), root), None, "{inside}");
-        }
+        let there = root.path().join("there");
+        fs::create_dir(&there).unwrap();
+        symlink("there", root.path().join("link")).unwrap();
+        assert_eq!(code(root.path(), root.path()), None);
+        assert_eq!(code(&root.path().join("link"), root.path()), None);
+        let spelt = root.path().join("./there//.");
+        let taken = check(spelt.to_str().unwrap(), &[root.path().to_owned()]).unwrap();
+        assert_eq!(taken, there);
     }
 
     #[test]
@@ -124,33 +104,28 @@ mod tests {
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
         symlink("/etc", root.join("link")).unwrap();
-        symlink(dir.path().join("nowhere"), root.join("dangling")).unwrap();
         assert_eq!(code(Path::new("/etc"), &root), Some(Code::WorkdirOutside));
         assert_eq!(code(&root.join("link"), &root), Some(Code::WorkdirOutside));
-        assert_eq!(
-            code(&root.join("link/new"), &root),
-            Some(Code::WorkdirOutside)
-        );
-        assert_eq!(code(&root.join("dangling"), &root), Some(Code::BadValue));
         let sibling = dir.path().join("root-but-not-really");
         assert_eq!(code(&sibling, &root), Some(Code::WorkdirOutside));
     }
 
     #[test]
-    fn a_relative_path_a_parent_a_nul_and_a_file_are_refused() {
+    fn what_is_no_directory_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         fs::write(root.join("file"), "").unwrap();
-        for bad in ["a", "file/below"] {
-            let path = if bad == "a" {
-                PathBuf::from(bad)
-            } else {
-                root.join(bad)
-            };
-            assert_eq!(code(&path, root), Some(Code::BadValue), "{bad}");
+        symlink(root.join("nowhere"), root.join("dangling")).unwrap();
+        for bad in [
+            "file",
+            "file/below",
+            "missing",
+            "dangling",
+            "a/../b",
+            "a\0b",
+        ] {
+            assert_eq!(code(&root.join(bad), root), Some(Code::BadValue), "{bad}");
         }
-        assert_eq!(code(&root.join("a/../b"), root), Some(Code::BadValue));
-        assert_eq!(code(&root.join("a\0b"), root), Some(Code::BadValue));
-        assert_eq!(code(&root.join("file"), root), Some(Code::BadValue));
+        assert_eq!(code(Path::new("relative"), root), Some(Code::BadValue));
     }
 }

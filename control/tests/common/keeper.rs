@@ -1,0 +1,215 @@
+//! A false keeper: a real journal, a real `meta.json`, and a socket that remembers what it was
+//! told.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use cib_protocol::frame::{Data, Frame, Status, Stop, Text};
+use cib_protocol::keeper::{KeeperReply, KeeperRequest};
+use cib_protocol::session::{SessionId, SessionMeta, SessionSpec, State};
+use cib_protocol::time::Timestamp;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+/// What a keeper does with a request; the default accepts everything.
+type Answers = Arc<Mutex<Box<dyn FnMut(&KeeperRequest) -> Option<KeeperReply> + Send>>>;
+
+pub struct Keeper {
+    pub id: SessionId,
+    dir: PathBuf,
+    socket: PathBuf,
+    journal: File,
+    meta: SessionMeta,
+    told: Arc<Mutex<Vec<KeeperRequest>>>,
+    answers: Answers,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Makes the directories and files of a session and listens on its socket.
+    pub fn start(data: &Path, runtime: &Path, spec: &SessionSpec) -> Self {
+        let id = spec.id;
+        let dir = data.join("sessions").join(id.to_string());
+        let sockets = runtime.join("sessions").join(id.to_string());
+        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(&sockets).unwrap();
+        let journal = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.join("transcript.jsonl"))
+            .unwrap();
+        let mut keeper = Self {
+            id,
+            dir,
+            socket: sockets.join("keeper.sock"),
+            journal,
+            meta: meta(spec),
+            told: Arc::default(),
+            answers: Arc::new(Mutex::new(Box::new(|_| Some(KeeperReply::Done)))),
+            listening: None,
+        };
+        keeper.write_meta();
+        keeper.listen();
+        keeper
+    }
+
+    pub fn listen(&mut self) {
+        let _ = fs::remove_file(&self.socket);
+        let listener = UnixListener::bind(&self.socket).unwrap();
+        let told = Arc::clone(&self.told);
+        let answers = Arc::clone(&self.answers);
+        self.listening = Some(tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    continue;
+                }
+                let request: KeeperRequest = serde_json::from_str(&line).unwrap();
+                let reply = (answers.lock().unwrap())(&request);
+                told.lock().unwrap().push(request);
+                match reply {
+                    Some(reply) => {
+                        let mut line = serde_json::to_vec(&reply).unwrap();
+                        line.push(b'\n');
+                        let _ = stream.write_all(&line).await;
+                    }
+                    // A keeper that hangs holds the connection and says nothing.
+                    None => std::mem::forget(stream),
+                }
+            }
+        }));
+    }
+
+    /// Answers from now on with this.
+    pub fn answer(&self, with: impl FnMut(&KeeperRequest) -> Option<KeeperReply> + Send + 'static) {
+        *self.answers.lock().unwrap() = Box::new(with);
+    }
+
+    /// What it was told so far.
+    pub fn told(&self) -> Vec<KeeperRequest> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// Seq of the last frame.
+    pub fn last_seq(&self) -> u64 {
+        self.meta.last_seq
+    }
+
+    /// Appends frames in one write.
+    pub fn append(&mut self, frames: &[Data]) {
+        let mut lines = Vec::new();
+        for data in frames {
+            self.meta.last_seq += 1;
+            let ts = Timestamp::now();
+            Frame::write_line(&mut lines, self.id, self.meta.last_seq, ts, data).unwrap();
+        }
+        self.append_bytes(&lines);
+    }
+
+    /// Appends bytes as they are.
+    pub fn append_bytes(&mut self, bytes: &[u8]) {
+        self.journal.write_all(bytes).unwrap();
+    }
+
+    /// The line that the next frame would be, without writing it.
+    pub fn next_line(&mut self, data: &Data) -> Vec<u8> {
+        self.meta.last_seq += 1;
+        let mut line = Vec::new();
+        let ts = Timestamp::now();
+        Frame::write_line(&mut line, self.id, self.meta.last_seq, ts, data).unwrap();
+        line
+    }
+
+    /// Changes the state, in the journal first, as a keeper does.
+    pub fn become_state(&mut self, state: State) {
+        self.append(&[Data::Status(Status {
+            state,
+            elapsed_ms: 1,
+        })]);
+        self.meta.state = state;
+        self.write_meta();
+    }
+
+    /// Ends the session as a keeper does: the last frames, then `meta.json`, then the socket.
+    pub fn end(&mut self, state: State) {
+        self.append(&[Data::Stop(Stop {
+            reason: "exit".to_owned(),
+            last: true,
+            detail: None,
+        })]);
+        self.become_state(state);
+        self.vanish();
+    }
+
+    /// Dies without a word.
+    pub fn vanish(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
+        }
+        let _ = fs::remove_file(&self.socket);
+    }
+
+    /// Changes what `meta.json` says.
+    pub fn set_meta(&mut self, change: impl FnOnce(&mut SessionMeta)) {
+        change(&mut self.meta);
+        self.write_meta();
+    }
+
+    fn write_meta(&self) {
+        let new = self.dir.join("meta.json.new");
+        fs::write(&new, serde_json::to_vec(&self.meta).unwrap()).unwrap();
+        fs::rename(new, self.dir.join("meta.json")).unwrap();
+    }
+
+    /// The journal as it is on the disk.
+    pub fn journal(&self) -> Vec<u8> {
+        fs::read(self.dir.join("transcript.jsonl")).unwrap()
+    }
+
+    /// The session's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.vanish();
+    }
+}
+
+/// A piece of text.
+pub fn text(text: impl Into<String>) -> Data {
+    Data::Text(Text {
+        text: text.into(),
+        ..Text::default()
+    })
+}
+
+/// A new session's spec.
+pub fn spec() -> SessionSpec {
+    serde_json::from_value(json!({"id": SessionId::new_v4(), "workdir": "/workspace"})).unwrap()
+}
+
+fn meta(spec: &SessionSpec) -> SessionMeta {
+    serde_json::from_value(json!({
+        "id": spec.id,
+        "workdir": spec.workdir,
+        "driver": spec.driver,
+        "model": spec.model,
+        "permission_mode": spec.permission_mode,
+        "auth_mode": spec.auth_mode,
+        "title": spec.title,
+        "state": "idle",
+        "created_at": Timestamp::now(),
+        "last_seq": 0,
+        "claude_session": SessionId::new_v4(),
+        "limits": spec.limits,
+    }))
+    .unwrap()
+}
