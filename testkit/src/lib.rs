@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod dns;
 pub mod engine;
+pub mod hold;
 pub mod httpd;
 pub mod lab;
 pub mod log;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cib_testkit::engine::{Container, Engine, Network, Spec};
+use cib_testkit::engine::{Container, Engine, Spec};
 use cib_testkit::lab::{API_KEY, Lab, PROXY_PASSWORD, TOKEN};
 use cib_testkit::socks::Kind;
 use cib_testkit::wait::wait_until;
@@ -178,7 +178,7 @@ fn a_password_with_every_awkward_character_works_with_microsocks_as_well() {
 
 #[test]
 fn a_proxy_at_an_ipv6_address_works() {
-    let lab = Lab::on(Kind::Dante, Network::dual(Engine::get()));
+    let lab = Lab::with_ipv6(Kind::Dante);
     assert!(lab.proxy_url().contains("@["), "{}", lab.proxy_url());
     let cage = lab.a_box().start();
     cage.wait_healthy(BOOT);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cib_testkit::engine::{Container, Engine, Network, Sniffer};
+use cib_testkit::engine::{Container, Engine, Sniffer};
 use cib_testkit::lab::{Lab, WORLD_NAME};
 use cib_testkit::socks::Kind;
 
@@ -58,7 +58,7 @@ fn both_proxies_let_their_user_through_and_show_their_own_address() {
 #[test]
 fn a_proxy_can_stand_at_an_ipv6_address() {
     for kind in [Kind::Dante, Kind::Microsocks] {
-        let lab = Lab::on(kind, Network::dual(Engine::get()));
+        let lab = Lab::with_ipv6(kind);
         assert!(lab.proxy_inside().is_ipv6());
         proxied(&lab, &stranger(&lab));
     }

@@ -14,9 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::api::Server;
 use crate::dns::lookup::{Transport, lookup};
 use crate::dns::{self, Zone};
+use crate::hold::Held;
 use crate::httpd;
 use crate::log::Log;
 use crate::serve::{Work, runtime};
+use crate::wait::wait_until;
 
 /// The servers and tools of the tests of claude-in-box.
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ enum Command {
     World(World),
     /// Asks one name server for a name and prints its addresses
     Lookup(Lookup),
+    /// Keeps connections to a web server open, and uses them again when told to
+    Hold(Hold),
     /// Tries to leave the box past its proxy, and says how it went
     Probe(probe::ProbeArgs),
     /// Joins standard input and output to a TCP connection
@@ -112,6 +116,19 @@ struct Lookup {
 }
 
 #[derive(Debug, Args)]
+struct Hold {
+    /// The web server
+    #[arg(long, value_name = "ADDR")]
+    to: SocketAddr,
+    /// How many connections
+    #[arg(long, value_name = "N")]
+    count: usize,
+    /// The file whose appearance tells to use them again, and then to close them
+    #[arg(long, value_name = "FILE")]
+    go: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct Pipe {
     /// Whom to connect to
     #[arg(value_name = "HOST:PORT")]
@@ -148,6 +165,7 @@ pub fn main() -> ExitCode {
         Command::Dns(names) => names.run(),
         Command::World(world) => world.run(),
         Command::Lookup(lookup) => lookup.run(),
+        Command::Hold(hold) => hold.run(),
         Command::Probe(probe) => probe.run(),
         Command::Pipe(pipe) => pipe.run(),
     };
@@ -210,6 +228,22 @@ impl Lookup {
             .map_err(io::Error::other)?;
         let mut out = io::stdout().lock();
         found.iter().try_for_each(|addr| writeln!(out, "{addr}"))
+    }
+}
+
+impl Hold {
+    fn run(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let mut held = Held::open(self.to, self.count);
+        writeln!(out, "holding {}", held.alive())?;
+        out.flush()?;
+        wait_until(Duration::from_secs(3600), "the word to go on", || {
+            self.go.exists()
+        });
+        held.use_again();
+        writeln!(out, "answered again {}", held.alive())?;
+        drop(held);
+        writeln!(out, "closed")
     }
 }
 

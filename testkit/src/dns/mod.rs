@@ -29,7 +29,8 @@ pub struct Zone(BTreeMap<String, Vec<IpAddr>>);
 pub struct ZoneError(String);
 
 impl Zone {
-    /// Reads `name=address[,address…]` entries.
+    /// Reads `name=address[,address…]` entries. A name that starts with `*.` stands for every
+    /// name below it.
     ///
     /// # Errors
     /// An entry has no name or an address that is none.
@@ -48,6 +49,11 @@ impl Zone {
         Ok(Self(zone))
     }
 
+    fn find(&self, name: &str) -> Option<&Vec<IpAddr>> {
+        let above = || Some(format!("*.{}", name.split_once('.')?.1));
+        self.0.get(name).or_else(|| self.0.get(&above()?))
+    }
+
     /// The answer to `query`: addresses of the type asked for, nothing for a known name
     /// without any, and NXDOMAIN for an unknown one.
     #[must_use]
@@ -63,7 +69,7 @@ impl Zone {
             reply.metadata.response_code = ResponseCode::FormErr;
             return reply;
         };
-        match self.0.get(&plain(&name)) {
+        match self.find(&plain(&name)) {
             None => reply.metadata.response_code = ResponseCode::NXDomain,
             Some(addrs) => {
                 for addr in addrs {
@@ -178,7 +184,11 @@ mod tests {
     use hickory_proto::op::Query;
 
     fn ask(name: &str, kind: RecordType) -> Message {
-        let zone = Zone::parse(["world.test=203.0.113.10,2001:db8::10"]).unwrap();
+        let zone = Zone::parse([
+            "world.test=203.0.113.10,2001:db8::10",
+            "*.many.test=203.0.113.10",
+        ])
+        .unwrap();
         let mut query = Message::query();
         query.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
         zone.answer(query)
@@ -191,6 +201,12 @@ mod tests {
         assert!(matches!(reply.answers[0].data, RData::A(a) if a.0.octets() == [203, 0, 113, 10]));
         assert_eq!(ask("world.test.", RecordType::AAAA).answers.len(), 1);
         assert_eq!(ask("world.test.", RecordType::TXT).answers.len(), 0);
+    }
+
+    #[test]
+    fn a_star_stands_for_every_name_below() {
+        assert_eq!(ask("n17.many.test.", RecordType::A).answers.len(), 1);
+        assert_eq!(ask("many.test.", RecordType::A).answers.len(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Containers: described, started, asked, removed.
 
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::{Engine, LABEL, Network, stderr, unique};
@@ -102,6 +103,13 @@ impl Spec {
     #[must_use]
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.options.extend([name.into(), value.into()]);
+        self
+    }
+
+    /// Gives it every capability and a writable `/proc/sys`. Never for a box.
+    #[must_use]
+    pub fn privileged(mut self) -> Self {
+        self.options.push("--privileged".into());
         self
     }
 
@@ -235,6 +243,33 @@ impl Container {
     #[must_use]
     pub fn exec_privileged(&self, command: &[&str]) -> Ran {
         self.run(&["exec", "--privileged", &self.name], command)
+    }
+
+    /// Copies a file or directory of another container into the directory `to`, which works
+    /// before this one is started as well.
+    ///
+    /// # Panics
+    /// The engine refuses.
+    #[track_caller]
+    pub fn copy_from(&self, other: &Self, path: &str, to: &str) {
+        let from = format!("{}:{path}", other.name);
+        let mut read = Command::new("docker");
+        let mut read = read
+            .args(["cp", &from, "-"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok();
+        let archive = read.as_mut().and_then(|read| read.stdout.take());
+        let mut write = Command::new("docker");
+        write.args(["cp", "-", &format!("{}:{to}", self.name)]);
+        let written = archive.and_then(|archive| write.stdin(archive).status().ok());
+        let read = read.and_then(|mut read| read.wait().ok());
+        let copied = |status: Option<ExitStatus>| status.is_some_and(|status| status.success());
+        assert!(
+            copied(read) && copied(written),
+            "{from} was not copied to {}",
+            self.name
+        );
     }
 
     /// The files changed, added or deleted since it was made, a line each.

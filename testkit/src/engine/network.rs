@@ -64,6 +64,15 @@ impl Network {
         Self::make(engine, Range::Private, &["--internal"])
     }
 
+    /// The same with unique local IPv6 addresses as well.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    #[must_use]
+    pub fn internal_dual(engine: &Engine) -> Self {
+        Self::make(engine, Range::Private, &["--internal", "--ipv6"])
+    }
+
     /// A network of public-looking addresses without a way out.
     ///
     /// # Panics

@@ -8,6 +8,10 @@
 //! `world` runs the stand-in for the Messages API on port 8000, pages on port 80 and names on
 //! port 53; its one log tells who asked for what.
 
+mod trap;
+
+pub use trap::{PROGRAM, Trap};
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -25,7 +29,7 @@ pub const API_KEY: &str = "sk-ant-lab-0123456789abcdef";
 /// The proxy's password; every character that a URL has to encode is in it.
 pub const PROXY_PASSWORD: &str = "p@ss:w/rd?#%&";
 
-/// A name that only the name server of `world` knows.
+/// A name that only the name server of `world` knows, with every name below it.
 pub const WORLD_NAME: &str = "world.test";
 
 const SOON: Duration = Duration::from_secs(30);
@@ -66,17 +70,26 @@ impl Lab {
     /// Something does not start.
     #[must_use]
     pub fn with(kind: Kind) -> Self {
-        let engine = Engine::get();
-        Self::on(kind, Network::private(engine))
+        let inside = Network::private(Engine::get());
+        let proxy = inside.addr(PROXY).into();
+        Self::on(inside, kind, proxy)
     }
 
-    /// A lab whose box sits on `inside` with the proxy, which listens on its IPv6 address
-    /// where that network has them.
+    /// A lab whose box finds the proxy at its IPv6 address.
     ///
     /// # Panics
     /// Something does not start.
     #[must_use]
-    pub fn on(kind: Kind, inside: Network) -> Self {
+    pub fn with_ipv6(kind: Kind) -> Self {
+        let inside = Network::dual(Engine::get());
+        let Some(proxy) = inside.addr6(PROXY) else {
+            unreachable!("the network is dual")
+        };
+        Self::on(inside, kind, proxy.into())
+    }
+
+    /// A lab whose box sits on `inside` and finds the proxy at `proxy` there.
+    fn on(inside: Network, kind: Kind, proxy: IpAddr) -> Self {
         let engine = Engine::get();
         let (outside, clients) = (Network::public(engine), Network::internal(engine));
         let world = engine
@@ -84,13 +97,12 @@ impl Lab {
             .on(&outside, WORLD)
             .arguments(["world", "--zone"])
             .arguments([format!("{WORLD_NAME}={}", outside.addr(WORLD))])
+            .arguments([format!("--zone=*.{WORLD_NAME}={}", outside.addr(WORLD))])
             .start();
         world.wait_for_log(SOON, "listening on 0.0.0.0:53");
-        let v6 = inside.addr6(PROXY).map(IpAddr::V6);
-        let proxy_addr = v6.unwrap_or(IpAddr::V4(inside.addr(PROXY)));
         let socks = Socks {
             kind,
-            listen: SocketAddr::new(proxy_addr, PROXY_PORT),
+            listen: SocketAddr::new(proxy, PROXY_PORT),
             from: IpAddr::V4(outside.addr(PROXY)),
             login: Some(Login {
                 user: "boxuser".into(),
@@ -139,24 +151,30 @@ impl Lab {
     /// A box that leaves through the proxy, not yet started.
     #[must_use]
     pub fn a_box(&self) -> Spec {
-        self.an_open_box()
-            .env("CIB_PROXY_URL", &self.socks.url())
-            .env("CIB_DNS_SERVERS", &self.outside.addr(WORLD).to_string())
+        self.proxied(self.an_open_box())
+    }
+
+    fn proxied(&self, spec: Spec) -> Spec {
+        spec.env("CIB_PROXY_URL", &self.socks.url())
+            .env("CIB_DNS_SERVERS", &self.world_addr())
     }
 
     /// A box that knows of no proxy, for positive controls and for tests that name another.
     #[must_use]
     pub fn an_open_box(&self) -> Spec {
-        Engine::get()
-            .a_box()
-            .on(&self.inside, BOX)
-            .on(&self.clients, BOX)
-            .cap("NET_ADMIN")
+        self.authorized(
+            Engine::get()
+                .a_box()
+                .on(&self.inside, BOX)
+                .on(&self.clients, BOX),
+        )
+    }
+
+    fn authorized(&self, spec: Spec) -> Spec {
+        let api = format!("http://{}:{API_PORT}", self.world_addr());
+        spec.cap("NET_ADMIN")
             .env("CIB_AUTH_TOKEN", TOKEN)
-            .env(
-                "ANTHROPIC_BASE_URL",
-                &format!("http://{}:{API_PORT}", self.world_addr()),
-            )
+            .env("ANTHROPIC_BASE_URL", &api)
             .env("ANTHROPIC_API_KEY", API_KEY)
     }
 
