@@ -56,6 +56,19 @@ pub enum PermissionMode {
 }
 
 impl PermissionMode {
+    /// The mode of a spelling, if this version knows it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [
+            Self::BypassPermissions,
+            Self::Default,
+            Self::AcceptEdits,
+            Self::Plan,
+        ]
+        .into_iter()
+        .find(|mode| mode.as_str() == name)
+    }
+
     /// The spelling that `--permission-mode` and `set_permission_mode` take.
     #[must_use]
     pub fn as_str(self) -> &'static str {

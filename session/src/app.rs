@@ -118,7 +118,7 @@ fn read_spec() -> Result<SessionSpec, String> {
         return Err(format!("it is longer than {most} bytes"));
     }
     // The parser's own message may quote a value, and a value may be a secret.
-    serde_json::from_slice(&text).map_err(|error| {
+    crate::json::from_bytes(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         format!(
             "{:?} error at line {line} column {column}",

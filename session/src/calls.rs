@@ -1,7 +1,6 @@
 //! Tool calls that wait for their results.
 
 use cib_protocol::frame::{Data, TodoUpdate};
-use serde_json::Value;
 
 use crate::todo::{self, TodoList};
 
@@ -24,8 +23,8 @@ struct Call {
     id: String,
     tool: String,
     started_ms: u64,
-    /// Kept only for the todo tools.
-    input: Option<Value>,
+    /// As JSON, kept only for the todo tools.
+    input: Option<String>,
 }
 
 /// What is known of a call when its result comes.
@@ -54,8 +53,8 @@ impl Closed {
 
 impl Calls {
     /// Notes a call; returns whether it is to make a frame. A call that is open already makes
-    /// none: the CLI repeats some.
-    pub fn start(&mut self, id: &str, tool: &str, input: &Value, now_ms: u64) -> bool {
+    /// none: the CLI repeats some. `input` is JSON.
+    pub fn start(&mut self, id: &str, tool: &str, input: &str, now_ms: u64) -> bool {
         if self.open.iter().any(|call| call.id == id) {
             return false;
         }
@@ -66,7 +65,7 @@ impl Calls {
             id: id.to_owned(),
             tool: tool.to_owned(),
             started_ms: now_ms,
-            input: todo::is_todo_tool(tool).then(|| input.clone()),
+            input: todo::is_todo_tool(tool).then(|| input.to_owned()),
         });
         tool != TOOL_SEARCH
     }
@@ -77,12 +76,12 @@ impl Calls {
         self.open.iter().any(|call| call.id == id)
     }
 
-    /// Closes a call. `result` is what the tool told the CLI.
+    /// Closes a call. `result` is what the tool told the CLI, as JSON.
     pub fn finish(
         &mut self,
         id: &str,
         is_error: bool,
-        result: impl FnOnce() -> Option<Value>,
+        result: Option<&str>,
         now_ms: u64,
     ) -> Closed {
         let Some(at) = self.open.iter().position(|call| call.id == id) else {
@@ -90,7 +89,7 @@ impl Calls {
         };
         let call = self.open.remove(at);
         let todos = match &call.input {
-            Some(input) if !is_error => self.todos.take(&call.tool, input, result().as_ref()),
+            Some(input) if !is_error => self.todos.take(&call.tool, input, result),
             _ => None,
         };
         Closed {

@@ -13,6 +13,7 @@ pub mod calls;
 pub mod claude;
 pub mod finish;
 pub mod journal;
+mod json;
 pub mod keeper;
 pub mod lock;
 pub mod log;

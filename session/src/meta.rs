@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cib_protocol::frame::Data;
-use cib_protocol::session::{SessionMeta, SessionSpec, State};
+use cib_protocol::session::{PermissionMode, SessionMeta, SessionSpec, State};
 use cib_protocol::time::Timestamp;
 
 /// Name of the file in the session's directory.
@@ -29,7 +29,7 @@ pub enum LoadError {
 /// If it cannot be read, or holds something else.
 pub fn load(dir: &Path) -> Result<Option<SessionMeta>, LoadError> {
     match fs::read(dir.join(FILE)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => Ok(Some(crate::json::from_bytes(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -46,8 +46,9 @@ pub fn store(dir: &Path, meta: &SessionMeta, sync: bool) -> io::Result<()> {
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o640)
         .open(&new)?;
+    // Not left to the umask: control reads it by its group.
+    file.set_permissions(fs::Permissions::from_mode(0o640))?;
     let mut bytes = serde_json::to_vec(meta)?;
     bytes.push(b'\n');
     file.write_all(&bytes)?;
@@ -140,8 +141,10 @@ pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) -> bo
             {
                 meta.claude_session = Some(id);
             }
-            if let Some(mode) = news.permission_mode.as_deref()
-                && let Ok(mode) = serde_json::from_value(mode.into())
+            if let Some(mode) = news
+                .permission_mode
+                .as_deref()
+                .and_then(PermissionMode::named)
             {
                 meta.permission_mode = mode;
             }

@@ -4,19 +4,17 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use cib_protocol::frame::Frame;
+use cib_protocol::frame::Data;
 use cib_protocol::session::SessionMeta;
+use cib_protocol::time::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::{journal, meta};
+use crate::{journal, json, meta};
 
 /// Takes up every frame that `meta.json` does not know yet. A journal that cannot be read is
 /// left alone: opening it tells why.
 pub fn catch_up(dir: &Path, meta: &mut SessionMeta) {
-    #[derive(Deserialize)]
-    struct Head {
-        seq: u64,
-    }
     let Ok(file) = File::open(dir.join(journal::FILE)) else {
         return;
     };
@@ -28,15 +26,39 @@ pub fn catch_up(dir: &Path, meta: &mut SessionMeta) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        let is_new =
-            serde_json::from_slice::<Head>(&line).is_ok_and(|head| head.seq > meta.last_seq);
-        if !is_new {
+        let Ok(frame) = json::from_bytes::<Head<'_>>(&line) else {
             continue;
+        };
+        if frame.seq > meta.last_seq {
+            match frame.payload() {
+                Some(data) => _ = meta::apply(meta, frame.seq, frame.ts, &data),
+                None => meta.last_seq = frame.seq,
+            }
         }
-        if let Ok(frame) = serde_json::from_slice::<Frame>(&line)
-            && let Ok(Some(data)) = frame.decode()
-        {
-            meta::apply(meta, frame.seq, frame.ts, &data);
-        }
+    }
+}
+
+/// A frame, its payload still text.
+#[derive(Deserialize)]
+struct Head<'a> {
+    seq: u64,
+    ts: Timestamp,
+    kind: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+impl Head<'_> {
+    /// The payload, if `meta.json` takes up anything from its kind.
+    fn payload(&self) -> Option<Data> {
+        let text = self.data.get();
+        let data = match self.kind.as_str() {
+            "status" => Data::Status(serde_json::from_str(text).ok()?),
+            "stop" => Data::Stop(serde_json::from_str(text).ok()?),
+            "usage" => Data::Usage(serde_json::from_str(text).ok()?),
+            "meta" => Data::Meta(serde_json::from_str(text).ok()?),
+            _ => return None,
+        };
+        Some(data)
     }
 }

@@ -5,7 +5,6 @@
 
 use cib_protocol::frame::{Todo, TodoUpdate};
 use serde::Deserialize;
-use serde_json::Value;
 
 /// Whether a tool's calls change the todo list, so that their inputs have to be remembered.
 #[must_use]
@@ -80,13 +79,8 @@ struct ListedTask {
 
 impl TodoList {
     /// Takes up a call that succeeded. Returns the list if it changed. `result` is what the
-    /// tool told the CLI (`tool_use_result`), not what the CLI told the model.
-    pub fn take(
-        &mut self,
-        tool: &str,
-        input: &Value,
-        result: Option<&Value>,
-    ) -> Option<TodoUpdate> {
+    /// tool told the CLI (`tool_use_result`), not what the CLI told the model. Both are JSON.
+    pub fn take(&mut self, tool: &str, input: &str, result: Option<&str>) -> Option<TodoUpdate> {
         let before = self.items.clone();
         self.change(tool, input, result)?;
         (self.items != before).then(|| TodoUpdate {
@@ -94,10 +88,10 @@ impl TodoList {
         })
     }
 
-    fn change(&mut self, tool: &str, input: &Value, result: Option<&Value>) -> Option<()> {
+    fn change(&mut self, tool: &str, input: &str, result: Option<&str>) -> Option<()> {
         match tool {
             "TodoWrite" => {
-                let write = Write::deserialize(input).ok()?;
+                let write = serde_json::from_str::<Write>(input).ok()?;
                 self.items = (1..)
                     .zip(write.todos)
                     .map(|(place, item)| Todo {
@@ -109,8 +103,8 @@ impl TodoList {
                     .collect();
             }
             "TaskCreate" => {
-                let create = Create::deserialize(input).ok()?;
-                let created = Created::deserialize(result?).ok()?;
+                let create = serde_json::from_str::<Create>(input).ok()?;
+                let created = serde_json::from_str::<Created>(result?).ok()?;
                 self.items.retain(|item| item.id != created.task.id);
                 self.items.push(Todo {
                     id: created.task.id,
@@ -119,9 +113,9 @@ impl TodoList {
                     active_form: create.active_form,
                 });
             }
-            "TaskUpdate" => self.update(Update::deserialize(input).ok()?),
+            "TaskUpdate" => self.update(serde_json::from_str::<Update>(input).ok()?),
             "TaskList" => {
-                let listed = Listed::deserialize(result?).ok()?;
+                let listed = serde_json::from_str::<Listed>(result?).ok()?;
                 let known = std::mem::take(&mut self.items);
                 self.items = listed
                     .tasks
@@ -193,7 +187,8 @@ mod tests {
         let input = json!({"todos": [
             {"content": "one", "status": "completed", "activeForm": "Doing one"},
             {"content": "two", "status": "pending"},
-        ]});
+        ]})
+        .to_string();
         let update = list.take("TodoWrite", &input, None);
         assert_eq!(
             shown(update),
@@ -211,14 +206,14 @@ mod tests {
         for (id, subject) in [("1", "one"), ("2", "two")] {
             list.take(
                 "TaskCreate",
-                &json!({"subject": subject, "description": "d"}),
-                Some(&json!({"task": {"id": id, "subject": subject}})),
+                &json!({"subject": subject, "description": "d"}).to_string(),
+                Some(&json!({"task": {"id": id, "subject": subject}}).to_string()),
             );
         }
         let update = list.take(
             "TaskUpdate",
-            &json!({"taskId": "1", "status": "in_progress"}),
-            Some(&json!({"success": true})),
+            &json!({"taskId": "1", "status": "in_progress"}).to_string(),
+            Some(&json!({"success": true}).to_string()),
         );
         assert_eq!(
             shown(update),
@@ -229,12 +224,13 @@ mod tests {
         );
         let update = list.take(
             "TaskUpdate",
-            &json!({"taskId": "1", "status": "deleted"}),
+            &json!({"taskId": "1", "status": "deleted"}).to_string(),
             None,
         );
         assert_eq!(shown(update), Some(vec!["2 pending two".to_owned()]));
-        let listed = json!({"tasks": [{"id": "2", "subject": "two", "status": "completed"}]});
-        let update = list.take("TaskList", &json!({}), Some(&listed));
+        let listed =
+            json!({"tasks": [{"id": "2", "subject": "two", "status": "completed"}]}).to_string();
+        let update = list.take("TaskList", &json!({}).to_string(), Some(&listed));
         assert_eq!(shown(update), Some(vec!["2 completed two".to_owned()]));
     }
 
@@ -243,7 +239,7 @@ mod tests {
         let mut list = TodoList::default();
         let update = list.take(
             "TaskUpdate",
-            &json!({"taskId": "7", "status": "completed"}),
+            &json!({"taskId": "7", "status": "completed"}).to_string(),
             None,
         );
         assert_eq!(shown(update), Some(vec!["7 completed #7".to_owned()]));

@@ -219,31 +219,28 @@ impl Journal {
     /// Writes the first `end` bytes of the buffer, which end with a newline, and drops the
     /// whole lines that were taken.
     fn write_up_to(&mut self, end: usize) -> io::Result<()> {
-        let taken = loop {
-            match self.file.write(&self.buffer[..end]) {
-                Ok(taken) => break taken,
+        let mut taken = 0;
+        let result = loop {
+            match self.file.write(&self.buffer[taken..end]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => taken += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => break Err(error),
+            }
+            if taken == end {
+                break Ok(());
             }
         };
-        let whole = if taken == end {
-            end
-        } else {
-            last_line_end(&self.buffer[..taken])
-        };
+        let whole = last_line_end(&self.buffer[..taken]);
         self.len += whole as u64;
-        self.torn = whole != taken;
         self.buffer.drain(..whole);
-        if taken == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
+        self.torn = whole != taken;
         if self.torn {
             // Readers wait for a newline, so the piece does no harm while it stands; it only
             // must not stand in front of the next line.
-            self.file.set_len(self.len)?;
-            self.torn = false;
+            self.torn = self.file.set_len(self.len).is_err();
         }
-        Ok(())
+        result
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn repair(file: &File, session: SessionId) -> Result<End, TailError> 
         let start = rfind_newline(file, newline)?.map_or(0, |at| at + 1);
         let mut line = vec![0; usize::try_from(newline - start).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut line, start)?;
-        match serde_json::from_slice::<Head>(&line) {
+        match crate::json::from_bytes::<Head>(&line) {
             Ok(head) if head.session == session => break (head.seq, newline + 1),
             Ok(head) => return Err(TailError::OtherSession(head.session)),
             Err(_) => lines += 1,

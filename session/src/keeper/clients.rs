@@ -147,7 +147,7 @@ impl Client {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
-            match serde_json::from_slice(line) {
+            match crate::json::from_bytes(line) {
                 Ok(request) => requests.push(request),
                 Err(error) => {
                     self.shut_out(&format!("not a request: {error}"));

@@ -5,9 +5,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::blocks::Kind;
-use super::lines::Line;
 use super::wire::{Block, Event, Message, Said};
-use super::{Out, Stream, value};
+use super::{Heard, Out, Stream, value};
 
 /// What the CLI says in the user's name when a turn is interrupted; the stop frame says it.
 const INTERRUPTED: &str = "[Request interrupted by user";
@@ -40,13 +39,8 @@ impl Stream {
         Some(())
     }
 
-    pub(super) fn assistant(
-        &mut self,
-        line: &Line<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Option<()> {
+    pub(super) fn assistant(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        let message = &heard.message;
         let said: Said<'_> = serde_json::from_str(message.message?.get()).ok()?;
         let parts: Vec<&RawValue> = serde_json::from_str(said.content.get()).ok()?;
         for part in parts {
@@ -58,11 +52,11 @@ impl Stream {
                 "text" => self.whole(Kind::Text, &block.text, &said, message, out),
                 "thinking" => self.whole(Kind::Thinking, &block.thinking, &said, message, out),
                 "tool_use" | "server_tool_use" => {
-                    self.call(line, &block, message, now_ms, out);
+                    self.call(heard, &block, out);
                 }
                 // The tools that the API runs itself answer in the assistant's message.
                 kind if kind.ends_with("_tool_result") => {
-                    self.returned(line, &block, message, now_ms, out);
+                    self.returned(heard, &block, out);
                 }
                 _ => out.frames.push(Data::Raw(value(Some(part)))),
             }
@@ -70,13 +64,8 @@ impl Stream {
         Some(())
     }
 
-    pub(super) fn user_line(
-        &mut self,
-        line: &Line<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Option<()> {
+    pub(super) fn user_line(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        let message = &heard.message;
         let said: Said<'_> = serde_json::from_str(message.message?.get()).ok()?;
         if let Ok(text) = serde_json::from_str::<String>(said.content.get()) {
             return self.user_text(&text, message, out);
@@ -84,7 +73,7 @@ impl Stream {
         let blocks: Vec<Block<'_>> = serde_json::from_str(said.content.get()).ok()?;
         for block in &blocks {
             match &*block.kind {
-                "tool_result" => self.returned(line, block, message, now_ms, out),
+                "tool_result" => self.returned(heard, block, out),
                 "text" => self.user_text(&block.text, message, out)?,
                 _ => return None,
             }
@@ -156,46 +145,34 @@ impl Stream {
         });
     }
 
-    fn call(
-        &mut self,
-        line: &Line<'_>,
-        block: &Block<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) {
-        let input = value(block.input);
-        if !self.calls.start(&block.id, &block.name, &input, now_ms) {
+    fn call(&mut self, heard: &Heard<'_>, block: &Block<'_>, out: &mut Out) {
+        let text = block.input.map_or("{}", RawValue::get);
+        let calls = &mut self.calls;
+        if !calls.start(&block.id, &block.name, text, heard.now_ms) {
             return;
         }
-        let removed = block.input.map_or(0, |part| line.removed(part.get()));
+        let input = value(block.input);
+        let removed = heard.line.removed(text);
         out.frames.push(Data::ToolUseStart(ToolUseStart {
             tool_use_id: block.id.clone(),
             tool: block.name.clone(),
             original_bytes: (removed > 0).then(|| removed + strings_len(&input)),
             input,
-            agent: self.agent(message),
+            agent: self.agent(&heard.message),
         }));
     }
 
-    fn returned(
-        &mut self,
-        line: &Line<'_>,
-        block: &Block<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) {
+    fn returned(&mut self, heard: &Heard<'_>, block: &Block<'_>, out: &mut Out) {
         let is_error = block.is_error.unwrap_or(false);
-        let told = || message.tool_use_result.map(|part| value(Some(part)));
-        let mut closed = self
-            .calls
-            .finish(&block.tool_use_id, is_error, told, now_ms);
+        let told = heard.message.tool_use_result.map(RawValue::get);
+        let calls = &mut self.calls;
+        let mut closed = calls.finish(&block.tool_use_id, is_error, told, heard.now_ms);
         self.blocks.end(Some(&block.tool_use_id));
         let todos = closed.take_todos();
         if !closed.is_hidden() {
             let output = value(block.content);
-            let removed = block.content.map_or(0, |part| line.removed(part.get()));
+            let text = block.content.map_or("", RawValue::get);
+            let removed = heard.line.removed(text);
             out.frames.push(Data::ToolUseResult(ToolUseResult {
                 tool_use_id: block.tool_use_id.clone(),
                 tool: closed.tool,
@@ -203,7 +180,7 @@ impl Stream {
                 output,
                 is_error,
                 duration_ms: closed.duration_ms,
-                agent: self.agent(message),
+                agent: self.agent(&heard.message),
             }));
         }
         out.frames.extend(todos);

@@ -7,9 +7,8 @@ use cib_protocol::session::{PermissionMode, State};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::lines::Line;
-use super::wire::{Message, Request, Response};
-use super::{Out, Stream, questions, raw, say};
+use super::wire::{Request, Response};
+use super::{Heard, Out, Stream, questions, raw, say};
 
 /// Our requests that the CLI has not answered, in the order in which they were made.
 #[derive(Debug, Default)]
@@ -109,13 +108,8 @@ impl Stream {
     }
 
     /// The CLI answered a request. Answers to requests that are not ours are echoes.
-    pub(super) fn answered(
-        &mut self,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Option<()> {
-        let response: Response = serde_json::from_str(message.response?.get()).ok()?;
+    pub(super) fn answered(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        let response: Response = serde_json::from_str(heard.message.response?.get()).ok()?;
         let mut open = self.requests.open.iter();
         let Some(at) = open.position(|(id, _)| *id == response.request_id) else {
             return Some(());
@@ -140,7 +134,7 @@ impl Stream {
                 out.to_claude
                     .append(&mut self.held.take().unwrap_or_default());
                 if self.state == State::Starting {
-                    self.set_state(State::Idle, now_ms, out);
+                    self.set_state(State::Idle, heard.now_ms, out);
                 }
             }
             What::Model(asked) if succeeded => {
@@ -169,31 +163,25 @@ impl Stream {
     }
 
     /// The CLI asks something.
-    pub(super) fn asked(
-        &mut self,
-        line: &Line<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Option<()> {
-        let id = message.request_id.clone()?;
-        let request: Request<'_> = serde_json::from_str(message.request?.get()).ok()?;
+    pub(super) fn asked(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        let id = heard.message.request_id.clone()?;
+        let request: Request<'_> = serde_json::from_str(heard.message.request?.get()).ok()?;
         if request.subtype != "can_use_tool" {
             out.to_claude.push(say::unsupported(&id, &request.subtype));
             return None;
         }
         let input = request.input?;
-        if line.removed(input.get()) > 0 {
+        if heard.line.removed(input.get()) > 0 {
             out.to_claude
                 .push(say::response(&id, &questions::too_large()));
-            out.frames.push(Data::Raw(raw(line)));
+            out.frames.push(Data::Raw(raw(heard.line)));
             return Some(());
         }
         let tool_use_id = request.tool_use_id;
         let (open, question) = questions::open(id, request.tool_name, tool_use_id, input)?;
         self.questions.push(open);
         out.frames.push(Data::AskQuestion(question));
-        self.set_state(State::WaitingForInput, now_ms, out);
+        self.set_state(State::WaitingForInput, heard.now_ms, out);
         Some(())
     }
 }

@@ -35,6 +35,14 @@ pub struct Out {
     pub to_claude: Vec<String>,
 }
 
+/// A line that is a message, and when it came.
+struct Heard<'a> {
+    line: &'a Line<'a>,
+    text: &'a str,
+    message: Message<'a>,
+    now_ms: u64,
+}
+
 /// A conversation with one process of the CLI.
 #[derive(Debug)]
 pub struct Stream {
@@ -92,41 +100,40 @@ impl Stream {
 
     /// Takes a line of the CLI. `now_ms` is a monotonic clock's reading.
     pub fn line(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Out) {
-        let known = std::str::from_utf8(line.bytes)
-            .ok()
-            .filter(|_| !line.overflowed)
-            .and_then(|text| serde_json::from_str::<Message<'_>>(text).ok())
-            .and_then(|message| self.message(line, &message, now_ms, out));
+        let text = std::str::from_utf8(line.bytes).ok();
+        let known = text.filter(|_| !line.overflowed).and_then(|text| {
+            let heard = Heard {
+                line,
+                text,
+                message: serde_json::from_str(text).ok()?,
+                now_ms,
+            };
+            self.heard(&heard, out)
+        });
         if known.is_none() && !line.bytes.iter().all(u8::is_ascii_whitespace) {
             out.frames.push(Data::Raw(raw(line)));
         }
     }
 
     /// Dispatches a message. `None` means that it is not known, or not in this shape.
-    fn message(
-        &mut self,
-        line: &Line<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Option<()> {
-        match &*message.kind {
-            "stream_event" => self.stream_event(message, out),
-            "assistant" => self.assistant(line, message, now_ms, out),
-            "user" => self.user_line(line, message, now_ms, out),
-            "system" => self.system(line, message, now_ms, out),
-            "result" => self.result(line, now_ms, out),
-            "control_request" => self.asked(line, message, now_ms, out),
-            "control_response" => self.answered(message, now_ms, out),
+    fn heard(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        match &*heard.message.kind {
+            "stream_event" => self.stream_event(&heard.message, out),
+            "assistant" => self.assistant(heard, out),
+            "user" => self.user_line(heard, out),
+            "system" => self.system(heard, out),
+            "result" => self.result(heard, out),
+            "control_request" => self.asked(heard, out),
+            "control_response" => self.answered(heard, out),
             "control_cancel_request" => {
-                let id = message.request_id.as_deref()?;
+                let id = heard.message.request_id.as_deref()?;
                 self.questions.retain(|open| open.id != id);
-                self.unblock(now_ms, out);
+                self.unblock(heard.now_ms, out);
                 Some(())
             }
             "conversation_reset" => {
                 let news = Meta {
-                    claude_session: Some(message.new_conversation_id.clone()?),
+                    claude_session: Some(heard.message.new_conversation_id.clone()?),
                     note: Some("the conversation was cleared".to_owned()),
                     ..Meta::default()
                 };
@@ -139,15 +146,15 @@ impl Stream {
         }
     }
 
-    fn result(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Out) -> Option<()> {
-        let outcome: wire::Outcome = serde_json::from_slice(line.bytes).ok()?;
+    fn result(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        let outcome: wire::Outcome = serde_json::from_str(heard.text).ok()?;
         let usage = outcome::usage(&outcome, self.total_cost);
         self.total_cost = outcome.total_cost_usd.max(self.total_cost);
         self.blocks.end(None);
         out.frames.push(Data::Usage(usage));
         out.frames.push(Data::Stop(outcome::stop(outcome)));
         if !self.tells_state {
-            self.set_state(State::Idle, now_ms, out);
+            self.set_state(State::Idle, heard.now_ms, out);
         }
         Some(())
     }
@@ -227,7 +234,7 @@ fn raw(line: &Line<'_>) -> Value {
             "beginning": beginning(line.bytes),
         });
     }
-    serde_json::from_slice(line.bytes).unwrap_or_else(|_| {
+    crate::json::from_bytes(line.bytes).unwrap_or_else(|_| {
         serde_json::json!({
             "type": "unreadable_line",
             "original_bytes": line.size,

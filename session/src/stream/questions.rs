@@ -36,9 +36,8 @@ pub(super) fn open(
     tool_use_id: Option<String>,
     input: &RawValue,
 ) -> Option<(Open, AskQuestion)> {
-    let input: Value = serde_json::from_str(input.get()).ok()?;
     let asked = (tool == ASK)
-        .then(|| AskInput::deserialize(&input).ok())
+        .then(|| serde_json::from_str::<AskInput>(input.get()).ok())
         .flatten()
         .filter(|asked| !asked.questions.is_empty());
     let is_ask = asked.is_some();
@@ -53,6 +52,7 @@ pub(super) fn open(
         tool: (!is_ask).then_some(tool),
         tool_use_id,
     };
+    let input = serde_json::from_str(input.get()).ok()?;
     Some((Open { id, input, is_ask }, frame))
 }
 

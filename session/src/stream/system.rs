@@ -4,31 +4,25 @@ use cib_protocol::frame::{Agent, Data, Hook, Meta};
 use cib_protocol::session::State;
 use serde_json::{Value, json};
 
-use super::lines::Line;
-use super::wire::{HookResponse, Message, System};
-use super::{Out, Stream};
+use super::wire::{HookResponse, System};
+use super::{Heard, Out, Stream};
 
 /// Subagents remembered, oldest forgotten first.
 const MAX_AGENTS: usize = 256;
 
 impl Stream {
-    pub(super) fn system(
-        &mut self,
-        line: &Line<'_>,
-        message: &Message<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) -> Option<()> {
-        let subtype = message.subtype.as_deref()?;
+    pub(super) fn system(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
+        let now_ms = heard.now_ms;
+        let subtype = heard.message.subtype.as_deref()?;
         if matches!(subtype, "thinking_tokens" | "hook_started") {
             // An estimate, and a beginning whose end comes as `hook_response`.
             return Some(());
         }
         if subtype == "hook_response" {
-            out.frames.push(hook(line)?);
+            out.frames.push(hook(heard.text)?);
             return Some(());
         }
-        let system: System = serde_json::from_slice(line.bytes).ok()?;
+        let system: System = serde_json::from_str(heard.text).ok()?;
         match subtype {
             "init" => {
                 self.tell(
@@ -127,8 +121,8 @@ impl Stream {
 }
 
 /// What a hook answered. The CLI does not tell what the hook was told.
-fn hook(line: &Line<'_>) -> Option<Data> {
-    let hook: HookResponse = serde_json::from_slice(line.bytes).ok()?;
+fn hook(text: &str) -> Option<Data> {
+    let hook: HookResponse = serde_json::from_str(text).ok()?;
     Some(Data::Hook(Hook {
         name: hook.hook_name,
         event: hook.hook_event,

@@ -1,0 +1,211 @@
+//! A keeper under test, with its directories.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cib_protocol::frame::Frame;
+use cib_protocol::keeper::KeeperReply;
+use cib_protocol::session::SessionMeta;
+use cib_testkit::process::Process;
+use cib_testkit::wait::{wait_for, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// How long anything may take that should take a moment.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Directories as they are in a box, for any number of keepers.
+pub(crate) struct Place {
+    root: TempDir,
+    /// How the keeper's command line begins; empty runs it as it is.
+    pub(crate) wrapper: Vec<String>,
+    /// Options of `run` behind the usual ones.
+    pub(crate) options: Vec<String>,
+    pub(crate) claude: PathBuf,
+}
+
+/// A keeper that runs.
+pub(crate) struct Keeper {
+    pub(crate) process: Process,
+    pub(crate) id: Uuid,
+    pub(crate) dir: PathBuf,
+    socket: PathBuf,
+}
+
+impl Place {
+    /// An empty place whose Claude is the scripted one.
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("data/sessions")).unwrap();
+        fs::create_dir_all(root.path().join("work")).unwrap();
+        fs::create_dir_all(root.path().join("home")).unwrap();
+        Self {
+            root,
+            wrapper: Vec::new(),
+            options: Vec::new(),
+            claude: [env!("CARGO_MANIFEST_DIR"), "tests/fakes/claude"]
+                .iter()
+                .collect(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub(crate) fn dir(&self, id: Uuid) -> PathBuf {
+        self.path("data/sessions").join(id.to_string())
+    }
+
+    /// A spec for a new session whose scripted Claude does `fake`.
+    pub(crate) fn spec(&self, fake: &str) -> Value {
+        json!({
+            "id": Uuid::new_v4(),
+            "workdir": self.path("work"),
+            "env": {"FAKE": fake},
+        })
+    }
+
+    /// Starts a keeper and waits until it says that it is ready.
+    pub(crate) fn start(&self, spec: &Value) -> Keeper {
+        let keeper = self.spawn(spec);
+        let socket = keeper.socket.clone();
+        wait_until(SOON, "the keeper's socket", || {
+            UnixStream::connect(&socket).is_ok()
+        });
+        keeper
+    }
+
+    /// Starts a keeper.
+    pub(crate) fn spawn(&self, spec: &Value) -> Keeper {
+        let id: Uuid = spec["id"].as_str().unwrap().parse().unwrap();
+        let dir = self.dir(id);
+        let runtime = self.path("run").join(id.to_string());
+        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(&runtime).unwrap();
+        let input = self.path("spec.json");
+        fs::write(&input, spec.to_string()).unwrap();
+        let binary = env!("CARGO_BIN_EXE_cib-session").to_owned();
+        let words: Vec<String> = self.wrapper.iter().cloned().chain([binary]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("run");
+        command
+            .arg("--dir")
+            .arg(&dir)
+            .arg("--runtime")
+            .arg(&runtime);
+        command
+            .arg("--claude")
+            .arg(&self.claude)
+            .args(&self.options);
+        // As init starts it; above all without the proxy of the machine that runs the tests.
+        command.env_clear().env("HOME", self.path("home"));
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.stdin(Stdio::from(fs::File::open(&input).unwrap()));
+        Keeper {
+            process: Process::spawn(command).unwrap(),
+            id,
+            socket: runtime.join("keeper.sock"),
+            dir,
+        }
+    }
+
+    /// Runs `cib-session finish` and returns its exit code.
+    pub(crate) fn finish(&self, id: Uuid) -> i32 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cib-session"));
+        command.args(["finish", "--dir"]).arg(self.dir(id));
+        command.args(["--state", "interrupted"]);
+        command.status().unwrap().code().unwrap()
+    }
+}
+
+impl Keeper {
+    /// Sends a request line and returns the reply.
+    pub(crate) fn ask(&self, request: &Value) -> KeeperReply {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    pub(crate) fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    }
+
+    pub(crate) fn input(&self, text: &str) {
+        let reply = self.ask(&json!({"op": "input", "text": text}));
+        assert_eq!(reply, KeeperReply::Done);
+    }
+
+    pub(crate) fn frames(&self) -> Vec<Frame> {
+        frames(&self.dir)
+    }
+
+    pub(crate) fn meta(&self) -> SessionMeta {
+        serde_json::from_slice(&fs::read(self.dir.join("meta.json")).unwrap()).unwrap()
+    }
+
+    /// Waits for a frame of a kind whose data `fits`, and returns its data.
+    #[track_caller]
+    pub(crate) fn wait_frame(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        wait_for(SOON, &format!("a {kind} frame"), || {
+            data(&self.frames(), kind)
+                .into_iter()
+                .find(|data| fits(data))
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_state(&self, state: &str) {
+        self.wait_frame("status", |data| data["state"] == state);
+    }
+
+    /// Waits for the keeper's end and returns its exit code.
+    #[track_caller]
+    pub(crate) fn wait_exit(&mut self) -> i32 {
+        self.process
+            .wait(SOON)
+            .code()
+            .expect("the keeper was killed")
+    }
+}
+
+/// The whole lines of a session's journal, which have to be frames in sequence.
+pub(crate) fn frames(dir: &Path) -> Vec<Frame> {
+    let text = fs::read_to_string(dir.join("transcript.jsonl")).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let frames: Vec<Frame> = whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for (frame, seq) in frames.iter().zip(1..) {
+        assert_eq!(frame.seq, seq, "the journal has a gap or a double");
+    }
+    frames
+}
+
+/// The data of all frames of a kind.
+pub(crate) fn data(frames: &[Frame], kind: &str) -> Vec<Value> {
+    frames
+        .iter()
+        .filter(|frame| frame.kind == kind)
+        .map(|frame| serde_json::from_str(frame.data.get()).unwrap())
+        .collect()
+}
+
+/// Whether a process is there and no zombie.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    })
+}

@@ -1,0 +1,270 @@
+//! The keeper with the real CLI, named by `CIB_TEST_CLAUDE`, against the stand-in for the
+//! Messages API.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+
+use cib_protocol::frame::Frame;
+use cib_protocol::keeper::KeeperReply;
+use cib_protocol::session::State;
+use cib_testkit::api::StandIn;
+use cib_testkit::wait::wait_until;
+use common::keeper::{Keeper, Place, SOON, data, is_alive};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A place whose Claude is the real one and speaks to a stand-in.
+struct Real {
+    place: Place,
+    api: StandIn,
+}
+
+impl Real {
+    fn new() -> Self {
+        let mut place = Place::new();
+        let claude = std::env::var_os("CIB_TEST_CLAUDE");
+        place.claude = claude.expect("CIB_TEST_CLAUDE names the real CLI").into();
+        let api = StandIn::start().unwrap();
+        Self { place, api }
+    }
+
+    fn spec(&self, prompt: &str) -> Value {
+        json!({
+            "id": Uuid::new_v4(),
+            "workdir": self.place.path("work"),
+            "prompt": prompt,
+            "env": {
+                "ANTHROPIC_BASE_URL": self.api.base_url(),
+                "ANTHROPIC_API_KEY": "sk-ant-api03-a-key-for-tests-alone-000000000000",
+            },
+        })
+    }
+
+    fn start(&self, prompt: &str) -> Keeper {
+        self.place.start(&self.spec(prompt))
+    }
+}
+
+/// Waits until so many turns have ended.
+#[track_caller]
+fn wait_turns(keeper: &Keeper, count: usize) -> Vec<Frame> {
+    wait_until(SOON, "the end of a turn", || {
+        let frames = keeper.frames();
+        let idle = frames
+            .last()
+            .is_some_and(|frame| frame.data.get().contains(r#""idle""#));
+        idle && data(&frames, "stop").len() >= count
+    });
+    keeper.frames()
+}
+
+fn text(frames: &[Frame], role: &str) -> String {
+    data(frames, "text.delta")
+        .iter()
+        .filter(|text| text["role"] == role && text.get("agent").is_none())
+        .map(|text| text["text"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_turn_with_a_tool_is_told_in_order() {
+    let real = Real::new();
+    let words = "the file was made by a command, and this is said in more than one piece";
+    let script = format!("@bash echo made > made.txt; echo done\n@text {words}");
+    let keeper = real.start(&script);
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(
+        fs::read_to_string(real.place.path("work/made.txt")).unwrap(),
+        "made\n"
+    );
+    let kinds: Vec<_> = frames
+        .iter()
+        .map(|frame| frame.kind.as_str())
+        .filter(|kind| !["meta", "hook", "raw"].contains(kind))
+        .collect();
+    let mut order = kinds.clone();
+    order.dedup();
+    assert_eq!(
+        order.join(" "),
+        "status text.delta status tool.use.start tool.use.result text.delta usage stop status"
+    );
+    assert!(
+        kinds.iter().filter(|kind| **kind == "text.delta").count() > 2,
+        "text comes in pieces"
+    );
+    assert_eq!(text(&frames, "assistant"), words);
+    let result = &data(&frames, "tool.use.result")[0];
+    assert_eq!(result["tool"], "Bash");
+    assert_eq!(result["output"], "done");
+    assert!(result["duration_ms"].is_u64());
+    let meta = keeper.meta();
+    assert_eq!(meta.state, State::Idle);
+    assert_eq!(meta.claude_session, Some(keeper.id));
+    assert!(meta.model.is_some() && meta.claude_version.is_some());
+    assert!(meta.usage.input > 0);
+}
+
+#[test]
+fn a_question_is_asked_and_its_answer_reaches_the_model() {
+    let real = Real::new();
+    let mut keeper = real.start("@ask Which colour?|Red|Blue\n@text thanks");
+    let question = keeper.wait_frame("ask.question", |_| true);
+    assert_eq!(question["prompt"], "Which colour?");
+    assert_eq!(question["options"][1]["label"], "Blue");
+    keeper.wait_state("waiting_for_input");
+    let wrong = keeper.ask(&json!({"op": "answer", "id": "nonsense", "answers": {}}));
+    assert!(matches!(wrong, KeeperReply::Refused { .. }));
+    let answer =
+        json!({"op": "answer", "id": question["id"], "answers": {"Which colour?": "Blue"}});
+    assert_eq!(keeper.ask(&answer), KeeperReply::Done);
+    let frames = wait_turns(&keeper, 1);
+    let output = data(&frames, "tool.use.result")[0]["output"].to_string();
+    assert!(output.contains("Blue"), "{output}");
+    keeper.ask(&json!({"op": "stop"}));
+    assert_eq!(keeper.wait_exit(), 0);
+}
+
+#[test]
+fn todos_and_subagents_and_thinking_are_told() {
+    let real = Real::new();
+    let keeper = real.start("@think let me see\n@todo [x] first|[~] second|third\n@agent @text said by the helper\n@text all done");
+    let frames = wait_turns(&keeper, 1);
+    let todos = data(&frames, "todo.update");
+    let items = todos.last().unwrap()["items"].as_array().unwrap();
+    let shown: Vec<_> = items
+        .iter()
+        .map(|item| {
+            format!(
+                "{} {}",
+                item["status"].as_str().unwrap(),
+                item["subject"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        ["completed first", "in_progress second", "pending third"]
+    );
+    let thought: String = data(&frames, "thinking")
+        .iter()
+        .map(|text| text["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(thought, "let me see");
+    let helper = data(&frames, "text.delta")
+        .into_iter()
+        .find(|text| text["text"] == "said by the helper" && text["role"] == "assistant")
+        .expect("the subagent's words");
+    assert!(helper["agent"]["parent_tool_use_id"].is_string());
+    assert!(
+        !data(&frames, "tool.use.start")
+            .iter()
+            .any(|call| call["tool"] == "ToolSearch")
+    );
+}
+
+#[test]
+fn an_interrupt_ends_the_turn_and_not_the_session() {
+    let real = Real::new();
+    let keeper = real
+        .start("@slow 200\n@text one two three four five six seven eight nine ten eleven twelve");
+    keeper.wait_frame("text.delta", |text| text["role"] == "assistant");
+    keeper.ask(&json!({"op": "interrupt"}));
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(data(&frames, "stop")[0]["reason"], "interrupted");
+    assert!(!text(&frames, "assistant").contains("twelve"));
+    keeper.input("@text still here");
+    let frames = wait_turns(&keeper, 2);
+    assert!(text(&frames, "assistant").ends_with("still here"));
+}
+
+#[test]
+fn the_model_and_the_permission_mode_change_while_the_session_runs() {
+    let real = Real::new();
+    let keeper = real.start("@text one");
+    wait_turns(&keeper, 1);
+    keeper.ask(&json!({"op": "set_model", "model": "claude-sonnet-4-6"}));
+    keeper.wait_frame("meta", |meta| meta["model"] == "claude-sonnet-4-6");
+    keeper.ask(&json!({"op": "set_permission_mode", "mode": "plan"}));
+    keeper.wait_frame("meta", |meta| meta["permissionMode"] == "plan");
+    keeper.input("@text two");
+    wait_turns(&keeper, 2);
+    let (_, last) = real.api.requests().pop().unwrap();
+    assert_eq!(last.model.as_deref(), Some("claude-sonnet-4-6"));
+    assert_eq!(keeper.meta().model.as_deref(), Some("claude-sonnet-4-6"));
+}
+
+#[test]
+fn in_the_default_mode_a_tool_asks_and_a_refusal_is_obeyed() {
+    let real = Real::new();
+    let mut spec = real.spec("@bash touch forbidden\n@text understood");
+    spec["permission_mode"] = "default".into();
+    let keeper = real.place.start(&spec);
+    let question = keeper.wait_frame("ask.question", |_| true);
+    assert_eq!(question["tool"], "Bash");
+    let id = &question["id"];
+    keeper.ask(&json!({"op": "answer", "id": id, "answers": {"Allow Bash?": "not that file"}}));
+    let frames = wait_turns(&keeper, 1);
+    let result = &data(&frames, "tool.use.result")[0];
+    assert_eq!(result["is_error"], true);
+    assert!(result["output"].to_string().contains("not that file"));
+    assert!(!real.place.path("work/forbidden").exists());
+}
+
+#[test]
+fn a_killed_session_is_resumed_with_its_conversation() {
+    let real = Real::new();
+    let keeper = real.start("@text remember me");
+    wait_turns(&keeper, 1);
+    let claude = keeper.meta().claude_pid.unwrap();
+    keeper.process.signal(Signal::KILL).unwrap();
+    wait_until(SOON, "Claude's end", || !is_alive(claude));
+    assert_eq!(real.place.finish(keeper.id), 0);
+    assert_eq!(keeper.meta().state, State::Interrupted);
+
+    let mut spec = real.spec("@text I do");
+    spec["id"] = json!(keeper.id);
+    spec["resume"] = json!({"claude_session": keeper.id});
+    let resumed = real.place.start(&spec);
+    wait_until(SOON, "the second turn", || resumed.meta().turns == 2);
+    let frames = wait_turns(&resumed, 2);
+    assert_eq!(text(&frames, "assistant"), "remember meI do");
+    let (_, last) = real.api.requests().pop().unwrap();
+    assert!(last.messages >= 3, "the first turn went along: {last:?}");
+}
+
+#[test]
+fn sigterm_in_the_middle_of_a_tool_ends_claude_and_its_tool() {
+    let real = Real::new();
+    let mut keeper = real.start("@bash echo $$ > pid; sleep 600\n@text never");
+    let pid = real.place.path("work/pid");
+    wait_until(SOON, "the tool", || {
+        fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let tool: u32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    keeper.process.signal(Signal::TERM).unwrap();
+    assert_eq!(keeper.wait_exit(), 0);
+    assert!(!is_alive(tool));
+    let meta = keeper.meta();
+    assert_eq!(meta.state, State::Interrupted);
+    assert_eq!(meta.ended_in, Some(State::Working));
+}
+
+#[test]
+fn a_budget_ends_a_turn_in_its_middle() {
+    let real = Real::new();
+    let mut spec = real.spec("@bash echo 1\n@bash echo 2\n@bash echo 3\n@bash echo 4\n@text never");
+    spec["limits"] = json!({"max_cost_usd": 0.08});
+    let mut keeper = real.place.start(&spec);
+    assert_eq!(keeper.wait_exit(), 0);
+    let frames = keeper.frames();
+    assert!(data(&frames, "tool.use.result").len() < 4);
+    assert_eq!(
+        data(&frames, "stop").last().unwrap()["reason"],
+        "limit max_cost_usd"
+    );
+}
