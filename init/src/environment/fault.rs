@@ -31,6 +31,8 @@ pub enum Place {
     },
     /// A whole file or directory.
     File(PathBuf),
+    /// How the container was started.
+    Container,
 }
 
 impl Fault {
@@ -65,6 +67,7 @@ impl fmt::Display for Place {
             Self::Variable(name) => f.write_str(name),
             Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
             Self::File(file) => write!(f, "{}", file.display()),
+            Self::Container => f.write_str("container"),
         }
     }
 }

@@ -1,0 +1,346 @@
+//! Files and folders, handled through descriptors so that no symbolic link leads elsewhere.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, Stat, StatxAttributes, StatxFlags, Uid,
+};
+use thiserror::Error;
+
+/// What was attempted on which path.
+#[derive(Debug, Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    /// What was attempted: `open`, `write`.
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Gives an error its action and path.
+pub(super) fn failed<E: Into<io::Error>>(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(E) -> FileError {
+    let path = path.to_owned();
+    move |error| FileError {
+        action,
+        path,
+        source: error.into(),
+    }
+}
+
+/// User and group of a file; `None` leaves what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Owner {
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        }
+    }
+}
+
+/// A directory that was opened without following a link.
+#[derive(Debug)]
+pub(super) struct Dir {
+    fd: OwnedFd,
+}
+
+/// An entry of a directory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: CString,
+    pub(super) stat: Stat,
+}
+
+impl Entry {
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        OsStr::from_bytes(self.name.to_bytes())
+    }
+
+    /// The lower twelve bits of the mode.
+    pub(super) fn mode(&self) -> u32 {
+        self.stat.st_mode & 0o7777
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+impl Dir {
+    /// Opens a directory of which the last component is no link. The components before it are
+    /// the operator's and may be links.
+    pub(super) fn open(path: &Path) -> rustix::io::Result<Self> {
+        rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+    }
+
+    /// Opens a directory in this one, not through a link.
+    pub(super) fn dir(&self, name: &CStr) -> rustix::io::Result<Self> {
+        rustix::fs::openat(&self.fd, name, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+    }
+
+    /// Opens a file in this one for reading, not through a link, and without waiting for
+    /// whoever writes to a pipe.
+    pub(super) fn file(&self, name: &CStr) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, name, flags | OFlags::NOCTTY, Mode::empty())
+    }
+
+    pub(super) fn stat(&self) -> rustix::io::Result<Stat> {
+        rustix::fs::fstat(&self.fd)
+    }
+
+    /// The entry of this name, itself and not what it may lead to.
+    pub(super) fn entry(&self, name: &CStr) -> rustix::io::Result<Entry> {
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Entry {
+            name: name.to_owned(),
+            stat,
+        })
+    }
+
+    /// Every entry but `.` and `..`, by name. One that vanishes meanwhile is left out.
+    pub(super) fn entries(&self) -> rustix::io::Result<Vec<Entry>> {
+        let mut names = Vec::new();
+        let mut buffer = Vec::with_capacity(8192);
+        let mut raw = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        names.sort();
+        Ok(names
+            .iter()
+            .filter_map(|name| self.entry(name).ok())
+            .collect())
+    }
+
+    /// Changes the owner of an entry, of a link itself.
+    pub(super) fn own(&self, name: &CStr, owner: Owner) -> rustix::io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        rustix::fs::chownat(
+            &self.fd,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+    }
+
+    /// Whether something is mounted on the entry. Kernels before 5.8 cannot tell for a bind
+    /// mount of the same file system, and then it counts as not.
+    pub(super) fn is_mount(&self, entry: &Entry) -> bool {
+        let here = self.stat().map(|stat| stat.st_dev);
+        if here.is_ok_and(|device| device != entry.stat.st_dev) {
+            return true;
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        rustix::fs::statx(&self.fd, &entry.name, flags, StatxFlags::TYPE)
+            .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Makes a directory if it is not there, and gives it this owner and mode if it has others.
+/// True if anything was changed.
+pub(super) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<bool, FileError> {
+    let made = match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)) {
+        Ok(()) => true,
+        Err(rustix::io::Errno::EXIST) => false,
+        Err(error) => return Err(failed("make", path)(error)),
+    };
+    let dir = Dir::open(path).map_err(failed("open", path))?;
+    let stat = dir.stat().map_err(failed("look at", path))?;
+    let mut changed = made;
+    if let Some(owner) = owner.filter(|owner| *owner != Owner::of(&stat)) {
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        rustix::fs::fchown(&dir, Some(uid), Some(gid))
+            .map_err(failed("change the owner of", path))?;
+        changed = true;
+    }
+    // The process's own umask may have taken bits, and a change of owner takes set-id bits.
+    if dir.stat().map_err(failed("look at", path))?.st_mode & 0o7777 != mode {
+        let mode = Mode::from_raw_mode(mode);
+        rustix::fs::fchmod(&dir, mode).map_err(failed("change the mode of", path))?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
+/// Puts a file in place: a reader sees the old one or the new one, complete and with its mode
+/// and owner. False if it was there, the same, already.
+pub(super) fn write_file(
+    path: &Path,
+    bytes: &[u8],
+    owner: Option<Owner>,
+    mode: u32,
+) -> Result<bool, FileError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let name = c_name(path)?;
+    let dir = Dir::open(folder).map_err(failed("open", folder))?;
+    if dir.entry(&name).is_ok_and(|entry| {
+        entry.kind() == FileType::RegularFile
+            && entry.mode() == mode
+            && owner.is_none_or(|owner| owner == Owner::of(&entry.stat))
+            && std::fs::read(path).is_ok_and(|old| old == bytes)
+    }) {
+        return Ok(false);
+    }
+    let mut fresh = b".cib-".to_vec();
+    fresh.extend(name.to_bytes());
+    let fresh =
+        CString::new(fresh).map_err(|error| failed("name", path)(io::Error::from(error)))?;
+    let written = write_fresh(&dir, &fresh, bytes, owner, mode)
+        .and_then(|()| rustix::fs::renameat(&dir, &fresh, &dir, &name));
+    if let Err(error) = written {
+        // The half-written file is ours; that it stays behind is not worth a second error.
+        let _ = rustix::fs::unlinkat(&dir, &fresh, AtFlags::empty());
+        return Err(failed("write", path)(error));
+    }
+    Ok(true)
+}
+
+fn write_fresh(
+    dir: &Dir,
+    name: &CStr,
+    bytes: &[u8],
+    owner: Option<Owner>,
+    mode: u32,
+) -> rustix::io::Result<()> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest)?;
+        rest = &rest[written..];
+    }
+    if let Some(Owner { uid, gid }) = owner {
+        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+    rustix::fs::fsync(&file)
+}
+
+/// The last component of a path, as the kernel takes it.
+pub(super) fn c_name(path: &Path) -> Result<CString, FileError> {
+    let name = path.file_name().unwrap_or_default();
+    CString::new(name.as_bytes()).map_err(|error| failed("name", path)(io::Error::from(error)))
+}
+
+/// An error as one phrase: what was attempted, and why it failed without the number.
+pub(super) fn phrase(error: &FileError) -> String {
+    format!("{error}: {}", reason(&error.source))
+}
+
+/// Why something failed, in lower case and without the number.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_once_and_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        assert!(write_file(&path, b"one", None, 0o640).unwrap());
+        assert!(!write_file(&path, b"one", None, 0o640).unwrap());
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        assert!(write_file(&path, b"two", None, 0o640).unwrap());
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert_ne!(metadata.ino(), inode);
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("config"), folder.path().join("victim"));
+        std::fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(write_file(&path, b"mine", None, 0o600).unwrap());
+        assert!(!path.is_symlink());
+        assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_directory_gets_its_mode_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dir");
+        assert!(make_dir(&path, None, 0o2777).unwrap());
+        assert!(!make_dir(&path, None, 0o2777).unwrap());
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o2777
+        );
+    }
+
+    #[test]
+    fn a_link_to_a_directory_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/etc", &link).unwrap();
+        assert!(Dir::open(&link).is_err());
+        assert!(make_dir(&link, None, 0o700).is_err());
+        let dir = Dir::open(folder.path()).unwrap();
+        assert!(dir.dir(c"link").is_err() && dir.file(c"link").is_err());
+    }
+
+    #[test]
+    fn entries_are_sorted_and_the_links_themselves() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("b"), "").unwrap();
+        std::os::unix::fs::symlink("/etc", folder.path().join("a")).unwrap();
+        let entries = Dir::open(folder.path()).unwrap().entries().unwrap();
+        let kinds: Vec<_> = entries
+            .iter()
+            .map(|e| (e.name().to_owned(), e.kind()))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("a".into(), FileType::Symlink),
+                ("b".into(), FileType::RegularFile)
+            ]
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! What the container engine gave the box, and whether that is enough for what was asked.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use super::accounts::{Accounts, CODER};
+use super::paths::Paths;
+use crate::environment::{Fault, Place, ProxyMode, Settings};
+
+/// `CAP_NET_ADMIN` of capability.h.
+const NET_ADMIN: u32 = 12;
+
+/// What root needs to be init of other users' processes, with the bits of capability.h. All
+/// are in what Docker and Podman give by default.
+const NEEDED_BY_ROOT: [(&str, u32); 6] = [
+    ("CHOWN", 0),
+    ("DAC_OVERRIDE", 1),
+    ("FOWNER", 3),
+    ("KILL", 5),
+    ("SETGID", 6),
+    ("SETUID", 7),
+];
+
+/// What the container engine gave. A plain value, so that every combination can be judged
+/// without having it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Effective user and group of init.
+    pub uid: u32,
+    /// As above.
+    pub gid: u32,
+    /// The effective capabilities, bit by bit.
+    pub capabilities: u64,
+    /// User ids that exist in this user namespace.
+    pub uids: IdMap,
+    /// Group ids that exist in it.
+    pub gids: IdMap,
+    /// Whether `/etc` can be written to.
+    pub etc_writable: bool,
+    /// Whether `/run`, or `/run/cib` if it is there, can be written to.
+    pub run_writable: bool,
+    /// Whether `CIB_DATA_DIR`, or what it is to be made in, can be written to.
+    pub data_writable: bool,
+}
+
+/// Ids that exist in a user namespace: ranges of first id and length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap(Vec<(u32, u32)>);
+
+impl IdMap {
+    /// From the text of `/proc/self/uid_map` or `gid_map`. A text that cannot be understood
+    /// stands for every id, so that the kernel decides.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let range = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let first = fields.next()?.parse().ok()?;
+            let length = fields.nth(1)?.parse().ok()?;
+            Some((first, length))
+        };
+        let ranges: Option<Vec<_>> = text.lines().map(range).collect();
+        match ranges {
+            Some(ranges) if !ranges.is_empty() => Self(ranges),
+            _ => Self::everything(),
+        }
+    }
+
+    /// Every id, as outside of any user namespace.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(vec![(0, u32::MAX)])
+    }
+
+    /// Whether the id exists.
+    #[must_use]
+    pub fn contains(&self, id: u32) -> bool {
+        self.0
+            .iter()
+            .any(|(first, length)| id.checked_sub(*first).is_some_and(|at| at < *length))
+    }
+}
+
+impl HostFacts {
+    /// Looks at this process and at the file systems. What cannot be seen counts as given, so
+    /// that a guess never keeps a box from starting.
+    #[must_use]
+    pub fn observe(paths: &Paths) -> Self {
+        let proc = |name: &str| fs::read_to_string(Path::new("/proc/self").join(name));
+        let status = proc("status").unwrap_or_default();
+        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            capabilities: bits.unwrap_or(u64::MAX),
+            uids: IdMap::parse(&proc("uid_map").unwrap_or_default()),
+            gids: IdMap::parse(&proc("gid_map").unwrap_or_default()),
+            etc_writable: writable(&paths.at("/etc")),
+            run_writable: writable(&paths.at(&paths.run)),
+            data_writable: writable(&paths.at(&paths.data)),
+        }
+    }
+
+    /// Whether init is root, if only of its user namespace.
+    #[must_use]
+    pub fn root(&self) -> bool {
+        self.uid == 0
+    }
+
+    /// Whether a capability is effective.
+    #[must_use]
+    pub fn has(&self, capability: u32) -> bool {
+        self.capabilities >> capability & 1 == 1
+    }
+
+    /// What is missing for `settings`, each with its remedy.
+    #[must_use]
+    pub fn judge(&self, settings: &Settings, paths: &Paths, accounts: &Accounts) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let missing: Vec<&str> = NEEDED_BY_ROOT
+            .iter()
+            .filter(|(_, bit)| self.root() && !self.has(*bit))
+            .map(|(name, _)| *name)
+            .collect();
+        if !missing.is_empty() {
+            faults.push(container(
+                format!("root lacks the capabilities {}", missing.join(", ")),
+                format!(
+                    "add --cap-add {}, or start the box with --user 1000:1000",
+                    missing.join(" --cap-add ")
+                ),
+            ));
+        }
+        let redirect =
+            settings.egress.upstream.is_some() && settings.egress.mode == ProxyMode::Redirect;
+        if redirect && !(self.root() && self.has(NET_ADMIN)) {
+            let problem = if self.root() {
+                "is set, and the box lacks the capability NET_ADMIN that closes every other way out"
+            } else {
+                "is set, and only root can close every other way out"
+            };
+            let remedy = if self.root() {
+                "add --cap-add NET_ADMIN"
+            } else {
+                "leave --user out"
+            };
+            faults.push(Fault::new(
+                Place::variable("CIB_PROXY_URL"),
+                problem,
+                format!("{remedy}, or set CIB_PROXY_MODE=env, which is not leak-proof"),
+            ));
+        }
+        let places = [
+            (self.run_writable, &paths.run, "add --tmpfs /run"),
+            (self.data_writable, &paths.data, "mount a volume there"),
+        ];
+        for (_, path, remedy) in places.iter().filter(|(writable, ..)| !writable) {
+            let remedy = if self.root() {
+                (*remedy).to_owned()
+            } else {
+                format!(
+                    "{remedy} that uid {} may write to, or leave --user out",
+                    self.uid
+                )
+            };
+            faults.push(container(
+                format!("{} cannot be written to", path.display()),
+                remedy,
+            ));
+        }
+        self.judge_ids(settings, accounts, &mut faults);
+        faults
+    }
+
+    fn judge_ids(&self, settings: &Settings, accounts: &Accounts, faults: &mut Vec<Fault>) {
+        let Some(coder) = accounts.user(CODER) else {
+            return;
+        };
+        let (puid, pgid) = (settings.container.puid, settings.container.pgid);
+        let wanted = [
+            ("PUID", puid, coder.uid, self.uid, &self.uids),
+            ("PGID", pgid, coder.gid, self.gid, &self.gids),
+        ];
+        for (name, wanted, image, own, map) in wanted {
+            let mut fault = |problem: String, remedy: &str| {
+                faults.push(Fault::new(Place::variable(name), problem, remedy));
+            };
+            let id = wanted.unwrap_or(image);
+            if !self.root() {
+                if wanted.is_some_and(|id| id != own) {
+                    fault(
+                        format!("is {id}, and the box was started with --user as {own}"),
+                        "use one of the two",
+                    );
+                }
+            } else if !map.contains(id) {
+                fault(
+                    format!("{id} does not exist in this user namespace"),
+                    "take an id that the engine maps into the container",
+                );
+            } else if id != image && !self.etc_writable {
+                fault(
+                    format!("is {id}, and /etc/passwd, where it would be written, is read-only"),
+                    "leave --read-only out, or derive an image whose coder has that id",
+                );
+            }
+        }
+        if let Some(other) = puid
+            .and_then(|uid| accounts.with_id(uid))
+            .filter(|u| u.name != CODER)
+        {
+            faults.push(Fault::new(
+                Place::variable("PUID"),
+                format!("{} is the user {} of the image", other.uid, other.name),
+                "take another id",
+            ));
+        }
+    }
+}
+
+/// What was asked for and is not mounted: the setup file and the folders of keys.
+#[must_use]
+pub fn missing(settings: &Settings, paths: &Paths) -> Vec<Fault> {
+    let folder = |path: &Path| path.is_dir().then_some(()).ok_or("is no folder in the box");
+    let file = |path: &Path| path.is_file().then_some(()).ok_or("is no file in the box");
+    let wanted = [
+        ("CIB_SETUP_FILE", &settings.setup.file, true),
+        ("CIB_SSH_DIR", &settings.keys.ssh_dir, false),
+        ("CIB_GNUPG_DIR", &settings.keys.gnupg_dir, false),
+    ];
+    let mut faults = Vec::new();
+    for (name, path, is_file) in wanted {
+        let Some(path) = path else { continue };
+        let at = paths.at(path);
+        if let Err(problem) = if is_file { file(&at) } else { folder(&at) } {
+            faults.push(Fault::new(
+                Place::variable(name),
+                format!("{} {problem}", path.display()),
+                "mount it there, or unset the variable",
+            ));
+        }
+    }
+    faults
+}
+
+fn container(problem: String, remedy: impl Into<String>) -> Fault {
+    Fault::new(Place::Container, problem, remedy)
+}
+
+/// Whether a directory, or the nearest that exists above it, can be written to. `access(2)`
+/// knows read-only mounts, which mode bits do not tell.
+fn writable(path: &Path) -> bool {
+    let existing = path.ancestors().find(|path| path.exists());
+    existing.is_none_or(|path| {
+        accessat(
+            CWD,
+            path,
+            Access::WRITE_OK | Access::EXEC_OK,
+            AtFlags::empty(),
+        )
+        .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! What init prepares before anything else runs: users, keys, git, agents and setup commands.
+//!
+//! Each step is a function of [`Paths`] and of what was asked for, so that it runs in a test
+//! as it does in the box. It says what it changed in one line each ([`Outcome`]) and changes
+//! nothing that is already right.
+
+pub mod accounts;
+pub mod agent;
+pub mod child_env;
+mod files;
+pub mod git;
+pub mod host;
+pub mod keys;
+mod outcome;
+mod paths;
+pub mod setup;
+pub mod users;
+
+pub use files::FileError;
+pub use outcome::{Change, Outcome};
+pub use paths::Paths;
