@@ -68,6 +68,28 @@ debian_sources() {
   printf '%s\n' "$lines"
 }
 
+# debian_sources_for SUITE ARCH: the same, without those whose index for ARCH is broken on
+# the mirror at this moment; the suite itself must be among what is left.
+debian_sources_for() {
+  local suite=$1 arch=$2 line folder usable=''
+  folder=$(mktemp -d)
+  while IFS= read -r line; do
+    rm -rf "$folder/lists"
+    mkdir -p "$folder/lists/partial"
+    printf '%s\n' "$line" >"$folder/sources.list"
+    if apt-get update -qq --error-on=any -o APT::Architecture="$arch" -o APT::Architectures::="$arch" \
+      -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- \
+      -o Dir::State::lists="$folder/lists" -o Acquire::Retries=2 >/dev/null 2>&1; then
+      usable+=$line$'\n'
+    else
+      warn "left out for $arch, its index on the mirror is broken: $line"
+    fi
+  done < <(debian_sources "$suite")
+  rm -rf "$folder"
+  [[ $usable == *" $suite main"* ]] || return 1
+  printf '%s' "$usable"
+}
+
 # apt_options: what the machine's apt was told about reaching its sources, as options for
 # another apt that does not read the machine's configuration.
 apt_options() {

@@ -2,6 +2,11 @@
 # debian:trixie-slim: pulled where there is a registry, otherwise made from the machine's own
 # Debian sources under the same name, so that the Dockerfile never knows the difference.
 
+# shellcheck source=scripts/lib/emulation.sh
+source "$CIB_ROOT/scripts/lib/emulation.sh"
+# shellcheck source=scripts/lib/oci.sh
+source "$CIB_ROOT/scripts/lib/oci.sh"
+
 readonly BASE_IMAGE_NAME=debian:trixie-slim
 readonly BASE_IMAGE_SUITE=trixie
 
@@ -12,21 +17,47 @@ readonly -a BASE_IMAGE_EXCLUDES=(
 )
 
 # base_image_ensure: the base image for the engine's own platform.
-base_image_ensure() {
-  docker image inspect "$BASE_IMAGE_NAME" >/dev/null 2>&1 && return 0
+base_image_ensure() { base_image_ensure_for "$(dpkg --print-architecture)"; }
+
+# base_image_ensure_for DEBIAN_ARCH...: for these platforms, and its own.
+base_image_ensure_for() {
+  local arch
+  local -a arches
+  local absent=0
+  mapfile -t arches < <(printf '%s\n' "$(dpkg --print-architecture)" "$@" | sort -u)
+  for arch in "${arches[@]}"; do base_image_has "$arch" || absent=1; done
+  ((absent)) || return 0
   step "Pulling $BASE_IMAGE_NAME"
+  # This only tells whether there is a registry: a build pulls each platform when it needs it.
   timeout 120 docker pull --quiet "$BASE_IMAGE_NAME" >/dev/null 2>&1 && return 0
   note "it cannot be pulled here; making it from this machine's Debian sources"
-  base_image_bootstrap "$(dpkg --print-architecture)"
+  base_image_bootstrap "${arches[@]}"
 }
 
-# base_image_bootstrap DEBIAN_ARCH: makes the image and gives it to the engine.
+# base_image_has DEBIAN_ARCH: the engine holds the image for this platform. Only creating a
+# container from it tells: what `inspect` shows of an image is one platform's.
+base_image_has() {
+  local container
+  container=$(docker create --pull never --platform "$(docker_platform "$1")" "$BASE_IMAGE_NAME" 2>/dev/null) || return 1
+  docker rm "$container" >/dev/null
+}
+
+# base_image_bootstrap DEBIAN_ARCH...: makes the image and gives it to the engine, all
+# platforms under the one name.
 base_image_bootstrap() {
-  local arch=$1 archive
-  archive=$(cib_cache)/base/$BASE_IMAGE_SUITE-slim-$arch.tar
-  [[ -s $archive ]] || base_image_archive "$arch" "$archive"
-  docker import --platform "$(docker_platform "$arch")" --change 'CMD ["bash"]' \
-    "$archive" "$BASE_IMAGE_NAME" >/dev/null
+  local arch archive
+  local -a parts=()
+  apt_install jq
+  [[ $* == "$(dpkg --print-architecture)" ]] || emulation_ensure "$@"
+  for arch in "$@"; do
+    archive=$(cib_cache)/base/$BASE_IMAGE_SUITE-slim-$arch.tar
+    [[ -s $archive ]] || base_image_archive "$arch" "$archive"
+    parts+=("$arch=$archive")
+  done
+  archive=$(cib_cache)/base/image.tar
+  oci_archive "$BASE_IMAGE_NAME" "$archive" "${parts[@]}"
+  docker load --quiet --input "$archive" >/dev/null
+  rm -f "$archive"
 }
 
 # base_image_archive DEBIAN_ARCH FILE: the root file system as a tar archive. Only packages
@@ -35,7 +66,7 @@ base_image_archive() {
   local arch=$1 archive=$2 sources option pattern
   need_root "making $BASE_IMAGE_NAME"
   apt_install mmdebstrap
-  sources=$(debian_sources "$BASE_IMAGE_SUITE") || die "$EX_CONFIG" \
+  sources=$(debian_sources_for "$BASE_IMAGE_SUITE" "$arch") || die "$EX_CONFIG" \
     "$BASE_IMAGE_NAME can neither be pulled nor made here: give the engine a registry, or this machine a Debian source"
   local -a options=()
   while IFS= read -r option; do options+=(--aptopt="$option"); done < <(apt_options)

@@ -1,0 +1,51 @@
+# What needs a newer buildx than docker-bake.hcl does. Give both:
+#
+#   docker buildx bake -f docker-bake.hcl -f docker-bake.checks.hcl validate
+
+variable "VERSION" {
+  validation {
+    condition     = VERSION == "latest" || VERSION == "edge" || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?$", VERSION))
+    error_message = "VERSION is latest, edge, or a semantic version without a leading v."
+  }
+}
+
+variable "CLAUDE_VERSION" {
+  validation {
+    condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", CLAUDE_VERSION))
+    error_message = "CLAUDE_VERSION is a full version of Claude Code, like 2.1.330."
+  }
+}
+
+variable "SOURCE_DATE_EPOCH" {
+  validation {
+    condition     = can(regex("^[0-9]*$", SOURCE_DATE_EPOCH))
+    error_message = "SOURCE_DATE_EPOCH is a number of seconds, or empty."
+  }
+}
+
+variable "DEBIAN_SNAPSHOT" {
+  validation {
+    condition     = can(regex("^([0-9]{8}T[0-9]{6}Z)?$", DEBIAN_SNAPSHOT))
+    error_message = "DEBIAN_SNAPSHOT is a moment like 20261121T000000Z, or empty."
+  }
+}
+
+variable "BUILD_NETWORK" {
+  validation {
+    condition     = contains(["default", "host"], BUILD_NETWORK)
+    error_message = "BUILD_NETWORK is default or host."
+  }
+}
+
+group "validate" {
+  targets = ["validate-dockerfile"]
+}
+
+# BuildKit's own checks of the Dockerfile, once for each image that comes out of it.
+target "validate-dockerfile" {
+  matrix   = { stage = ["base", "headless", "full", "testkit"] }
+  name     = "validate-${stage}"
+  inherits = ["_common"]
+  target   = stage
+  call     = "check"
+}
