@@ -7,10 +7,15 @@ use clap::Parser;
 /// The control plane of a claude-in-box: REST, server-sent events and WebSocket over the
 /// journals of its sessions.
 ///
-/// cib-init starts it. Every option can also be given as the variable in brackets; the option
-/// wins.
+/// cib-init starts it. An option can also be given as the variable in its brackets; the
+/// option wins, and of two the last.
 #[derive(Clone, Debug, Default, Parser)]
-#[command(name = "cib-control", version, max_term_width = 100)]
+#[command(
+    name = "cib-control",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct Options {
     /// Address and port to listen on. [CIB_LISTEN] [default: port CIB_PORT or 8080 of every
     /// address, IPv6 and IPv4; of 127.0.0.1 alone if authentication is disabled]

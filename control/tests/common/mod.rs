@@ -7,9 +7,11 @@
     reason = "each test takes what it needs of this, and has to end where it cannot go on"
 )]
 
+pub mod chaos;
 pub mod client;
 pub mod init;
 pub mod keeper;
+pub mod process;
 pub mod world;
 
 use std::future::Future;
