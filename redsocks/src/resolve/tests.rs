@@ -15,6 +15,10 @@ fn file(text: &str) -> NamedTempFile {
     file
 }
 
+fn nowhere() -> PathBuf {
+    tempfile::tempdir().unwrap().path().join("gone")
+}
+
 /// A server on UDP that knows `proxy.lan` and one name that makes it fail.
 async fn server() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -53,7 +57,7 @@ async fn a_name_in_the_hosts_file_needs_no_server() {
     let hosts = file("192.0.2.7 proxy\n192.0.2.7 proxy\n2001:db8::7 proxy\n192.0.2.8 proxy\n");
     let files = Files {
         hosts: hosts.path().into(),
-        resolv_conf: "/nonexistent".into(),
+        resolv_conf: nowhere(),
     };
     let found = resolve(&Host::Name("proxy".into()), &files, SOON)
         .await
@@ -108,7 +112,7 @@ async fn a_name_is_refreshed_through_one_server() {
 async fn a_fault_names_the_variable_the_host_and_the_file() {
     let conf = file("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
     let files = Files {
-        hosts: "/nonexistent".into(),
+        hosts: nowhere(),
         resolv_conf: conf.path().into(),
     };
     // Port 53 of this machine's loopback answers nobody, or answers that there is no such name.

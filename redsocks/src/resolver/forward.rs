@@ -108,6 +108,7 @@ impl Forwarder {
         }
         let deadline = Instant::now() + QUERY;
         let legs = self.lock().route.legs(Instant::now());
+        let mut misses = Vec::new();
         for leg in legs {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -122,10 +123,13 @@ impl Forwarder {
                     self.lost_upstream(&why, pause);
                     return Err(NoAnswer);
                 }
-                Err(Missed::Leg { outcome, why }) => self.failed(leg, outcome, &why),
+                Err(Missed::Leg { outcome, why }) => {
+                    self.lock().route.report(leg, outcome, Instant::now());
+                    misses.push(format!("server {} over {}: {why}", leg.server + 1, leg.way));
+                }
             }
         }
-        self.unanswered();
+        self.unanswered(&misses);
         Err(NoAnswer)
     }
 
@@ -163,6 +167,7 @@ impl Forwarder {
                 None => Err(silent(&"the server's reply is not DNS")),
             },
             Ok(Err(LinkError::Dial(error))) => Err(Missed::of_dial(&error)),
+            Ok(Err(LinkError::Setup(fault))) => Err(silent(&log::chain(&*fault))),
             Ok(Err(error)) => Err(silent(&error)),
             Err(_) => Err(silent(&"no reply in time")),
         }
@@ -187,15 +192,6 @@ impl Forwarder {
         }
     }
 
-    fn failed(&self, leg: Leg, outcome: Outcome, why: &str) {
-        log::debug(format_args!(
-            "server {} by {:?}: {why}",
-            leg.server + 1,
-            leg.way
-        ));
-        self.lock().route.report(leg, outcome, Instant::now());
-    }
-
     fn lost_upstream(&self, why: &str, pause: Duration) {
         let mut state = self.lock();
         state.gate.close(Instant::now(), pause, false);
@@ -204,12 +200,17 @@ impl Forwarder {
         }
     }
 
-    fn unanswered(&self) {
+    /// The reasons name servers, and never what was looked up.
+    fn unanswered(&self, misses: &[String]) {
+        let reasons = misses.join("; ");
         let mut state = self.lock();
-        if std::mem::replace(&mut state.reported, Reported::Unanswered) == Reported::Nothing {
+        if state.reported == Reported::Nothing {
+            state.reported = Reported::Unanswered;
             log::warn(format_args!(
-                "no DNS: no server in CIB_DNS_SERVERS answered through the proxy"
+                "no DNS: no server in CIB_DNS_SERVERS answered through the proxy ({reasons})"
             ));
+        } else {
+            log::debug(format_args!("no DNS: {reasons}"));
         }
     }
 

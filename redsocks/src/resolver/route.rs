@@ -1,5 +1,6 @@
 //! Which server to ask, and how: a state machine without I/O.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::config::Mode;
@@ -16,6 +17,15 @@ pub enum Way {
     Tcp53,
     /// DNS over HTTPS.
     Doh,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp53 => "TCP",
+            Self::Doh => "HTTPS",
+        })
+    }
 }
 
 /// One attempt: a server, by its place in the list, and a way.

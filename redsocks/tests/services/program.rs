@@ -7,11 +7,15 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use cib_testkit::process::Process;
+use cib_testkit::wait::wait_until;
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
-use crate::world::own_address;
+use crate::client::{addresses, query, udp};
+use crate::world::{World, own_address};
 
 const SOON: Duration = Duration::from_secs(10);
 const RESOLVER: &str = env!("CARGO_BIN_EXE_cib-resolver");
@@ -69,10 +73,10 @@ fn a_wrong_command_line_ends_with_64_and_a_wrong_configuration_with_78() {
                 .code(),
             Some(64)
         );
-        let missing = run(program, &["--config", "/nonexistent"]);
+        let missing = run(program, &["--config", "/dev/null/config"]);
         assert_eq!(missing.status.code(), Some(78));
         assert!(
-            stderr(&missing).contains("/nonexistent"),
+            stderr(&missing).contains("/dev/null/config"),
             "{}",
             stderr(&missing)
         );
@@ -85,6 +89,34 @@ fn a_wrong_command_line_ends_with_64_and_a_wrong_configuration_with_78() {
             "{said}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_asked_is_logged_once_with_the_reason() {
+    let world = World::start().await;
+    let mut wanted = crate::client::config(&world, "192.0.2.53");
+    wanted.ca_bundle = "/dev/null/bundle".into();
+    let server = wanted.listen_any[0];
+    let config = config(&serde_json::to_string(&wanted).unwrap());
+    let mut command = Command::new(RESOLVER);
+    command.arg("--config").arg(config.path());
+    let process = Process::spawn(command).unwrap();
+    wait_until(SOON, "the resolver", || TcpStream::connect(server).is_ok());
+    for number in 0..3 {
+        let query = query(&format!("secret{number}.example."), RecordType::A);
+        assert_eq!(
+            addresses(&udp(server, &query).await),
+            Err(ResponseCode::ServFail)
+        );
+    }
+    let logged = process.output();
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(logged.contains("server 1 over TCP: the proxy"), "{logged}");
+    assert!(
+        logged.contains("/dev/null/bundle: Not a directory"),
+        "{logged}"
+    );
+    assert!(!logged.contains("secret"), "{logged}");
 }
 
 #[test]
