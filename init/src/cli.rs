@@ -112,6 +112,9 @@ fn is_init(program: &CStr) -> bool {
 }
 
 fn run(subcommand: Subcommand, _arguments: Arguments) -> u8 {
+    if subcommand == Subcommand::Box {
+        return crate::boot::run();
+    }
     if subcommand != Subcommand::Box {
         signal::set_mask(start::inherited_mask());
     }

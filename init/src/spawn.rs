@@ -95,8 +95,7 @@ pub enum Capabilities {
     /// None at all, and the bounding set empty: what runs as an ordinary user.
     #[default]
     None,
-    /// What a container's root needs for files and users, without what
-    /// [`crate::capabilities::WITHHELD`] lists: root shells and root services.
+    /// What [`crate::capabilities::KEPT`] lists and init has: root shells and root services.
     Reduced,
     /// Those that init has, for `nft` and the like alone.
     Own,

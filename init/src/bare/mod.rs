@@ -12,11 +12,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use rustix::process::{WaitOptions, WaitStatus};
+use rustix::process::WaitOptions;
 
 pub use options::{Options, OptionsError, Parsed, Rewrites};
 
 use crate::exit::{self, Exit};
+use crate::reaper::ended;
 use crate::sys::launch::{self, Launch};
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::start::{self, Arguments};
@@ -303,11 +304,4 @@ impl Init<'_> {
             }
         }
     }
-}
-
-fn ended(status: WaitStatus) -> Option<Exit> {
-    if let Some(code) = status.exit_status() {
-        return Some(Exit::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
-    }
-    status.terminating_signal().map(Exit::Signal)
 }

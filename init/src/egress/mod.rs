@@ -305,27 +305,6 @@ impl Egress {
         }
     }
 
-    /// What a child has to be told so that it uses the connect bridge; nothing when the
-    /// kernel does it.
-    #[must_use]
-    pub fn child_variables(&self) -> Vec<(String, String)> {
-        if self.is_locked() {
-            return Vec::new();
-        }
-        let bridge = format!("http://127.0.0.1:{}", cib_redsocks::connect::CONNECT_PORT);
-        let local = "localhost,127.0.0.1,::1".to_owned();
-        let mut variables = Vec::new();
-        for name in ["http_proxy", "https_proxy", "all_proxy"] {
-            variables.push((name.to_owned(), bridge.clone()));
-            variables.push((name.to_ascii_uppercase(), bridge.clone()));
-        }
-        variables.push(("no_proxy".to_owned(), local.clone()));
-        variables.push(("NO_PROXY".to_owned(), local));
-        // Node uses the variables only when asked to.
-        variables.push(("NODE_USE_ENV_PROXY".to_owned(), "1".to_owned()));
-        variables
-    }
-
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
     /// devices that appear, probes the upstream, and logs what is refused. `reset` starts the
     /// redirector anew. Must be called within a `LocalSet`.

@@ -42,7 +42,7 @@ async fn probe(egress: Egress, reset: Rc<dyn Fn()>) {
 
 impl Egress {
     /// Takes a probe's finding in and says or does what follows from it.
-    pub(super) fn observe(&self, health: Health, reset: &dyn Fn()) {
+    pub fn observe(&self, health: Health, reset: &dyn Fn()) {
         let sentence = health.sentence(self.0.upstream.endpoint());
         let reaction = self.0.state.borrow_mut().liveness.observe(health);
         match reaction {

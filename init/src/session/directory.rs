@@ -28,8 +28,8 @@ pub struct Directories {
     pub coder: u32,
     /// Group id of `cib`, who reads them.
     pub control: u32,
-    /// User id of control, for its own store.
-    pub control_user: u32,
+    /// Whether anything can be given to another user than init's own.
+    pub switch: bool,
 }
 
 impl Directories {
@@ -56,35 +56,12 @@ impl Directories {
             .collect()
     }
 
-    /// Makes what all sessions share. The set-group-id bit makes whatever coder writes
-    /// readable to control without control being in coder's group.
-    ///
-    /// # Errors
-    /// The first directory that cannot be made or given away.
-    pub fn make_shared(&self) -> Result<(), DirectoryError> {
-        let root = rustix::process::geteuid().as_raw();
-        for base in [&self.data, &self.runtime] {
-            directory(base, 0o755, None)?;
-            directory(&base.join("sessions"), 0o755, Some((root, self.control)))?;
-        }
-        directory(
-            &self.data.join("locks"),
-            0o750,
-            Some((self.coder, self.control)),
-        )?;
-        directory(
-            &self.data.join("control"),
-            0o700,
-            Some((self.control_user, self.control)),
-        )
-    }
-
     /// Makes the directories of one session, or mends those that are there.
     ///
     /// # Errors
     /// The directory that cannot be made or given away.
     pub fn make(&self, id: SessionId) -> Result<(), DirectoryError> {
-        let owner = Some((self.coder, self.control));
+        let owner = self.switch.then_some((self.coder, self.control));
         directory(&self.session(id), 0o2750, owner)?;
         directory(&self.runtime(id), 0o2750, owner)
     }
@@ -100,8 +77,6 @@ fn directory(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(), Di
 fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> rustix::io::Result<()> {
     match mkdirat(CWD, path, Mode::RWXU) {
         Ok(()) => {}
-        // Not ours to mend: a volume's root keeps the owner and mode that the user gave it.
-        Err(rustix::io::Errno::EXIST) if owner.is_none() => return Ok(()),
         Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error),
     }
@@ -127,7 +102,7 @@ mod tests {
             runtime: root.join("run"),
             coder: me,
             control: group,
-            control_user: me,
+            switch: true,
         }
     }
 
@@ -135,7 +110,8 @@ mod tests {
     fn a_sessions_directory_is_for_its_owner_and_control_alone() {
         let root = tempfile::tempdir().unwrap();
         let directories = mine(root.path());
-        directories.make_shared().unwrap();
+        std::fs::create_dir_all(directories.data.join("sessions")).unwrap();
+        std::fs::create_dir_all(directories.runtime.join("sessions")).unwrap();
         let id = SessionId::from_u128(7);
         for _ in 0..2 {
             directories.make(id).unwrap();
@@ -144,19 +120,5 @@ mod tests {
             assert_eq!(mode(directories.runtime(id)), 0o2750);
         }
         assert_eq!(directories.sessions(), [id]);
-    }
-
-    #[test]
-    fn a_volumes_own_root_is_left_as_it_is() {
-        let root = tempfile::tempdir().unwrap();
-        let directories = mine(root.path());
-        std::fs::create_dir(&directories.data).unwrap();
-        let odd = std::os::unix::fs::PermissionsExt::from_mode(0o711);
-        std::fs::set_permissions(&directories.data, odd).unwrap();
-        directories.make_shared().unwrap();
-        assert_eq!(
-            std::fs::metadata(&directories.data).unwrap().mode() & 0o7777,
-            0o711
-        );
     }
 }

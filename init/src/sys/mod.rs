@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "the one place for raw system calls")]
 
+pub mod child;
 pub mod environ;
 pub mod launch;
 pub mod ready;

@@ -1,0 +1,152 @@
+//! What init's socket asks for, carried out.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use cib_protocol::init::{BoxStatus, EgressStatus, InitFault, InitReply, InitRequest};
+use cib_protocol::session::SessionSpec;
+
+use crate::boot::progress::Progress;
+use crate::egress::Egress;
+use crate::errors::chain;
+use crate::logs::{Level, Logs};
+use crate::session::Keepers;
+use crate::socket::{Handler, refuse};
+use crate::supervisor::{NoSuchService, Supervisor};
+use crate::sys::start;
+
+/// Where the box is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The plan is being carried out.
+    Booting,
+    /// The plan was carried out.
+    Up,
+    /// The plan is undone.
+    ShuttingDown,
+}
+
+/// The running box, as its socket sees it.
+pub(super) struct Running {
+    pub(super) phase: Rc<Cell<Phase>>,
+    pub(super) progress: Progress,
+    pub(super) supervisor: Supervisor,
+    pub(super) keepers: Keepers,
+    pub(super) egress: Option<Egress>,
+    pub(super) logs: Logs,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Handler for Running {
+    async fn handle(&self, request: InitRequest) -> InitReply {
+        match request {
+            InitRequest::Status {} => InitReply::Status(Box::new(self.status().await)),
+            InitRequest::Healthcheck {} => self.health(),
+            InitRequest::Logs { service, lines } => {
+                if self.supervisor.seen(&service).is_err() && !is_log_name(&service) {
+                    return refuse(InitFault::NoSuchService, NoSuchService(service).to_string());
+                }
+                let lines = usize::from(lines.min(1000));
+                InitReply::Logs {
+                    lines: self.logs.recent(&service, lines),
+                }
+            }
+            InitRequest::ServiceStart { service } => match self.supervisor.start(&service).await {
+                Ok(true) => InitReply::Done,
+                Ok(false) => refuse(
+                    InitFault::Internal,
+                    format!(
+                        "`{service}` did not become ready; `cib-init svc logs {service}` says why"
+                    ),
+                ),
+                Err(fault) => refuse(InitFault::NoSuchService, fault.to_string()),
+            },
+            InitRequest::ServiceStop { service } => done(self.supervisor.stop(&service).await),
+            InitRequest::ServiceRestart { service } => done(self.supervisor.restart(&service)),
+            InitRequest::SessionStart { spec } => self.start_session(&spec).await,
+            InitRequest::SessionSignal { session, kill } => {
+                if self.keepers.signal(session, kill) {
+                    InitReply::Done
+                } else {
+                    refuse(
+                        InitFault::NoSuchSession,
+                        format!("no keeper of session {session} runs"),
+                    )
+                }
+            }
+            InitRequest::EgressTest {} => match &self.egress {
+                Some(egress) => InitReply::EgressTest {
+                    checks: egress.test().await,
+                },
+                None => InitReply::EgressTest { checks: Vec::new() },
+            },
+        }
+    }
+}
+
+impl Running {
+    async fn start_session(&self, spec: &SessionSpec) -> InitReply {
+        if self.phase.get() != Phase::Up {
+            return refuse(InitFault::NotNow, "the box is not up");
+        }
+        match self.keepers.start(spec).await {
+            Ok(pid) => InitReply::SessionStarted { pid },
+            Err(error) => {
+                let detail = chain(&error);
+                let line = format!("session {} did not start: {detail}", spec.id);
+                self.logs.write(Level::Error, "init", &line);
+                refuse(error.code(), detail)
+            }
+        }
+    }
+
+    fn health(&self) -> InitReply {
+        let (healthy, detail) = match self.phase.get() {
+            Phase::Booting => (false, "the box is booting".to_owned()),
+            Phase::ShuttingDown => (false, "the box is shutting down".to_owned()),
+            Phase::Up => match self.supervisor.unready().as_slice() {
+                [] => (true, "everything is ready".to_owned()),
+                unready => (false, format!("not ready: {}", unready.join(", "))),
+            },
+        };
+        InitReply::Health { healthy, detail }
+    }
+
+    async fn status(&self) -> BoxStatus {
+        let egress = match &self.egress {
+            Some(egress) => egress.status().await,
+            None => EgressStatus {
+                summary: "egress is direct: no proxy was asked for".to_owned(),
+                ..EgressStatus::default()
+            },
+        };
+        let phase = match self.phase.get() {
+            Phase::Booting => "booting",
+            Phase::Up if self.supervisor.unready().is_empty() => "up",
+            Phase::Up => "degraded",
+            Phase::ShuttingDown => "shutting_down",
+        };
+        BoxStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            phase: phase.to_owned(),
+            uptime_ms: start::uptime_us() / 1000,
+            egress,
+            steps: self.progress.status(),
+            services: self.supervisor.status(),
+            sessions: self.keepers.live(),
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+/// Names under which init itself writes to the log.
+fn is_log_name(name: &str) -> bool {
+    matches!(name, "init" | "egress" | "session" | "setup" | "agent")
+}
+
+fn done(outcome: Result<(), NoSuchService>) -> InitReply {
+    match outcome {
+        Ok(()) => InitReply::Done,
+        Err(fault) => refuse(InitFault::NoSuchService, fault.to_string()),
+    }
+}

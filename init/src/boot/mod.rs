@@ -1,0 +1,258 @@
+//! The box: the plan carried out, supervised, and undone.
+//!
+//! The order is the argument for its safety. Configuration is judged before anything is
+//! touched; egress is closed before anything else runs; what belongs to the user runs last.
+
+mod control;
+mod ending;
+mod handler;
+mod live;
+pub mod progress;
+mod secrets;
+mod setup;
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::boot::handler::Phase;
+use crate::boot::live::{BootError, Booted, Parts};
+use crate::boot::progress::Progress;
+use crate::cgroup::Hierarchy;
+use crate::config::{Configuration, DIRECTORY};
+use crate::environment::{Environment, Fault};
+use crate::errors::chain;
+use crate::exit;
+use crate::logs::{Level, Logs};
+use crate::process::Processes;
+use crate::signals::Signals;
+use crate::steps::Paths;
+use crate::steps::accounts::Accounts;
+use crate::steps::host::HostFacts;
+use crate::supervisor::{GivenUp, Supervisor};
+use crate::sys::environ;
+
+/// How long the log may take to be read to its end when the box is gone.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What this boot starts from: judged, and nothing touched yet.
+pub struct Ground {
+    /// Everything that was asked for.
+    pub configuration: Configuration,
+    /// What the container was given.
+    pub environment: Environment,
+    /// What the engine allows.
+    pub facts: HostFacts,
+    /// Where everything is.
+    pub paths: Paths,
+}
+
+/// Reads and judges environment, configuration and host, and changes nothing.
+///
+/// # Errors
+/// Every fault at once, then every warning.
+pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
+    let environment = Environment::of_process();
+    let loaded = Configuration::load(Path::new(DIRECTORY), &environment);
+    let configuration = loaded.map_err(|refusal| (refusal.faults, refusal.warnings))?;
+    let paths = Paths::of_the_box(configuration.settings.container.data_dir.clone());
+    let facts = HostFacts::observe(&paths);
+    let faults = match Accounts::read(&paths) {
+        Ok(accounts) => facts.judge(&configuration.settings, &paths, &accounts),
+        // The users step reports it with its path.
+        Err(_) => Vec::new(),
+    };
+    if faults.is_empty() {
+        Ok(Ground {
+            configuration,
+            environment,
+            facts,
+            paths,
+        })
+    } else {
+        Err((faults, configuration.warnings))
+    }
+}
+
+/// Prints what [`survey`] found, one line each; the exit code.
+#[must_use]
+pub fn refuse(faults: &[Fault], warnings: &[Fault]) -> u8 {
+    let mut text = String::new();
+    for warning in warnings {
+        text.push_str(&format!("cib-init: warning: {warning}\n"));
+    }
+    for fault in faults {
+        text.push_str(&format!("cib-init: {fault}\n"));
+    }
+    text.push_str("cib-init: nothing was started and nothing was changed\n");
+    let _ = io::stderr().write_all(text.as_bytes());
+    exit::CONFIG
+}
+
+/// Boots the box, supervises it until it is to end, and ends it; the exit code.
+#[must_use]
+pub fn run() -> u8 {
+    let ground = match survey() {
+        Ok(ground) => ground,
+        Err((faults, warnings)) => return refuse(&faults, &warnings),
+    };
+    environ::scrub(secrets::VARIABLES);
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(
+                io::stderr(),
+                "cib-init: cannot start the event loop: {error}"
+            );
+            return exit::INTERNAL;
+        }
+    };
+    LocalSet::new().block_on(&runtime, live(ground))
+}
+
+/// Why the box ends.
+enum End {
+    /// It was asked to.
+    Asked,
+    /// The configuration turned out to be wrong only when it was used.
+    Configuration,
+    /// Something inside failed.
+    Internal,
+}
+
+impl End {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Asked => exit::OK,
+            Self::Configuration => exit::CONFIG,
+            Self::Internal => exit::INTERNAL,
+        }
+    }
+}
+
+async fn live(ground: Ground) -> u8 {
+    let settings = &ground.configuration.settings;
+    let no_colour = ground.environment.get("NO_COLOR").is_some();
+    let logs = Logs::new(
+        settings.container.log_format,
+        settings.container.log_level,
+        no_colour,
+    );
+    for secret in secrets::values(settings) {
+        logs.mask(&secret);
+    }
+    let processes = Processes::new(Rc::new(logs.clone()));
+    let _ = processes.protect_init();
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    match Signals::new() {
+        Ok(signals) => drop(tokio::task::spawn_local(listen(
+            signals,
+            processes.clone(),
+            asked,
+        ))),
+        Err(error) => {
+            logs.write(
+                Level::Error,
+                "init",
+                &format!("cannot listen for signals: {error}"),
+            );
+            logs.flush(LAST_WORDS).await;
+            return exit::INTERNAL;
+        }
+    }
+    let phase = Rc::new(Cell::new(Phase::Booting));
+    let runtime = crate::supervisor::actor::Runtime {
+        processes: processes.clone(),
+        logs: logs.clone(),
+        hierarchy: Hierarchy::detect(Path::new("/sys/fs/cgroup")),
+        dir: ground.paths.run.clone(),
+        ids: live::look_up(&ground),
+    };
+    let (supervisor, mut given_up) = Supervisor::new(runtime.clone());
+    let parts = Parts {
+        bin: own_directory(),
+        phase: Rc::clone(&phase),
+        progress: Progress::of(live::STEPS),
+        processes: processes.clone(),
+        logs: logs.clone(),
+        supervisor: supervisor.clone(),
+        runtime,
+    };
+    let budget = settings.container.shutdown_timeout;
+    let mut booted = Booted::default();
+    let end = tokio::select! {
+        biased;
+        _ = asks.recv() => End::Asked,
+        error = live::boot(&ground, &parts, &mut booted) => match error {
+            Ok(()) => {
+                phase.set(Phase::Up);
+                until_the_end(&logs, &mut asks, &mut given_up).await
+            }
+            Err(error) => {
+                logs.write(Level::Error, "init", &chain(&error));
+                match error {
+                    BootError::Egress(_) | BootError::Setup(_) | BootError::Jobs(_) => {
+                        End::Configuration
+                    }
+                    _ => End::Internal,
+                }
+            }
+        },
+    };
+    phase.set(Phase::ShuttingDown);
+    ending::end(&parts, &booted, budget, &mut asks).await;
+    logs.flush(LAST_WORDS).await;
+    end.code()
+}
+
+/// Supervises until somebody asks for the end, or a service goes without which there is no
+/// box.
+async fn until_the_end(
+    logs: &Logs,
+    asks: &mut mpsc::UnboundedReceiver<()>,
+    given_up: &mut mpsc::UnboundedReceiver<GivenUp>,
+) -> End {
+    loop {
+        tokio::select! {
+            _ = asks.recv() => return End::Asked,
+            Some(gone) = given_up.recv() => {
+                if gone.essential {
+                    let line = format!("the box cannot go on without `{}`", gone.service);
+                    logs.write(Level::Error, "init", &line);
+                    return End::Internal;
+                }
+            }
+        }
+    }
+}
+
+/// Reaps, and passes on what asks for the end.
+async fn listen(signals: Signals, processes: Processes, asked: mpsc::UnboundedSender<()>) {
+    // Whoever died before anybody listened.
+    processes.reaper().drain().await;
+    while let Ok(delivered) = signals.next().await {
+        match delivered.signal {
+            libc::SIGCHLD => processes.reaper().drain().await,
+            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR => {
+                let _ = asked.send(());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where the other programs of the box are: beside this one.
+fn own_directory() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned))
+        .unwrap_or_else(|| PathBuf::from("/usr/bin"))
+}

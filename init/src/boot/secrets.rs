@@ -1,0 +1,47 @@
+//! What must not be seen: which variables are scrubbed, which values are masked.
+
+use crate::environment::{Auth, CATALOG, Settings};
+
+/// Variables whose values are overwritten in what `/proc/1/environ` shows, once they were
+/// read. Whoever may `docker inspect` sees them all the same; the `_FILE` twins help there.
+pub(super) const VARIABLES: &[&str] = &[
+    "CIB_AUTH_TOKEN",
+    "CIB_PROXY_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
+
+/// Every secret value, as it may turn up in a line.
+pub(super) fn values(settings: &Settings) -> Vec<String> {
+    debug_assert!(
+        CATALOG
+            .iter()
+            .filter(|v| v.secret())
+            .all(|v| VARIABLES.contains(&v.name))
+    );
+    let mut values = Vec::new();
+    if let Auth::Token(token) = &settings.auth {
+        values.push(token.expose().to_owned());
+    }
+    if let Some(credentials) = settings
+        .egress
+        .upstream
+        .as_ref()
+        .and_then(|u| u.credentials())
+    {
+        let password = credentials.password.expose();
+        values.push(String::from_utf8_lossy(password).into_owned());
+        // As it stands in a URL.
+        let encode = percent_encoding::percent_encode;
+        values.push(encode(password, percent_encoding::NON_ALPHANUMERIC).to_string());
+    }
+    let claude = &settings.claude;
+    let own = [&claude.api_key, &claude.auth_token, &claude.oauth_token];
+    values.extend(
+        own.into_iter()
+            .flatten()
+            .map(|secret| secret.expose().to_owned()),
+    );
+    values
+}

@@ -1,0 +1,153 @@
+//! The plan of every kind of box, and what holds for all of them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::SourceFile;
+use crate::environment::{Environment, SecretFileError};
+
+const PROXY: (&str, &str) = ("CIB_PROXY_URL", "socks5://alice:hunter22@192.0.2.1:1080");
+
+fn configuration(variables: &[(&str, &str)], file: &str) -> Configuration {
+    let environment: Environment =
+        variables.iter().copied().chain([("CIB_AUTH_DISABLED", "1")]).collect();
+    let files = [SourceFile { path: "init.toml".into(), text: file.to_owned() }];
+    Configuration::assemble(&files, &environment, &|_| Err(SecretFileError::NotText)).unwrap()
+}
+
+fn plan(variables: &[(&str, &str)], jobs: usize) -> Plan {
+    Plan::build(&configuration(variables, ""), &[], jobs)
+}
+
+fn todo(plan: &Plan) -> Vec<&'static str> {
+    plan.steps.iter().filter(|step| step.skipped.is_none()).map(|step| step.id.name()).collect()
+}
+
+#[test]
+fn the_order_of_steps_is_one_in_which_everything_needed_comes_first() {
+    for (index, id) in StepId::ALL.iter().enumerate() {
+        for need in id.needs() {
+            assert!(position(need) < index, "{id} comes before {need}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop_policy() {
+    let mut before = std::collections::BTreeSet::new();
+    let mut waiting = vec![StepId::Setup];
+    while let Some(id) = waiting.pop() {
+        before.insert(id);
+        waiting.extend(id.needs());
+    }
+    assert!(before.contains(&StepId::ProveEgress));
+    assert!(StepId::Services.needs().contains(&StepId::Setup));
+    for id in StepId::ALL {
+        let reads = [StepId::ReadConfig, StepId::CloseEgress].contains(&id);
+        assert!(reads || !id.needs().is_empty() && !id.needs().contains(&StepId::ReadConfig), "{id}");
+    }
+}
+
+#[test]
+fn a_box_without_a_proxy_skips_everything_about_egress() {
+    let plan = plan(&[], 0);
+    assert_eq!(todo(&plan), ["read-config", "users", "keys", "git", "journals"]);
+    let skipped = plan.step(StepId::Redsocks).unwrap().skipped.as_deref();
+    assert_eq!(skipped, Some("CIB_PROXY_URL is not set"));
+}
+
+#[test]
+fn a_box_with_a_proxy_redirects_or_asks_and_never_both() {
+    let redirect = plan(&[PROXY, ("SSH_AUTH_SOCK", "/agent")], 2);
+    assert_eq!(
+        todo(&redirect),
+        [
+            "read-config", "close-egress", "redirect", "redsocks", "resolver", "prove-egress",
+            "users", "keys", "git", "agent", "journals", "setup"
+        ]
+    );
+    let env = plan(&[PROXY, ("CIB_PROXY_MODE", "env")], 0);
+    assert!(todo(&env).contains(&"connect") && !todo(&env).contains(&"redsocks"));
+}
+
+#[test]
+fn a_failure_of_the_way_out_ends_the_box_and_one_of_keys_does_not() {
+    let plan = plan(&[PROXY], 1);
+    for step in &plan.steps {
+        let expected = match step.id {
+            StepId::ReadConfig => OnFailure::Ends { code: 78 },
+            StepId::Keys | StepId::Git | StepId::Agent | StepId::Journals => OnFailure::Degrades,
+            _ => OnFailure::Ends { code: 70 },
+        };
+        assert_eq!(step.on_failure, expected, "{}", step.id);
+    }
+    let continued = self::plan(&[("CIB_SETUP_ON_FAILURE", "continue")], 1);
+    assert_eq!(continued.step(StepId::Setup).unwrap().on_failure, OnFailure::Degrades);
+}
+
+#[test]
+fn setup_has_time_for_each_of_its_commands() {
+    let plan = plan(&[("CIB_SETUP_TIMEOUT", "10")], 3);
+    assert!(plan.step(StepId::Setup).unwrap().deadline >= Duration::from_secs(30));
+}
+
+#[test]
+fn services_are_listed_in_start_order_after_the_boxs_own() {
+    let file = "[service.a]\ncommand = [\"a\"]\nneeds = [\"b\"]\n[service.b]\ncommand = [\"b\"]\n\
+                needs = [\"control\"]\nessential = true\n";
+    let configuration = configuration(&[], file);
+    let mut control = configuration.services[0].clone();
+    "control".clone_into(&mut control.name);
+    control.needs.clear();
+    let plan = Plan::build(&configuration, &[control], 0);
+    let names: Vec<_> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["control", "b", "a"]);
+}
+
+#[test]
+fn the_table_has_a_line_for_each_step_and_no_secret() {
+    let plan = plan(&[PROXY, ("CIB_SETUP_COMMANDS", "export KEY=s3cr3t"), ("PUID", "501")], 1);
+    let table = plan.to_string();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 1 + StepId::ALL.len());
+    assert!(lines[0].starts_with("STEP          NEEDS"));
+    assert!(table.contains("192.0.2.1:1080") && table.contains("(PUID=501)"), "{table}");
+    let json = serde_json::to_string(&plan).unwrap();
+    for text in [&table, &json] {
+        assert!(!text.contains("hunter22") && !text.contains("s3cr3t"), "{text}");
+    }
+    assert!(lines.iter().all(|line| *line == line.trim_end()));
+}
+
+#[test]
+fn the_json_form_has_stable_names() {
+    let plan = plan(&[], 0);
+    let json: serde_json::Value = serde_json::to_value(&plan).unwrap();
+    let users = &json["steps"][7];
+    assert_eq!(users["step"], "users");
+    assert_eq!(users["needs"], serde_json::json!(["close-egress"]));
+    assert_eq!(users["deadline_ms"], 120_000);
+    assert_eq!(users["on_failure"], serde_json::json!({ "ends": { "code": 70 } }));
+    assert_eq!(json["steps"][8]["on_failure"], "degrades");
+}
+
+proptest! {
+    #[test]
+    fn any_plan_has_every_step_once_and_in_order(
+        proxy: bool, env: bool, agent: bool, jobs in 0_usize..5,
+    ) {
+        let mut variables = Vec::new();
+        if proxy { variables.push(PROXY); }
+        if env { variables.push(("CIB_PROXY_MODE", "env")); }
+        if agent { variables.push(("CIB_GPG_AGENT", "/agent")); }
+        let plan = plan(&variables, jobs);
+        let ids: Vec<_> = plan.steps.iter().map(|step| step.id).collect();
+        prop_assert_eq!(&ids, &StepId::ALL.to_vec());
+        prop_assert!(plan.steps.iter().all(|step| !step.what.is_empty()));
+        for step in &plan.steps {
+            if step.id.is_egress() {
+                prop_assert!(proxy || step.skipped.is_some());
+            }
+        }
+    }
+}

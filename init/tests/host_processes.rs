@@ -1,0 +1,47 @@
+//! Children of the box: started, fed, read, reaped. Each case runs as PID 1 of a namespace of
+//! its own, because the reaper takes every death of its process.
+
+#[path = "host_processes/cases.rs"]
+mod cases;
+
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let first = arguments.next();
+    if first.as_deref() == Some("--case") {
+        let name = arguments.next().unwrap_or_default();
+        let Some((_, case)) = cases::ALL.iter().find(|(known, _)| *known == name) else {
+            return ExitCode::from(2);
+        };
+        cases::within_runtime(*case);
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args().any(|argument| argument == "--list") {
+        for (name, _) in cases::ALL {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let own = std::env::current_exe().expect("the program has a path");
+    let mut failed = 0;
+    println!("\nrunning {} tests", cases::ALL.len());
+    for (name, _) in cases::ALL {
+        let output = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc", "--kill-child", "timeout", "60"])
+            .arg("env")
+            .arg("--default-signal")
+            .arg(&own)
+            .args(["--case", name])
+            .output()
+            .expect("unshare is there");
+        let passed = output.status.success();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        if !passed {
+            failed += 1;
+            println!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    println!("\ntest result: {failed} failed of {}\n", cases::ALL.len());
+    ExitCode::from(u8::from(failed > 0))
+}
