@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
 pub use info::{Health, Info, InfoCaller, InfoSessions};
-pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest};
+pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
 pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};
 
 /// Body of `POST /api/sessions`.

@@ -5,7 +5,21 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Encoding;
-use crate::session::PermissionMode;
+use crate::frame::Frame;
+use crate::session::{PermissionMode, SessionId};
+
+/// `GET /api/sessions/{id}/transcript`: a page of the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Transcript {
+    /// The session.
+    pub id: SessionId,
+    /// Seq of the last frame in the journal.
+    pub last_seq: u64,
+    /// The frames of the page, in order.
+    pub frames: Vec<Frame>,
+    /// What `from` takes for the next page.
+    pub next: u64,
+}
 
 /// A text message from a client. Frames come the other way, one a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

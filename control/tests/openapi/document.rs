@@ -1,0 +1,213 @@
+//! The OpenAPI 3.1 document, made from the route table.
+
+use std::collections::BTreeMap;
+
+use cib_control::fault::Code;
+use cib_control::routes::table::ROUTES;
+use cib_control::routes::{Access, Answer, Kind, Param, Route, Verb};
+use serde_json::{Map, Value, json};
+
+use super::shapes::{Shapes, reference};
+
+/// The whole document.
+pub(crate) fn document() -> Value {
+    let mut shapes = Shapes::new();
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for route in ROUTES {
+        for (spelling, path) in route.paths.iter().enumerate() {
+            let verb = match route.verb {
+                Verb::Get => "get",
+                Verb::Post => "post",
+                Verb::Patch => "patch",
+                Verb::Delete => "delete",
+            };
+            let operation = operation(route, spelling, &mut shapes);
+            paths
+                .entry(path)
+                .or_default()
+                .insert(verb.to_owned(), operation);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "claude-in-box",
+            "summary": "Sessions of Claude Code in a box, over REST, server-sent events and \
+                        WebSocket.",
+            "description": "Generated from the route table. docs/spec/api.md says what routes \
+                            and streams promise.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "http://localhost:8080"}],
+        "paths": paths,
+        "components": {
+            "schemas": shapes.finish(),
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The master token or a device token. A WebSocket may carry \
+                                    it as the subprotocol `bearer.<token>`. In a query string \
+                                    it is refused.",
+                },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
+    let mut operation = json!({
+        "operationId": match spelling {
+            0 => route.name.to_owned(),
+            n => format!("{}_{}", route.name, n + 1),
+        },
+        "summary": route.summary,
+        "security": match route.access {
+            Access::Open => json!([]),
+            Access::Caller => json!([{"bearer": []}]),
+            Access::Scope(scope) => json!([{"bearer": [scope.as_str()]}]),
+        },
+        "responses": responses(route, shapes),
+    });
+    if spelling > 0 {
+        let note = format!(
+            "Another spelling of `{}`, for existing clients.",
+            route.paths[0]
+        );
+        operation["description"] = note.into();
+    }
+    let parameters = parameters(route, route.paths[spelling]);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if let Some(body) = &route.body {
+        operation["requestBody"] = json!({
+            "required": true,
+            "description": format!("At most {} bytes.", body.limit),
+            "content": {"application/json": {"schema": shapes.refer(body.shape)}},
+        });
+    }
+    if let Answer::Socket = route.answer {
+        operation["x-websocket"] = json!({
+            "subprotocols": ["json", "bearer.<token>"],
+            "client": reference("StreamRequest"),
+            "server": {"anyOf": [reference("Frame"), reference("StreamReply")]},
+        });
+    }
+    operation
+}
+
+fn parameters(route: &Route, path: &str) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    if path.contains("{id}") {
+        parameters.push(json!({
+            "name": "id", "in": "path", "required": true, "schema": {"type": "string"},
+        }));
+    }
+    parameters.extend(route.query.iter().map(query));
+    if let Answer::Events = route.answer {
+        parameters.push(json!({
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "As `from`; the larger of the two counts.",
+            "schema": {"type": "integer", "minimum": 0},
+        }));
+    }
+    parameters
+}
+
+fn query(param: &Param) -> Value {
+    json!({
+        "name": param.name,
+        "in": "query",
+        "description": param.help,
+        "schema": match param.kind {
+            Kind::Number => json!({"type": "integer", "format": "uint64", "minimum": 0}),
+            Kind::Text => json!({"type": "string"}),
+            Kind::Word(words) => json!({"type": "string", "enum": words}),
+        },
+    })
+}
+
+fn responses(route: &Route, shapes: &mut Shapes) -> Value {
+    let json = |schema: Value| json!({"application/json": {"schema": schema}});
+    let (status, good) = match route.answer {
+        Answer::Ok(shape) => (
+            "200",
+            json!({"description": "Done.", "content": json(shapes.refer(shape))}),
+        ),
+        Answer::Created(shape) => (
+            "201",
+            json!({
+                "description": "Made.",
+                "headers": {"Location": {"schema": {"type": "string"}}},
+                "content": json(shapes.refer(shape)),
+            }),
+        ),
+        Answer::Nothing => ("204", json!({"description": "Done."})),
+        Answer::Metrics => (
+            "200",
+            json!({
+                "description": "The Prometheus text format, version 0.0.4.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }),
+        ),
+        Answer::Events => (
+            "200",
+            json!({
+                "description": "Events with the frame's seq as `id`, its kind as `event` and \
+                                the frame as `data`; the last is `end` with a `StreamEnd`.",
+                "content": {"text/event-stream": {"schema": reference("Frame")}},
+            }),
+        ),
+        Answer::Socket => ("101", json!({"description": "The WebSocket is open."})),
+    };
+    let mut responses = Map::new();
+    responses.insert(status.to_owned(), good);
+    let mut faults: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in common(route).iter().chain(route.faults) {
+        let codes = faults.entry(code.number()).or_default();
+        if !codes.contains(code) {
+            codes.push(*code);
+        }
+    }
+    for (number, codes) in faults {
+        let description: Vec<_> = codes
+            .iter()
+            .map(|code| format!("`{}`: {}", code.as_str(), code.meaning()))
+            .collect();
+        let response = json!({
+            "description": description.join(" "),
+            "content": json(reference("ErrorBody")),
+        });
+        responses.insert(number.to_string(), response);
+    }
+    responses.into()
+}
+
+/// What can be wrong with any request of a route's kind.
+fn common(route: &Route) -> Vec<Code> {
+    let mut codes = vec![Code::BadValue, Code::TokenInQuery, Code::Internal];
+    match route.access {
+        Access::Open => {}
+        Access::Caller => {
+            codes.extend([Code::Unauthorized, Code::CrossOrigin, Code::TooManyAttempts])
+        }
+        Access::Scope(_) => codes.extend([
+            Code::Unauthorized,
+            Code::ScopeMissing,
+            Code::CrossOrigin,
+            Code::TooManyAttempts,
+        ]),
+    }
+    if route.body.is_some() {
+        codes.extend([
+            Code::BadJson,
+            Code::UnknownField,
+            Code::RequestTimeout,
+            Code::TooLarge,
+        ]);
+    }
+    codes
+}
