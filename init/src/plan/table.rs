@@ -24,7 +24,11 @@ impl fmt::Display for Plan {
         writeln!(f)?;
         let mut rows = vec![["SERVICE", "NEEDS", "USER", "GIVEN UP"].map(str::to_owned)];
         for service in &self.services {
-            let given_up = if service.essential { "the box ends" } else { "warning" };
+            let given_up = if service.essential {
+                "the box ends"
+            } else {
+                "warning"
+            };
             rows.push([
                 service.name.clone(),
                 service.needs.join(", "),

@@ -9,9 +9,15 @@ use crate::environment::{Environment, SecretFileError};
 const PROXY: (&str, &str) = ("CIB_PROXY_URL", "socks5://alice:hunter22@192.0.2.1:1080");
 
 fn configuration(variables: &[(&str, &str)], file: &str) -> Configuration {
-    let environment: Environment =
-        variables.iter().copied().chain([("CIB_AUTH_DISABLED", "1")]).collect();
-    let files = [SourceFile { path: "init.toml".into(), text: file.to_owned() }];
+    let environment: Environment = variables
+        .iter()
+        .copied()
+        .chain([("CIB_AUTH_DISABLED", "1")])
+        .collect();
+    let files = [SourceFile {
+        path: "init.toml".into(),
+        text: file.to_owned(),
+    }];
     Configuration::assemble(&files, &environment, &|_| Err(SecretFileError::NotText)).unwrap()
 }
 
@@ -19,8 +25,17 @@ fn plan(variables: &[(&str, &str)], jobs: usize) -> Plan {
     Plan::build(&configuration(variables, ""), &[], jobs)
 }
 
+/// Where a step comes.
+fn position(id: StepId) -> usize {
+    StepId::ALL.iter().position(|other| *other == id).unwrap()
+}
+
 fn todo(plan: &Plan) -> Vec<&'static str> {
-    plan.steps.iter().filter(|step| step.skipped.is_none()).map(|step| step.id.name()).collect()
+    plan.steps
+        .iter()
+        .filter(|step| step.skipped.is_none())
+        .map(|step| step.id.name())
+        .collect()
 }
 
 #[test]
@@ -44,14 +59,20 @@ fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop
     assert!(StepId::Services.needs().contains(&StepId::Setup));
     for id in StepId::ALL {
         let reads = [StepId::ReadConfig, StepId::CloseEgress].contains(&id);
-        assert!(reads || !id.needs().is_empty() && !id.needs().contains(&StepId::ReadConfig), "{id}");
+        assert!(
+            reads || !id.needs().is_empty() && !id.needs().contains(&StepId::ReadConfig),
+            "{id}"
+        );
     }
 }
 
 #[test]
 fn a_box_without_a_proxy_skips_everything_about_egress() {
     let plan = plan(&[], 0);
-    assert_eq!(todo(&plan), ["read-config", "users", "keys", "git", "journals"]);
+    assert_eq!(
+        todo(&plan),
+        ["read-config", "users", "keys", "git", "journals"]
+    );
     let skipped = plan.step(StepId::Redsocks).unwrap().skipped.as_deref();
     assert_eq!(skipped, Some("CIB_PROXY_URL is not set"));
 }
@@ -62,8 +83,18 @@ fn a_box_with_a_proxy_redirects_or_asks_and_never_both() {
     assert_eq!(
         todo(&redirect),
         [
-            "read-config", "close-egress", "redirect", "redsocks", "resolver", "prove-egress",
-            "users", "keys", "git", "agent", "journals", "setup"
+            "read-config",
+            "close-egress",
+            "redirect",
+            "redsocks",
+            "resolver",
+            "prove-egress",
+            "users",
+            "keys",
+            "git",
+            "agent",
+            "journals",
+            "setup"
         ]
     );
     let env = plan(&[PROXY, ("CIB_PROXY_MODE", "env")], 0);
@@ -82,7 +113,10 @@ fn a_failure_of_the_way_out_ends_the_box_and_one_of_keys_does_not() {
         assert_eq!(step.on_failure, expected, "{}", step.id);
     }
     let continued = self::plan(&[("CIB_SETUP_ON_FAILURE", "continue")], 1);
-    assert_eq!(continued.step(StepId::Setup).unwrap().on_failure, OnFailure::Degrades);
+    assert_eq!(
+        continued.step(StepId::Setup).unwrap().on_failure,
+        OnFailure::Degrades
+    );
 }
 
 #[test]
@@ -100,21 +134,38 @@ fn services_are_listed_in_start_order_after_the_boxs_own() {
     "control".clone_into(&mut control.name);
     control.needs.clear();
     let plan = Plan::build(&configuration, &[control], 0);
-    let names: Vec<_> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    let names: Vec<_> = plan
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
     assert_eq!(names, ["control", "b", "a"]);
 }
 
 #[test]
 fn the_table_has_a_line_for_each_step_and_no_secret() {
-    let plan = plan(&[PROXY, ("CIB_SETUP_COMMANDS", "export KEY=s3cr3t"), ("PUID", "501")], 1);
+    let plan = plan(
+        &[
+            PROXY,
+            ("CIB_SETUP_COMMANDS", "export KEY=s3cr3t"),
+            ("PUID", "501"),
+        ],
+        1,
+    );
     let table = plan.to_string();
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 1 + StepId::ALL.len());
     assert!(lines[0].starts_with("STEP          NEEDS"));
-    assert!(table.contains("192.0.2.1:1080") && table.contains("(PUID=501)"), "{table}");
+    assert!(
+        table.contains("192.0.2.1:1080") && table.contains("(PUID=501)"),
+        "{table}"
+    );
     let json = serde_json::to_string(&plan).unwrap();
     for text in [&table, &json] {
-        assert!(!text.contains("hunter22") && !text.contains("s3cr3t"), "{text}");
+        assert!(
+            !text.contains("hunter22") && !text.contains("s3cr3t"),
+            "{text}"
+        );
     }
     assert!(lines.iter().all(|line| *line == line.trim_end()));
 }
@@ -127,7 +178,10 @@ fn the_json_form_has_stable_names() {
     assert_eq!(users["step"], "users");
     assert_eq!(users["needs"], serde_json::json!(["close-egress"]));
     assert_eq!(users["deadline_ms"], 120_000);
-    assert_eq!(users["on_failure"], serde_json::json!({ "ends": { "code": 70 } }));
+    assert_eq!(
+        users["on_failure"],
+        serde_json::json!({ "ends": { "code": 70 } })
+    );
     assert_eq!(json["steps"][8]["on_failure"], "degrades");
 }
 

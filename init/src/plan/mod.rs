@@ -42,16 +42,22 @@ impl Plan {
     #[must_use]
     pub fn build(configuration: &Configuration, own: &[Service], setup_jobs: usize) -> Self {
         let services: Vec<&Service> = own.iter().chain(&configuration.services).collect();
-        let mut steps: Vec<Step> =
-            StepId::ALL.iter().map(|id| step(*id, configuration, &services, setup_jobs)).collect();
-        steps.sort_by_key(|step| position(step.id));
-        let planned = ordered(&services).into_iter().map(|service| PlannedService {
-            name: service.name.clone(),
-            user: service.user.clone(),
-            needs: service.needs.clone(),
-            essential: service.essential,
-        });
-        Self { services: planned.collect(), steps }
+        // `StepId::ALL` is an order in which everything needed comes first; a test proves it.
+        let steps = StepId::ALL
+            .iter()
+            .map(|id| step(*id, configuration, &services, setup_jobs));
+        let planned = ordered(&services)
+            .into_iter()
+            .map(|service| PlannedService {
+                name: service.name.clone(),
+                user: service.user.clone(),
+                needs: service.needs.clone(),
+                essential: service.essential,
+            });
+        Self {
+            steps: steps.collect(),
+            services: planned.collect(),
+        }
     }
 
     /// The step of this id.
@@ -77,16 +83,12 @@ fn ordered<'a>(services: &[&'a Service]) -> Vec<&'a Service> {
     }
 }
 
-/// Where a step comes, by what each needs. [`StepId::ALL`] is such an order itself, which a
-/// test proves.
-fn position(id: StepId) -> usize {
-    StepId::ALL.iter().position(|other| *other == id).unwrap_or(usize::MAX)
-}
-
 fn step(id: StepId, configuration: &Configuration, services: &[&Service], jobs: usize) -> Step {
     let setup = &configuration.settings.setup;
     let seconds = Duration::from_secs;
-    let internal = OnFailure::Ends { code: exit::INTERNAL };
+    let internal = OnFailure::Ends {
+        code: exit::INTERNAL,
+    };
     let (deadline, on_failure) = match id {
         StepId::ReadConfig => (seconds(5), OnFailure::Ends { code: exit::CONFIG }),
         // A name is looked up in this step, which may take ten seconds.
@@ -103,10 +105,13 @@ fn step(id: StepId, configuration: &Configuration, services: &[&Service], jobs: 
         StepId::Setup => {
             let each = setup.timeout.saturating_add(seconds(1));
             let all = each.saturating_mul(u32::try_from(jobs.max(1)).unwrap_or(u32::MAX));
-            (all, match setup.on_failure {
-                OnSetupFailure::Stop => internal,
-                OnSetupFailure::Continue => OnFailure::Degrades,
-            })
+            (
+                all,
+                match setup.on_failure {
+                    OnSetupFailure::Stop => internal,
+                    OnSetupFailure::Continue => OnFailure::Degrades,
+                },
+            )
         }
         StepId::Services => {
             let ready = services.iter().map(|service| service.readiness.timeout);
@@ -114,7 +119,14 @@ fn step(id: StepId, configuration: &Configuration, services: &[&Service], jobs: 
         }
     };
     let skipped = skipped(id, configuration, services, jobs);
-    Step { id, what: what(id, configuration, jobs), needs: id.needs(), deadline, on_failure, skipped }
+    Step {
+        id,
+        what: what(id, configuration, jobs),
+        needs: id.needs(),
+        deadline,
+        on_failure,
+        skipped,
+    }
 }
 
 /// Why there is nothing to do, if there is not.
@@ -152,20 +164,34 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
     match id {
         StepId::ReadConfig => "read the environment and the configuration files".to_owned(),
         StepId::CloseEgress => format!("refuse every packet, and find out where {upstream} is"),
-        StepId::Redirect => "take every connection to redsocks, and prove that it gets there".to_owned(),
+        StepId::Redirect => {
+            "take every connection to redsocks, and prove that it gets there".to_owned()
+        }
         StepId::Redsocks => {
-            format!("start redsocks on port {}, towards {upstream}", settings.egress.redsocks_port)
+            format!(
+                "start redsocks on port {}, towards {upstream}",
+                settings.egress.redsocks_port
+            )
         }
         StepId::Resolver => "start the resolver".to_owned(),
         StepId::Connect => format!("start the bridge that speaks HTTP CONNECT, towards {upstream}"),
-        StepId::ProveEgress => "prove that only the proxy can be reached, and that it answers".to_owned(),
+        StepId::ProveEgress => {
+            "prove that only the proxy can be reached, and that it answers".to_owned()
+        }
         StepId::Users => {
-            let ids = [("PUID", settings.container.puid), ("PGID", settings.container.pgid)];
+            let ids = [
+                ("PUID", settings.container.puid),
+                ("PGID", settings.container.pgid),
+            ];
             let ids: Vec<String> = ids
                 .iter()
                 .filter_map(|(name, id)| id.map(|id| format!("{name}={id}")))
                 .collect();
-            let ids = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(" ")) };
+            let ids = if ids.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", ids.join(" "))
+            };
             format!("give coder its ids{ids} and its files, and make the folders of the box")
         }
         StepId::Keys => "owners and modes of ~/.ssh and ~/.gnupg".to_owned(),
@@ -180,7 +206,9 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
             let commands = if jobs == 1 { "command" } else { "commands" };
             format!("run {jobs} setup {commands} as coder{once}")
         }
-        StepId::Services => "start the services, each when those that it needs are ready".to_owned(),
+        StepId::Services => {
+            "start the services, each when those that it needs are ready".to_owned()
+        }
     }
 }
 
