@@ -128,7 +128,7 @@ fn read_spec() -> Result<SessionSpec, String> {
 }
 
 /// An error with everything that caused it.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

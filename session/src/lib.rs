@@ -19,6 +19,7 @@ pub mod lock;
 pub mod log;
 pub mod meta;
 pub mod replay;
+pub mod seed;
 pub mod stream;
 pub mod sys;
 pub mod todo;

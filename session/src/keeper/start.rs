@@ -23,7 +23,7 @@ use crate::journal::{self, Journal, SyncPolicy};
 use crate::lock::{Lock, LockError};
 use crate::stream::lines::Splitter;
 use crate::stream::{Out, Stream};
-use crate::{log, meta, replay};
+use crate::{log, meta, replay, seed};
 
 /// How a keeper is to work.
 #[derive(Debug)]
@@ -125,6 +125,7 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     let patience = Duration::from_millis(options.grace_ms);
     let lock = Lock::conversation(&options.dir, conversation.id(), patience)?;
 
+    seed::seed(&spec);
     let program = find(&options.claude, std::env::var_os("PATH").as_deref());
     let program = program.unwrap_or_else(|| options.claude.clone());
     let command = CommandLine::new(program, conversation);

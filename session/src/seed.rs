@@ -1,0 +1,271 @@
+//! The settings without which Claude's first start asks things: theme, trust, key, risks.
+//!
+//! Only what is missing is added. A file is rewritten only if something is missing in it, its
+//! other values stay byte for byte as they are and in their order, and it is replaced as a
+//! whole. A file that is not JSON is the user's problem to solve and is left alone.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use cib_protocol::session::{AuthMode, SessionSpec};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::json::{self, Object};
+use crate::log;
+
+/// How much of an API key the CLI remembers as approved: its last characters.
+const KEY_TAIL: usize = 20;
+
+/// Why a file could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// It cannot be read or replaced.
+    #[error("cannot complete {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds something else than a JSON object.
+    #[error("{} is no JSON object and was left alone", path.display())]
+    NotAnObject {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Completes the files of the user that Claude will run as. What fails is logged, because
+/// Claude may well start without it.
+pub fn seed(spec: &SessionSpec) {
+    let Some(files) = Files::find() else {
+        log!("neither HOME nor CLAUDE_CONFIG_DIR is set: Claude may ask its first questions");
+        return;
+    };
+    let key = api_key(spec);
+    for (path, wanted) in [
+        (&files.state, state(key.as_deref())),
+        (&files.settings, settings()),
+    ] {
+        if let Err(error) = complete(path, &wanted) {
+            log!("{}", crate::app::chain(&error));
+        }
+    }
+}
+
+/// Where the CLI keeps what it remembers and what it is told.
+struct Files {
+    state: PathBuf,
+    settings: PathBuf,
+}
+
+impl Files {
+    fn find() -> Option<Self> {
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(dir) = set("CLAUDE_CONFIG_DIR").map(PathBuf::from) {
+            return Some(Self {
+                state: dir.join(".claude.json"),
+                settings: dir.join("settings.json"),
+            });
+        }
+        let home = set("HOME").map(PathBuf::from)?;
+        Some(Self {
+            state: home.join(".claude.json"),
+            settings: home.join(".claude/settings.json"),
+        })
+    }
+}
+
+/// The API key that Claude will find in its environment.
+fn api_key(spec: &SessionSpec) -> Option<String> {
+    const NAME: &str = "ANTHROPIC_API_KEY";
+    if let Some(key) = spec.env.get(NAME) {
+        return Some(key.expose().to_owned());
+    }
+    match spec.auth_mode {
+        AuthMode::Subscription => None,
+        AuthMode::Auto | AuthMode::ApiKey => env::var(NAME).ok(),
+    }
+}
+
+/// What has to stand in `.claude.json`. Trust in `/` covers every directory of the box.
+fn state(key: Option<&str>) -> Value {
+    let mut wanted = json!({
+        "hasCompletedOnboarding": true,
+        "projects": {"/": {"hasTrustDialogAccepted": true}},
+    });
+    if let Some(key) = key.filter(|key| !key.is_empty()) {
+        let from = key.len().saturating_sub(KEY_TAIL);
+        let tail = key.get(from..).unwrap_or(key);
+        wanted["customApiKeyResponses"] = json!({"approved": [tail], "rejected": []});
+    }
+    wanted
+}
+
+/// What has to stand in `settings.json`.
+fn settings() -> Value {
+    json!({"theme": "dark", "skipDangerousModePermissionPrompt": true})
+}
+
+/// Adds to a file what is missing in it.
+fn complete(path: &Path, wanted: &Value) -> Result<(), SeedError> {
+    let io = |source| SeedError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    // A link stays a link: it may lead to a volume.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let text = match fs::read_to_string(&target) {
+        Ok(text) if text.trim().is_empty() => "{}".to_owned(),
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "{}".to_owned(),
+        Err(error) => return Err(io(error)),
+    };
+    let parsed = merge(&text, wanted).map_err(|source| SeedError::NotAnObject {
+        path: path.to_owned(),
+        source,
+    })?;
+    match parsed {
+        Some(merged) => replace(&target, &merged).map_err(io),
+        None => Ok(()),
+    }
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let mode = fs::metadata(path).map(|meta| meta.permissions());
+    let new = path.with_extension(format!("cib-{}", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(mode) = mode {
+        file.set_permissions(mode)?;
+    }
+    fs::rename(&new, path)
+}
+
+/// The object with what it lacks of `wanted`; `None` if it lacks nothing.
+fn merge(text: &str, wanted: &Value) -> Result<Option<String>, serde_json::Error> {
+    let mut object: Object<'_> = serde_json::from_str(text)?;
+    let mut changed = false;
+    for (key, wanted) in wanted.as_object().into_iter().flatten() {
+        let there = object.fields.iter_mut().find(|(name, _)| name == key);
+        let Some((_, there)) = there else {
+            let value = serde_json::value::to_raw_value(wanted)?;
+            object.fields.push((key.clone(), json::Part::Owned(value)));
+            changed = true;
+            continue;
+        };
+        if let Some(better) = better(there.get(), wanted)? {
+            *there = json::Part::Owned(better);
+            changed = true;
+        }
+    }
+    Ok(changed.then(|| object.pretty()))
+}
+
+/// A value with what it lacks: fields of objects, items of lists. Any other value is the
+/// user's choice.
+fn better(text: &str, wanted: &Value) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+    match wanted {
+        Value::Object(_) => match merge(text, wanted) {
+            Ok(merged) => merged.map(RawValue::from_string).transpose(),
+            // Not an object: somebody knows why.
+            Err(_) => Ok(None),
+        },
+        Value::Array(wanted) => {
+            let Ok(mut items) = serde_json::from_str::<Vec<Value>>(text) else {
+                return Ok(None);
+            };
+            let before = items.len();
+            for item in wanted {
+                if !items.contains(item) {
+                    items.push(item.clone());
+                }
+            }
+            if items.len() == before {
+                return Ok(None);
+            }
+            serde_json::value::to_raw_value(&items).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_home_gets_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/.claude.json");
+        complete(&path, &state(Some("sk-ant-0123456789abcdefghij"))).unwrap();
+        let written: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(
+            written,
+            json!({
+                "hasCompletedOnboarding": true,
+                "projects": {"/": {"hasTrustDialogAccepted": true}},
+                "customApiKeyResponses": {"approved": ["0123456789abcdefghij"], "rejected": []},
+            })
+        );
+    }
+
+    #[test]
+    fn what_the_user_has_stays_as_it_is() {
+        let text = r#"{"zeta": 1.50, "hasCompletedOnboarding":false,
+            "projects": {"/w": {"a" : [ 1 ]}}, "customApiKeyResponses":{"approved":["x"]}}"#;
+        let merged = merge(text, &state(Some("key"))).unwrap().unwrap();
+        assert!(merged.contains(r#""zeta": 1.50"#), "{merged}");
+        assert!(merged.contains(r#""/w": {"a" : [ 1 ]}"#), "{merged}");
+        assert!(merged.contains(r#"["x","key"]"#), "{merged}");
+        assert!(
+            merged.contains(r#""hasCompletedOnboarding": false"#),
+            "{merged}"
+        );
+        assert!(merged.find("zeta") < merged.find("projects"), "{merged}");
+        assert_eq!(merge(&merged, &state(Some("key"))).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_object_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.json");
+        for text in ["[1]", "{ broken", "null"] {
+            fs::write(&path, text).unwrap();
+            let error = complete(&path, &settings()).unwrap_err();
+            assert!(error.to_string().contains("left alone"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_volume_stays_a_link_and_the_mode_stays() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::write(&real, "{}").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&real, &link).unwrap();
+        complete(&link, &settings()).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let mode = fs::metadata(&real).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert!(fs::read_to_string(&real).unwrap().contains("theme"));
+    }
+}
