@@ -342,7 +342,7 @@ mod tests {
         ) {
             let mut machine = machine(RestartPolicy::Always, give_up);
             let mut running = false;
-            let mut feed = |machine: &mut Machine, running: &mut bool, event| {
+            let feed = |machine: &mut Machine, running: &mut bool, event| {
                 // A process that does not run cannot end, and one that runs was started.
                 let possible = match event {
                     Event::Exited { .. } | Event::Ready => *running,
