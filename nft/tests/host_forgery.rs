@@ -110,6 +110,7 @@ fn a_raw_frame_is_stopped_whatever_it_is_said_to_be() {
     assert_eq!(lab.counted(Kind::Frame).packets, 2);
     assert_eq!(lab.leaked(sniffer), [""; 0]);
 
+    lab.undo();
     let control = lab.sniff();
     lab.inside.run(|| send_frame(eth0, IPV4, &frame())).unwrap();
     assert_eq!(lab.leaked(control), [TO_THE_WORLD], "the control leaks");

@@ -127,6 +127,17 @@ impl Netns {
         socket
     }
 
+    /// Learns a neighbour's link address, so that no packet waits for it later. Nobody listens
+    /// there, but the neighbour's answer says that it was found.
+    fn meet(&self, neighbour: &str) {
+        let error = self.connect(neighbour).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            std::io::ErrorKind::ConnectionRefused,
+            "{neighbour}"
+        );
+    }
+
     pub(crate) fn connect(&self, address: &str) -> std::io::Result<TcpStream> {
         let address: SocketAddr = address.parse().unwrap();
         let stream = self.run(|| TcpStream::connect_timeout(&address, DEADLINE))?;
@@ -192,6 +203,7 @@ impl Lab {
              ip addr add {address}/24 dev eth0
              ip route add default via {gateway}"
         ));
+        nested.meet(&format!("{gateway}:9"));
         nested
     }
 
@@ -199,14 +211,24 @@ impl Lab {
         self.world.run(Sniffer::new)
     }
 
-    /// What came out of the box since `sniffer` began. Takes the rules away to send the fence.
+    /// What came out of the box since `sniffer` began. The fence that ends the look is an
+    /// answer, which may leave under every policy: the rules stay, so that what is sent again
+    /// and again does not get out in the end.
     pub(crate) fn leaked(&self, sniffer: Sniffer) -> Vec<String> {
+        let inside = self.inside.udp("0.0.0.0:0");
+        let fence = self.world.udp(&format!("{FENCE}:9"));
+        let port = inside.local_addr().unwrap().port();
+        fence.send_to(b"fence", (BOX, port)).unwrap();
+        let (_, from) = inside.recv_from(&mut [0; 8]).unwrap();
+        inside.send_to(b"fence", from).unwrap();
+        sniffer.until(FENCE.parse().unwrap())
+    }
+
+    /// Takes the rules away.
+    pub(crate) fn undo(&self) {
         for table in Table::ALL {
             self.inside.invoke(&table.undo()).succeeded("undo").unwrap();
         }
-        let socket = self.inside.udp("0.0.0.0:0");
-        socket.send_to(b"fence", (FENCE, 9)).unwrap();
-        sniffer.until(FENCE.parse().unwrap())
     }
 
     pub(crate) fn counted(&self, kind: Kind) -> Count {
