@@ -13,7 +13,7 @@ const REPLY_MAX: usize = 4096;
 /// Replies by question. The oldest goes when the cap is reached: which one is used most often
 /// matters little where a miss costs one round trip.
 #[derive(Debug)]
-pub struct Cache {
+pub(super) struct Cache {
     cap: usize,
     entries: HashMap<Key, Entry>,
     /// In the order of their coming, each with the number of the entry that it stands for; a
@@ -33,7 +33,7 @@ struct Entry {
 impl Cache {
     /// A cache of at most `cap` replies; 0 keeps none.
     #[must_use]
-    pub fn new(cap: usize) -> Self {
+    pub(super) fn new(cap: usize) -> Self {
         Self {
             cap,
             entries: HashMap::new(),
@@ -43,7 +43,7 @@ impl Cache {
     }
 
     /// The reply to a question, if it is still good, with its age.
-    pub fn get(&mut self, key: &Key, now: Instant) -> Option<(&[u8], Duration)> {
+    pub(super) fn get(&mut self, key: &Key, now: Instant) -> Option<(&[u8], Duration)> {
         if self.entries.get(key)?.until <= now {
             self.entries.remove(key);
             return None;
@@ -53,7 +53,7 @@ impl Cache {
     }
 
     /// Keeps a reply for `ttl`, in place of an older one to the same question.
-    pub fn put(&mut self, key: Key, reply: &[u8], ttl: Duration, now: Instant) {
+    pub(super) fn put(&mut self, key: Key, reply: &[u8], ttl: Duration, now: Instant) {
         if self.cap == 0 || ttl.is_zero() || reply.len() > REPLY_MAX {
             return;
         }
@@ -81,18 +81,6 @@ impl Cache {
             }
         }
     }
-
-    /// How many replies are kept.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether none is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -116,7 +104,7 @@ mod tests {
             Some((&b"one"[..], Duration::from_secs(59)))
         );
         assert_eq!(cache.get(&key(1), start + Duration::from_secs(60)), None);
-        assert!(cache.is_empty());
+        assert!(cache.entries.is_empty());
     }
 
     #[test]
@@ -125,7 +113,7 @@ mod tests {
         let mut cache = Cache::new(4);
         cache.put(key(1), b"one", Duration::ZERO, now);
         cache.put(key(2), &[0; REPLY_MAX + 1], Duration::from_secs(1), now);
-        assert!(cache.is_empty());
+        assert!(cache.entries.is_empty());
     }
 
     proptest! {
@@ -138,7 +126,7 @@ mod tests {
             let mut cache = Cache::new(cap);
             for &number in &puts {
                 cache.put(key(number), &[number], Duration::from_secs(9), now);
-                prop_assert!(cache.len() <= cap);
+                prop_assert!(cache.entries.len() <= cap);
                 prop_assert!(cache.order.len() <= 2 * cap);
                 let found = cache.get(&key(number), now).map(|(reply, _)| reply.to_vec());
                 prop_assert_eq!(found, (cap > 0).then(|| vec![number]));

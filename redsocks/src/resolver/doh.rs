@@ -37,7 +37,7 @@ const DNS_MESSAGE: HeaderValue = HeaderValue::from_static("application/dns-messa
 
 /// Why a server cannot be asked over HTTPS.
 #[derive(Debug, Error)]
-pub enum SetupFault {
+pub(super) enum SetupFault {
     /// No certificates.
     #[error("cannot read the certificates in {}", path.display())]
     Bundle {
@@ -87,7 +87,7 @@ pub enum SetupFault {
 /// # Errors
 ///
 /// [`SetupFault::Bundle`], [`SetupFault::NoRoots`] or [`SetupFault::Tls`].
-pub fn client_config(ca_bundle: &Path) -> Result<Arc<ClientConfig>, SetupFault> {
+pub(super) fn client_config(ca_bundle: &Path) -> Result<Arc<ClientConfig>, SetupFault> {
     let pem = std::fs::read(ca_bundle).map_err(|source| SetupFault::Bundle {
         path: ca_bundle.into(),
         source,
@@ -113,7 +113,7 @@ pub fn client_config(ca_bundle: &Path) -> Result<Arc<ClientConfig>, SetupFault> 
 type Stream = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
 
 /// A connection that is ready for queries.
-pub struct Session {
+pub(super) struct Session {
     protocol: Protocol,
     target: Target,
     path: String,
@@ -136,7 +136,7 @@ impl Session {
     /// # Errors
     ///
     /// [`SetupFault::Name`], [`SetupFault::Handshake`] or [`SetupFault::Http`].
-    pub async fn establish(
+    pub(super) async fn establish(
         stream: TcpStream,
         tls: Arc<ClientConfig>,
         target: &Target,

@@ -32,20 +32,20 @@ const REVIVAL: Duration = Duration::from_millis(300);
 
 /// Nobody could be asked. The client gets SERVFAIL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoAnswer;
+pub(super) struct NoAnswer;
 
 /// A reply, and what is to be known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The message as it came, with some id.
-    pub reply: Vec<u8>,
+    pub(super) reply: Vec<u8>,
     /// What it means.
-    pub digest: Digest,
+    pub(super) digest: Digest,
 }
 
 /// Sends questions through the upstream.
 #[derive(Debug)]
-pub struct Forwarder {
+pub(super) struct Forwarder {
     ground: Arc<Ground>,
     links: Vec<[Link; 2]>,
     state: Arc<Mutex<State>>,
@@ -70,7 +70,12 @@ enum Reported {
 impl Forwarder {
     /// A forwarder to `servers`, which are reached by `dialer`.
     #[must_use]
-    pub fn new(dialer: Arc<Dialer>, servers: &[DnsServer], mode: Mode, ca_bundle: PathBuf) -> Self {
+    pub(super) fn new(
+        dialer: Arc<Dialer>,
+        servers: &[DnsServer],
+        mode: Mode,
+        ca_bundle: PathBuf,
+    ) -> Self {
         let ways = |server: &DnsServer| Ways {
             tcp53: server.tcp().is_some(),
             doh: true,
@@ -90,7 +95,7 @@ impl Forwarder {
 
     /// Whether the upstream was found dead a moment ago, so that asking is no use.
     #[must_use]
-    pub fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         self.lock().gate.turns_away(Instant::now())
     }
 
@@ -99,7 +104,7 @@ impl Forwarder {
     /// # Errors
     ///
     /// [`NoAnswer`], at once when the upstream is down.
-    pub async fn ask(&self, query: &[u8]) -> Result<Answer, NoAnswer> {
+    pub(super) async fn ask(&self, query: &[u8]) -> Result<Answer, NoAnswer> {
         let entry = self.lock().gate.enter(Instant::now());
         match entry {
             Entry::Pass => {}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Open while the upstream works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub(super) enum Gate {
     /// Queries go out.
     Open,
     /// They do not, and nobody looks either until the time has come.
@@ -21,7 +21,7 @@ pub enum Gate {
 
 /// What a query is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub(super) enum Entry {
     /// Go out.
     Pass,
     /// Go home.
@@ -33,7 +33,7 @@ pub enum Entry {
 impl Gate {
     /// Whether a query that came now would be turned away.
     #[must_use]
-    pub fn turns_away(&self, now: Instant) -> bool {
+    pub(super) fn turns_away(&self, now: Instant) -> bool {
         match self {
             Self::Open => false,
             Self::Closed { until } => now < *until,
@@ -43,7 +43,7 @@ impl Gate {
 
     /// A query comes. Whoever is told to try has to call [`open`](Self::open) or
     /// [`close`](Self::close) afterwards.
-    pub fn enter(&mut self, now: Instant) -> Entry {
+    pub(super) fn enter(&mut self, now: Instant) -> Entry {
         match self {
             Self::Open => Entry::Pass,
             _ if self.turns_away(now) => Entry::Turned,
@@ -55,13 +55,13 @@ impl Gate {
     }
 
     /// The upstream works.
-    pub fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         *self = Self::Open;
     }
 
     /// The upstream is dead, and should be left alone for `pause`. While somebody is looking,
     /// only what that one finds counts: `verdict` says that it is theirs.
-    pub fn close(&mut self, now: Instant, pause: Duration, verdict: bool) {
+    pub(super) fn close(&mut self, now: Instant, pause: Duration, verdict: bool) {
         if *self != Self::Trying || verdict {
             *self = Self::Closed { until: now + pause };
         }

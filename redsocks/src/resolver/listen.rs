@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// One address, UDP and TCP.
 #[derive(Debug)]
-pub struct Listener {
+pub(super) struct Listener {
     udp: UdpSocket,
     tcp: TcpListener,
     door: Door,
@@ -37,7 +37,7 @@ impl Listener {
     /// # Errors
     ///
     /// Those of binding.
-    pub async fn bind(address: SocketAddr, door: Door) -> io::Result<Self> {
+    pub(super) async fn bind(address: SocketAddr, door: Door) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         // The same port for both, also when the kernel was asked to choose.
         let udp = UdpSocket::bind(tcp.local_addr()?).await?;

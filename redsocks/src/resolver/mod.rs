@@ -1,23 +1,23 @@
 //! `cib-resolver`: DNS for the box, through the upstream.
 //!
-//! A query that arrives at one of the [`listen`]ers is [judged](policy), answered from the
-//! [cache], or sent on by the [forwarder](forward) along the [route] that works: DNS over TCP
-//! to port 53, or DNS over HTTPS where that port is closed. Names on the list of local names
-//! are asked of Docker, and only for queries that came in at Docker's door.
+//! A query that arrives at one of the listeners is judged by the `policy`, answered from the
+//! `cache`, or sent on by the `forward`er along the `route` that works: DNS over TCP to port
+//! 53, or DNS over HTTPS where that port is closed. Names on the list of local names are asked
+//! of Docker, and only for queries that came in at Docker's door.
 
-pub mod cache;
+mod cache;
 pub mod config;
-pub mod doh;
-pub mod forward;
-pub mod gate;
+mod doh;
+mod forward;
+mod gate;
 mod link;
-pub mod listen;
-pub mod policy;
-pub mod route;
+mod listen;
+mod policy;
+mod route;
 mod serve;
 pub mod server;
 mod tcp53;
-pub mod wire;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use crate::client::Target;
 
 /// Where a query came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub(super) enum Door {
     /// At the port for what was sent to Docker's DNS. Only from here is Docker asked.
     Docker,
     /// At the port for every other server. Asking Docker from here could make a circle: with
@@ -21,7 +21,7 @@ pub enum Door {
 
 /// What becomes of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It goes through the upstream.
     Forward,
     /// Docker is asked.
@@ -46,7 +46,7 @@ pub enum Verdict {
 ///   not on the list, and need not be told to anybody.
 /// * Addresses of private networks have no public names.
 #[must_use]
-pub fn judge(question: &Query, door: Door, local_names: &BTreeSet<LocalName>) -> Verdict {
+pub(super) fn judge(question: &Query, door: Door, local_names: &BTreeSet<LocalName>) -> Verdict {
     let (name, kind) = (&question.name, question.query_type);
     if question.query_class != DNSClass::IN || matches!(kind, RecordType::AXFR | RecordType::IXFR) {
         return Verdict::Refused;

@@ -12,7 +12,7 @@ const AFTER_SILENCE: Duration = Duration::from_secs(60);
 
 /// How a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
+pub(super) enum Way {
     /// DNS over TCP.
     Tcp53,
     /// DNS over HTTPS.
@@ -30,16 +30,16 @@ impl fmt::Display for Way {
 
 /// One attempt: a server, by its place in the list, and a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Leg {
+pub(super) struct Leg {
     /// The server's index.
-    pub server: usize,
+    pub(super) server: usize,
     /// How.
-    pub way: Way,
+    pub(super) way: Way,
 }
 
 /// What came of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// A reply.
     Answered,
     /// The upstream would not or could not connect there.
@@ -50,16 +50,16 @@ pub enum Outcome {
 
 /// What a server can be asked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ways {
+pub(super) struct Ways {
     /// DNS over TCP.
-    pub tcp53: bool,
+    pub(super) tcp53: bool,
     /// DNS over HTTPS.
-    pub doh: bool,
+    pub(super) doh: bool,
 }
 
 /// Where queries go, learnt from what came of the earlier ones.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(super) struct Route {
     mode: Mode,
     servers: Vec<Ways>,
     /// The server that is asked first.
@@ -80,7 +80,7 @@ enum State {
 impl Route {
     /// A route over `servers`, in their order.
     #[must_use]
-    pub fn new(mode: Mode, servers: Vec<Ways>) -> Self {
+    pub(super) fn new(mode: Mode, servers: Vec<Ways>) -> Self {
         Self {
             mode,
             servers,
@@ -91,7 +91,7 @@ impl Route {
 
     /// Whether HTTPS is the first choice now.
     #[must_use]
-    pub fn prefers_doh(&self, now: Instant) -> bool {
+    pub(super) fn prefers_doh(&self, now: Instant) -> bool {
         match self.mode {
             Mode::Doh => true,
             Mode::Tcp53 => false,
@@ -104,7 +104,7 @@ impl Route {
     /// In `auto` the second leg differs from the first in server *and* way: one dead server
     /// and one closed port are both got around with it.
     #[must_use]
-    pub fn legs(&self, now: Instant) -> Vec<Leg> {
+    pub(super) fn legs(&self, now: Instant) -> Vec<Leg> {
         let count = self.servers.len();
         let order: Vec<usize> = (0..count).map(|turn| (self.first + turn) % count).collect();
         let leg = |way| move |&server: &usize| Leg { server, way };
@@ -126,7 +126,7 @@ impl Route {
     }
 
     /// Learns from a leg.
-    pub fn report(&mut self, leg: Leg, outcome: Outcome, now: Instant) {
+    pub(super) fn report(&mut self, leg: Leg, outcome: Outcome, now: Instant) {
         self.state = match (leg.way, outcome, self.state) {
             (Way::Tcp53, Outcome::Answered, _) => State::Tcp53First,
             // While HTTPS is preferred, TCP is only tried after it failed.

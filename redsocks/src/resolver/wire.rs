@@ -21,7 +21,7 @@ const NEGATIVE_MAX: u32 = 15 * 60;
 
 /// How a message came, which decides how long the reply may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Medium {
+pub(super) enum Medium {
     /// In a datagram.
     Udp,
     /// In a stream, with its length in front.
@@ -30,7 +30,7 @@ pub enum Medium {
 
 /// What a packet turned out to be.
 #[derive(Debug)]
-pub enum Incoming {
+pub(super) enum Incoming {
     /// A question.
     Ask(Box<Ask>),
     /// Something to be answered with an error, which is here.
@@ -41,7 +41,7 @@ pub enum Incoming {
 
 /// A question, and all of the client's message that its answer depends on.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub(super) struct Ask {
     id: u16,
     recursion_desired: bool,
     checking_disabled: bool,
@@ -58,7 +58,7 @@ struct AskEdns {
 
 /// What makes two questions have the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key(Box<[u8]>);
+pub(super) struct Key(Box<[u8]>);
 
 impl Key {
     #[cfg(test)]
@@ -69,7 +69,7 @@ impl Key {
 
 /// Reads a packet.
 #[must_use]
-pub fn read(packet: &[u8], medium: Medium) -> Incoming {
+pub(super) fn read(packet: &[u8], medium: Medium) -> Incoming {
     let Some(header) = packet.first_chunk::<12>() else {
         return Incoming::Ignore;
     };
@@ -121,14 +121,14 @@ fn bare(header: &[u8; 12], code: ResponseCode) -> Vec<u8> {
 impl Ask {
     /// The question.
     #[must_use]
-    pub fn question(&self) -> &Query {
+    pub(super) fn question(&self) -> &Query {
         &self.question
     }
 
     /// The query to send on: id 0, no option of the client's, whose cookies and subnets are
     /// nobody's business. `None` if it cannot be encoded.
     #[must_use]
-    pub fn query(&self) -> Option<Vec<u8>> {
+    pub(super) fn query(&self) -> Option<Vec<u8>> {
         let mut query = Message::new(0, MessageType::Query, OpCode::Query);
         query.metadata.recursion_desired = true;
         query.metadata.checking_disabled = self.checking_disabled;
@@ -144,7 +144,7 @@ impl Ask {
     /// What to find the answer under. It holds the name in lower case, the type, the class,
     /// and the flags that change an answer.
     #[must_use]
-    pub fn key(&self, query: &[u8]) -> Option<Key> {
+    pub(super) fn key(&self, query: &[u8]) -> Option<Key> {
         let end = question_end(query)?;
         let mut key = query.get(12..end)?.to_ascii_lowercase();
         key.push(u8::from(self.dnssec_ok()) | u8::from(self.checking_disabled) << 1);
@@ -157,13 +157,13 @@ impl Ask {
 
     /// An answer without records.
     #[must_use]
-    pub fn error(&self, code: ResponseCode) -> Vec<u8> {
+    pub(super) fn error(&self, code: ResponseCode) -> Vec<u8> {
         self.encode(self.answer(code))
     }
 
     /// An answer of one A record that may be kept for `ttl` seconds.
     #[must_use]
-    pub fn address(&self, address: Ipv4Addr, ttl: u32) -> Vec<u8> {
+    pub(super) fn address(&self, address: Ipv4Addr, ttl: u32) -> Vec<u8> {
         let mut answer = self.answer(ResponseCode::NoError);
         let name = self.question.name.clone();
         answer.add_answer(Record::from_rdata(name, ttl, RData::A(address.into())));
@@ -174,7 +174,7 @@ impl Ask {
     /// the name, TTLs that are `age` older, no word of IPv6, no longer than the client takes.
     /// `None` if it is not an answer to this question.
     #[must_use]
-    pub fn adapt(&self, reply: &[u8], age: Duration) -> Option<Vec<u8>> {
+    pub(super) fn adapt(&self, reply: &[u8], age: Duration) -> Option<Vec<u8>> {
         let mut theirs = Message::from_vec(reply).ok()?;
         let same = matches!(theirs.queries.as_slice(), [q] if *q == self.question);
         if !same || theirs.metadata.message_type != MessageType::Response {
@@ -286,16 +286,16 @@ fn hide_hint(svcb: &mut SVCB, changed: &mut bool) -> bool {
 
 /// What a reply means to whoever sent the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest {
+pub(super) struct Digest {
     /// Whether the server would not look it up for us, where another one might.
-    pub is_refusal: bool,
+    pub(super) is_refusal: bool,
     /// How long it may be kept; zero for not at all.
-    pub ttl: Duration,
+    pub(super) ttl: Duration,
 }
 
 /// Looks into a reply. `None` if it is not DNS.
 #[must_use]
-pub fn digest(reply: &[u8]) -> Option<Digest> {
+pub(super) fn digest(reply: &[u8]) -> Option<Digest> {
     let message = Message::from_vec(reply).ok()?;
     let code = message.metadata.response_code;
     let positive = code == ResponseCode::NoError
