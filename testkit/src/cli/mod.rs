@@ -126,6 +126,9 @@ struct Hold {
     /// The file whose appearance tells to use them again, and then to close them
     #[arg(long, value_name = "FILE")]
     go: PathBuf,
+    /// Only close them then, some with their last words in the closing packet
+    #[arg(long)]
+    late: bool,
 }
 
 #[derive(Debug, Args)]
@@ -240,9 +243,12 @@ impl Hold {
         wait_until(Duration::from_secs(3600), "the word to go on", || {
             self.go.exists()
         });
-        held.use_again();
-        writeln!(out, "answered again {}", held.alive())?;
-        drop(held);
+        if self.late {
+            held.close_late()?;
+        } else {
+            held.use_again();
+            writeln!(out, "answered again {}", held.alive())?;
+        }
         writeln!(out, "closed")
     }
 }

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Engine, LABEL, stderr, unique};
 
+/// The first address of a wide network.
+pub const WIDE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
+
 /// A bridge network, removed when dropped.
 #[derive(Debug)]
 pub struct Network {
@@ -23,16 +26,26 @@ enum Range {
     /// RFC 5737's documentation networks, which no list of private addresses holds: they stand
     /// for the Internet.
     Public,
+    /// The same with 256 addresses. There is one such network in an engine at a time.
+    Wide,
 }
 
 impl Range {
-    /// The n-th network of 16 addresses, over and over.
+    /// The n-th network, over and over.
     fn nth(self, n: u32) -> Ipv4Addr {
         let (first, count) = match self {
             Self::Private => (Ipv4Addr::new(10, 213, 0, 0), 4096),
             Self::Public => (Ipv4Addr::new(203, 0, 113, 0), 16),
+            Self::Wide => (WIDE, 1),
         };
         Ipv4Addr::from_bits(first.to_bits() + n % count * 16)
+    }
+
+    fn prefix(self) -> u8 {
+        match self {
+            Self::Private | Self::Public => 28,
+            Self::Wide => 24,
+        }
     }
 }
 
@@ -82,6 +95,15 @@ impl Network {
         Self::make(engine, Range::Public, &["--internal"])
     }
 
+    /// The same with 256 addresses, from [`WIDE`] on. There can be one at a time.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    #[must_use]
+    pub fn public_wide(engine: &Engine) -> Self {
+        Self::make(engine, Range::Wide, &["--internal"])
+    }
+
     fn make(engine: &Engine, range: Range, options: &[&str]) -> Self {
         /// Other test programs take networks as well: a taken one is passed over.
         const TRIES: u32 = 32;
@@ -98,7 +120,7 @@ impl Network {
                 .fetch_add(1, Ordering::Relaxed)
                 .wrapping_add(std::process::id());
             let base = range.nth(n);
-            let subnet = format!("{base}/28");
+            let subnet = format!("{base}/{}", range.prefix());
             let mut arguments = vec!["network", "create", "--label", LABEL];
             arguments.extend(["--subnet", &subnet, "--opt", &bridge_option]);
             arguments.extend(options);

@@ -29,6 +29,9 @@ pub const API_KEY: &str = "sk-ant-lab-0123456789abcdef";
 /// The proxy's password; every character that a URL has to encode is in it.
 pub const PROXY_PASSWORD: &str = "p@ss:w/rd?#%&";
 
+/// The proxy's user.
+pub const PROXY_USER: &str = "boxuser";
+
 /// A name that only the name server of `world` knows, with every name below it.
 pub const WORLD_NAME: &str = "world.test";
 
@@ -72,7 +75,7 @@ impl Lab {
     pub fn with(kind: Kind) -> Self {
         let inside = Network::private(Engine::get());
         let proxy = inside.addr(PROXY).into();
-        Self::on(inside, kind, proxy)
+        Self::on(inside, Network::public(Engine::get()), kind, proxy)
     }
 
     /// A lab whose box finds the proxy at its IPv6 address.
@@ -85,13 +88,13 @@ impl Lab {
         let Some(proxy) = inside.addr6(PROXY) else {
             unreachable!("the network is dual")
         };
-        Self::on(inside, kind, proxy.into())
+        Self::on(inside, Network::public(Engine::get()), kind, proxy.into())
     }
 
     /// A lab whose box sits on `inside` and finds the proxy at `proxy` there.
-    fn on(inside: Network, kind: Kind, proxy: IpAddr) -> Self {
+    fn on(inside: Network, outside: Network, kind: Kind, proxy: IpAddr) -> Self {
         let engine = Engine::get();
-        let (outside, clients) = (Network::public(engine), Network::internal(engine));
+        let clients = Network::internal(engine);
         let world = engine
             .kit("world")
             .on(&outside, WORLD)
@@ -105,7 +108,7 @@ impl Lab {
             listen: SocketAddr::new(proxy, PROXY_PORT),
             from: IpAddr::V4(outside.addr(PROXY)),
             login: Some(Login {
-                user: "boxuser".into(),
+                user: PROXY_USER.into(),
                 password: PROXY_PASSWORD.into(),
             }),
         };

@@ -7,12 +7,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{BOX, CLIENT, Lab, PROXY};
-use crate::engine::{Container, Engine, Network, Packet, Sniffer, Spec};
+use crate::engine::{Container, Engine, Network, Packet, Sniffer, Spec, WIDE};
 use crate::probe::Aim;
 use crate::socks::Kind;
 
-/// Stands for the Internet: `world` answers at each of its addresses.
-const EVERYWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
+/// The upper half of the world's network stands for the Internet: `world` answers at each of
+/// its addresses.
+const EVERYWHERE: Ipv4Addr = Ipv4Addr::from_bits(WIDE.to_bits() + 128);
 /// The same for IPv6, where nobody answers.
 const EVERYWHERE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0);
 
@@ -44,7 +45,7 @@ impl Trap {
         let engine = Engine::get();
         let inside = Network::internal_dual(engine);
         let proxy = inside.addr(PROXY).into();
-        let lab = Lab::on(inside, Kind::Dante, proxy);
+        let lab = Lab::on(inside, Network::public_wide(engine), Kind::Dante, proxy);
         let idle = |role: &str| {
             engine
                 .kit(role)
@@ -56,11 +57,7 @@ impl Trap {
             .on(&lab.inside, BOX)
             .on(&lab.clients, BOX)
             .start();
-        route(&lab.world, &format!("local {EVERYWHERE}/24 dev lo"));
-        route(
-            &lab.proxy,
-            &format!("{EVERYWHERE}/24 via {}", lab.world_addr()),
-        );
+        route(&lab.world, &format!("local {EVERYWHERE}/25 dev lo"));
         route(&holder, &format!("default via {}", lab.inside.addr(SINK)));
         if let Some(sink6) = lab.inside.addr6(SINK) {
             route(&holder, &format!("default via {sink6}"));
