@@ -91,11 +91,25 @@ mod tests {
     #[test]
     fn a_root_shell_can_change_files_and_users_but_not_the_network() {
         let kept = policy(Capabilities::Reduced).bounding.unwrap();
-        for gone in ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SETPCAP"] {
+        for gone in [
+            "NET_ADMIN",
+            "NET_RAW",
+            "SYS_ADMIN",
+            "SYS_PTRACE",
+            "SYS_MODULE",
+            "SETPCAP",
+        ] {
             let capability: Capability = format!("CAP_{gone}").parse().unwrap();
             assert_eq!(kept & capability.bitmask(), 0, "{gone}");
         }
-        for stays in ["CHOWN", "DAC_OVERRIDE", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE"] {
+        for stays in [
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "SETUID",
+            "SETGID",
+            "KILL",
+            "NET_BIND_SERVICE",
+        ] {
             let capability: Capability = format!("CAP_{stays}").parse().unwrap();
             assert_ne!(kept & capability.bitmask(), 0, "{stays}");
         }

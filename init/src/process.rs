@@ -296,9 +296,7 @@ impl Processes {
             source,
         };
         let mut plumbing = Plumbing::default();
-        let ends = plumbing
-            .lay(&command, &*self.logs)
-            .map_err(pipe_error)?;
+        let ends = plumbing.lay(&command, &*self.logs).map_err(pipe_error)?;
         let prepared = self.prepare(&command, plumbing.fds())?;
         let (report, tell) = pipe().map_err(pipe_error)?;
         let report = receiver(report).map_err(pipe_error)?;
@@ -383,11 +381,7 @@ impl Processes {
         })
     }
 
-    fn prepare(
-        &self,
-        command: &Command,
-        fds: Vec<(RawFd, RawFd)>,
-    ) -> Result<Prepared, SpawnError> {
+    fn prepare(&self, command: &Command, fds: Vec<(RawFd, RawFd)>) -> Result<Prepared, SpawnError> {
         let file = command
             .resolve()
             .ok_or_else(|| SpawnError::NotFound(command.program.clone()))?;

@@ -27,10 +27,15 @@ fn main() -> ExitCode {
     let mut failed = 0;
     println!("\nrunning {} tests", cases::ALL.len());
     for (name, _) in cases::ALL {
-        let output = Command::new("unshare")
-            .args(["--pid", "--fork", "--mount-proc", "--kill-child", "timeout", "60"])
-            .arg("env")
-            .arg("--default-signal")
+        let output = Command::new("timeout")
+            .args([
+                "60",
+                "unshare",
+                "--pid",
+                "--fork",
+                "--mount-proc",
+                "--kill-child",
+            ])
             .arg(&own)
             .args(["--case", name])
             .output()

@@ -343,8 +343,7 @@ impl Child<'_> {
 /// itself was given.
 fn reset_signals() {
     for number in 1..=signal::MAX {
-        // KILL and STOP have no disposition to set, nor have the C library's own two.
-        signal::set_ignored(number, false);
+        signal::set_default(number);
     }
     signal::set_mask(SignalSet::NONE);
 }

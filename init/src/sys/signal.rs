@@ -211,6 +211,24 @@ pub fn set_ignored(signal: i32, ignored: bool) {
     unsafe { libc::signal(signal, action) };
 }
 
+/// Gives any signal its default disposition, those included that the C library keeps for
+/// itself and refuses. KILL and STOP have no other. Async-signal-safe.
+pub fn set_default(signal: i32) {
+    // The kernel's own structure differs between machines in order, not in what zero means:
+    // default disposition, no flags, empty mask; and it is nowhere longer than this.
+    let action = [0_u64; 4];
+    // SAFETY: the new action is valid for the call, the old one is not asked for.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            action.as_ptr(),
+            ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
+}
+
 /// A signal's name without `SIG`: `TERM`, `RTMIN+3`, or the number of one that has none.
 #[must_use]
 pub fn name(signal: i32) -> Cow<'static, str> {

@@ -105,13 +105,18 @@ async fn exit_codes_and_signals_arrive(processes: Processes) {
         ("kill -9 $$", Exit::Signal(9)),
         ("kill -40 $$", Exit::Signal(40)),
     ] {
-        let output = processes.run(shell(script), Run::within(SOON)).await.unwrap();
+        let output = processes
+            .run(shell(script), Run::within(SOON))
+            .await
+            .unwrap();
         assert_eq!(output.exit, exit, "{script}");
     }
 }
 
 async fn what_does_not_exist_is_said_at_once(processes: Processes) {
-    let error = processes.spawn(Command::new("no-such-program")).unwrap_err();
+    let error = processes
+        .spawn(Command::new("no-such-program"))
+        .unwrap_err();
     assert!(matches!(error, SpawnError::NotFound(_)), "{error}");
     let mut child = processes.spawn(Command::new("/no/such/program")).unwrap();
     let error = child.executed().await.unwrap_err();
@@ -132,37 +137,72 @@ async fn a_step_that_fails_in_the_child_is_named(processes: Processes) {
     }
     // A directory that init may enter and the user may not.
     let dir = tempfile::tempdir().unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(dir.path(), private).unwrap();
     let command = shell("true").workdir(dir.path()).ids(nobody());
     let error = processes.run(command, Run::within(SOON)).await.unwrap_err();
-    assert!(matches!(error, RunError::Spawn(SpawnError::Child { stage: Stage::Directory, .. })));
+    assert!(matches!(
+        error,
+        RunError::Spawn(SpawnError::Child {
+            stage: Stage::Directory,
+            ..
+        })
+    ));
 }
 
 async fn a_child_has_nothing_that_it_was_not_given(processes: Processes) {
     // A descriptor that somebody opened without close-on-exec.
     let leaked = rustix::io::dup(rustix::stdio::stderr()).unwrap();
-    let shown = output(&processes, shell("ls /proc/$$/fd; env | cut -d= -f1 | sort; pwd")).await;
+    let shown = output(
+        &processes,
+        shell("ls /proc/$$/fd; env | cut -d= -f1 | sort; pwd"),
+    )
+    .await;
     drop(leaked);
     assert_eq!(shown, "0\n1\n2\nPATH\nPWD\nSHLVL\n_\n/");
-    let stat = output(&processes, shell("cut -d' ' -f1,5,6,7 /proc/self/stat; echo $$")).await;
+    let stat = output(
+        &processes,
+        shell("cut -d' ' -f1,5,6,7 /proc/self/stat; echo $$"),
+    )
+    .await;
     let words: Vec<&str> = stat.split_whitespace().collect();
-    assert_eq!(&words[1..4], [words[4], words[4], "0"], "session leader, no terminal");
+    assert_eq!(
+        &words[1..4],
+        [words[4], words[4], "0"],
+        "session leader, no terminal"
+    );
 }
 
 async fn a_child_begins_with_default_signals(processes: Processes) {
     cib_init::sys::signal::set_ignored(libc::SIGPIPE, true);
-    let shown = output(&processes, Command::new("/bin/grep").args(["Sig[BI]", "/proc/self/status"])).await;
-    assert_eq!(shown, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000");
+    let shown = output(
+        &processes,
+        Command::new("/bin/grep").args(["Sig[BI]", "/proc/self/status"]),
+    )
+    .await;
+    assert_eq!(
+        shown,
+        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000"
+    );
 }
 
 async fn descriptors_arrive_under_their_numbers(processes: Processes) {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    let (other_read, other_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let (other_read, other_write) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     // Targets that are each other's sources.
     use std::os::fd::AsRawFd;
     let (a, b) = (write.as_raw_fd(), other_write.as_raw_fd());
     let mut command = shell(&format!("echo to-a >&{b}; echo to-b >&{a}"));
     command.fds = vec![(b, Rc::new(write)), (a, Rc::new(other_write))];
-    assert!(processes.run(command, Run::within(SOON)).await.unwrap().exit.success());
+    assert!(
+        processes
+            .run(command, Run::within(SOON))
+            .await
+            .unwrap()
+            .exit
+            .success()
+    );
     for (end, expected) in [(read, "to-a\n"), (other_read, "to-b\n")] {
         let mut text = String::new();
         std::fs::File::from(end).read_to_string(&mut text).unwrap();
@@ -171,15 +211,25 @@ async fn descriptors_arrive_under_their_numbers(processes: Processes) {
 }
 
 fn nobody() -> Ids {
-    Ids { uid: 65534, gid: 65534, groups: vec![100] }
+    Ids {
+        uid: 65534,
+        gid: 65534,
+        groups: vec![100],
+    }
 }
 
 async fn a_user_has_its_groups_and_no_capability(processes: Processes) {
-    let shown = output(&processes, shell("id -u; id -g; id -G; grep -E 'Cap|NoNewPrivs' /proc/self/status").ids(nobody())).await;
+    let shown = output(
+        &processes,
+        shell("id -u; id -g; id -G; grep -E 'Cap|NoNewPrivs' /proc/self/status").ids(nobody()),
+    )
+    .await;
     let none = "0000000000000000";
     assert_eq!(
         shown,
-        format!("65534\n65534\n65534 100\nCapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\nNoNewPrivs:\t1")
+        format!(
+            "65534\n65534\n65534 100\nCapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\nNoNewPrivs:\t1"
+        )
     );
 }
 
@@ -195,14 +245,24 @@ async fn root_without_withheld_capabilities_cannot_get_them_back(processes: Proc
         assert_eq!(output(&processes, command).await, "chown\n1000");
     }
     let own = shell("unshare -n true && echo unshare").capabilities(Capabilities::Own);
-    assert_eq!(output(&processes, own).await, "unshare", "the test could tell");
+    assert_eq!(
+        output(&processes, own).await,
+        "unshare",
+        "the test could tell"
+    );
 }
 
 async fn limits_and_umask_are_set(processes: Processes) {
     let mut command = shell("ulimit -n; ulimit -Hn; ulimit -c; umask");
     command.rlimits = vec![
-        Rlimit { resource: Resource::OpenFiles, bound: 77 },
-        Rlimit { resource: Resource::CoreBytes, bound: 0 },
+        Rlimit {
+            resource: Resource::OpenFiles,
+            bound: 77,
+        },
+        Rlimit {
+            resource: Resource::CoreBytes,
+            bound: 0,
+        },
     ];
     command.umask = 0o027;
     assert_eq!(output(&processes, command).await, "77\n77\n0\n0027");
@@ -221,7 +281,9 @@ async fn the_log_gets_both_outputs_in_order(_: Processes) {
     }
     let log = Rc::new(Log(std::cell::RefCell::default(), std::cell::Cell::new(0)));
     let processes = Processes::new(log.clone());
-    processes.spawn(shell("echo one; echo two >&2; echo three").log("service")).unwrap();
+    processes
+        .spawn(shell("echo one; echo two >&2; echo three").log("service"))
+        .unwrap();
     assert_eq!(log.1.get(), 1, "one pipe for both");
     let read = log.0.borrow_mut().pop().unwrap();
     let mut text = String::new();
@@ -240,17 +302,34 @@ async fn gone(pid: i32) {
 async fn a_deadline_kills_the_whole_group(processes: Processes) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
-    let script = format!("trap '' TERM; sleep 300 & echo $! > {}; wait; wait", file.display());
+    let script = format!(
+        "trap '' TERM; sleep 300 & echo $! > {}; wait; wait",
+        file.display()
+    );
     let run = Run::within(Duration::from_millis(700));
     let error = processes.run(shell(&script), run).await.unwrap_err();
-    assert!(error.to_string().contains("was still running after 0.7 s"), "{error}");
-    gone(std::fs::read_to_string(file).unwrap().trim().parse().unwrap()).await;
+    assert!(
+        error.to_string().contains("was still running after 0.7 s"),
+        "{error}"
+    );
+    gone(
+        std::fs::read_to_string(file)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap(),
+    )
+    .await;
     assert_eq!(processes.reaper().alive(), 0);
 }
 
 async fn a_future_that_is_dropped_leaves_no_process(processes: Processes) {
     let run = processes.run(Command::new("/bin/sleep").arg("300"), Run::within(SOON));
-    assert!(tokio::time::timeout(Duration::from_millis(100), run).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), run)
+            .await
+            .is_err()
+    );
     let end = Instant::now() + SOON;
     while processes.reaper().alive() > 0 {
         assert!(Instant::now() < end);
@@ -261,7 +340,10 @@ async fn a_future_that_is_dropped_leaves_no_process(processes: Processes) {
 async fn long_output_is_cut_and_said_to_be(processes: Processes) {
     let mut run = Run::within(SOON);
     run.capture = 1000;
-    let output = processes.run(shell("yes | head -c 100000"), run).await.unwrap();
+    let output = processes
+        .run(shell("yes | head -c 100000"), run)
+        .await
+        .unwrap();
     assert_eq!((output.stdout.len(), output.truncated), (1000, true));
     assert!(output.exit.success(), "it was read to its end");
 }
@@ -290,7 +372,11 @@ async fn orphans_are_reaped_between_children(processes: Processes) {
     assert_eq!(output.exit, Exit::Code(9));
     let end = Instant::now() + SOON;
     while processes.reaper().orphans() < 1000 {
-        assert!(Instant::now() < end, "{} reaped", processes.reaper().orphans());
+        assert!(
+            Instant::now() < end,
+            "{} reaped",
+            processes.reaper().orphans()
+        );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -303,10 +389,23 @@ async fn a_dead_child_cannot_be_signalled(processes: Processes) {
     let mut child = processes.spawn(command).unwrap();
     let stdin = child.take_stdin();
     let mut up = [0; 3];
-    child.take_stdout().unwrap().read_exact(&mut up).await.unwrap();
-    processes.reaper().signal(child.id(), Signal::WINCH).unwrap();
+    child
+        .take_stdout()
+        .unwrap()
+        .read_exact(&mut up)
+        .await
+        .unwrap();
+    processes
+        .reaper()
+        .signal(child.id(), Signal::WINCH)
+        .unwrap();
     drop(stdin);
     child.wait().await;
     assert!(processes.reaper().signal(child.id(), Signal::TERM).is_err());
-    assert!(processes.reaper().signal_group(child.id(), Signal::TERM).is_err());
+    assert!(
+        processes
+            .reaper()
+            .signal_group(child.id(), Signal::TERM)
+            .is_err()
+    );
 }
