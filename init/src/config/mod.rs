@@ -58,12 +58,14 @@ pub struct Configuration {
 }
 
 /// Why the box does not start (exit code 78). `Display` is one line for each fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// Every fault, those of the environment first. At least one.
     pub faults: Vec<Fault>,
     /// As [`Configuration::warnings`].
     pub warnings: Vec<Fault>,
+    /// What could be understood, so that the host can be judged in the same go.
+    pub understood: Box<Settings>,
 }
 
 impl Configuration {
@@ -73,25 +75,9 @@ impl Configuration {
     ///
     /// A [`Refusal`] with every fault of both.
     pub fn load(directory: &Path, environment: &Environment) -> Result<Self, Refusal> {
-        let mut faults = Vec::new();
-        let mut warnings = Vec::new();
+        let (mut faults, mut warnings) = (Vec::new(), Vec::new());
         let files = files::read(directory, &mut faults, &mut warnings);
-        let result = Self::assemble(&files, environment, &read_secret_file);
-        match result {
-            Ok(mut configuration) if faults.is_empty() => {
-                configuration.warnings.extend(warnings);
-                Ok(configuration)
-            }
-            Ok(configuration) => {
-                warnings.extend(configuration.warnings);
-                Err(Refusal { faults, warnings })
-            }
-            Err(mut refusal) => {
-                refusal.faults.extend(faults);
-                refusal.warnings.extend(warnings);
-                Err(refusal)
-            }
-        }
+        Self::assembled(&files, environment, &read_secret_file, faults, warnings)
     }
 
     /// Puts files, of which the later ones win, and the environment together.
@@ -104,24 +90,37 @@ impl Configuration {
         environment: &Environment,
         read_file: &ReadFile<'_>,
     ) -> Result<Self, Refusal> {
+        Self::assembled(files, environment, read_file, Vec::new(), Vec::new())
+    }
+
+    /// As [`Configuration::assemble`], with what is known to be wrong or odd already.
+    fn assembled(
+        files: &[SourceFile],
+        environment: &Environment,
+        read_file: &ReadFile<'_>,
+        known_faults: Vec<Fault>,
+        known_warnings: Vec<Fault>,
+    ) -> Result<Self, Refusal> {
         let (defaults, services, file_faults) = parse(files, environment);
         let reading = Settings::read(environment, &defaults, read_file);
-        let warnings = reading.warnings;
-        match reading.settings {
-            Ok(settings) if file_faults.is_empty() => Ok(Self {
+        let mut warnings = reading.warnings;
+        warnings.extend(known_warnings);
+        let mut faults = reading.settings.err().unwrap_or_default();
+        faults.extend(file_faults);
+        faults.extend(known_faults);
+        let settings = reading.understood;
+        if faults.is_empty() {
+            return Ok(Self {
                 settings,
                 services,
                 warnings,
-            }),
-            Ok(_) => Err(Refusal {
-                faults: file_faults,
-                warnings,
-            }),
-            Err(mut faults) => {
-                faults.extend(file_faults);
-                Err(Refusal { faults, warnings })
-            }
+            });
         }
+        Err(Refusal {
+            faults,
+            warnings,
+            understood: Box::new(settings),
+        })
     }
 }
 

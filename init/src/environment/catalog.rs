@@ -125,7 +125,7 @@ catalog! {
         "`once` runs each command once for each volume at `CIB_DATA_DIR`: what succeeded there is \
          not run again until it changes.";
         CIB_SETUP_ON_FAILURE, Setting, Kind::Choice(&["stop", "continue"]), "stop",
-        "`stop` ends the box with exit code 70 when a command fails; `continue` warns and goes on.";
+        "`stop` ends the box with exit code 78 when a command fails; `continue` warns and goes on.";
         CIB_SETUP_TIMEOUT, Setting, Kind::Duration { min_ms: 1000, max_ms: 86_400_000 }, "600",
         "How long each command may take.";
     }

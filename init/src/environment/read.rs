@@ -24,6 +24,9 @@ const TOKEN_LEAST: usize = 16;
 pub struct Reading {
     /// The settings, if nothing was wrong; otherwise every fault.
     pub settings: Result<Settings, Vec<Fault>>,
+    /// The settings with something harmless in the place of everything that was wrong: good
+    /// for looking for further faults, and for nothing else.
+    pub understood: Settings,
     /// What is odd and does not keep the box from starting.
     pub warnings: Vec<Fault>,
 }
@@ -41,6 +44,7 @@ impl Settings {
         let (faults, warnings) = unknown(environment);
         reader.faults.extend(faults);
         reader.warnings.extend(warnings);
+        let understood = settings.clone();
         let settings = if reader.faults.is_empty() {
             Ok(settings)
         } else {
@@ -48,6 +52,7 @@ impl Settings {
         };
         Reading {
             settings,
+            understood,
             warnings: reader.warnings,
         }
     }

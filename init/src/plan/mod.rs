@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Configuration, Service, graph};
+use crate::config::Configuration;
 use crate::environment::{OnSetupFailure, ProxyMode, SetupRun};
 use crate::exit;
 
@@ -37,26 +37,22 @@ pub struct PlannedService {
 }
 
 impl Plan {
-    /// The plan for a configuration. `own` are the box's own services that start last, such as
-    /// control; `setup_jobs` is how many setup commands there are.
+    /// The plan for a configuration with so many setup commands.
     #[must_use]
-    pub fn build(configuration: &Configuration, own: &[Service], setup_jobs: usize) -> Self {
-        let services: Vec<&Service> = own.iter().chain(&configuration.services).collect();
+    pub fn build(configuration: &Configuration, setup_jobs: usize) -> Self {
         // `StepId::ALL` is an order in which everything needed comes first; a test proves it.
         let steps = StepId::ALL
             .iter()
-            .map(|id| step(*id, configuration, &services, setup_jobs));
-        let planned = ordered(&services)
-            .into_iter()
-            .map(|service| PlannedService {
-                name: service.name.clone(),
-                user: service.user.clone(),
-                needs: service.needs.clone(),
-                essential: service.essential,
-            });
+            .map(|id| step(*id, configuration, setup_jobs));
+        let services = configuration.services.iter().map(|service| PlannedService {
+            name: service.name.clone(),
+            user: service.user.clone(),
+            needs: service.needs.clone(),
+            essential: service.essential,
+        });
         Self {
             steps: steps.collect(),
-            services: planned.collect(),
+            services: services.collect(),
         }
     }
 
@@ -67,122 +63,96 @@ impl Plan {
     }
 }
 
-/// Services after what they need. A graph with a fault, which the configuration refuses before
-/// it comes here, keeps its order.
-fn ordered<'a>(services: &[&'a Service]) -> Vec<&'a Service> {
-    let nodes: Vec<graph::Node<'_>> = services
-        .iter()
-        .map(|service| graph::Node {
-            name: &service.name,
-            needs: service.needs.iter().map(String::as_str).collect(),
-        })
-        .collect();
-    match graph::order(&nodes) {
-        Ok(order) => order.into_iter().map(|index| services[index]).collect(),
-        Err(_) => services.to_vec(),
-    }
-}
-
-fn step(id: StepId, configuration: &Configuration, services: &[&Service], jobs: usize) -> Step {
-    let setup = &configuration.settings.setup;
-    let seconds = Duration::from_secs;
-    let internal = OnFailure::Ends {
-        code: exit::INTERNAL,
-    };
-    let (deadline, on_failure) = match id {
-        StepId::ReadConfig => (seconds(5), OnFailure::Ends { code: exit::CONFIG }),
-        // A name is looked up in this step, which may take ten seconds.
-        StepId::CloseEgress => (seconds(20), internal),
-        StepId::Redirect | StepId::Redsocks | StepId::Resolver | StepId::Connect => {
-            (seconds(15), internal)
-        }
-        StepId::ProveEgress => (seconds(20), internal),
-        // Every file of a large home may have another owner.
-        StepId::Users => (seconds(120), internal),
-        StepId::Keys => (seconds(20), OnFailure::Degrades),
-        StepId::Git | StepId::Agent => (seconds(5), OnFailure::Degrades),
-        StepId::Journals => (seconds(30), OnFailure::Degrades),
-        StepId::Setup => {
-            let each = setup.timeout.saturating_add(seconds(1));
-            let all = each.saturating_mul(u32::try_from(jobs.max(1)).unwrap_or(u32::MAX));
-            (
-                all,
-                match setup.on_failure {
-                    OnSetupFailure::Stop => internal,
-                    OnSetupFailure::Continue => OnFailure::Degrades,
-                },
-            )
-        }
-        StepId::Services => {
-            let ready = services.iter().map(|service| service.readiness.timeout);
-            (ready.sum::<Duration>().max(seconds(10)), internal)
-        }
-    };
-    let skipped = skipped(id, configuration, services, jobs);
+fn step(id: StepId, configuration: &Configuration, jobs: usize) -> Step {
     Step {
         id,
         what: what(id, configuration, jobs),
         needs: id.needs(),
-        deadline,
-        on_failure,
-        skipped,
+        deadline: deadline(id, configuration, jobs),
+        on_failure: on_failure(id, configuration),
+        skipped: skipped(id, configuration, jobs),
+    }
+}
+
+/// How long a step may take. Steps that only touch files take milliseconds; a board with a slow
+/// card takes longer.
+fn deadline(id: StepId, configuration: &Configuration, jobs: usize) -> Duration {
+    const SOON: Duration = Duration::from_secs(30);
+    match id {
+        // Every file of a large home may have another owner.
+        StepId::Users => 4 * SOON,
+        StepId::Setup => {
+            let each = configuration.settings.setup.timeout;
+            let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+            each.saturating_mul(jobs).saturating_add(SOON)
+        }
+        StepId::Services => {
+            let services = configuration.services.iter();
+            let ready = services.map(|service| service.readiness.timeout);
+            ready.fold(SOON, Duration::saturating_add)
+        }
+        _ => SOON,
+    }
+}
+
+fn on_failure(id: StepId, configuration: &Configuration) -> OnFailure {
+    let continues = configuration.settings.setup.on_failure == OnSetupFailure::Continue;
+    match id {
+        StepId::Setup if continues => OnFailure::Degrades,
+        StepId::Agent | StepId::Journals => OnFailure::Degrades,
+        StepId::ReadConfig
+        | StepId::CloseEgress
+        | StepId::Redirect
+        | StepId::ProveEgress
+        | StepId::Setup => OnFailure::Ends { code: exit::CONFIG },
+        StepId::Users | StepId::Keys | StepId::Git | StepId::Control | StepId::Services => {
+            OnFailure::Ends {
+                code: exit::INTERNAL,
+            }
+        }
     }
 }
 
 /// Why there is nothing to do, if there is not.
-fn skipped(
-    id: StepId,
-    configuration: &Configuration,
-    services: &[&Service],
-    jobs: usize,
-) -> Option<String> {
+fn skipped(id: StepId, configuration: &Configuration, jobs: usize) -> Option<String> {
     let settings = &configuration.settings;
     let agents = &settings.keys.agents;
-    let env = settings.egress.mode == ProxyMode::Env;
-    match id {
-        _ if id.is_egress() && settings.egress.upstream.is_none() => {
-            Some("CIB_PROXY_URL is not set".to_owned())
-        }
-        StepId::Redirect | StepId::Redsocks | StepId::Resolver if env => {
-            Some("CIB_PROXY_MODE=env".to_owned())
-        }
-        StepId::Connect if !env => Some("CIB_PROXY_MODE is not env".to_owned()),
-        StepId::Agent if agents.ssh.is_none() && agents.gpg.is_none() => {
-            Some("neither SSH_AUTH_SOCK nor CIB_GPG_AGENT is set".to_owned())
-        }
-        StepId::Setup if jobs == 0 => Some("there are no setup commands".to_owned()),
-        StepId::Services if services.is_empty() => Some("there are no services".to_owned()),
-        _ => None,
-    }
+    let why = match id {
+        _ if id.is_egress() && settings.egress.upstream.is_none() => "CIB_PROXY_URL is not set",
+        StepId::Agent if agents.ssh.is_none() && agents.gpg.is_none() => "no agent was mounted",
+        StepId::Setup if jobs == 0 => "there are no setup commands",
+        StepId::Services if configuration.services.is_empty() => "none are configured",
+        _ => return None,
+    };
+    Some(why.to_owned())
 }
 
 /// What a step does here, for people.
 fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
     let settings = &configuration.settings;
-    let upstream = settings.egress.upstream.as_ref();
+    let egress = &settings.egress;
+    let upstream = egress.upstream.as_ref();
     let upstream = upstream.map_or_else(|| "no proxy".to_owned(), |u| u.endpoint().to_string());
+    let env = egress.mode == ProxyMode::Env;
     match id {
         StepId::ReadConfig => "read the environment and the configuration files".to_owned(),
+        StepId::CloseEgress if env => format!("find out where {upstream} is"),
         StepId::CloseEgress => format!("refuse every packet, and find out where {upstream} is"),
-        StepId::Redirect => {
-            "take every connection to redsocks, and prove that it gets there".to_owned()
+        StepId::Redirect if env => {
+            format!("start the bridge that speaks HTTP CONNECT, towards {upstream}")
         }
-        StepId::Redsocks => {
-            format!(
-                "start redsocks on port {}, towards {upstream}",
-                settings.egress.redsocks_port
-            )
-        }
-        StepId::Resolver => "start the resolver".to_owned(),
-        StepId::Connect => format!("start the bridge that speaks HTTP CONNECT, towards {upstream}"),
+        StepId::Redirect => format!(
+            "take every connection to redsocks on port {}, every name to the resolver, and both \
+             to {upstream}",
+            egress.redsocks_port
+        ),
+        StepId::ProveEgress if env => "see whether the proxy answers; nothing is closed".to_owned(),
         StepId::ProveEgress => {
-            "prove that only the proxy can be reached, and that it answers".to_owned()
+            "prove that nothing leaves past the proxy, and see whether it answers".to_owned()
         }
         StepId::Users => {
-            let ids = [
-                ("PUID", settings.container.puid),
-                ("PGID", settings.container.pgid),
-            ];
+            let container = &settings.container;
+            let ids = [("PUID", container.puid), ("PGID", container.pgid)];
             let ids: Vec<String> = ids
                 .iter()
                 .filter_map(|(name, id)| id.map(|id| format!("{name}={id}")))
@@ -194,10 +164,9 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
             };
             format!("give coder its ids{ids} and its files, and make the folders of the box")
         }
-        StepId::Keys => "owners and modes of ~/.ssh and ~/.gnupg".to_owned(),
+        StepId::Keys => "correct owners and modes of ~/.ssh and ~/.gnupg".to_owned(),
         StepId::Git => "configure git and ssh".to_owned(),
         StepId::Agent => "relay the mounted agents to coder".to_owned(),
-        StepId::Journals => "close the journals of sessions that were interrupted".to_owned(),
         StepId::Setup => {
             let once = match settings.setup.run {
                 SetupRun::Once => ", each once for this volume",
@@ -206,8 +175,13 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
             let commands = if jobs == 1 { "command" } else { "commands" };
             format!("run {jobs} setup {commands} as coder{once}")
         }
+        StepId::Journals => "close the journals of sessions that were interrupted".to_owned(),
+        StepId::Control => format!(
+            "start control, which serves the API on port {}",
+            settings.port
+        ),
         StepId::Services => {
-            "start the services, each when those that it needs are ready".to_owned()
+            "start the configured services, each when those that it needs are ready".to_owned()
         }
     }
 }

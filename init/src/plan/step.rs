@@ -8,18 +8,12 @@ use serde::{Serialize, Serializer};
 /// A step, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepId {
-    /// Reads the environment and the configuration files.
+    /// Reads the environment and the configuration files, and judges the host.
     ReadConfig,
     /// Lets the drop policy stand before anything else runs.
     CloseEgress,
-    /// Installs the rules that redirect.
+    /// Installs the rules that redirect, and starts what they redirect to.
     Redirect,
-    /// Starts redsocks.
-    Redsocks,
-    /// Starts the resolver.
-    Resolver,
-    /// Starts the bridge of `CIB_PROXY_MODE=env`.
-    Connect,
     /// Proves that the way out is the only one.
     ProveEgress,
     /// Users and folders.
@@ -30,30 +24,30 @@ pub enum StepId {
     Git,
     /// Relays of agents.
     Agent,
-    /// Sessions that an earlier end of the box interrupted.
-    Journals,
     /// Setup commands.
     Setup,
-    /// Services, control among them.
+    /// Sessions that an earlier end of the box interrupted.
+    Journals,
+    /// Control.
+    Control,
+    /// Configured services.
     Services,
 }
 
 impl StepId {
     /// Every step, each after those that it needs.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadConfig,
         Self::CloseEgress,
         Self::Redirect,
-        Self::Redsocks,
-        Self::Resolver,
-        Self::Connect,
         Self::ProveEgress,
         Self::Users,
         Self::Keys,
         Self::Git,
         Self::Agent,
-        Self::Journals,
         Self::Setup,
+        Self::Journals,
+        Self::Control,
         Self::Services,
     ];
 
@@ -64,16 +58,14 @@ impl StepId {
             Self::ReadConfig => "read-config",
             Self::CloseEgress => "close-egress",
             Self::Redirect => "redirect",
-            Self::Redsocks => "redsocks",
-            Self::Resolver => "resolver",
-            Self::Connect => "connect",
             Self::ProveEgress => "prove-egress",
             Self::Users => "users",
             Self::Keys => "keys",
             Self::Git => "git",
             Self::Agent => "agent",
-            Self::Journals => "journals",
             Self::Setup => "setup",
+            Self::Journals => "journals",
+            Self::Control => "control",
             Self::Services => "services",
         }
     }
@@ -85,28 +77,21 @@ impl StepId {
         match self {
             Self::ReadConfig => vec![],
             Self::CloseEgress => vec![Self::ReadConfig],
-            Self::Redirect | Self::Connect | Self::Users => vec![Self::CloseEgress],
-            Self::Redsocks | Self::Resolver => vec![Self::Redirect],
-            Self::ProveEgress => vec![Self::Redsocks, Self::Resolver, Self::Connect],
-            Self::Keys | Self::Journals => vec![Self::Users],
+            Self::Redirect | Self::Users => vec![Self::CloseEgress],
+            Self::ProveEgress => vec![Self::Redirect],
+            Self::Keys => vec![Self::Users],
             Self::Git | Self::Agent => vec![Self::Keys],
             Self::Setup => vec![Self::ProveEgress, Self::Git, Self::Agent],
-            Self::Services => vec![Self::Setup, Self::Journals],
+            Self::Journals => vec![Self::Setup],
+            Self::Control => vec![Self::Journals],
+            Self::Services => vec![Self::Control],
         }
     }
 
     /// Whether it is about the way out, so that there is nothing to do without a proxy.
     #[must_use]
     pub fn is_egress(self) -> bool {
-        matches!(
-            self,
-            Self::CloseEgress
-                | Self::Redirect
-                | Self::Redsocks
-                | Self::Resolver
-                | Self::Connect
-                | Self::ProveEgress
-        )
+        matches!(self, Self::CloseEgress | Self::Redirect | Self::ProveEgress)
     }
 }
 

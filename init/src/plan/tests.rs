@@ -1,5 +1,7 @@
 //! The plan of every kind of box, and what holds for all of them.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +24,7 @@ fn configuration(variables: &[(&str, &str)], file: &str) -> Configuration {
 }
 
 fn plan(variables: &[(&str, &str)], jobs: usize) -> Plan {
-    Plan::build(&configuration(variables, ""), &[], jobs)
+    Plan::build(&configuration(variables, ""), jobs)
 }
 
 /// Where a step comes.
@@ -47,22 +49,26 @@ fn the_order_of_steps_is_one_in_which_everything_needed_comes_first() {
     }
 }
 
-#[test]
-fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop_policy() {
-    let mut before = std::collections::BTreeSet::new();
-    let mut waiting = vec![StepId::Setup];
+/// Everything that is done before a step begins.
+fn before(id: StepId) -> BTreeSet<StepId> {
+    let mut before = BTreeSet::new();
+    let mut waiting = id.needs();
     while let Some(id) = waiting.pop() {
         before.insert(id);
         waiting.extend(id.needs());
     }
-    assert!(before.contains(&StepId::ProveEgress));
-    assert!(StepId::Services.needs().contains(&StepId::Setup));
+    before
+}
+
+#[test]
+fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop_policy() {
+    for id in [StepId::Setup, StepId::Control, StepId::Services] {
+        assert!(before(id).contains(&StepId::ProveEgress), "{id}");
+    }
+    assert!(before(StepId::Services).contains(&StepId::Setup));
     for id in StepId::ALL {
-        let reads = [StepId::ReadConfig, StepId::CloseEgress].contains(&id);
-        assert!(
-            reads || !id.needs().is_empty() && !id.needs().contains(&StepId::ReadConfig),
-            "{id}"
-        );
+        let first = [StepId::ReadConfig, StepId::CloseEgress].contains(&id);
+        assert!(first || before(id).contains(&StepId::CloseEgress), "{id}");
     }
 }
 
@@ -71,47 +77,42 @@ fn a_box_without_a_proxy_skips_everything_about_egress() {
     let plan = plan(&[], 0);
     assert_eq!(
         todo(&plan),
-        ["read-config", "users", "keys", "git", "journals"]
+        ["read-config", "users", "keys", "git", "journals", "control"]
     );
-    let skipped = plan.step(StepId::Redsocks).unwrap().skipped.as_deref();
+    let skipped = plan.step(StepId::Redirect).unwrap().skipped.as_deref();
     assert_eq!(skipped, Some("CIB_PROXY_URL is not set"));
 }
 
 #[test]
-fn a_box_with_a_proxy_redirects_or_asks_and_never_both() {
+fn a_box_with_a_proxy_redirects_or_asks_and_says_which() {
     let redirect = plan(&[PROXY, ("SSH_AUTH_SOCK", "/agent")], 2);
-    assert_eq!(
-        todo(&redirect),
-        [
-            "read-config",
-            "close-egress",
-            "redirect",
-            "redsocks",
-            "resolver",
-            "prove-egress",
-            "users",
-            "keys",
-            "git",
-            "agent",
-            "journals",
-            "setup"
-        ]
-    );
+    assert_eq!(redirect.steps.len(), todo(&redirect).len() + 1);
+    let what = |plan: &Plan| plan.step(StepId::Redirect).unwrap().what.clone();
+    assert!(what(&redirect).contains("redsocks on port 12345"));
     let env = plan(&[PROXY, ("CIB_PROXY_MODE", "env")], 0);
-    assert!(todo(&env).contains(&"connect") && !todo(&env).contains(&"redsocks"));
+    assert!(what(&env).contains("bridge") && !what(&env).contains("redsocks"));
 }
 
 #[test]
-fn a_failure_of_the_way_out_ends_the_box_and_one_of_keys_does_not() {
+fn a_failure_of_the_way_out_ends_the_box_and_one_of_an_agent_does_not() {
     let plan = plan(&[PROXY], 1);
-    for step in &plan.steps {
-        let expected = match step.id {
-            StepId::ReadConfig => OnFailure::Ends { code: 78 },
-            StepId::Keys | StepId::Git | StepId::Agent | StepId::Journals => OnFailure::Degrades,
-            _ => OnFailure::Ends { code: 70 },
-        };
-        assert_eq!(step.on_failure, expected, "{}", step.id);
+    for id in [
+        StepId::CloseEgress,
+        StepId::Redirect,
+        StepId::ProveEgress,
+        StepId::Setup,
+    ] {
+        let step = plan.step(id).unwrap();
+        assert_eq!(step.on_failure, OnFailure::Ends { code: 78 }, "{id}");
     }
+    assert_eq!(
+        plan.step(StepId::Users).unwrap().on_failure,
+        OnFailure::Ends { code: 70 }
+    );
+    assert_eq!(
+        plan.step(StepId::Agent).unwrap().on_failure,
+        OnFailure::Degrades
+    );
     let continued = self::plan(&[("CIB_SETUP_ON_FAILURE", "continue")], 1);
     assert_eq!(
         continued.step(StepId::Setup).unwrap().on_failure,
@@ -126,20 +127,21 @@ fn setup_has_time_for_each_of_its_commands() {
 }
 
 #[test]
-fn services_are_listed_in_start_order_after_the_boxs_own() {
+fn services_are_listed_in_start_order() {
     let file = "[service.a]\ncommand = [\"a\"]\nneeds = [\"b\"]\n[service.b]\ncommand = [\"b\"]\n\
                 needs = [\"control\"]\nessential = true\n";
-    let configuration = configuration(&[], file);
-    let mut control = configuration.services[0].clone();
-    "control".clone_into(&mut control.name);
-    control.needs.clear();
-    let plan = Plan::build(&configuration, &[control], 0);
+    let plan = Plan::build(&configuration(&[], file), 0);
     let names: Vec<_> = plan
         .services
         .iter()
         .map(|service| service.name.as_str())
         .collect();
-    assert_eq!(names, ["control", "b", "a"]);
+    assert_eq!(names, ["b", "a"]);
+    assert!(plan.step(StepId::Services).unwrap().skipped.is_none());
+    assert!(
+        plan.to_string()
+            .contains("SERVICE  NEEDS    USER   GIVEN UP\nb        control  coder")
+    );
 }
 
 #[test]
@@ -174,7 +176,7 @@ fn the_table_has_a_line_for_each_step_and_no_secret() {
 fn the_json_form_has_stable_names() {
     let plan = plan(&[], 0);
     let json: serde_json::Value = serde_json::to_value(&plan).unwrap();
-    let users = &json["steps"][7];
+    let users = &json["steps"][4];
     assert_eq!(users["step"], "users");
     assert_eq!(users["needs"], serde_json::json!(["close-egress"]));
     assert_eq!(users["deadline_ms"], 120_000);
@@ -182,7 +184,7 @@ fn the_json_form_has_stable_names() {
         users["on_failure"],
         serde_json::json!({ "ends": { "code": 70 } })
     );
-    assert_eq!(json["steps"][8]["on_failure"], "degrades");
+    assert_eq!(json["steps"][7]["on_failure"], "degrades");
 }
 
 proptest! {

@@ -115,7 +115,8 @@ impl HostFacts {
         self.capabilities >> capability & 1 == 1
     }
 
-    /// What is missing for `settings`, each with its remedy.
+    /// What is missing for `settings`, each with its remedy. Looks at nothing but the files
+    /// that the settings name.
     #[must_use]
     pub fn judge(&self, settings: &Settings, paths: &Paths, accounts: &Accounts) -> Vec<Fault> {
         let mut faults = Vec::new();
@@ -171,6 +172,7 @@ impl HostFacts {
             ));
         }
         self.judge_ids(settings, accounts, &mut faults);
+        faults.extend(not_mounted(settings, paths));
         faults
     }
 
@@ -221,8 +223,7 @@ impl HostFacts {
 }
 
 /// What was asked for and is not mounted: the setup file and the folders of keys.
-#[must_use]
-pub fn missing(settings: &Settings, paths: &Paths) -> Vec<Fault> {
+fn not_mounted(settings: &Settings, paths: &Paths) -> Vec<Fault> {
     let folder = |path: &Path| path.is_dir().then_some(()).ok_or("is no folder in the box");
     let file = |path: &Path| path.is_file().then_some(()).ok_or("is no file in the box");
     let wanted = [

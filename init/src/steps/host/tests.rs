@@ -163,7 +163,7 @@ fn what_is_not_mounted_is_missed_by_name() {
         .settings
         .unwrap();
     fs::create_dir_all(root.path().join("mnt/ssh")).unwrap();
-    let faults = missing(&settings, &Paths::below(root.path(), "/data".into()));
+    let faults = not_mounted(&settings, &Paths::below(root.path(), "/data".into()));
     let shown: Vec<_> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 2, "{shown:?}");
     assert!(shown[0].starts_with("CIB_SETUP_FILE: /mnt/setup.sh is no file in the box; mount it"));
