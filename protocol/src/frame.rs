@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::limits::Usage;
-use crate::session::{SessionId, State};
+use crate::session::{Driver, SessionId, State};
 use crate::time::Timestamp;
 
 /// One line of a journal, its data still as text.
@@ -390,6 +390,9 @@ pub struct Meta {
     /// Claude's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claude_version: Option<String>,
+    /// How the keeper speaks to Claude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Driver>,
     /// The tools that Claude has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,

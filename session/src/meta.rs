@@ -128,6 +128,9 @@ pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) -> bo
             if let Some(model) = &news.model {
                 meta.model = Some(model.clone());
             }
+            if let Some(driver) = news.driver {
+                meta.driver = driver;
+            }
             if let Some(workdir) = &news.workdir {
                 meta.workdir = workdir.into();
             }

@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 
 use cib_protocol::frame::{Data, Meta, Role};
+use cib_session::ledger::Ledger;
 use cib_session::stream::lines::{Limits, Splitter};
 use cib_session::stream::{Out, Stream};
 use proptest::prelude::*;
@@ -34,7 +35,7 @@ fn written(name: &str) -> Vec<u8> {
 
 fn play<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> Vec<Data> {
     let mut splitter = Splitter::new(limits);
-    let mut stream = Stream::new(0, Meta::default(), 0.0);
+    let mut stream = Stream::new(Ledger::starting(0, Meta::default()), 0.0);
     let mut out = Out::default();
     for chunk in chunks {
         splitter.feed(chunk, |line| stream.line(&line, 1, &mut out));

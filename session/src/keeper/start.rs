@@ -20,6 +20,7 @@ use super::{Clock, Keeper, READ, line_limits};
 use crate::claude::Process;
 use crate::claude::command::{CommandLine, Conversation, find};
 use crate::journal::{self, Journal, SyncPolicy};
+use crate::ledger::Ledger;
 use crate::lock::{Lock, LockError};
 use crate::stream::lines::Splitter;
 use crate::stream::{Out, Stream};
@@ -130,7 +131,10 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     let program = program.unwrap_or_else(|| options.claude.clone());
     let command = CommandLine::new(program, conversation);
     let told = facts(&spec, &now.model, conversation);
-    let stream = Stream::new(clock.now_ms(), told.clone(), now.usage.cost_usd);
+    let stream = Stream::new(
+        Ledger::starting(clock.now_ms(), told.clone()),
+        now.usage.cost_usd,
+    );
     let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
     record.append(opening(told, opened.torn));
     let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
@@ -272,6 +276,7 @@ fn facts(spec: &SessionSpec, model: &Option<String>, conversation: Conversation)
         workdir: Some(spec.workdir.display().to_string()),
         permission_mode: Some(spec.permission_mode.as_str().to_owned()),
         claude_session: Some(conversation.id().to_string()),
+        driver: Some(spec.driver),
         ..Meta::default()
     }
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::wire::{Request, Response};
-use super::{Heard, Out, Stream, questions, raw, say};
+use super::{Heard, Out, Stream, raw, say};
+use crate::questions;
 
 /// Our requests that the CLI has not answered, in the order in which they were made.
 #[derive(Debug, Default)]
@@ -133,7 +134,7 @@ impl Stream {
                 self.tell(news, out);
                 out.to_claude
                     .append(&mut self.held.take().unwrap_or_default());
-                if self.state == State::Starting {
+                if self.state() == State::Starting {
                     self.set_state(State::Idle, heard.now_ms, out);
                 }
             }

@@ -9,17 +9,18 @@ mod blocks;
 mod control;
 pub mod lines;
 mod outcome;
-mod questions;
 mod say;
 mod system;
 mod wire;
 
-use cib_protocol::frame::{Agent, Data, Meta, Status};
+use cib_protocol::frame::{Agent, Data, Meta};
 use cib_protocol::session::State;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::calls::Calls;
+use crate::ledger::Ledger;
+use crate::questions;
 use lines::Line;
 use wire::Message;
 
@@ -46,13 +47,9 @@ struct Heard<'a> {
 /// A conversation with one process of the CLI.
 #[derive(Debug)]
 pub struct Stream {
-    state: State,
-    /// Milliseconds on the caller's clock when `state` began.
-    since_ms: u64,
+    ledger: Ledger,
     /// Whether this version says itself when it works and when it is idle.
     tells_state: bool,
-    /// What has been told as `meta` frames.
-    told: Meta,
     blocks: blocks::Blocks,
     calls: Calls,
     agents: Vec<Agent>,
@@ -65,15 +62,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A process of the CLI that has just been started at `now_ms`. `told` is what frames have
-    /// told already, `total_cost` what the conversation has cost so far in US dollars.
+    /// A process of the CLI that has just been started. `ledger` is what frames have told
+    /// already, `total_cost` what the conversation has cost so far in US dollars.
     #[must_use]
-    pub fn new(now_ms: u64, told: Meta, total_cost: f64) -> Self {
+    pub fn new(ledger: Ledger, total_cost: f64) -> Self {
         Self {
-            state: State::Starting,
-            since_ms: now_ms,
+            ledger,
             tells_state: false,
-            told,
             blocks: blocks::Blocks::default(),
             calls: Calls::default(),
             agents: Vec::new(),
@@ -87,7 +82,7 @@ impl Stream {
     /// The next process for the same session: what the last one did not take is for this one.
     #[must_use]
     pub fn again(&mut self, now_ms: u64) -> Self {
-        let mut next = Self::new(now_ms, self.told.clone(), self.total_cost);
+        let mut next = Self::new(self.ledger.again(now_ms), self.total_cost);
         next.held = Some(self.held.take().unwrap_or_default());
         next
     }
@@ -95,7 +90,7 @@ impl Stream {
     /// Where the session stands.
     #[must_use]
     pub fn state(&self) -> State {
-        self.state
+        self.ledger.state()
     }
 
     /// Takes a line of the CLI. `now_ms` is a monotonic clock's reading.
@@ -161,53 +156,22 @@ impl Stream {
 
     /// Goes to a state; a frame tells it if it is another one.
     pub fn set_state(&mut self, state: State, now_ms: u64, out: &mut Out) {
-        if self.state == state {
-            return;
-        }
-        self.state = state;
-        let elapsed_ms = now_ms.saturating_sub(self.since_ms);
-        self.since_ms = now_ms;
-        out.frames.push(Data::Status(Status { state, elapsed_ms }));
+        self.ledger.set_state(state, now_ms, &mut out.frames);
     }
 
     /// A question was closed: goes on working if it was the last one.
     fn unblock(&mut self, now_ms: u64, out: &mut Out) {
-        if self.questions.is_empty() && self.state == State::WaitingForInput {
+        if self.questions.is_empty() && self.state() == State::WaitingForInput {
             self.set_state(State::Working, now_ms, out);
         }
     }
 
-    /// Tells what is new of some facts; a note is always new.
-    fn tell(&mut self, mut news: Meta, out: &mut Out) {
-        fn only_new<T: PartialEq + Clone>(told: &mut Option<T>, news: &mut Option<T>) {
-            if news.is_some() && news != told {
-                told.clone_from(news);
-            } else {
-                *news = None;
-            }
-        }
-        let told = &mut self.told;
-        only_new(&mut told.model, &mut news.model);
-        only_new(&mut told.workdir, &mut news.workdir);
-        only_new(&mut told.permission_mode, &mut news.permission_mode);
-        only_new(&mut told.claude_session, &mut news.claude_session);
-        only_new(&mut told.claude_version, &mut news.claude_version);
-        only_new(&mut told.tools, &mut news.tools);
-        if news != Meta::default() {
-            out.frames.push(Data::Meta(news));
-        }
+    fn tell(&mut self, news: Meta, out: &mut Out) {
+        self.ledger.tell(news, &mut out.frames);
     }
 
-    /// Tells a person something that has no field of its own.
     fn note(&mut self, text: impl Into<String>, out: &mut Out) {
-        let note = Some(text.into());
-        self.tell(
-            Meta {
-                note,
-                ..Meta::default()
-            },
-            out,
-        );
+        self.ledger.note(text, &mut out.frames);
     }
 
     /// Whose a message is, if not the main thread's.

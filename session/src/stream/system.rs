@@ -33,7 +33,7 @@ impl Stream {
                         claude_session: system.session_id,
                         claude_version: system.claude_code_version,
                         tools: system.tools,
-                        note: None,
+                        ..Meta::default()
                     },
                     out,
                 );

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cib_protocol::frame::{Data, Meta};
+use cib_session::ledger::Ledger;
 use cib_session::stream::lines::Line;
 use cib_session::stream::{Out, Stream};
 use serde_json::Value;
@@ -19,7 +20,7 @@ pub(crate) struct Replayed {
 /// Plays the lines of a capture. A line is what the CLI wrote, or `{"t","dir","msg"}` where
 /// `dir` says who wrote `msg`. Without times, a line comes every ten milliseconds.
 pub(crate) fn replay(capture: &str) -> Replayed {
-    let mut stream = Stream::new(0, Meta::default(), 0.0);
+    let mut stream = Stream::new(Ledger::starting(0, Meta::default()), 0.0);
     let mut all = Replayed::default();
     let mut ids: Vec<(String, String)> = Vec::new();
     for (number, line) in (1u64..).zip(capture.lines()) {

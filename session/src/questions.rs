@@ -17,8 +17,8 @@ const DENY: &str = "Deny";
 
 /// A question that waits for its answer.
 #[derive(Debug)]
-pub(super) struct Open {
-    pub(super) id: String,
+pub(crate) struct Open {
+    pub(crate) id: String,
     /// The tool's input, which an answer that allows has to repeat.
     input: Value,
     is_ask: bool,
@@ -30,7 +30,7 @@ struct AskInput {
 }
 
 /// Reads a `can_use_tool` request.
-pub(super) fn open(
+pub(crate) fn open(
     id: String,
     tool: String,
     tool_use_id: Option<String>,
@@ -75,7 +75,7 @@ fn permission(tool: &str) -> Question {
 impl Open {
     /// The `response` that answers it. No answers refuse, and so does any word but the one
     /// that allows, because a permission must not be given by a misunderstanding.
-    pub(super) fn answer(self, answers: &BTreeMap<String, String>) -> Value {
+    pub(crate) fn answer(self, answers: &BTreeMap<String, String>) -> Value {
         if answers.is_empty() {
             return deny("The user declined to answer.");
         }
@@ -95,7 +95,7 @@ impl Open {
 }
 
 /// The answer to a permission whose input is too large to be repeated.
-pub(super) fn too_large() -> Value {
+pub(crate) fn too_large() -> Value {
     deny("The input of this call is too large to be shown to the user; split it.")
 }
 
