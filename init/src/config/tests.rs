@@ -380,3 +380,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_example_of_the_reference_page_holds_every_key_and_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/services.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let mut shown = services(example).remove(0);
+    let default = services("[service.redis]\ncommand = [\"redis-server\", \"--port\", \"6379\"]\n");
+    assert!(shown.group.is_some() && !shown.environment.is_empty() && !shown.needs.is_empty());
+    assert_ne!(shown.readiness.probe, Probe::None);
+    assert!(shown.limits.cpu_milli.is_some());
+    shown.group = None;
+    shown.environment.clear();
+    shown.needs.clear();
+    shown.readiness.probe = Probe::None;
+    shown.limits = ResourceLimits::default();
+    assert_eq!([shown], default.as_slice());
+    let unknown = faults("[service.a]\ncommand = [\"a\"]\nzzzzzzzzzzzz = 1\n").remove(0);
+    let (_, keys) = unknown.split_once("the keys here are ").unwrap();
+    for key in keys.split(", ") {
+        assert!(
+            page.contains(&format!("\n{key} = ")) || page.contains(&format!(".{key}]")),
+            "{key} is not on the page"
+        );
+    }
+}
