@@ -5,7 +5,7 @@ use std::fs;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,6 +52,16 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+/// Ends whatever GnuPG started by itself for a home.
+struct Daemons(PathBuf);
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        let mut kill = Command::new("gpgconf");
+        run(kill.args(["--kill", "all"]).env("GNUPGHOME", &self.0));
     }
 }
 
@@ -249,6 +259,7 @@ fn gpg_in_the_box_speaks_to_the_agent_outside() {
     let outside = root.at("/mnt/gnupg");
     fs::create_dir_all(&outside).unwrap();
     root.give("/mnt/gnupg", 0, 0, 0o700);
+    let _daemons = Daemons(outside.clone());
     let gpg = |arguments: &[&str]| {
         run(Command::new("gpg")
             .args(["--batch", "--quiet"])
@@ -314,9 +325,6 @@ fn gpg_in_the_box_speaks_to_the_agent_outside() {
         ]);
         assert!(signed.exists());
     });
-    run(Command::new("gpgconf")
-        .args(["--kill", "all"])
-        .env("GNUPGHOME", root.at("/mnt/gnupg")));
     assert_eq!(notices, []);
     assert_eq!(outcome.warnings, [""; 0]);
     assert_eq!(root.shown("/home/coder/.gnupg"), "1000:1000 0700");
