@@ -94,3 +94,12 @@ docker_platform() {
     *) die "$EX_CONFIG" "no image is made for $1: amd64, arm64 and armhf are" ;;
   esac
 }
+
+# debian_arch PLATFORM: the reverse.
+debian_arch() {
+  case $1 in
+    linux/amd64 | linux/arm64) printf '%s\n' "${1#linux/}" ;;
+    linux/arm/v7) printf 'armhf\n' ;;
+    *) die "$EX_CONFIG" "no image is made for $1: linux/amd64, linux/arm64 and linux/arm/v7 are" ;;
+  esac
+}

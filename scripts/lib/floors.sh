@@ -9,6 +9,10 @@ source "$CIB_ROOT/scripts/lib/claude.sh"
 source "$CIB_ROOT/scripts/lib/engine.sh"
 # shellcheck source=scripts/lib/build.sh
 source "$CIB_ROOT/scripts/lib/build.sh"
+# shellcheck source=scripts/lib/box.sh
+source "$CIB_ROOT/scripts/lib/box.sh"
+# shellcheck source=scripts/lib/floor-images.sh
+source "$CIB_ROOT/scripts/lib/floor-images.sh"
 
 # unit: formatting, lints, and every test that needs nothing but a compiler.
 floor_unit() {
@@ -41,17 +45,6 @@ floor_box() {
   step "Building the images"
   bake default base testkit
   floor_run box --test-threads 1
-}
-
-# images: what is true of an image as a file, and that the other platforms boot.
-floor_images() {
-  apt_install jq curl
-  rust_ensure
-  engine_use
-  base_image_ensure
-  step "Building the images"
-  bake default base testkit
-  floor_run images --test-threads 1
 }
 
 # leaks: the leak matrix alone, out of the floors that it belongs to.

@@ -50,3 +50,22 @@ oci_manifest() {
     oci_blob "$layout" application/vnd.oci.image.manifest.v1+json |
     jq -c --argjson platform "$platform" '. + {platform: $platform}'
 }
+
+# oci_layers LAYOUT: the layers of the one image in it, each as its compressed and unpacked
+# size in bytes and what made it.
+oci_layers() {
+  local layout=$1 manifest layer size unpacked
+  manifest=$(jq -r '.manifests[0].digest' "$layout/index.json")
+  if jq -e '.manifests' "$(oci_path "$layout" "$manifest")" >/dev/null; then
+    manifest=$(jq -r '.manifests[0].digest' "$(oci_path "$layout" "$manifest")")
+  fi
+  paste <(jq -r '.layers[] | [.digest, .size] | @tsv' "$(oci_path "$layout" "$manifest")") \
+    <(jq -r '.history[] | select(.empty_layer | not) | .created_by // "" | gsub("\\s+"; " ") | sub(".*(# buildkit|target=/[^ ]*) "; "")' \
+      "$(oci_path "$layout" "$(jq -r .config.digest "$(oci_path "$layout" "$manifest")")")") |
+    while IFS=$'\t' read -r layer size what; do
+      unpacked=$(zstd -dc "$(oci_path "$layout" "$layer")" | wc -c)
+      printf '%s\t%s\t%s\n' "$size" "$unpacked" "$what"
+    done
+}
+
+oci_path() { printf '%s/blobs/%s\n' "$1" "${2/://}"; }

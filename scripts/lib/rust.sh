@@ -27,11 +27,10 @@ rust_install() {
 rust_test_targets() {
   local filter
   case $1 in
-    unit) filter='test("^(host|box|images)_") | not' ;;
+    unit) filter='test("^(host|box)_") | not' ;;
     host) filter='test("^host_")' ;;
     box) filter='test("^box_")' ;;
     leaks) filter='test("^(host|box)_.*leak")' ;;
-    images) filter='test("^images_")' ;;
   esac
   cargo metadata --format-version 1 --no-deps --manifest-path "$CIB_ROOT/Cargo.toml" |
     jq -r "[.packages[].targets[] | select(.kind == [\"test\"]) | .name | select($filter)] | unique[] | \"--test\", ."

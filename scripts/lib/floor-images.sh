@@ -1,0 +1,174 @@
+# shellcheck shell=bash
+# The images floor: each function below is one claim about an image. None of them compiles
+# anything but the images themselves.
+
+# shellcheck source=scripts/lib/image-checks.sh
+source "$CIB_ROOT/scripts/lib/image-checks.sh"
+
+readonly IMAGE_EXPECTATIONS=$CIB_ROOT/images/expected
+
+# image_tag FLAVOUR
+image_tag() {
+  case $1 in
+    full) printf 'claude-in-box:latest\n' ;;
+    *) printf 'claude-in-box:latest-%s\n' "$1" ;;
+  esac
+}
+
+# image_test CLAIM [ARGUMENT...]: runs one claim in a shell of its own, and counts it.
+image_test() {
+  local log status
+  log=$(cib_cache)/images-$1.log
+  set +e
+  (
+    set -e
+    "claim_$1" "${@:2}"
+  ) >"$log" 2>&1
+  status=$?
+  set -e
+  if ((status == 0)); then
+    note "ok      ${*//_/ }"
+    printf '1 0\n' >>"$(rust_totals)"
+  else
+    warn "FAILED  ${*//_/ }"
+    tail -n 40 "$log" >&2
+    printf '0 1\n' >>"$(rust_totals)"
+    images_failed=1
+  fi
+}
+
+# expect FILE: standard input is what images/expected/FILE says. With CIB_WRITE_EXPECTED=1 it
+# becomes that.
+expect() {
+  local file=$IMAGE_EXPECTATIONS/$1
+  if [[ ${CIB_WRITE_EXPECTED:-} == 1 ]]; then
+    mkdir -p "$(dirname "$file")"
+    cat >"$file"
+  else
+    diff --unified "$file" -
+  fi
+}
+
+claim_the_bake_file_comes_to_the_committed_plan() { "$CIB_ROOT/scripts/bake-plan" --check; }
+
+claim_a_wrong_variable_ends_the_bake() {
+  local assignment
+  for assignment in VERSION=v1.0 CLAUDE_VERSION=2.1 BUILD_NETWORK=bridge SOURCE_DATE_EPOCH=now DEBIAN_SNAPSHOT=today; do
+    if env "$assignment" docker buildx bake --file "$CIB_ROOT/docker-bake.hcl" --print >/dev/null 2>&1; then
+      echo "$assignment was taken"
+      return 1
+    fi
+  done
+}
+
+claim_files_modes_and_owners_are_the_expected_ones() { # FLAVOUR
+  local archive
+  archive=$(mktemp)
+  image_root "$(image_tag "$1")" "$archive"
+  image_layout "$archive" | expect "$1.layout"
+  rm -f "$archive"
+}
+
+claim_the_runtime_contract_is_the_expected_one() { image_contract "$(image_tag "$1")" | expect "$1.json"; }
+
+claim_every_program_is_static_and_hardened() {
+  local archive
+  archive=$(mktemp)
+  image_root "$(image_tag base)" "$archive"
+  image_hardening "$archive" | expect hardening.tsv
+  rm -f "$archive"
+}
+
+claim_no_certificate_of_the_builder_is_in_it() { # FLAVOUR
+  local archive bundle
+  archive=$(mktemp)
+  bundle=$(host_ca_bundle)
+  image_root "$(image_tag "$1")" "$archive"
+  # The image's own bundle is Debian's; the machine's may hold one certificate more.
+  tar -xOf "$archive" etc/ssl/certs/ca-certificates.crt | certificates | sort >"$archive.image"
+  certificates <"$bundle" | sort | comm -23 - "$archive.image" >"$archive.only-here"
+  while IFS= read -r line; do
+    if tar -xOf "$archive" etc/ssl/certs/ca-certificates.crt | tr -d '\n' | grep -qF "$line"; then
+      echo "a certificate of this machine is in the image"
+      return 1
+    fi
+  done <"$archive.only-here"
+  # And by no other path either: the secret's mount left nothing behind.
+  if tar -tf "$archive" | grep -E '^run/secrets/|^\./run/secrets/'; then
+    echo "something is left in /run/secrets"
+    return 1
+  fi
+  rm -f "$archive" "$archive".*
+}
+
+# certificates: each PEM certificate of standard input as one line of base64.
+certificates() { awk '/BEGIN CERT/ { c = ""; on = 1; next } /END CERT/ { print c; on = 0 } on { c = c $0 }'; }
+
+claim_it_is_within_its_budget() { "$CIB_ROOT/scripts/image-report" --check "$@"; }
+
+claim_building_it_twice_gives_the_same_layers() { # FLAVOUR
+  local folder round
+  folder=$(mktemp -d)
+  for round in 1 2; do
+    SOURCE_DATE_EPOCH=1700000000 bake "$1" --no-cache --set '*.tags=' \
+      --set "*.output=type=oci,tar=false,dest=$folder/$round,oci-mediatypes=true,rewrite-timestamp=true"
+    jq -r '.manifests[0].digest' "$folder/$round/index.json" >"$folder/digest.$round"
+  done
+  diff "$folder/digest.1" "$folder/digest.2"
+  rm -rf "$folder"
+}
+
+claim_a_derived_image_adds_a_service_and_a_step() {
+  local deadline=$((SECONDS + 60)) box
+  docker build --quiet --network "${BUILD_NETWORK:-default}" --tag cib-derived-test "$CIB_ROOT/images/examples/derived" >/dev/null
+  docker run --rm --env CIB_AUTH_TOKEN=0123456789abcdef cib-derived-test cib-init check
+  box=$(docker run --detach --env CIB_AUTH_TOKEN=0123456789abcdef cib-derived-test)
+  until [[ $(box_field "$box" '{{.State.Health.Status}}') == healthy ]]; do
+    if ((SECONDS > deadline)); then
+      docker logs "$box"
+      docker rm --force "$box" >/dev/null
+      return 1
+    fi
+    sleep 0.3
+  done
+  docker exec "$box" cib-init status
+  docker exec "$box" cib-init status | grep -q redis
+  [[ $(docker exec --user coder "$box" git config --global init.defaultBranch) == main ]]
+  docker rm --force "$box" >/dev/null
+}
+
+claim_the_compose_files_are_valid() {
+  local folder file
+  folder=$(mktemp -d)
+  cp "$CIB_ROOT"/deploy/*.yaml "$folder"
+  mkdir "$folder/secrets"
+  touch "$folder"/secrets/{auth_token,proxy_url,anthropic_api_key}
+  docker compose --file "$folder/compose.yaml" config --quiet
+  for file in raspberry-pi n100; do
+    docker compose --file "$folder/compose.yaml" --file "$folder/compose.$file.yaml" config --quiet
+  done
+  rm -rf "$folder"
+}
+
+# images: what is true of the images for this machine's platform.
+floor_images() {
+  local flavour images_failed=0
+  apt_install jq curl binutils zstd
+  engine_use
+  base_image_ensure
+  step "Building the images"
+  bake all
+  image_test the_bake_file_comes_to_the_committed_plan
+  image_test a_wrong_variable_ends_the_bake
+  image_test the_compose_files_are_valid
+  for flavour in base headless full; do
+    image_test files_modes_and_owners_are_the_expected_ones "$flavour"
+    image_test the_runtime_contract_is_the_expected_one "$flavour"
+    image_test no_certificate_of_the_builder_is_in_it "$flavour"
+  done
+  image_test every_program_is_static_and_hardened
+  image_test a_derived_image_adds_a_service_and_a_step
+  image_test it_is_within_its_budget base headless
+  image_test building_it_twice_gives_the_same_layers headless
+  return "$images_failed"
+}
