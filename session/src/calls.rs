@@ -70,6 +70,14 @@ impl Calls {
         tool != TOOL_SEARCH
     }
 
+    /// The id of the open call of a tool that was made last.
+    #[must_use]
+    pub fn latest(&self, tool: &str) -> Option<String> {
+        let mut open = self.open.iter().rev();
+        open.find(|call| call.tool == tool)
+            .map(|call| call.id.clone())
+    }
+
     /// Whether a call is open.
     #[must_use]
     pub fn is_open(&self, id: &str) -> bool {

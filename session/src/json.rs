@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Reads a value from bytes. They become text first, because the parser would otherwise be
@@ -44,7 +45,7 @@ impl Object<'_> {
         let mut text = String::from("{");
         for (place, (name, value)) in self.fields.iter().enumerate() {
             text.push_str(if place == 0 { "\n  " } else { ",\n  " });
-            text.push_str(&serde_json::Value::from(name.as_str()).to_string());
+            text.push_str(&Value::from(name.as_str()).to_string());
             text.push_str(": ");
             text.push_str(value.get());
         }
@@ -72,5 +73,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             }
         }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Bytes in all strings of a value.
+pub(crate) fn strings_len(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(strings_len).sum(),
+        Value::Object(fields) => fields.values().map(strings_len).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }

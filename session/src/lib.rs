@@ -25,3 +25,4 @@ pub mod seed;
 pub mod stream;
 pub mod sys;
 pub mod todo;
+pub mod tty;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use cib_protocol::frame::Data;
 use common::replay::replay;
+use common::terminal;
 
 fn dir(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", name].iter().collect()
@@ -27,23 +28,31 @@ fn shown(frames: &[Data]) -> String {
     text
 }
 
+/// Compares with the golden file, or writes it anew. Returns whether they differ.
+fn differs(name: &str, frames: &[Data]) -> bool {
+    let seen = shown(frames);
+    let golden = dir("golden").join(name);
+    if std::env::var_os("CIB_UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, &seen).unwrap();
+        return false;
+    }
+    fs::read_to_string(&golden).unwrap_or_default() != seen
+}
+
+fn fixture(name: &str) -> String {
+    fs::read_to_string(dir("fixtures").join(name)).unwrap()
+}
+
 #[test]
 fn every_capture_of_the_stream_parses_to_its_golden_frames() {
     let mut wrong = Vec::new();
     for entry in fs::read_dir(dir("fixtures")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if ["transcript_", "hooks_", "statusline_"]
-            .iter()
-            .any(|p| name.starts_with(p))
-        {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let other = ["transcript_", "hooks_", "statusline_"];
+        if other.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
-        let seen = shown(&replay(&fs::read_to_string(&path).unwrap()).frames);
-        let golden = dir("golden").join(&name);
-        if std::env::var_os("CIB_UPDATE_GOLDEN").is_some() {
-            fs::write(&golden, &seen).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != seen {
+        if differs(&name, &replay(&fixture(&name)).frames) {
             wrong.push(name);
         }
     }
@@ -51,4 +60,26 @@ fn every_capture_of_the_stream_parses_to_its_golden_frames() {
         wrong.is_empty(),
         "these captures give other frames than before: {wrong:?}"
     );
+}
+
+#[test]
+fn every_capture_of_the_terminal_parses_to_its_golden_frames() {
+    let captures = [
+        ("2.1.330", "hooks_tui_command", "transcript_tui_8833303a"),
+        ("2.1.330", "", "transcript_p_todo_d5144d4a"),
+        ("2.1.112", "", "transcript_v112_p"),
+        ("2.1.112", "", "transcript_v112_tui"),
+    ];
+    for (version, hooks, transcript) in captures {
+        let hooks = match hooks {
+            "" => String::new(),
+            name => fixture(&format!("{name}.jsonl")),
+        };
+        let name = format!("{transcript}.jsonl");
+        let frames = terminal::replay(version, &hooks, &fixture(&name));
+        assert!(
+            !differs(&name, &frames),
+            "{name} gives other frames than before"
+        );
+    }
 }

@@ -1,12 +1,12 @@
 //! What is said: streamed events, assistant lines, user lines with tool results.
 
 use cib_protocol::frame::{Data, Role, Text, ToolUseResult, ToolUseStart};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::blocks::Kind;
 use super::wire::{Block, Event, Message, Said};
 use super::{Heard, Out, Stream, value};
+use crate::json::strings_len;
 
 /// What the CLI says in the user's name when a turn is interrupted; the stop frame says it.
 const INTERRUPTED: &str = "[Request interrupted by user";
@@ -184,16 +184,6 @@ impl Stream {
             }));
         }
         out.frames.extend(todos);
-    }
-}
-
-/// Bytes in all strings of a value.
-fn strings_len(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(strings_len).sum(),
-        Value::Object(fields) => fields.values().map(strings_len).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

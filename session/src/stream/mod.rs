@@ -11,7 +11,7 @@ pub mod lines;
 mod outcome;
 mod say;
 mod system;
-mod wire;
+pub(crate) mod wire;
 
 use cib_protocol::frame::{Agent, Data, Meta};
 use cib_protocol::session::State;
@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use crate::calls::Calls;
 use crate::ledger::Ledger;
 use crate::questions;
+pub use control::NoSuchQuestion;
 use lines::Line;
 use wire::Message;
 

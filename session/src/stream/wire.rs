@@ -84,25 +84,25 @@ pub(super) struct Said<'a> {
 
 /// A content block. Fields of other kinds are absent.
 #[derive(Deserialize)]
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     #[serde(rename = "type", borrow)]
-    pub(super) kind: Cow<'a, str>,
+    pub(crate) kind: Cow<'a, str>,
     #[serde(default)]
-    pub(super) text: String,
+    pub(crate) text: String,
     #[serde(default)]
-    pub(super) thinking: String,
+    pub(crate) thinking: String,
     #[serde(default)]
-    pub(super) id: String,
+    pub(crate) id: String,
     #[serde(default)]
-    pub(super) name: String,
+    pub(crate) name: String,
     #[serde(default, borrow)]
-    pub(super) input: Option<&'a RawValue>,
+    pub(crate) input: Option<&'a RawValue>,
     #[serde(default)]
-    pub(super) tool_use_id: String,
+    pub(crate) tool_use_id: String,
     #[serde(default, borrow)]
-    pub(super) content: Option<&'a RawValue>,
+    pub(crate) content: Option<&'a RawValue>,
     #[serde(default)]
-    pub(super) is_error: Option<bool>,
+    pub(crate) is_error: Option<bool>,
 }
 
 /// `system` lines of every subtype that has a frame.

@@ -8,3 +8,4 @@
 
 pub(crate) mod keeper;
 pub(crate) mod replay;
+pub(crate) mod terminal;
