@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ use crate::exit::{self, Exit};
 use crate::logs::Logs;
 pub use crate::reaper::ChildId;
 use crate::reaper::Reaper;
-use crate::spawn::{Command, Leads, Resource, Sink, Stdin};
+use crate::spawn::{Command, Ids, Leads, Resource, Sink, Stdin};
 use crate::sys::child::{self, Prepared, REPORT, Stage};
 
 /// Where the lines of children go whose sink is [`Sink::Log`].
@@ -515,7 +515,30 @@ impl Plumbing {
         for (target, fd) in &command.fds {
             self.fds.push((Held::Shared(Rc::clone(fd)), *target));
         }
+        if let Some(ids) = &command.ids {
+            self.give(ids);
+        }
         Ok(ends)
+    }
+
+    /// Gives pipes to the child's user: many a program opens `/dev/stdout` or `/dev/fd/3` anew
+    /// instead of using the descriptor, and the kernel then asks whose the pipe is.
+    fn give(&self, ids: &Ids) {
+        use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
+        let owner = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+        for (held, _) in &self.fds {
+            let fd = match held {
+                Held::Own(fd) => fd.as_fd(),
+                Held::Shared(fd) => fd.as_fd(),
+                Held::Standard(_) => continue,
+            };
+            let is_pipe =
+                fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo);
+            if is_pipe {
+                // Without the right to, the child still has the descriptor itself.
+                let _ = fchown(fd, Some(owner.0), Some(owner.1));
+            }
+        }
     }
 
     fn output(

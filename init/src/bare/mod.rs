@@ -78,8 +78,8 @@ pub fn run(options: &Options, arguments: Arguments) -> u8 {
         ignore_child,
         terminal,
     });
-    let main = match launched {
-        Ok(pid) => pid,
+    let launched = match launched {
+        Ok(launched) => launched,
         Err(error) => return refuse(options, arguments, &error),
     };
     let _ = rustix::process::chdir("/");
@@ -89,12 +89,15 @@ pub fn run(options: &Options, arguments: Arguments) -> u8 {
     let mut init = Init {
         options,
         role,
-        main,
+        main: launched.pid,
         has_terminal: terminal.is_some(),
     };
     let code = init.watch();
     init.clear();
-    code
+    match launched.failure() {
+        Some(error) => refuse(options, arguments, &error),
+        None => code,
+    }
 }
 
 fn take_role() -> Role {

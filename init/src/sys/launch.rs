@@ -1,8 +1,7 @@
 //! Starts the one command of the bare init, with as few system calls as will do.
 //!
-//! The child shares the parent's memory until it has executed the command, as with `vfork`,
-//! and the parent stands still meanwhile: so no page is copied, and the child can leave the
-//! reason of a failure in a variable.
+//! Without a terminal the child shares the parent's memory until it has executed the command,
+//! as with `vfork`, and the parent stands still meanwhile: so no page is copied.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
@@ -33,69 +32,86 @@ const STACK: usize = 64 * 1024;
 /// `LISTEN_PID=`, ten digits, and the final NUL.
 const LISTEN_LENGTH: usize = 22;
 
-struct Shared {
+struct Order {
     launch: *const Launch,
     listen: *mut c_char,
-    errno: c_int,
+    /// In memory that parent and child share even where they share nothing else.
+    errno: *mut c_int,
 }
 
-/// Runs the command and returns its process id once it has been executed. It leads a process
-/// group of its own.
+/// A command that was started.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its process id.
+    pub pid: i32,
+    errno: *const c_int,
+}
+
+impl Launched {
+    /// Why the command could not be executed, if that is known by now; the kind is that of
+    /// `execvp(3)`. Known at once without a terminal, and with one when the child has ended.
+    #[must_use]
+    pub fn failure(&self) -> Option<io::Error> {
+        // SAFETY: the page is never unmapped; the child may write it, so it is read anew.
+        let errno = unsafe { self.errno.read_volatile() };
+        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+}
+
+/// Starts the command, which leads a process group of its own.
+///
+/// On a terminal the child gets a copy of the memory and nobody waits for it: somebody may
+/// stop it by a key before it has executed the command, and a parent that stands still could
+/// then not be told to continue it.
 ///
 /// # Errors
-/// There is no memory or no process left, or the command cannot be executed: then the kind
-/// is that of `execvp(3)`.
-pub fn launch(launch: &Launch) -> io::Result<i32> {
+/// There is no memory or no process left.
+pub fn launch(launch: &Launch) -> io::Result<Launched> {
     let count = launch.arguments.count() - launch.command;
     let size = STACK + (count + 2) * size_of::<*const c_char>();
     let size = size.next_multiple_of(4096);
     // SAFETY: an anonymous mapping at an address of the kernel's choice.
-    let stack = unsafe {
+    let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
             size,
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
             0,
         )
     };
-    if stack == libc::MAP_FAILED {
+    if memory == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
     let mut listen = [0; LISTEN_LENGTH];
-    let mut shared = Shared {
+    let errno = memory.cast::<c_int>();
+    let mut order = Order {
         launch,
         listen: prepare_listen_pid(&mut listen),
-        errno: 0,
+        errno,
+    };
+    let together = match launch.terminal {
+        None => libc::CLONE_VM | libc::CLONE_VFORK,
+        Some(_) => 0,
     };
     // SAFETY: the mapping is `size` bytes long; its end is where a stack begins.
-    let top = unsafe { stack.add(size) };
-    // SAFETY: the child runs on a stack of its own, only calls what is async-signal-safe, and
-    // CLONE_VFORK keeps `shared`, which it writes, alive and untouched until it is gone.
+    let top = unsafe { memory.add(size) };
+    // SAFETY: the child runs on a stack of its own, of which the parent uses the other end
+    // alone, and only calls what is async-signal-safe. Where it shares memory, CLONE_VFORK
+    // keeps `order` alive and untouched until it is gone.
     let pid = unsafe {
         libc::clone(
             child,
             top,
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut shared).cast::<c_void>(),
+            together | libc::SIGCHLD,
+            (&raw mut order).cast::<c_void>(),
         )
     };
-    let failed = io::Error::last_os_error();
-    // SAFETY: the mapping is ours, and the child no longer runs on it.
-    unsafe { libc::munmap(stack, size) };
-    // SAFETY: the child wrote it through a pointer; read it anew.
-    let errno = unsafe { (&raw const shared.errno).read_volatile() };
     if pid < 0 {
-        Err(failed)
-    } else if errno != 0 {
-        // The child has exited with 127; take it before anybody wonders whose it was.
-        // SAFETY: a null status pointer is allowed.
-        unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-        Err(io::Error::from_raw_os_error(errno))
-    } else {
-        Ok(pid)
+        return Err(io::Error::last_os_error());
     }
+    Ok(Launched { pid, errno })
 }
 
 /// Points an environment entry `LISTEN_PID=<our pid>` to `buffer`, for the child to write its
@@ -133,11 +149,11 @@ fn prepare_listen_pid(buffer: &mut [c_char; LISTEN_LENGTH]) -> *mut c_char {
     }
 }
 
-extern "C" fn child(shared: *mut c_void) -> c_int {
-    // SAFETY: the parent passed a valid `Shared`, and stands still.
-    let shared = unsafe { &mut *shared.cast::<Shared>() };
+extern "C" fn child(order: *mut c_void) -> c_int {
+    // SAFETY: the parent passed a valid `Order`; this is a copy of it, or it stands still.
+    let order = unsafe { &*order.cast::<Order>() };
     // SAFETY: as above.
-    let launch = unsafe { &*shared.launch };
+    let launch = unsafe { &*order.launch };
     // SAFETY: no preconditions.
     unsafe { libc::setpgid(0, 0) };
     if let Some(terminal) = launch.terminal {
@@ -146,8 +162,8 @@ extern "C" fn child(shared: *mut c_void) -> c_int {
         // SAFETY: takes two integers.
         unsafe { libc::tcsetpgrp(terminal, own) };
     }
-    if !shared.listen.is_null() {
-        write_pid(shared.listen);
+    if !order.listen.is_null() {
+        write_pid(order.listen);
     }
     if launch.ignore_child {
         signal::set_ignored(libc::SIGCHLD, true);
@@ -159,9 +175,9 @@ extern "C" fn child(shared: *mut c_void) -> c_int {
     // SAFETY: the array ends with a null pointer; the environment is `environ`, which the C
     // library took from the same place.
     unsafe { libc::execvp(file, argv) };
-    shared.errno = io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EINVAL);
+    let errno = io::Error::last_os_error().raw_os_error();
+    // SAFETY: the page is shared, writable and aligned.
+    unsafe { order.errno.write_volatile(errno.unwrap_or(libc::EINVAL)) };
     127
 }
 
