@@ -33,6 +33,8 @@ pub struct Config {
     pub trusted: TrustedProxies,
     /// How long a stream may be silent.
     pub heartbeat: Duration,
+    /// Whether sessions that were working when the box stopped are resumed.
+    pub resume: bool,
     /// Descriptor that is told when the server listens.
     pub ready_fd: Option<u32>,
     /// How to log.
@@ -128,6 +130,16 @@ impl Config {
         if heartbeat == 0 {
             fault("--heartbeat", "has to be at least one second".to_owned());
         }
+        let resume = options
+            .resume
+            .or_else(|| set("CIB_RESUME"))
+            .unwrap_or_default();
+        if !matches!(&*resume, "" | "never" | "always") {
+            fault(
+                "CIB_RESUME",
+                format!("`{resume}` is neither `never` nor `always`"),
+            );
+        }
         let disabled = matches!(auth, Some(Mode::Disabled));
         let address = options.listen.or_else(|| set("CIB_LISTEN"));
         let port = set("CIB_PORT");
@@ -149,6 +161,7 @@ impl Config {
                 roots,
                 trusted: TrustedProxies(trusted),
                 heartbeat: Duration::from_secs(heartbeat),
+                resume: resume == "always",
                 ready_fd: options.ready_fd,
                 log,
                 level,

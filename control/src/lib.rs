@@ -7,12 +7,13 @@
 //! From the outside inwards: [`http`] serves connections and is alone in knowing how;
 //! [`routes`] is the table of what may be asked, with its handlers; [`auth`] says who asks;
 //! [`stream`] follows a session for a client; [`journal`] reads what keepers write;
-//! [`sessions`] knows the disk, init and the keepers; [`fault`] is what can be wrong.
+//! [`chat`] tells them as a conversation; [`sessions`] knows the disk, init and the keepers; [`fault`] is what can be wrong.
 
 #![deny(unsafe_code)]
 
 pub mod app;
 pub mod auth;
+pub mod chat;
 pub mod config;
 pub mod fault;
 pub mod http;

@@ -54,6 +54,11 @@ pub struct Options {
     #[arg(long, value_name = "LIST")]
     pub trusted_proxies: Option<String>,
 
+    /// always: resume the sessions that were working when the box stopped. [CIB_RESUME]
+    /// [default: never]
+    #[arg(long, value_name = "WHEN")]
+    pub resume: Option<String>,
+
     /// Seconds after which a silent stream says that it lives. [default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat: Option<u64>,

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::http::limits::Limits;
 use crate::http::{listen, server};
 use crate::sessions::init::Init;
+use crate::sessions::revive;
 use crate::sessions::store::Store;
 
 /// Why the server could not run.
@@ -85,6 +86,9 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     if let Some(fd) = config.ready_fd {
         announce(fd).map_err(|source| RunError::Ready { fd, source })?;
     }
+    if config.resume {
+        revive(&app, config);
+    }
     let watching = app.hub.clone().run();
     let serving = server::serve(listener, Arc::clone(&app), limits);
     tokio::pin!(serving);
@@ -104,6 +108,18 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         tracing::warn!(%error, "when device tokens were last used is forgotten");
     }
     Ok(())
+}
+
+/// Resumes in the background what the box's restart interrupted.
+fn revive(app: &Arc<App>, config: &Config) {
+    let mark = config.data.join("control/boot");
+    let app = Arc::clone(app);
+    match revive::boot_name() {
+        Ok(boot) => {
+            tokio::spawn(async move { revive::revive(app, &boot, &mark).await });
+        }
+        Err(error) => tracing::warn!(%error, "sessions are not resumed"),
+    }
 }
 
 /// As many connections as there are descriptors for: a stream takes its socket, and every

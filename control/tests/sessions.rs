@@ -293,7 +293,7 @@ async fn an_unknown_session_is_not_found_on_any_route() {
         let client = server.client();
         client.get(&base).await.fault(404, "no_such_session");
         client.delete(&base).await.fault(404, "no_such_session");
-        for route in ["/transcript", "/events", "/usage"] {
+        for route in ["/transcript", "/events", "/usage", "/chat"] {
             client
                 .get(&format!("{base}{route}"))
                 .await
@@ -301,6 +301,7 @@ async fn an_unknown_session_is_not_found_on_any_route() {
         }
         for (route, body) in [
             ("/input", json!({"data": "x"})),
+            ("/send", json!({"prompt": "x"})),
             ("/answer", json!({"id": "q"})),
             ("/interrupt", json!(null)),
             ("/model", json!({"model": "opus"})),

@@ -1,5 +1,6 @@
 //! Bodies of the HTTP API.
 
+mod chat;
 mod info;
 mod stream;
 mod tokens;
@@ -13,6 +14,7 @@ use crate::limits::{Limits, Usage};
 use crate::secret::Secret;
 use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
+pub use chat::{Chat, ChatMessage, ChatRole, Send};
 pub use info::{Health, Info, InfoCaller, InfoSessions};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
 pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};

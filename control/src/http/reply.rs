@@ -21,6 +21,7 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(super) fn reply(reply: Reply) -> Response {
     match reply {
         Reply::Json(json) => json_response(StatusCode::OK, json),
+        Reply::Partial(json) => json_response(StatusCode::REQUEST_TIMEOUT, json),
         Reply::Created { location, json } => {
             let mut response = json_response(StatusCode::CREATED, json);
             if let Ok(location) = HeaderValue::try_from(location) {

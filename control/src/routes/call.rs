@@ -175,6 +175,8 @@ pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>;
 pub enum Reply {
     /// 200 with a JSON value.
     Json(Vec<u8>),
+    /// 408 with a JSON value: what there was when the time was up.
+    Partial(Vec<u8>),
     /// 201 with a JSON value.
     Created {
         /// The path of what was made.
@@ -224,6 +226,16 @@ impl Reply {
             .map_err(Fault::internal)
     }
 
+    /// 408 with as much of a value as there is.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] if the value cannot be written as JSON.
+    pub fn partial<T: Serialize>(value: &T) -> Result<Self, Fault> {
+        serde_json::to_vec(value)
+            .map(Self::Partial)
+            .map_err(Fault::internal)
+    }
+
     /// 201 with a value.
     ///
     /// # Errors
@@ -238,6 +250,7 @@ impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Json(_) => "Json",
+            Self::Partial(_) => "Partial",
             Self::Created { .. } => "Created",
             Self::Nothing => "Nothing",
             Self::Text { .. } => "Text",

@@ -4,6 +4,7 @@
 //! it, and `docs/reference/openapi.json` is generated from it, so none of them can disagree.
 
 pub mod call;
+pub mod chat;
 pub mod commands;
 pub mod meta;
 pub mod sessions;
@@ -50,6 +51,7 @@ pub enum Shape {
     Accepted,
     Answer,
     ChangeSession,
+    Chat,
     CreateSession,
     CreateToken,
     Health,
@@ -58,6 +60,7 @@ pub enum Shape {
     InputTaken,
     ModelSet,
     Resize,
+    Send,
     SessionList,
     SessionMeta,
     SessionUsage,
@@ -83,6 +86,8 @@ pub struct Body {
 pub enum Answer {
     /// 200 with a JSON value.
     Ok(Shape),
+    /// 200 with a JSON value, or 408 with as much of it as there was in time.
+    OkOrPartial(Shape),
     /// 201 with a JSON value, and `Location`.
     Created(Shape),
     /// 204.

@@ -45,7 +45,7 @@ pub(super) async fn socket(call: Call) -> Result<Reply, Fault> {
 }
 
 async fn follow(call: &Call) -> Result<Follow, Fault> {
-    let cursor = cursor(call, position(call)?).await?;
+    let cursor = cursor(call, position(call)?, kinds(call)).await?;
     Ok(Follow::new(
         cursor,
         call.caller()?,
@@ -69,9 +69,13 @@ fn position(call: &Call) -> Result<u64, Fault> {
     Ok(from.max(last))
 }
 
-async fn cursor(call: &Call, after: u64) -> Result<Cursor, Fault> {
+fn kinds(call: &Call) -> Kinds {
+    Kinds::parse(call.query.get("kinds").unwrap_or_default())
+}
+
+/// A place in the journal of the session in the path.
+pub(super) async fn cursor(call: &Call, after: u64, kinds: Kinds) -> Result<Cursor, Fault> {
     let id = call.session()?;
-    let kinds = Kinds::parse(call.query.get("kinds").unwrap_or_default());
     let tail = call.app.hub.tail(id).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => no_such_session(id),
         _ => Fault::internal(error),
@@ -99,7 +103,7 @@ pub(super) async fn transcript(call: Call) -> Result<Reply, Fault> {
     if wait > MAX_WAIT {
         return too_much("wait_ms", MAX_WAIT);
     }
-    let mut cursor = cursor(&call, position(&call)?).await?;
+    let mut cursor = cursor(&call, position(&call)?, kinds(&call)).await?;
     let first = first(&mut cursor, &call, Duration::from_millis(wait)).await?;
     let meta = call.app.store.get(call.session()?).await;
     let last_seq = match meta {

@@ -1,7 +1,7 @@
 //! The table itself.
 
 use super::{Access, Answer, Body, Kind, Param, Route, Served, Shape, Verb};
-use super::{call::Call, commands, meta, sessions, streams, tokens};
+use super::{call::Call, chat, commands, meta, sessions, streams, tokens};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 
@@ -21,6 +21,12 @@ const fn body(shape: Shape) -> Option<Body> {
 const FROM: Param = Param {
     name: "from",
     help: "Seq of the last frame that the client has; frames after it are sent. 0 is all.",
+    kind: Kind::Number,
+};
+
+const SINCE: Param = Param {
+    name: "since",
+    help: "Seq of the last frame that the client knows of; later ones are told. 0 is all.",
     kind: Kind::Number,
 };
 
@@ -303,6 +309,31 @@ pub const ROUTES: &[Route] = &[
         answer: Answer::Ok(Shape::Transcript),
         faults: &[Code::NoSuchSession],
         handler: handler!(streams::transcript),
+    },
+    Route {
+        name: "get_chat",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/chat"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "The session as a conversation, for clients too small for frames.",
+        query: &[SINCE],
+        body: None,
+        answer: Answer::Ok(Shape::Chat),
+        faults: &[Code::NoSuchSession],
+        handler: handler!(chat::chat),
+    },
+    Route {
+        name: "send_and_wait",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/send"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "Sends a message and answers with what was said until the turn ended or \
+                  asked something.",
+        query: &[],
+        body: body(Shape::Send),
+        answer: Answer::OkOrPartial(Shape::Chat),
+        faults: KEEPER,
+        handler: handler!(chat::send),
     },
     Route {
         name: "follow_events",

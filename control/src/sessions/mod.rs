@@ -5,5 +5,6 @@ pub mod create;
 pub mod init;
 pub mod keeper;
 pub mod lines;
+pub mod revive;
 pub mod store;
 pub mod workdir;

@@ -3,6 +3,7 @@
 #![expect(
     dead_code,
     unreachable_pub,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "each test takes what it needs of this, and has to end where it cannot go on"
 )]

@@ -133,7 +133,7 @@ fn query(param: &Param) -> Value {
 fn responses(route: &Route, shapes: &mut Shapes) -> Value {
     let json = |schema: Value| json!({"application/json": {"schema": schema}});
     let (status, good) = match route.answer {
-        Answer::Ok(shape) => (
+        Answer::Ok(shape) | Answer::OkOrPartial(shape) => (
             "200",
             json!({"description": "Done.", "content": json(shapes.refer(shape))}),
         ),
@@ -172,6 +172,15 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
             codes.push(*code);
         }
     }
+    if let Answer::OkOrPartial(shape) = route.answer {
+        let late = json!({
+            "description": "The time was up: what there was until then; or `request_timeout`: \
+                            the request itself came too slowly.",
+            "content": json(json!({"anyOf": [shapes.refer(shape), reference("ErrorBody")]})),
+        });
+        faults.remove(&408);
+        responses.insert("408".to_owned(), late);
+    }
     for (number, codes) in faults {
         let description: Vec<_> = codes
             .iter()
@@ -192,7 +201,7 @@ fn common(route: &Route) -> Vec<Code> {
     match route.access {
         Access::Open => {}
         Access::Caller => {
-            codes.extend([Code::Unauthorized, Code::CrossOrigin, Code::TooManyAttempts])
+            codes.extend([Code::Unauthorized, Code::CrossOrigin, Code::TooManyAttempts]);
         }
         Access::Scope(_) => codes.extend([
             Code::Unauthorized,

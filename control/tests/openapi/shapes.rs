@@ -2,9 +2,9 @@
 
 use cib_control::routes::Shape;
 use cib_protocol::api::{
-    Accepted, Answer, ChangeSession, CreateSession, CreateToken, ErrorBody, Health, Info, Input,
-    InputTaken, ModelSet, Resize, SessionList, SessionUsage, SetDriver, SetModel, SetPermission,
-    StreamEnd, StreamReply, StreamRequest, TokenCreated, TokenList,
+    Accepted, Answer, ChangeSession, Chat, CreateSession, CreateToken, ErrorBody, Health, Info,
+    Input, InputTaken, ModelSet, Resize, Send, SessionList, SessionUsage, SetDriver, SetModel,
+    SetPermission, StreamEnd, StreamReply, StreamRequest, TokenCreated, TokenList,
 };
 use cib_protocol::frame::Data;
 use cib_protocol::session::SessionMeta;
@@ -34,6 +34,7 @@ impl Shapes {
             Shape::Accepted => generator.subschema_for::<Accepted>(),
             Shape::Answer => generator.subschema_for::<Answer>(),
             Shape::ChangeSession => generator.subschema_for::<ChangeSession>(),
+            Shape::Chat => generator.subschema_for::<Chat>(),
             Shape::CreateSession => generator.subschema_for::<CreateSession>(),
             Shape::CreateToken => generator.subschema_for::<CreateToken>(),
             Shape::Health => generator.subschema_for::<Health>(),
@@ -42,6 +43,7 @@ impl Shapes {
             Shape::InputTaken => generator.subschema_for::<InputTaken>(),
             Shape::ModelSet => generator.subschema_for::<ModelSet>(),
             Shape::Resize => generator.subschema_for::<Resize>(),
+            Shape::Send => generator.subschema_for::<Send>(),
             Shape::SessionList => generator.subschema_for::<SessionList>(),
             Shape::SessionMeta => generator.subschema_for::<SessionMeta>(),
             Shape::SessionUsage => generator.subschema_for::<SessionUsage>(),

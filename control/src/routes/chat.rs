@@ -1,0 +1,126 @@
+//! Sessions as conversations, for clients too small for frames.
+
+use std::time::Duration;
+
+use cib_protocol::api::{Chat as Body, Input, Send};
+use cib_protocol::frame::{Data, Frame};
+use cib_protocol::session::SessionId;
+
+use super::call::{Call, Reply};
+use super::streams::cursor;
+use crate::chat::Chat;
+use crate::fault::{Code, Fault};
+use crate::journal::cursor::{Cursor, Kinds, Line, Step};
+use crate::sessions::{command, keeper};
+
+/// How long a turn is waited for if nothing is said, in milliseconds.
+const DEFAULT_WAIT: u64 = 60_000;
+
+/// The longest wait for a turn, in milliseconds.
+const MAX_WAIT: u64 = 300_000;
+
+/// A conversation up to now, or up to the end of a turn.
+#[derive(Default)]
+struct Turn {
+    chat: Chat,
+    /// Seq of the last frame that was taken up.
+    last_seq: u64,
+    stop: Option<String>,
+    question: Option<String>,
+}
+
+pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
+    let id = call.session()?;
+    let since = call.query.number("since")?.unwrap_or(0);
+    let mut cursor = cursor(&call, since, Kinds::default()).await?;
+    let mut turn = Turn::after(since);
+    while let Some(batch) = cursor.ready().await.map_err(Fault::internal)? {
+        for line in batch.lines() {
+            turn.take(&line);
+        }
+    }
+    Reply::json(&Body {
+        stop: None,
+        question: None,
+        ..turn.body(id, false)
+    })
+}
+
+pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
+    let id = call.session()?;
+    let Send { prompt, timeout_ms } = call.json()?;
+    let wait = timeout_ms.unwrap_or(DEFAULT_WAIT);
+    if wait > MAX_WAIT {
+        let detail = format!("`timeout_ms` is at most {MAX_WAIT}");
+        return Err(Fault::new(Code::BadValue, detail));
+    }
+    let last_seq = call.app.store.get(id).await?.last_seq;
+    let mut cursor = cursor(&call, last_seq, Kinds::default()).await?;
+    let (request, _) = command::input(Input {
+        data: prompt,
+        encoding: cib_protocol::api::Encoding::Utf8,
+    })?;
+    keeper::tell(call.app.store.runtime(), id, &request).await?;
+    let mut turn = Turn::after(last_seq);
+    let mut shutdown = call.app.shutdown();
+    let is_over = tokio::select! {
+        () = turn.follow(&mut cursor) => true,
+        () = shutdown.begun() => false,
+        () = tokio::time::sleep(Duration::from_millis(wait)) => false,
+    };
+    let body = turn.body(id, !is_over);
+    if is_over {
+        Reply::json(&body)
+    } else {
+        Reply::partial(&body)
+    }
+}
+
+impl Turn {
+    fn after(last_seq: u64) -> Self {
+        Self {
+            last_seq,
+            ..Self::default()
+        }
+    }
+
+    /// Reads until the turn has ended or waits for an answer, or the session ends.
+    async fn follow(&mut self, cursor: &mut Cursor) {
+        while let Step::Frames(batch) = cursor.next().await {
+            for line in batch.lines() {
+                self.take(&line);
+                if self.stop.is_some() || self.question.is_some() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, line: &Line<'_>) {
+        self.last_seq = line.seq;
+        // A frame that this version cannot read says nothing to a small client either.
+        let Ok(frame) = serde_json::from_slice::<Frame>(&line.bytes) else {
+            return;
+        };
+        let Ok(Some(data)) = frame.decode() else {
+            return;
+        };
+        self.chat.take(&frame, &data);
+        match data {
+            Data::Stop(stop) => self.stop = Some(stop.reason),
+            Data::AskQuestion(question) => self.question = Some(question.id),
+            _ => {}
+        }
+    }
+
+    fn body(self, session: SessionId, partial: bool) -> Body {
+        Body {
+            session,
+            last_seq: self.last_seq,
+            messages: self.chat.into_messages(),
+            stop: self.stop,
+            question: self.question,
+            partial,
+        }
+    }
+}
