@@ -8,6 +8,7 @@ use std::ffi::CStr;
 use std::io::{self, Write};
 
 use crate::bare::{self, Options, Parsed};
+use crate::commands;
 use crate::exit;
 use crate::sys::signal;
 use crate::sys::start::{self, Arguments};
@@ -111,14 +112,24 @@ fn is_init(program: &CStr) -> bool {
     program.to_bytes().rsplit(|b| *b == b'/').next() == Some(b"init")
 }
 
-fn run(subcommand: Subcommand, _arguments: Arguments) -> u8 {
-    if subcommand == Subcommand::Box {
-        return crate::boot::run();
-    }
+fn run(subcommand: Subcommand, arguments: Arguments) -> u8 {
     if subcommand != Subcommand::Box {
         signal::set_mask(start::inherited_mask());
     }
-    exit::INTERNAL
+    let words: Vec<String> = arguments
+        .from(2)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    match subcommand {
+        Subcommand::Box => crate::boot::run(),
+        Subcommand::Plan => commands::plan(&words),
+        Subcommand::Check => commands::check(),
+        Subcommand::Status => commands::status(&words),
+        Subcommand::Healthcheck => commands::healthcheck(),
+        Subcommand::Service => commands::service(&words),
+        Subcommand::Egress => commands::egress(&words),
+        Subcommand::Exec => exit::INTERNAL,
+    }
 }
 
 fn usage(error: &dyn std::error::Error) -> u8 {

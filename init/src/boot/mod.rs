@@ -25,7 +25,7 @@ use crate::boot::live::{BootError, Booted, Parts};
 use crate::boot::progress::Progress;
 use crate::cgroup::Hierarchy;
 use crate::config::{Configuration, DIRECTORY};
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, Fault, Settings};
 use crate::errors::chain;
 use crate::exit;
 use crate::logs::{Level, Logs};
@@ -58,25 +58,39 @@ pub struct Ground {
 /// Every fault at once, then every warning.
 pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
     let environment = Environment::of_process();
-    let loaded = Configuration::load(Path::new(DIRECTORY), &environment);
-    let configuration = loaded.map_err(|refusal| (refusal.faults, refusal.warnings))?;
-    let paths = Paths::of_the_box(configuration.settings.container.data_dir.clone());
+    match Configuration::load(Path::new(DIRECTORY), &environment) {
+        Ok(configuration) => {
+            let (paths, facts, faults) = judge(&configuration.settings);
+            if faults.is_empty() {
+                Ok(Ground {
+                    configuration,
+                    environment,
+                    facts,
+                    paths,
+                })
+            } else {
+                Err((faults, configuration.warnings))
+            }
+        }
+        Err(mut refusal) => {
+            // The host is judged by what could be understood, so that a missing token and a
+            // missing capability do not come in two rounds.
+            let (_, _, faults) = judge(&refusal.understood);
+            refusal.faults.extend(faults);
+            Err((refusal.faults, refusal.warnings))
+        }
+    }
+}
+
+fn judge(settings: &Settings) -> (Paths, HostFacts, Vec<Fault>) {
+    let paths = Paths::of_the_box(settings.container.data_dir.clone());
     let facts = HostFacts::observe(&paths);
     let faults = match Accounts::read(&paths) {
-        Ok(accounts) => facts.judge(&configuration.settings, &paths, &accounts),
+        Ok(accounts) => facts.judge(settings, &paths, &accounts),
         // The users step reports it with its path.
         Err(_) => Vec::new(),
     };
-    if faults.is_empty() {
-        Ok(Ground {
-            configuration,
-            environment,
-            facts,
-            paths,
-        })
-    } else {
-        Err((faults, configuration.warnings))
-    }
+    (paths, facts, faults)
 }
 
 /// Prints what [`survey`] found, one line each; the exit code.

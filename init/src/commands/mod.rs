@@ -1,0 +1,212 @@
+//! What a person asks of a box, or of its configuration, from the command line.
+//!
+//! Each command asks the running box over its socket, except [`check`] and [`plan`], which
+//! read the configuration that this process was given and touch nothing.
+
+mod render;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use cib_protocol::init::{InitReply, InitRequest};
+
+use crate::boot::{self, Ground};
+use crate::errors::chain;
+use crate::exit;
+use crate::plan::Plan;
+use crate::socket::client::{self, ask};
+use crate::steps::setup;
+
+/// A box that is busy with its boot still answers within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Within the three seconds that the image's HEALTHCHECK gives.
+const HEALTH_PATIENCE: Duration = Duration::from_millis(2500);
+/// A service may take its whole time to become ready or to stop.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(120);
+/// Lines of `svc logs` unless told otherwise.
+const LINES: u16 = 200;
+
+/// `cib-init check`: judges configuration and environment, and changes nothing.
+#[must_use]
+pub fn check() -> u8 {
+    match boot::survey() {
+        Ok(ground) => {
+            for warning in &ground.configuration.warnings {
+                let _ = writeln!(io::stderr(), "cib-init: warning: {warning}");
+            }
+            print("the configuration is good\n")
+        }
+        Err((faults, warnings)) => boot::refuse(&faults, &warnings),
+    }
+}
+
+/// `cib-init plan [--json]`: prints the boot plan.
+#[must_use]
+pub fn plan(words: &[String]) -> u8 {
+    let json = match flags(words, &["--json"]) {
+        Ok(found) => found[0],
+        Err(code) => return code,
+    };
+    let ground = match boot::survey() {
+        Ok(ground) => ground,
+        Err((faults, warnings)) => return boot::refuse(&faults, &warnings),
+    };
+    let plan = Plan::build(&ground.configuration, jobs(&ground));
+    if json {
+        return print_json(&plan);
+    }
+    print(&plan.to_string())
+}
+
+fn jobs(ground: &Ground) -> usize {
+    // A script that cannot be read is the boot's to report; here it is only not counted.
+    let settings = &ground.configuration.settings.setup;
+    setup::jobs(settings, &ground.paths).map_or(0, |(jobs, _)| jobs.len())
+}
+
+/// `cib-init status [--json]`.
+#[must_use]
+pub fn status(words: &[String]) -> u8 {
+    let json = match flags(words, &["--json"]) {
+        Ok(found) => found[0],
+        Err(code) => return code,
+    };
+    match request(&InitRequest::Status {}, PATIENCE) {
+        Ok(InitReply::Status(status)) if json => print_json(&status),
+        Ok(InitReply::Status(status)) => print(&render::status(&status, colours())),
+        other => unexpected(other),
+    }
+}
+
+/// `cib-init healthcheck`: 0 or 1, as the engine wants it.
+#[must_use]
+pub fn healthcheck() -> u8 {
+    match request(&InitRequest::Healthcheck {}, HEALTH_PATIENCE) {
+        Ok(InitReply::Health { healthy, detail }) => {
+            let _ = print(&format!("{detail}\n"));
+            u8::from(!healthy)
+        }
+        Err(_) => 1,
+        Ok(other) => {
+            let _ = unexpected(Ok(other));
+            1
+        }
+    }
+}
+
+/// `cib-init svc start|stop|restart|logs SERVICE`.
+#[must_use]
+pub fn service(words: &[String]) -> u8 {
+    let [verb, service, rest @ ..] = words else {
+        return usage("svc needs a verb and a service: start, stop, restart or logs");
+    };
+    let service = service.clone();
+    let wanted = match (verb.as_str(), rest) {
+        ("start", []) => InitRequest::ServiceStart { service },
+        ("stop", []) => InitRequest::ServiceStop { service },
+        ("restart", []) => InitRequest::ServiceRestart { service },
+        ("logs", []) => InitRequest::Logs {
+            service,
+            lines: LINES,
+        },
+        ("logs", [lines]) => match lines.parse() {
+            Ok(lines) => InitRequest::Logs { service, lines },
+            Err(_) => {
+                return usage("svc logs SERVICE [LINES]: the number of lines is at most 1000");
+            }
+        },
+        _ => return usage("the verbs of svc are start, stop, restart and logs"),
+    };
+    match request(&wanted, SERVICE_PATIENCE) {
+        Ok(InitReply::Done) => exit::OK,
+        Ok(InitReply::Logs { lines }) => print(
+            &lines
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>(),
+        ),
+        other => unexpected(other),
+    }
+}
+
+/// `cib-init egress status|test|doctor`.
+#[must_use]
+pub fn egress(words: &[String]) -> u8 {
+    match words {
+        [verb] if verb == "status" => match request(&InitRequest::Status {}, PATIENCE) {
+            Ok(InitReply::Status(status)) => print(&render::egress(&status.egress)),
+            other => unexpected(other),
+        },
+        [verb] if verb == "test" || verb == "doctor" => {
+            match request(&InitRequest::EgressTest {}, SERVICE_PATIENCE) {
+                Ok(InitReply::EgressTest { checks }) => {
+                    let _ = print(&render::checks(&checks, verb == "doctor", colours()));
+                    if checks.iter().all(|check| check.passed) {
+                        exit::OK
+                    } else {
+                        1
+                    }
+                }
+                other => unexpected(other),
+            }
+        }
+        _ => usage("the verbs of egress are status, test and doctor"),
+    }
+}
+
+fn request(wanted: &InitRequest, within: Duration) -> Result<InitReply, u8> {
+    ask(Path::new(client::PATH), wanted, within).map_err(|error| {
+        let _ = writeln!(io::stderr(), "cib-init: {}", chain(&error));
+        exit::INTERNAL
+    })
+}
+
+fn unexpected(reply: Result<InitReply, u8>) -> u8 {
+    match reply {
+        Err(code) => code,
+        Ok(InitReply::Refused { detail, .. }) => {
+            let _ = writeln!(io::stderr(), "cib-init: {detail}");
+            1
+        }
+        Ok(_) => {
+            let _ = writeln!(io::stderr(), "cib-init: the box answered something else");
+            exit::INTERNAL
+        }
+    }
+}
+
+/// Which of the known flags are there; a usage error for anything else.
+fn flags(words: &[String], known: &[&str]) -> Result<Vec<bool>, u8> {
+    if let Some(odd) = words.iter().find(|word| !known.contains(&word.as_str())) {
+        return Err(usage(&format!("`{odd}` is not understood here")));
+    }
+    Ok(known
+        .iter()
+        .map(|flag| words.iter().any(|word| word == flag))
+        .collect())
+}
+
+fn usage(fault: &str) -> u8 {
+    let _ = writeln!(io::stderr(), "cib-init: {fault}; see cib-init --help");
+    exit::USAGE
+}
+
+fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn print_json(value: &impl serde::Serialize) -> u8 {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&format!("{text}\n")),
+        Err(_) => exit::INTERNAL,
+    }
+}
+
+/// Writes to standard output; a reader that went away is no failure.
+fn print(text: &str) -> u8 {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => exit::INTERNAL,
+        _ => exit::OK,
+    }
+}
