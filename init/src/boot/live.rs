@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cib_redsocks::probe::Health;
+
 use crate::boot::Ground;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
@@ -49,6 +51,9 @@ pub(super) const STEPS: [&str; 10] = [
 const SOON: Duration = Duration::from_secs(30);
 /// Setup commands have limits of their own, each.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Name of the redirector's service.
+const REDIRECTOR: &str = "redsocks";
 
 /// Why the box could not boot.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +138,7 @@ pub(super) async fn boot(
         run,
     );
     booted.egress.clone_from(&egress);
-    way_out(parts, egress.as_ref()).await?;
+    let health = way_out(parts, egress.as_ref()).await?;
     let (users, keys) = people(ground, parts).await?;
     let relays = agents(ground, parts, &users, &keys);
     let environment = child_environment(ground, &relays, &keys);
@@ -157,14 +162,8 @@ pub(super) async fn boot(
         warnings,
     };
     tokio::task::spawn_local(socket::serve(listener, Rc::new(running)));
-    if let Some(egress) = &egress {
-        let supervisor = parts.supervisor.clone();
-        let redirector = if egress.is_locked() {
-            "redsocks"
-        } else {
-            "connect"
-        };
-        egress.watch(move || drop(supervisor.restart(redirector)));
+    if let (Some(egress), Some(health)) = (&egress, health) {
+        egress.watch(health, gate(parts, egress));
     }
     services(ground, parts, &environment).await?;
     let took = crate::sys::start::uptime_us() / 1000;
@@ -177,7 +176,7 @@ pub(super) async fn boot(
 }
 
 /// Closes egress, opens the way through the upstream, and proves both.
-async fn way_out(parts: &Parts, egress: Option<&Egress>) -> Result<(), BootError> {
+async fn way_out(parts: &Parts, egress: Option<&Egress>) -> Result<Option<Health>, BootError> {
     let progress = &parts.progress;
     let Some(egress) = egress else {
         for step in &STEPS[..3] {
@@ -185,7 +184,7 @@ async fn way_out(parts: &Parts, egress: Option<&Egress>) -> Result<(), BootError
         }
         let line = "CIB_PROXY_URL is not set: the box reaches the network directly";
         parts.logs.write(Level::Warn, "egress", line);
-        return Ok(());
+        return Ok(None);
     };
     let close = async { Ok::<_, BootError>(egress.close().await?) };
     let mut warnings = progress.step(STEPS[0], SOON, close).await?;
@@ -210,8 +209,27 @@ async fn way_out(parts: &Parts, egress: Option<&Egress>) -> Result<(), BootError
     }
     let prove = async { Ok::<_, BootError>(egress.prove().await?) };
     let health = progress.step(STEPS[2], SOON, prove).await?;
-    egress.observe(health, &|| ());
-    Ok(())
+    Ok(Some(health))
+}
+
+/// Holds the redirector down while the upstream is silent. The connect bridge needs no such
+/// thing: it answers its clients itself.
+fn gate(parts: &Parts, egress: &Egress) -> impl Fn(bool) + 'static {
+    let supervisor = parts.supervisor.clone();
+    let locked = egress.is_locked();
+    move |open| {
+        let supervisor = supervisor.clone();
+        if locked {
+            tokio::task::spawn_local(async move {
+                // The service is there: the boot added it.
+                let _ = if open {
+                    supervisor.start(REDIRECTOR).await.map(drop)
+                } else {
+                    supervisor.stop(REDIRECTOR).await
+                };
+            });
+        }
+    }
 }
 
 /// Users, keys and git.

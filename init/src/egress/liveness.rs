@@ -1,8 +1,9 @@
 //! What the probes of the upstream add up to.
 //!
 //! redsocks accepts a connection before it dials and holds it for 135 s when the upstream is a
-//! black hole. So when the upstream goes silent, the connections that wait in redsocks are
-//! reset by starting it anew; the rules are not touched.
+//! black hole. So while the upstream is silent redsocks is held down: what waits in it is
+//! reset, and what comes is refused at once by the port that nobody listens on. The rules are
+//! not touched.
 
 use cib_redsocks::probe::Health;
 
@@ -26,12 +27,12 @@ pub enum Liveness {
 pub enum Reaction {
     /// Nothing new.
     None,
-    /// Say that the upstream answers.
+    /// Say that the upstream answers, and let the redirector run.
     Recovered,
-    /// Say that it does not.
+    /// Say that it does not; the redirector turns clients away by itself.
     Lost,
-    /// The same, and reset the connections that wait for it.
-    LostWaiting,
+    /// Say that it is silent, and hold the redirector down.
+    Silent,
 }
 
 impl Liveness {
@@ -45,7 +46,7 @@ impl Liveness {
             }
             (_, false) => {
                 let reaction = if waits(&health) {
-                    Reaction::LostWaiting
+                    Reaction::Silent
                 } else {
                     Reaction::Lost
                 };
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_connections_are_reset_once_for_each_silence() {
+    fn the_redirector_is_held_down_once_for_each_silence() {
         let mut liveness = Liveness::default();
         let reactions =
             [up(), silent(), silent(), up(), up(), silent()].map(|health| liveness.observe(health));
@@ -97,27 +98,27 @@ mod tests {
             reactions,
             [
                 Reaction::Recovered,
-                Reaction::LostWaiting,
+                Reaction::Silent,
                 Reaction::None,
                 Reaction::Recovered,
                 Reaction::None,
-                Reaction::LostWaiting,
+                Reaction::Silent,
             ]
         );
     }
 
     #[test]
-    fn a_refusal_is_told_and_resets_nothing() {
+    fn a_refusal_is_told_and_holds_nothing_down() {
         let mut liveness = Liveness::Up;
         assert_eq!(liveness.observe(gone()), Reaction::Lost);
         assert_eq!(liveness.observe(Health::AuthRefused), Reaction::None);
     }
 
     #[test]
-    fn a_refusal_that_turns_into_silence_resets_what_waits() {
+    fn a_refusal_that_turns_into_silence_holds_the_redirector_down() {
         let mut liveness = Liveness::Up;
         assert_eq!(liveness.observe(gone()), Reaction::Lost);
-        assert_eq!(liveness.observe(silent()), Reaction::LostWaiting);
+        assert_eq!(liveness.observe(silent()), Reaction::Silent);
     }
 
     proptest! {

@@ -306,10 +306,11 @@ impl Egress {
     }
 
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
-    /// devices that appear, probes the upstream, and logs what is refused. `reset` starts the
-    /// redirector anew. Must be called within a `LocalSet`.
-    pub fn watch(&self, reset: impl Fn() + 'static) {
-        watch::start(self, reset);
+    /// devices that appear, probes the upstream, and logs what is refused. `first` is what
+    /// [`Egress::prove`] found; `gate` lets the redirector run, or holds it down while the
+    /// upstream is silent. Must be called within a `LocalSet`.
+    pub fn watch(&self, first: Health, gate: impl Fn(bool) + 'static) {
+        watch::start(self, first, Rc::new(gate));
     }
 
     async fn enforce(&self, policy: EgressPolicy) -> Result<Vec<String>, EgressError> {

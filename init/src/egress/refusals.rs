@@ -30,11 +30,19 @@ pub async fn refusals(lan: &Lan) -> Vec<Check> {
     let mut checks = vec![
         check("udp is refused at once", udp().await, AT_ONCE),
         check("icmp is refused at once", icmp(), AT_ONCE),
-        check("ipv6 is refused at once", tcp((NOWHERE_V6, 443).into()).await, AT_ONCE),
+        check(
+            "ipv6 is refused at once",
+            tcp((NOWHERE_V6, 443).into()).await,
+            AT_ONCE,
+        ),
     ];
     if !lan.contains(METADATA.into()) {
         let attempt = tcp((METADATA, 80).into()).await;
-        checks.push(check("private addresses are refused at once", attempt, AT_ONCE));
+        checks.push(check(
+            "private addresses are refused at once",
+            attempt,
+            AT_ONCE,
+        ));
     }
     checks
 }

@@ -103,7 +103,10 @@ async fn run(processes: &Processes, invocation: Invocation) -> Result<Finished, 
     let mut run = Run::within(PATIENCE).stdin(invocation.stdin.unwrap_or_default());
     // A listing is longer than what a command usually has to say.
     run.capture = 1024 * 1024;
-    processes.run(command, run).await.map(|output| finished(&output))
+    processes
+        .run(command, run)
+        .await
+        .map(|output| finished(&output))
 }
 
 fn finished(output: &Output) -> Finished {

@@ -21,9 +21,11 @@ const QUIET: Duration = Duration::from_secs(60);
 /// So many different ones are remembered for that; beyond, the counters tell.
 const REMEMBERED: usize = 64;
 
-pub(super) fn start(egress: &Egress, reset: impl Fn() + 'static) {
-    let reset: Rc<dyn Fn()> = Rc::new(reset);
-    tokio::task::spawn_local(probe(egress.clone(), reset));
+/// What lets the redirector run, or holds it down.
+type Gate = dyn Fn(bool);
+
+pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>) {
+    tokio::task::spawn_local(probe(egress.clone(), first, gate));
     if egress.is_locked() {
         tokio::task::spawn_local(changes(egress.clone()));
         tokio::task::spawn_local(links(egress.clone()));
@@ -31,28 +33,31 @@ pub(super) fn start(egress: &Egress, reset: impl Fn() + 'static) {
     }
 }
 
-async fn probe(egress: Egress, reset: Rc<dyn Fn()>) {
+async fn probe(egress: Egress, first: Health, gate: Rc<Gate>) {
     debug_assert!(DEADLINE + INTERVAL <= Duration::from_secs(10));
+    let mut health = first;
     loop {
-        let health = egress.probe().await;
-        egress.observe(health, &*reset);
+        egress.observe(health, &*gate);
         sleep(INTERVAL).await;
+        health = egress.probe().await;
     }
 }
 
 impl Egress {
     /// Takes a probe's finding in and says or does what follows from it.
-    pub fn observe(&self, health: Health, reset: &dyn Fn()) {
+    fn observe(&self, health: Health, gate: &Gate) {
         let sentence = health.sentence(self.0.upstream.endpoint());
         let reaction = self.0.state.borrow_mut().liveness.observe(health);
+        let level = match reaction {
+            Reaction::None => return,
+            Reaction::Recovered => Level::Info,
+            Reaction::Lost | Reaction::Silent => Level::Warn,
+        };
+        self.0.logs.write(level, NAME, &sentence);
         match reaction {
-            Reaction::None => {}
-            Reaction::Recovered => self.0.logs.write(Level::Info, NAME, &sentence),
-            Reaction::Lost => self.0.logs.write(Level::Warn, NAME, &sentence),
-            Reaction::LostWaiting => {
-                self.0.logs.write(Level::Warn, NAME, &sentence);
-                reset();
-            }
+            Reaction::Recovered => gate(true),
+            Reaction::Silent => gate(false),
+            Reaction::None | Reaction::Lost => {}
         }
     }
 
