@@ -52,6 +52,9 @@ box_await_health() {
 box_failed() {
   printf '%s\n' "--- docker logs $1" >&2
   docker logs --tail 60 "$1" >&2 2>&1 || true
+  printf '%s\n' "--- its last health check" >&2
+  box_field "$1" '{{if .State.Health}}{{range .State.Health.Log}}exit code {{.ExitCode}}: {{.Output}}{{println}}{{end}}{{end}}' |
+    sed '/^$/d' | tail -n 1 >&2
   printf '%s\n' "---" >&2
   local code
   code=$(box_field "$1" '{{.State.ExitCode}}')

@@ -21,6 +21,12 @@ for entry in /*; do
   mount --rbind "$entry" "$root$entry"
 done
 
+# The running kernel's modules are the machine's: the daemon loads what a network needs.
+if [[ -d /lib/modules ]]; then
+  mkdir -p "$root/usr/lib/modules"
+  mount --bind /lib/modules "$root/usr/lib/modules"
+fi
+
 # The daemon's limits are its containers' limits: 1024 descriptors stall redsocks at 128
 # connections.
 ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"

@@ -172,3 +172,85 @@ floor_images() {
   image_test building_it_twice_gives_the_same_layers headless
   return "$images_failed"
 }
+
+# ---- the other platforms -------------------------------------------------------------------
+
+# foreign_tag DEBIAN_ARCH
+foreign_tag() { printf 'claude-in-box:test-%s\n' "$1"; }
+
+claim_its_programs_are_for_their_platform() { # DEBIAN_ARCH
+  local archive folder machine program
+  case $1 in
+    arm64) machine=AArch64 ;;
+    armhf) machine=ARM ;;
+  esac
+  folder=$(mktemp -d)
+  archive=$folder/root.tar
+  image_root "$(foreign_tag "$1")" "$archive" "$(docker_platform "$1")"
+  tar -C "$folder" -xf "$archive" --wildcards 'usr/bin/cib-*'
+  for program in "$folder"/usr/bin/cib-*; do
+    readelf --file-header "$program" | grep -E "Machine: +$machine\$"
+    [[ $(elf_hardening "$program") == 'pie full-relro nx static stripped' ]]
+  done
+  rm -rf "$folder"
+}
+
+# A box of another platform, on a network with the stand-in for the Messages API.
+foreign_box() { # DEBIAN_ARCH NETWORK NAME
+  docker run --detach --name "$3" --network "$2" --platform "$(docker_platform "$1")" \
+    --publish 127.0.0.1::8080 --env CIB_AUTH_TOKEN=0123456789abcdef0123 --env CIB_MODE=headless \
+    --env ANTHROPIC_BASE_URL=http://api:8080 --env ANTHROPIC_API_KEY=sk-not-a-key \
+    "$(foreign_tag "$1")" >/dev/null
+}
+
+foreign_answers() { # URL
+  curl -fsS --max-time 5 "$1/api/health" | jq -e '.status == "ok"' >/dev/null
+}
+
+foreign_turn_is_over() { # URL SESSION
+  curl -fsS --max-time 10 -H 'Authorization: Bearer 0123456789abcdef0123' "$1/api/sessions/$2/transcript?from=1" |
+    jq -e 'if type == "object" then .frames else . end | any(.kind == "stop")' >/dev/null
+}
+
+claim_it_boots_and_answers() { # DEBIAN_ARCH [turn]
+  local arch=$1 network=cib-test-$1 api=cib-test-api-$1 name=cib-test-box-$1 url session
+  docker network create "$network" >/dev/null
+  # shellcheck disable=SC2064 # these names, now
+  trap "docker rm --force $name $api >/dev/null 2>&1; docker network rm $network >/dev/null 2>&1" EXIT
+  docker run --detach --name "$api" --network "$network" --network-alias api cib-testkit:latest api --listen 0.0.0.0:8080 >/dev/null
+  foreign_box "$arch" "$network" "$name"
+  url=http://$(docker port "$name" 8080/tcp)
+  wait_until 180 foreign_answers "$url" || {
+    docker logs "$name"
+    return 1
+  }
+  curl -fsS "$url/api/health"
+  docker exec "$name" cib-init healthcheck
+  docker exec "$name" claude --version
+  [[ ${2:-} == turn ]] || return 0
+  session=$(curl -fsS -H 'Authorization: Bearer 0123456789abcdef0123' -H 'Content-Type: application/json' \
+    "$url/api/sessions" -d '{"workdir": "/workspace", "prompt": "Say hello"}' | jq -r .id)
+  wait_until 300 foreign_turn_is_over "$url" "$session" || {
+    docker logs "$name"
+    curl -fsS -H 'Authorization: Bearer 0123456789abcdef0123' "$url/api/sessions/$session/transcript?from=1"
+    return 1
+  }
+  curl -fsS -H 'Authorization: Bearer 0123456789abcdef0123' "$url/api/sessions/$session/transcript?from=1" | cut -c1-2000
+}
+
+# platforms: headless for arm64 and armv7, cross-compiled, booted under emulation.
+floor_platforms() {
+  local arch images_failed=0
+  apt_install jq curl binutils
+  engine_use
+  base_image_ensure_for arm64 armhf
+  step "Building the images for arm64 and armv7"
+  bake testkit
+  for arch in arm64 armhf; do
+    bake headless --set "*.platform=$(docker_platform "$arch")" --set "*.tags=$(foreign_tag "$arch")"
+    image_test its_programs_are_for_their_platform "$arch"
+  done
+  image_test it_boots_and_answers arm64
+  image_test it_boots_and_answers armhf turn
+  return "$images_failed"
+}

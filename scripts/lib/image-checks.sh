@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # What is true of an image as a file, whatever platform it is for: nothing in it is started.
 
-# image_root FLAVOUR_TAG ARCHIVE: the image's files as one tar archive.
+# image_root TAG ARCHIVE [PLATFORM]: the image's files as one tar archive.
 image_root() {
   local container
-  container=$(docker create --pull never "$1")
+  container=$(docker create --pull never ${3:+--platform "$3"} "$1")
   docker export "$container" >"$2"
   docker rm "$container" >/dev/null
 }
