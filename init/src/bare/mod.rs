@@ -93,7 +93,7 @@ pub fn run(options: &Options, arguments: Arguments) -> u8 {
         has_terminal: terminal.is_some(),
     };
     let code = init.watch();
-    init.clear();
+    clear(options.grace);
     match launched.failure() {
         Some(error) => refuse(options, arguments, &error),
         None => code,
@@ -235,20 +235,7 @@ impl Init<'_> {
         if self.mirrors_stops() {
             options |= WaitOptions::UNTRACED;
         }
-        for _ in 0..BATCH {
-            match rustix::process::wait(options) {
-                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == self.main => {
-                    match ended(status) {
-                        Some(exit) => return Reaped::Main(exit),
-                        None => return Reaped::MainStopped,
-                    }
-                }
-                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
-                Ok(None) => return Reaped::Nobody,
-                Err(_) => return Reaped::NoChild,
-            }
-        }
-        Reaped::More
+        reap(Some(self.main), options)
     }
 
     /// Under somebody's shell the whole job stops when its command does, or the shell would
@@ -273,38 +260,58 @@ impl Init<'_> {
         }
         let _ = signal::send(-self.main, libc::SIGCONT);
     }
+}
 
-    /// Asks everybody who is left to end, waits until they have, and kills after the grace.
-    fn clear(&self) {
-        let mut remaining = descendants::Remaining::new(self.role == Role::Init);
-        let mut kill_at = Instant::now() + self.options.grace;
-        loop {
-            let mut timeout = Duration::ZERO;
-            match self.reap() {
-                Reaped::NoChild => return,
-                Reaped::More | Reaped::Main(_) | Reaped::MainStopped => {}
-                Reaped::Nobody => {
-                    let now = Instant::now();
-                    if now < kill_at {
-                        remaining.ask();
-                        timeout = kill_at - now;
-                    } else if now < kill_at + UNKILLABLE {
-                        remaining.kill();
-                        timeout = KILL_AGAIN;
-                    } else {
-                        say(format_args!(
-                            "some processes cannot be killed; leaving them"
-                        ));
-                        return;
-                    }
+/// Takes one batch of deaths.
+fn reap(main: Option<i32>, options: WaitOptions) -> Reaped {
+    for _ in 0..BATCH {
+        match rustix::process::wait(options) {
+            Ok(Some((pid, status))) if Some(pid.as_raw_nonzero().get()) == main => {
+                match ended(status) {
+                    Some(exit) => return Reaped::Main(exit),
+                    None => return Reaped::MainStopped,
                 }
             }
-            // Asked to end while the rest is given its grace: it has had some.
-            if let Some(got) = signal::wait(SignalSet::ALL, Some(timeout))
-                && matches!(got.signal, libc::SIGTERM | libc::SIGINT)
-            {
-                kill_at = kill_at.min(Instant::now());
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) => return Reaped::Nobody,
+            Err(_) => return Reaped::NoChild,
+        }
+    }
+    Reaped::More
+}
+
+/// Asks every descendant that is left to end, waits until they have, and kills after `grace`.
+/// As PID 1 those are all processes of the namespace. Every signal must be blocked.
+pub fn clear(grace: Duration) {
+    let everybody = rustix::process::getpid().is_init();
+    let mut remaining = descendants::Remaining::new(everybody);
+    let mut kill_at = Instant::now() + grace;
+    loop {
+        let mut timeout = Duration::ZERO;
+        match reap(None, WaitOptions::NOHANG) {
+            Reaped::NoChild => return,
+            Reaped::More | Reaped::Main(_) | Reaped::MainStopped => {}
+            Reaped::Nobody => {
+                let now = Instant::now();
+                if now < kill_at {
+                    remaining.ask();
+                    timeout = kill_at - now;
+                } else if now < kill_at + UNKILLABLE {
+                    remaining.kill();
+                    timeout = KILL_AGAIN;
+                } else {
+                    say(format_args!(
+                        "some processes cannot be killed; leaving them"
+                    ));
+                    return;
+                }
             }
+        }
+        // Asked to end while the rest is given its grace: it has had some.
+        if let Some(got) = signal::wait(SignalSet::ALL, Some(timeout))
+            && matches!(got.signal, libc::SIGTERM | libc::SIGINT)
+        {
+            kill_at = kill_at.min(Instant::now());
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::boot::live::{Booted, Parts};
+use crate::errors::chain;
 use crate::logs::Level;
 
 /// What is kept of the budget for services, once sessions had their share: control drains its
@@ -24,6 +25,12 @@ pub(super) async fn end(
     let orderly = async {
         if let Some(keepers) = &booted.keepers {
             keepers.stop(budget.saturating_sub(FOR_SERVICES)).await;
+        }
+        if let Some(egress) = &booted.egress {
+            // Before redsocks goes: what is sent from here on has no way to fall back to.
+            if let Err(error) = egress.shut().await {
+                parts.logs.write(Level::Error, "egress", &chain(&error));
+            }
         }
         let left = deadline.saturating_duration_since(Instant::now());
         parts.supervisor.stop_all(left.min(FOR_SERVICES)).await;

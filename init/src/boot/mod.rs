@@ -15,11 +15,12 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use crate::bare;
 use crate::boot::handler::Phase;
 use crate::boot::live::{BootError, Booted, Parts};
 use crate::boot::progress::Progress;
@@ -37,6 +38,8 @@ use crate::steps::host::HostFacts;
 use crate::supervisor::{GivenUp, Supervisor};
 use crate::sys::environ;
 
+/// What is left behind by services gets at least this long to end.
+const LAST_SWEEP: Duration = Duration::from_millis(500);
 /// How long the log may take to be read to its end when the box is gone.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -129,7 +132,11 @@ pub fn run() -> u8 {
             return exit::INTERNAL;
         }
     };
-    LocalSet::new().block_on(&runtime, live(ground))
+    let (code, left) = LocalSet::new().block_on(&runtime, live(ground));
+    drop(runtime);
+    // Whatever made itself a daemon, or was left behind by a session.
+    bare::clear(left.max(LAST_SWEEP));
+    code
 }
 
 /// Why the box ends.
@@ -152,7 +159,8 @@ impl End {
     }
 }
 
-async fn live(ground: Ground) -> u8 {
+/// The life of the box: its exit code, and what is left of the budget for its end.
+async fn live(ground: Ground) -> (u8, Duration) {
     let settings = &ground.configuration.settings;
     let no_colour = ground.environment.get("NO_COLOR").is_some();
     let logs = Logs::new(
@@ -165,6 +173,7 @@ async fn live(ground: Ground) -> u8 {
     }
     let processes = Processes::new(Rc::new(logs.clone()));
     let _ = processes.protect_init();
+    take_orphans(&logs);
     let (asked, mut asks) = mpsc::unbounded_channel();
     match Signals::new() {
         Ok(signals) => drop(tokio::task::spawn_local(listen(
@@ -179,7 +188,7 @@ async fn live(ground: Ground) -> u8 {
                 &format!("cannot listen for signals: {error}"),
             );
             logs.flush(LAST_WORDS).await;
-            return exit::INTERNAL;
+            return (exit::INTERNAL, Duration::ZERO);
         }
     }
     let phase = Rc::new(Cell::new(Phase::Booting));
@@ -222,9 +231,26 @@ async fn live(ground: Ground) -> u8 {
         },
     };
     phase.set(Phase::ShuttingDown);
+    let deadline = Instant::now() + budget;
     ending::end(&parts, &booted, budget, &mut asks).await;
     logs.flush(LAST_WORDS).await;
-    end.code()
+    (
+        end.code(),
+        deadline.saturating_duration_since(Instant::now()),
+    )
+}
+
+/// Under another init (`docker run --init`, compose `init: true`) orphans would go there.
+fn take_orphans(logs: &Logs) {
+    let own = rustix::process::getpid();
+    if own.is_init() {
+        return;
+    }
+    let line = match rustix::process::set_child_subreaper(Some(own)) {
+        Ok(()) => "not PID 1: orphans are taken over as a subreaper",
+        Err(_) => "not PID 1, and no subreaper: orphans are not reaped here",
+    };
+    logs.write(Level::Info, "init", line);
 }
 
 /// Supervises until somebody asks for the end, or a service goes without which there is no

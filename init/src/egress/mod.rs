@@ -305,6 +305,18 @@ impl Egress {
         }
     }
 
+    /// Closes egress for good, when the last session has ended. The rules are never undone:
+    /// they go with the network namespace.
+    ///
+    /// # Errors
+    /// The rules cannot be replaced; those that stand stay.
+    pub async fn shut(&self) -> Result<(), EgressError> {
+        if self.is_locked() && self.0.state.borrow().enforced.is_some() {
+            self.enforce(EgressPolicy::Closed).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
     /// devices that appear, probes the upstream, and logs what is refused. `first` is what
     /// [`Egress::prove`] found; `gate` lets the redirector run, or holds it down while the
