@@ -11,7 +11,7 @@ use crate::args::{self, Command, Finish, HELP, Run};
 use crate::finish::{FinishError, finish};
 use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
-use crate::{log, sys};
+use crate::{hook, log, sys};
 
 /// Everything went as it should.
 const OK: u8 = 0;
@@ -33,6 +33,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Version) => print(concat!("cib-session ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Run(run)) => run_session(run),
         Ok(Command::Finish(finish)) => finish_session(&finish),
+        Ok(Command::Hook(socket)) => {
+            hook::carry(&socket);
+            OK
+        }
         Err(error) => {
             log!("{error}; see cib-session --help");
             USAGE

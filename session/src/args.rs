@@ -17,10 +17,12 @@ cib-session keeps one session: it owns Claude and the session's journal.
 Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
+  cib-session hook --socket PATH
   cib-session --help | --version
 
 run reads a session's spec (JSON) from standard input until its end, runs the session to its
-end and exits. finish closes the record of a session whose keeper was killed.
+end and exits. finish closes the record of a session whose keeper was killed. hook is what
+Claude runs for the keeper's own hooks.
 
 Options of run:
   --dir DIR             the session's directory: transcript.jsonl, meta.json, lock
@@ -50,6 +52,8 @@ pub enum Command {
     Run(Run),
     /// Close a session's record.
     Finish(Finish),
+    /// Carry a hook's input to the keeper with this socket.
+    Hook(PathBuf),
 }
 
 /// Options of `run`.
@@ -124,6 +128,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Some("--version" | "-V") => Ok(Command::Version),
         Some("run") => run(args),
         Some("finish") => finish(args),
+        Some("hook") => hook(args),
         _ => Err(UsageError::Command(command.to_string_lossy().into_owned())),
     }
 }
@@ -193,6 +198,17 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
     }
     let dir = dir.ok_or(UsageError::Missing("--dir"))?;
     Ok(Command::Finish(Finish { dir, state, sync }))
+}
+
+fn hook(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let socket = match (args.next(), args.next()) {
+        (Some(option), Some(socket)) if option == "--socket" => PathBuf::from(socket),
+        (Some(option), _) if option != "--socket" => {
+            return Err(UsageError::Option(option.to_string_lossy().into_owned()));
+        }
+        _ => return Err(UsageError::Missing("--socket")),
+    };
+    Ok(Command::Hook(socket))
 }
 
 fn read<T>(option: &str, value: &OsStr) -> Result<T, UsageError>

@@ -1,5 +1,7 @@
 //! Tool calls that wait for their results.
 
+use std::collections::VecDeque;
+
 use cib_protocol::frame::{Data, TodoUpdate};
 
 use crate::todo::{self, TodoList};
@@ -8,6 +10,9 @@ use crate::todo::{self, TodoList};
 /// comes without a tool name and duration.
 const MAX_OPEN: usize = 1024;
 
+/// Closed calls remembered, for sources that tell of them once more.
+const MAX_CLOSED: usize = 256;
+
 /// The tool by which the CLI loads other tools. Its calls are machinery and make no frames.
 const TOOL_SEARCH: &str = "ToolSearch";
 
@@ -15,6 +20,8 @@ const TOOL_SEARCH: &str = "ToolSearch";
 #[derive(Debug, Default)]
 pub struct Calls {
     open: Vec<Call>,
+    /// The ids of the calls that were closed last.
+    closed: VecDeque<String>,
     todos: TodoList,
 }
 
@@ -25,6 +32,9 @@ struct Call {
     started_ms: u64,
     /// As JSON, kept only for the todo tools.
     input: Option<String>,
+    /// Whether the tool has returned, with what it told the CLI as JSON, before the result
+    /// that the model is told. The text is kept only for the todo tools.
+    returned: Option<Option<String>>,
 }
 
 /// What is known of a call when its result comes.
@@ -52,10 +62,10 @@ impl Closed {
 }
 
 impl Calls {
-    /// Notes a call; returns whether it is to make a frame. A call that is open already makes
+    /// Notes a call; returns whether it is to make a frame. A call that is known already makes
     /// none: the CLI repeats some. `input` is JSON.
     pub fn start(&mut self, id: &str, tool: &str, input: &str, now_ms: u64) -> bool {
-        if self.open.iter().any(|call| call.id == id) {
+        if self.is_open(id) || self.closed.iter().any(|closed| closed == id) {
             return false;
         }
         if self.open.len() == MAX_OPEN {
@@ -66,8 +76,23 @@ impl Calls {
             tool: tool.to_owned(),
             started_ms: now_ms,
             input: todo::is_todo_tool(tool).then(|| input.to_owned()),
+            returned: None,
         });
         tool != TOOL_SEARCH
+    }
+
+    /// Notes that a tool returned and what it told the CLI, for the result that comes later.
+    pub fn returned(&mut self, id: &str, told: &str) {
+        if let Some(call) = self.open.iter_mut().find(|call| call.id == id) {
+            call.returned = Some(call.input.as_ref().map(|_| told.to_owned()));
+        }
+    }
+
+    /// Whether a tool has returned and its call is still open.
+    #[must_use]
+    pub fn has_returned(&self, id: &str) -> bool {
+        let mut open = self.open.iter();
+        open.any(|call| call.id == id && call.returned.is_some())
     }
 
     /// The id of the open call of a tool that was made last.
@@ -96,6 +121,12 @@ impl Calls {
             return Closed::default();
         };
         let call = self.open.remove(at);
+        if self.closed.len() == MAX_CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(call.id);
+        let told = call.returned.flatten();
+        let result = result.or(told.as_deref());
         let todos = match &call.input {
             Some(input) if !is_error => self.todos.take(&call.tool, input, result),
             _ => None,

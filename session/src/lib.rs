@@ -9,9 +9,11 @@
 
 pub mod app;
 pub mod args;
+pub mod base64;
 pub mod calls;
 pub mod claude;
 pub mod finish;
+pub mod hook;
 pub mod journal;
 mod json;
 pub mod keeper;
@@ -22,7 +24,9 @@ pub mod meta;
 mod questions;
 pub mod replay;
 pub mod seed;
+pub mod settings;
 pub mod stream;
 pub mod sys;
 pub mod todo;
 pub mod tty;
+pub mod watch;

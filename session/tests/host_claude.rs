@@ -8,68 +8,13 @@ mod common;
 
 use std::fs;
 
-use cib_protocol::frame::Frame;
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
-use cib_testkit::api::StandIn;
 use cib_testkit::wait::wait_until;
-use common::keeper::{Keeper, Place, SOON, data, is_alive};
+use common::keeper::{SOON, data, is_alive};
+use common::real::{Real, text, wait_turns};
 use rustix::process::Signal;
-use serde_json::{Value, json};
-use uuid::Uuid;
-
-/// A place whose Claude is the real one and speaks to a stand-in.
-struct Real {
-    place: Place,
-    api: StandIn,
-}
-
-impl Real {
-    fn new() -> Self {
-        let mut place = Place::new();
-        let claude = std::env::var_os("CIB_TEST_CLAUDE");
-        place.claude = claude.expect("CIB_TEST_CLAUDE names the real CLI").into();
-        let api = StandIn::start().unwrap();
-        Self { place, api }
-    }
-
-    fn spec(&self, prompt: &str) -> Value {
-        json!({
-            "id": Uuid::new_v4(),
-            "workdir": self.place.path("work"),
-            "prompt": prompt,
-            "env": {
-                "ANTHROPIC_BASE_URL": self.api.base_url(),
-                "ANTHROPIC_API_KEY": "sk-ant-api03-a-key-for-tests-alone-000000000000",
-            },
-        })
-    }
-
-    fn start(&self, prompt: &str) -> Keeper {
-        self.place.start(&self.spec(prompt))
-    }
-}
-
-/// Waits until so many turns have ended.
-#[track_caller]
-fn wait_turns(keeper: &Keeper, count: usize) -> Vec<Frame> {
-    wait_until(SOON, "the end of a turn", || {
-        let frames = keeper.frames();
-        let idle = frames
-            .last()
-            .is_some_and(|frame| frame.data.get().contains(r#""idle""#));
-        idle && data(&frames, "stop").len() >= count
-    });
-    keeper.frames()
-}
-
-fn text(frames: &[Frame], role: &str) -> String {
-    data(frames, "text.delta")
-        .iter()
-        .filter(|text| text["role"] == role && text.get("agent").is_none())
-        .map(|text| text["text"].as_str().unwrap())
-        .collect()
-}
+use serde_json::json;
 
 #[test]
 fn a_turn_with_a_tool_is_told_in_order() {

@@ -66,6 +66,8 @@ pub struct CommandLine {
     pub program: PathBuf,
     /// Which conversation it runs.
     pub conversation: Conversation,
+    /// A settings file on top of the user's.
+    pub settings: Option<PathBuf>,
     /// Options that this version has refused.
     refused: Vec<String>,
 }
@@ -77,6 +79,7 @@ impl CommandLine {
         Self {
             program,
             conversation,
+            settings: None,
             refused: Vec::new(),
         }
     }
@@ -97,6 +100,17 @@ impl CommandLine {
             // The keeper counts when a turn ends; the CLI can stop in the middle of one.
             command.args(["--max-budget-usd", &most.to_string()]);
         }
+        self.common(&mut command, spec, model);
+        command
+    }
+
+    /// The terminal interface's process.
+    #[must_use]
+    pub fn tty(&self, spec: &SessionSpec, model: Option<&str>) -> Command {
+        let mut command = Command::new(&self.program);
+        // What a terminal of today can do; the user's own values go before.
+        command.env("TERM", "xterm-256color");
+        command.env("COLORTERM", "truecolor");
         self.common(&mut command, spec, model);
         command
     }
@@ -126,6 +140,9 @@ impl CommandLine {
         }
         if let Some(effort) = &spec.effort {
             command.args(["--effort", effort]);
+        }
+        if let Some(settings) = &self.settings {
+            command.arg("--settings").arg(settings);
         }
         command.current_dir(&spec.workdir);
         environment(command, spec);

@@ -3,7 +3,9 @@
 pub mod command;
 pub mod ending;
 mod outgoing;
+pub mod pty;
 mod tail;
+pub mod version;
 
 use std::fs::File;
 use std::io::{self, Read};

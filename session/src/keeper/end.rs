@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use cib_protocol::frame::{Data, Stop};
-use cib_protocol::session::State;
+use cib_protocol::session::{Driver, State};
 use nix::sys::signal::Signal as Signo;
 use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
@@ -12,7 +12,6 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use super::Keeper;
 use crate::claude::Exit;
 use crate::claude::ending::{Act, Ending};
-use crate::stream::Out;
 
 /// How long processes that Claude left behind may take to go after SIGKILL.
 const REAP: Duration = Duration::from_secs(2);
@@ -33,6 +32,8 @@ pub(super) enum Why {
     NoAnswer,
     /// Claude closed its output and lived on.
     ClosedOutput,
+    /// The session goes on with the other driver.
+    Switch(Driver),
 }
 
 /// An ending under way.
@@ -81,16 +82,25 @@ impl Keeper {
         while let Some(act) = self.leaving.as_mut().and_then(|l| l.ending.due(now_ms)) {
             match act {
                 Act::Ask => {
-                    if matches!(self.stream.state(), State::Working | State::WaitingForInput) {
-                        let mut out = Out::default();
-                        self.stream.interrupt(&mut out);
-                        self.take(out);
+                    self.interrupt();
+                    match self.driver.kind() {
+                        Driver::Stream => self.claude.stdin.close(),
+                        // The terminal interface takes it for "quit".
+                        Driver::Tty => self.claude.signal(Signal::INT),
                     }
-                    self.claude.stdin.close();
                 }
                 Act::Terminate => self.claude.signal(Signal::TERM),
                 Act::Kill => self.claude.signal_group(Signal::KILL),
             }
+        }
+    }
+
+    /// Ends the running turn, if there is one.
+    pub(super) fn interrupt(&mut self) {
+        let state = self.driver.state();
+        if matches!(state, State::Working | State::WaitingForInput) {
+            let step = self.driver.interrupt();
+            self.take(step);
         }
     }
 
@@ -115,6 +125,8 @@ impl Keeper {
     /// could be written.
     pub(super) fn conclude(mut self) -> bool {
         kill_children();
+        let step = self.driver.ended(self.clock.now_ms());
+        self.take(step);
         let exit = self.exit.map(|(exit, _)| exit);
         let (state, reason) = verdict(self.leaving.as_ref().map(|leaving| leaving.why), exit);
         let detail = (state == State::Failed)
@@ -127,9 +139,8 @@ impl Keeper {
             last: true,
             detail,
         })]);
-        let mut out = Out::default();
-        self.stream.set_state(state, self.clock.now_ms(), &mut out);
-        self.record.append(out.frames);
+        let step = self.driver.set_state(state, self.clock.now_ms());
+        self.record.append(step.frames);
         self.conversation.clear_driver();
         let deadline = Instant::now() + LAST_WRITE;
         loop {
@@ -152,6 +163,7 @@ fn verdict(why: Option<Why>, exit: Option<Exit>) -> (State, String) {
         (Some(Why::Asked), _) => (State::Stopped, "exit".to_owned()),
         (Some(Why::Shutdown), _) => (State::Interrupted, "shutdown".to_owned()),
         (Some(Why::Limit(name)), _) => (State::Stopped, format!("limit {name}")),
+        (Some(Why::Switch(_)), _) => (State::Failed, "the driver cannot be changed".to_owned()),
         (Some(Why::NoAnswer), _) => (State::Failed, "no answer from Claude".to_owned()),
         (Some(Why::ClosedOutput), _) => (State::Failed, "Claude closed its output".to_owned()),
         (None, None | Some(0)) => (State::Stopped, "exit".to_owned()),

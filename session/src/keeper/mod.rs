@@ -4,7 +4,10 @@
 //! whoever is woken by the journal sees everything that has happened.
 
 mod clients;
+mod driver;
 mod end;
+mod hooks;
+mod launch;
 mod limits;
 mod record;
 mod requests;
@@ -21,9 +24,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::claude::command::CommandLine;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::lock::Lock;
-use crate::stream::lines::{Limits, Splitter};
-use crate::stream::{Out, Stream};
+use crate::stream::lines::Limits;
 use clients::Clients;
+use driver::{Driver, Step};
 use end::{Leaving, Why};
 use record::Record;
 pub use start::{Options, StartError, run};
@@ -49,11 +52,12 @@ struct Keeper {
     conversation: Lock,
     command: CommandLine,
     claude: Process,
-    lines: Splitter,
-    stream: Stream,
+    driver: Driver,
     clients: Clients,
     signals: SignalFd,
     clock: Clock,
+    /// Columns and rows of the terminal, whether there is one or will be.
+    size: (u16, u16),
     /// When Claude has to have answered; `None` since it has.
     answer_by: Option<u64>,
     /// When an end of Claude's output without an end of Claude is a failure.
@@ -98,6 +102,9 @@ enum Source {
     Stderr,
     Listener,
     Client(usize),
+    Files,
+    HookListener,
+    Hook(usize),
 }
 
 impl Keeper {
@@ -110,6 +117,9 @@ impl Keeper {
                 self.handle(source, flags);
             }
             self.clients.sweep();
+            if let Driver::Tty(terminal) = &mut self.driver {
+                terminal.hooks.sweep();
+            }
             self.tick();
             self.record.flush(self.clock.now_ms());
             if self.is_over() && !self.start_again() {
@@ -129,10 +139,9 @@ impl Keeper {
             sources.push(Source::Stdin);
             fds.push(PollFd::new(pipe, PollFlags::OUT));
         }
-        // What cannot be written down is not read either: the pipe keeps it.
-        if self.record.blocked().is_none()
-            && let Some(pipe) = &self.claude.stdout
-        {
+        // What cannot be written down is not heard either: pipes and sockets keep it.
+        let hears = self.record.blocked().is_none();
+        if let Some(pipe) = self.claude.stdout.as_ref().filter(|_| hears) {
             sources.push(Source::Stdout);
             fds.push(PollFd::new(pipe, PollFlags::IN));
         }
@@ -143,6 +152,20 @@ impl Keeper {
         for (index, (stream, flags)) in self.clients.interests().enumerate() {
             sources.push(Source::Client(index));
             fds.push(PollFd::new(stream, flags));
+        }
+        if let Driver::Tty(terminal) = &self.driver
+            && hears
+        {
+            sources.push(Source::Files);
+            fds.push(PollFd::new(terminal.watch.wake(), PollFlags::IN));
+            if terminal.hooks.has_room() {
+                sources.push(Source::HookListener);
+                fds.push(PollFd::new(&terminal.hooks.listener, PollFlags::IN));
+            }
+            for (index, (stream, flags)) in terminal.hooks.interests().enumerate() {
+                sources.push(Source::Hook(index));
+                fds.push(PollFd::new(stream, flags));
+            }
         }
         let timeout = self.timeout();
         if poll(&mut fds, timeout.as_ref()).is_err() {
@@ -156,17 +179,17 @@ impl Keeper {
     /// Time until the next deadline.
     fn timeout(&self) -> Option<Timespec> {
         let now_ms = self.clock.now_ms();
+        let stays = self.leaving.is_none() && self.exit.is_none();
         let duration = limits::deadline(&self.record.meta)
-            .filter(|_| self.leaving.is_none())
             .map(|age_ms| age_ms.saturating_sub(self.clock.age_ms));
-        let drained = self.exit.map(|(_, at)| at + DRAIN_MS);
         let next = [
-            self.answer_by,
-            self.close_by,
+            self.answer_by.filter(|_| stays),
+            self.close_by.filter(|_| stays),
+            duration.filter(|_| stays),
             self.record.deadline(),
             self.leaving.as_ref().and_then(Leaving::deadline),
-            duration,
-            drained,
+            self.driver.deadline(),
+            self.drained_at().filter(|_| self.may_end()),
         ]
         .into_iter()
         .flatten()
@@ -186,7 +209,25 @@ impl Keeper {
             Source::Stderr => self.claude.read_complaints(&mut self.buffer),
             Source::Listener => self.clients.accept(),
             Source::Client(index) => self.serve(index, flags),
+            Source::Files | Source::HookListener | Source::Hook(_) => self.beside(source),
         }
+    }
+
+    /// Takes up what happens beside a terminal: in Claude's files and in its hooks.
+    fn beside(&mut self, source: Source) {
+        let now_ms = self.clock.now_ms();
+        let Driver::Tty(terminal) = &mut self.driver else {
+            return;
+        };
+        let step = match source {
+            Source::Hook(index) => terminal.hook(index, &mut self.buffer, now_ms),
+            Source::HookListener => {
+                terminal.hooks.accept();
+                return;
+            }
+            _ => terminal.look(now_ms),
+        };
+        self.take(step);
     }
 
     /// Reads what Claude says, and writes each portion down before the next.
@@ -197,21 +238,16 @@ impl Keeper {
             };
             let outcome = claude::read(pipe, &mut self.buffer);
             let now_ms = self.clock.now_ms();
-            let mut out = Out::default();
-            let stream = &mut self.stream;
-            match outcome {
+            let step = match outcome {
                 ReadOutcome::Nothing => return,
-                ReadOutcome::Bytes(count) => self.lines.feed(&self.buffer[..count], |line| {
-                    stream.line(&line, now_ms, &mut out);
-                }),
+                ReadOutcome::Bytes(count) => self.driver.heard(&self.buffer[..count], now_ms),
                 ReadOutcome::End => {
-                    self.lines
-                        .finish(|line| stream.line(&line, now_ms, &mut out));
                     self.claude.stdout = None;
                     self.close_by = Some(now_ms + CLOSED_MS);
+                    self.driver.heard_all(now_ms)
                 }
-            }
-            self.take(out);
+            };
+            self.take(step);
             self.record.flush(now_ms);
             if self.record.blocked().is_some() {
                 return;
@@ -220,19 +256,24 @@ impl Keeper {
     }
 
     /// Takes up what a step of the driver gave.
-    fn take(&mut self, out: Out) {
-        for line in out.to_claude {
+    fn take(&mut self, mut step: Step) {
+        for line in &step.to_claude {
             self.claude.stdin.send(line.as_bytes());
         }
-        for frame in &out.frames {
+        for frame in &step.frames {
             if let Data::Meta(news) = frame
                 && let Some(id) = &news.claude_session
             {
                 self.follow(id);
             }
         }
-        self.record.append(out.frames);
-        if self.stream.state() != State::Starting {
+        self.record.append(std::mem::take(&mut step.frames));
+        if step.answers_hooks() {
+            // What a hook told is written down before Claude goes on.
+            self.record.flush(self.clock.now_ms());
+            step.answer_hooks(&mut self.driver);
+        }
+        if self.driver.state() != State::Starting {
             self.answer_by = None;
         }
     }
@@ -266,6 +307,8 @@ impl Keeper {
     /// Does what is due by time or by count.
     fn tick(&mut self) {
         let now_ms = self.clock.now_ms();
+        let step = self.driver.tick(now_ms);
+        self.take(step);
         if self.leaving.is_none() {
             if let Some(limit) = limits::reached(&self.record.meta, self.clock.age_ms()) {
                 self.leave(Why::Limit(limit));
@@ -280,9 +323,20 @@ impl Keeper {
 
     /// Whether Claude has ended and everything it said has been read.
     fn is_over(&self) -> bool {
-        self.exit.is_some_and(|(_, at)| {
-            self.claude.stdout.is_none() || self.clock.now_ms() >= at + DRAIN_MS
-        }) && (self.record.blocked().is_none() || self.leaving.is_some())
+        let drained = self
+            .drained_at()
+            .is_some_and(|at| self.claude.stdout.is_none() || self.clock.now_ms() >= at);
+        drained && self.may_end()
+    }
+
+    /// When an output that is still open behind Claude's end is given up.
+    fn drained_at(&self) -> Option<u64> {
+        self.exit.map(|(_, at)| at + DRAIN_MS)
+    }
+
+    /// Whether nothing that is still to be written stands against an end.
+    fn may_end(&self) -> bool {
+        self.record.blocked().is_none() || self.leaving.is_some()
     }
 }
 

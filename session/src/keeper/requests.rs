@@ -1,13 +1,12 @@
 //! What clients may ask, and what comes of it.
 
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
-use cib_protocol::session::{Driver, State};
+use cib_protocol::session::Driver;
 use rustix::event::PollFlags;
-use uuid::Uuid;
 
 use super::Keeper;
 use super::end::Why;
-use crate::stream::Out;
+use crate::base64;
 
 /// A refusal.
 struct Refusal {
@@ -65,9 +64,8 @@ impl Keeper {
                 self.record.amend(|meta| meta.title = Some(title));
             }
             KeeperRequest::SetDriver { driver } => self.set_driver(driver)?,
-            KeeperRequest::Raw { .. } | KeeperRequest::Resize { .. } => {
-                return Err(wrong_driver("only a tty session has a terminal"));
-            }
+            KeeperRequest::Raw { data } => self.type_raw(&data)?,
+            KeeperRequest::Resize { cols, rows } => self.resize(cols, rows)?,
             to_claude => self.tell_claude(to_claude)?,
         }
         Ok(KeeperReply::Done)
@@ -75,9 +73,7 @@ impl Keeper {
 
     /// Passes on what Claude has to hear.
     fn tell_claude(&mut self, request: KeeperRequest) -> Result<(), Refusal> {
-        if self.leaving.is_some() || self.exit.is_some() {
-            return Err(Refusal::new(KeeperFault::Ending, "the session is ending"));
-        }
+        self.check_stays()?;
         if let Some(why) = self.record.blocked() {
             return Err(Refusal::new(KeeperFault::Journal, why));
         }
@@ -85,34 +81,79 @@ impl Keeper {
             let detail = "Claude does not take its input; try again later, or stop the session";
             return Err(Refusal::new(KeeperFault::Busy, detail));
         }
-        let mut out = Out::default();
         let now_ms = self.clock.now_ms();
-        match request {
-            KeeperRequest::Input { text } => self.stream.input(text, Uuid::new_v4(), &mut out),
-            KeeperRequest::Answer { id, answers } => self
-                .stream
-                .answer(&id, &answers, now_ms, &mut out)
-                .map_err(|error| Refusal::new(KeeperFault::NoSuchQuestion, error.to_string()))?,
+        let step = match request {
+            KeeperRequest::Input { text } => self.driver.input(text, now_ms),
+            KeeperRequest::Answer { id, answers } => {
+                let answered = self.driver.answer(&id, &answers, now_ms);
+                answered
+                    .map_err(|error| Refusal::new(KeeperFault::NoSuchQuestion, error.to_string()))?
+            }
             KeeperRequest::Interrupt => {
-                if matches!(self.stream.state(), State::Working | State::WaitingForInput) {
-                    self.stream.interrupt(&mut out);
-                }
+                self.interrupt();
+                return Ok(());
             }
-            KeeperRequest::SetModel { model } => self.stream.set_model(&model, &mut out),
+            KeeperRequest::SetModel { model } => self.driver.set_model(&model, now_ms),
             KeeperRequest::SetPermissionMode { mode } => {
-                self.stream.set_permission_mode(mode, &mut out);
+                let set = self.driver.set_permission_mode(mode);
+                set.map_err(|error| wrong_driver(&error.to_string()))?
             }
-            _ => {}
-        }
-        self.take(out);
+            _ => return Ok(()),
+        };
+        self.take(step);
         Ok(())
     }
 
-    fn set_driver(&mut self, driver: Driver) -> Result<(), Refusal> {
-        if driver == self.record.meta.driver {
-            return Ok(());
+    /// Presses keys.
+    fn type_raw(&mut self, data: &str) -> Result<(), Refusal> {
+        self.check_terminal()?;
+        let bytes = base64::decode(data)
+            .map_err(|error| Refusal::new(KeeperFault::BadRequest, error.to_string()))?;
+        if self.claude.stdin.is_full() {
+            let detail = "the terminal does not take its input; try again later";
+            return Err(Refusal::new(KeeperFault::Busy, detail));
         }
-        Err(wrong_driver("this keeper has only the stream driver"))
+        self.claude.stdin.send(&bytes);
+        Ok(())
+    }
+
+    fn resize(&mut self, cols: u16, rows: u16) -> Result<(), Refusal> {
+        self.check_terminal()?;
+        if cols == 0 || rows == 0 {
+            let detail = "a terminal has at least one column and one row";
+            return Err(Refusal::new(KeeperFault::BadRequest, detail));
+        }
+        self.size = (cols, rows);
+        self.claude
+            .resize(self.size)
+            .map_err(|error| Refusal::new(KeeperFault::Ending, error.to_string()))
+    }
+
+    fn check_terminal(&self) -> Result<(), Refusal> {
+        match self.driver.kind() {
+            Driver::Tty => self.check_stays(),
+            Driver::Stream => Err(wrong_driver("only a tty session has a terminal")),
+        }
+    }
+
+    /// Whether there is a Claude to speak with that will not be gone in a moment.
+    fn check_stays(&self) -> Result<(), Refusal> {
+        match &self.leaving {
+            Some(leaving) if matches!(leaving.why, Why::Switch(_)) => Err(Refusal::new(
+                KeeperFault::Busy,
+                "the session is changing its driver; try again in a moment",
+            )),
+            None if self.exit.is_none() => Ok(()),
+            _ => Err(Refusal::new(KeeperFault::Ending, "the session is ending")),
+        }
+    }
+
+    fn set_driver(&mut self, driver: Driver) -> Result<(), Refusal> {
+        self.check_stays()?;
+        if driver != self.driver.kind() {
+            self.leave(Why::Switch(driver));
+        }
+        Ok(())
     }
 }
 

@@ -15,15 +15,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use uuid::Uuid;
 
 use super::clients::Clients;
+use super::launch::{Launch, Launched};
 use super::record::Record;
-use super::{Clock, Keeper, READ, line_limits};
-use crate::claude::Process;
+use super::{Clock, Keeper, READ};
 use crate::claude::command::{CommandLine, Conversation, find};
+use crate::claude::pty::DEFAULT_SIZE;
 use crate::journal::{self, Journal, SyncPolicy};
 use crate::ledger::Ledger;
 use crate::lock::{Lock, LockError};
-use crate::stream::lines::Splitter;
-use crate::stream::{Out, Stream};
 use crate::{log, meta, replay, seed};
 
 /// How a keeper is to work.
@@ -129,21 +128,28 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     seed::seed(&spec);
     let program = find(&options.claude, std::env::var_os("PATH").as_deref());
     let program = program.unwrap_or_else(|| options.claude.clone());
-    let command = CommandLine::new(program, conversation);
-    let told = facts(&spec, &now.model, conversation);
-    let stream = Stream::new(
-        Ledger::starting(clock.now_ms(), told.clone()),
-        now.usage.cost_usd,
-    );
+    let mut command = CommandLine::new(program, conversation);
+    let told = facts(&spec, now.model.as_deref(), conversation);
+    let ledger = Ledger::starting(clock.now_ms(), told.clone());
+    let size = spec.size.unwrap_or(DEFAULT_SIZE);
+    let (model, cost) = (now.model.clone(), now.usage.cost_usd);
     let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
     record.append(opening(told, opened.torn));
     let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
         dir: options.runtime.clone(),
         source,
     })?;
-    let model = record.meta.model.clone();
-    let claude = match Process::spawn(&mut command.stream(&spec, model.as_deref())) {
-        Ok(claude) => claude,
+    let launch = Launch {
+        spec: &spec,
+        options: &options,
+        command: &mut command,
+        model,
+        ledger,
+        cost,
+        size,
+    };
+    let launched = match launch.start(spec.driver) {
+        Ok(launched) => launched,
         Err(source) => {
             record.append(stillborn(&source));
             record.flush(clock.now_ms());
@@ -151,8 +157,12 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
             return Err(StartError::Claude { program, source });
         }
     };
+    let Launched {
+        claude,
+        driver,
+        step,
+    } = launched;
     let mut keeper = Keeper {
-        lines: Splitter::new(line_limits(&options)),
         answer_by: Some(clock.now_ms() + options.start_ms),
         close_by: None,
         leaving: None,
@@ -164,16 +174,16 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
         conversation: lock,
         command,
         claude,
-        stream,
+        driver,
         clients,
         signals,
         clock,
+        size,
     };
-    keeper.greet();
+    keeper.begin(step);
     if let Some(prompt) = keeper.spec.prompt.take() {
-        let mut out = Out::default();
-        keeper.stream.input(prompt, Uuid::new_v4(), &mut out);
-        keeper.take(out);
+        let step = keeper.driver.input(prompt, keeper.clock.now_ms());
+        keeper.take(step);
     }
     keeper.record.flush(keeper.clock.now_ms());
     keeper.say_ready();
@@ -185,49 +195,12 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
 }
 
 impl Keeper {
-    /// Begins to speak with a Claude that has just been started.
-    fn greet(&mut self) {
-        self.name_driver();
-        let pid = u32::try_from(self.claude.pid.as_raw_nonzero().get()).ok();
-        self.record.amend(|meta| meta.claude_pid = pid);
-        let mut out = Out::default();
-        self.stream.initialize(&mut out);
-        self.take(out);
-    }
-
     fn say_ready(&mut self) {
         if let Some(fd) = self.options.ready.take()
             && let Err(error) = File::from(fd).write_all(b"\n")
         {
             log!("nobody hears that the session is ready: {error}");
         }
-    }
-
-    /// Starts Claude again if it ended because it does not know an option that it can do
-    /// without. Returns whether it did.
-    pub(super) fn start_again(&mut self) -> bool {
-        let begun = self.stream.state() != State::Starting;
-        if begun || self.leaving.is_some() {
-            return false;
-        }
-        let complaints = self.claude.complaints.text().unwrap_or_default();
-        if !self.command.learn(&complaints) {
-            return false;
-        }
-        let model = self.record.meta.model.clone();
-        let mut command = self.command.stream(&self.spec, model.as_deref());
-        let Ok(claude) = Process::spawn(&mut command) else {
-            return false;
-        };
-        let now_ms = self.clock.now_ms();
-        self.claude = claude;
-        self.exit = None;
-        self.close_by = None;
-        self.lines = Splitter::new(line_limits(&self.options));
-        self.stream = self.stream.again(now_ms);
-        self.answer_by = Some(now_ms + self.options.start_ms);
-        self.greet();
-        true
     }
 }
 
@@ -270,9 +243,9 @@ fn conversation(spec: &SessionSpec, is_new: bool) -> Conversation {
 }
 
 /// What is known before Claude says anything.
-fn facts(spec: &SessionSpec, model: &Option<String>, conversation: Conversation) -> Meta {
+fn facts(spec: &SessionSpec, model: Option<&str>, conversation: Conversation) -> Meta {
     Meta {
-        model: model.clone(),
+        model: model.map(str::to_owned),
         workdir: Some(spec.workdir.display().to_string()),
         permission_mode: Some(spec.permission_mode.as_str().to_owned()),
         claude_session: Some(conversation.id().to_string()),

@@ -88,6 +88,12 @@ impl Stream {
         next
     }
 
+    /// What has been told, for the driver that comes next.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Where the session stands.
     #[must_use]
     pub fn state(&self) -> State {
@@ -171,7 +177,8 @@ impl Stream {
         self.ledger.tell(news, &mut out.frames);
     }
 
-    fn note(&mut self, text: impl Into<String>, out: &mut Out) {
+    /// Tells a person something that has no field of its own.
+    pub fn note(&mut self, text: impl Into<String>, out: &mut Out) {
         self.ledger.note(text, &mut out.frames);
     }
 

@@ -70,6 +70,13 @@ impl Abilities {
         }
     }
 
+    /// Of the newest version that is known. For use without a terminal, where an event that is
+    /// not known opens no dialog.
+    #[must_use]
+    pub fn newest() -> Self {
+        Self { newer: true }
+    }
+
     /// The events that the keeper listens to.
     pub fn events(self) -> impl Iterator<Item = &'static str> {
         let newer: &[&str] = if self.newer { &NEWER } else { &[] };

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Asked, HookId, Out, SETTLE_MS, Tty, user};
+use crate::json::strings_len;
 use crate::questions;
 use crate::stream::lines::Line;
 
@@ -141,30 +142,23 @@ impl Tty {
             "PostToolUse" => {
                 self.remember_launch(payload);
                 self.close_questions(payload, now_ms, out);
-                if !is_main && !self.abilities.batches() {
-                    let output = payload.tool_response;
-                    self.returned(
-                        line,
-                        payload,
-                        payload.tool_use_id.as_deref(),
-                        output,
-                        false,
-                        now_ms,
-                        out,
-                    );
+                let told = payload.tool_response;
+                if let (Some(id), Some(told)) = (&payload.tool_use_id, told) {
+                    self.calls.returned(id, told.get());
+                }
+                if !self.abilities.batches() && !is_main {
+                    let id = payload.tool_use_id.as_deref().unwrap_or_default();
+                    self.returned(line, payload, (id, told), now_ms, out);
                 }
             }
             "PostToolUseFailure" => {
                 self.close_questions(payload, now_ms, out);
-                if !is_main {
-                    let id = payload.tool_use_id.as_deref();
-                    self.failed(payload, id, now_ms, out);
-                }
+                self.failed(payload, now_ms, out);
             }
-            "PostToolBatch" if !is_main => {
+            "PostToolBatch" => {
                 for call in payload.tool_calls.iter().flatten() {
-                    let id = Some(call.tool_use_id.as_str());
-                    self.returned(line, payload, id, call.tool_response, false, now_ms, out);
+                    let told = (call.tool_use_id.as_str(), call.tool_response);
+                    self.returned(line, payload, told, now_ms, out);
                 }
             }
             "PermissionRequest" => return self.asked(id, line, payload, now_ms, out),
@@ -253,43 +247,37 @@ impl Tty {
         out.frames.push(Data::ToolUseStart(ToolUseStart {
             tool_use_id: id.clone(),
             tool: tool.clone(),
-            original_bytes: (removed > 0).then(|| removed + crate::json::strings_len(&value)),
+            original_bytes: (removed > 0).then(|| removed + strings_len(&value)),
             input: value,
             agent: self.agent(payload),
         }));
     }
 
-    /// A subagent's call returned. The main thread's results come from the transcript, which
-    /// tells them as the model was told.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a part of one hook's news"
-    )]
+    /// A call returned: its id, and what the model was told. Of a call that was refused the
+    /// batch tells the words and not that they are a refusal; the transcript does.
     fn returned(
         &mut self,
         line: &Line<'_>,
         payload: &Payload<'_>,
-        id: Option<&str>,
-        output: Option<&RawValue>,
-        is_error: bool,
+        (id, output): (&str, Option<&RawValue>),
         now_ms: u64,
         out: &mut Out,
     ) {
-        let Some(id) = id.filter(|id| self.calls.is_open(id)) else {
+        if !self.calls.has_returned(id) {
             return;
-        };
+        }
         let text = output.map_or("null", RawValue::get);
         let removed = line.removed(text);
         let value: Value = serde_json::from_str(text).unwrap_or_default();
-        let mut closed = self.calls.finish(id, is_error, Some(text), now_ms);
+        let mut closed = self.calls.finish(id, false, None, now_ms);
         let todos = closed.take_todos();
         if !closed.is_hidden() {
             out.frames.push(Data::ToolUseResult(ToolUseResult {
                 tool_use_id: id.to_owned(),
                 tool: closed.tool,
-                original_bytes: (removed > 0).then(|| removed + crate::json::strings_len(&value)),
+                original_bytes: (removed > 0).then(|| removed + strings_len(&value)),
                 output: value,
-                is_error,
+                is_error: false,
                 duration_ms: closed.duration_ms,
                 agent: self.agent(payload),
             }));
@@ -297,10 +285,11 @@ impl Tty {
         out.frames.extend(todos);
     }
 
-    fn failed(&mut self, payload: &Payload<'_>, id: Option<&str>, now_ms: u64, out: &mut Out) {
-        let Some(id) = id.filter(|id| self.calls.is_open(id)) else {
+    fn failed(&mut self, payload: &Payload<'_>, now_ms: u64, out: &mut Out) {
+        let id = payload.tool_use_id.as_deref().unwrap_or_default();
+        if !self.calls.is_open(id) {
             return;
-        };
+        }
         let closed = self.calls.finish(id, true, None, now_ms);
         out.frames.push(Data::ToolUseResult(ToolUseResult {
             tool_use_id: id.to_owned(),

@@ -37,6 +37,9 @@ use events::Abilities;
 /// taken to have drawn its prompt.
 const SETTLE_MS: u64 = 800;
 
+/// Milliseconds in which a submitted message has to show an effect.
+const SUBMIT_MS: u64 = 2500;
+
 /// Names a hook's connection.
 pub type HookId = u64;
 
@@ -72,6 +75,15 @@ pub struct Tty {
     held: Option<Vec<String>>,
     /// When the prompt is taken to be drawn, if nothing says so before.
     settled_at: Option<u64>,
+    /// A message that was submitted and has not shown an effect.
+    unsubmitted: Option<Unsubmitted>,
+}
+
+/// A message whose submission the CLI may have taken for something else.
+#[derive(Clone, Copy, Debug)]
+struct Unsubmitted {
+    again_at: u64,
+    tries_left: u8,
 }
 
 /// A question whose hook waits for its answer.
@@ -107,6 +119,7 @@ impl Tty {
             expected: VecDeque::new(),
             held: Some(Vec::new()),
             settled_at: None,
+            unsubmitted: None,
         }
     }
 
@@ -133,7 +146,10 @@ impl Tty {
             Some(held) => held.push(text.clone()),
             None => self.typing.message(&text, now_ms),
         }
-        self.expected.push_back(text.clone());
+        // Commands of the interface fire no hook.
+        if !text.trim_start().starts_with('/') {
+            self.expected.push_back(text.clone());
+        }
         out.frames.push(user(text));
         self.type_due(now_ms, out);
     }
@@ -170,6 +186,11 @@ impl Tty {
         Ok(())
     }
 
+    /// The terminal was drawn.
+    pub fn drawn(&mut self, now_ms: u64) {
+        self.typing.drawn(now_ms);
+    }
+
     /// Takes what the state file says.
     pub fn state_file(&mut self, text: &str, now_ms: u64, out: &mut Out) {
         let Ok(StateFile {
@@ -197,6 +218,7 @@ impl Tty {
             self.prompt_drawn(now_ms, out);
         }
         self.type_due(now_ms, out);
+        self.submit_again(now_ms, out);
         self.end_turn(now_ms, out);
     }
 
@@ -207,6 +229,7 @@ impl Tty {
             self.settled_at,
             self.typing.deadline(),
             self.turn.deadline(),
+            self.unsubmitted.map(|message| message.again_at),
         ]
         .into_iter()
         .flatten()
@@ -228,17 +251,46 @@ impl Tty {
             self.set_state(State::Idle, now_ms, out);
         }
         for text in self.held.take().into_iter().flatten() {
+            self.typing.at_new_prompt(now_ms);
             self.typing.message(&text, now_ms);
         }
         self.type_due(now_ms, out);
     }
 
     fn type_due(&mut self, now_ms: u64, out: &mut Out) {
-        out.keys.extend(self.typing.due(now_ms));
+        let Some(keys) = self.typing.due(now_ms) else {
+            return;
+        };
+        if keys == typing::SUBMIT && !self.expected.is_empty() {
+            self.unsubmitted = Some(Unsubmitted {
+                again_at: now_ms + SUBMIT_MS,
+                tries_left: 3,
+            });
+        }
+        out.keys.push(keys);
+    }
+
+    /// Submits again what lies in the draft and should not.
+    fn submit_again(&mut self, now_ms: u64, out: &mut Out) {
+        let Some(message) = self
+            .unsubmitted
+            .filter(|message| now_ms >= message.again_at)
+        else {
+            return;
+        };
+        self.unsubmitted = None;
+        if self.state() == State::Idle && message.tries_left > 0 && !self.expected.is_empty() {
+            out.keys.push(typing::SUBMIT.to_owned());
+            self.unsubmitted = Some(Unsubmitted {
+                again_at: now_ms + SUBMIT_MS,
+                tries_left: message.tries_left - 1,
+            });
+        }
     }
 
     /// A turn runs.
     fn working(&mut self, now_ms: u64, out: &mut Out) {
+        self.unsubmitted = None;
         self.turn.runs();
         if self.questions.is_empty() {
             self.set_state(State::Working, now_ms, out);

@@ -169,6 +169,10 @@ impl Tty {
         now_ms: u64,
         out: &mut Out,
     ) {
+        if self.abilities.batches() && !self.calls.is_open(&block.tool_use_id) {
+            // A hook has told it, and sooner.
+            return;
+        }
         let is_error = block.is_error.unwrap_or(false);
         let told = entry.tool_use_result.map(RawValue::get);
         let calls = &mut self.calls;

@@ -8,7 +8,7 @@ use cib_protocol::frame::{Data, Stop};
 use cib_protocol::limits::Usage;
 
 /// Milliseconds to wait for the last words of a turn that seems to be over.
-const LAST_WORDS_MS: u64 = 600;
+const LAST_WORDS_MS: u64 = 1500;
 
 /// The turn that runs, if one does.
 #[derive(Debug)]
@@ -120,7 +120,13 @@ impl Turn {
             frames.push(Data::Usage(usage));
         }
         if self.running {
-            let (name, detail) = reason.map_or(("turn_end", None), |r| (r.name, r.detail));
+            // Every end but an interrupt is told by a hook or by the transcript.
+            let default = if self.complete {
+                "turn_end"
+            } else {
+                "interrupted"
+            };
+            let (name, detail) = reason.map_or((default, None), |r| (r.name, r.detail));
             frames.push(Data::Stop(Stop {
                 reason: name.to_owned(),
                 last: false,

@@ -2,7 +2,8 @@
 //!
 //! The CLI wraps pastes, and what comes as fast as a paste, in a tag that tells the model that
 //! the words may not be the user's own: bursts from about 900 characters on. So a long message
-//! is typed in pieces with pauses. A line feed inside a message is a new line of the draft; a
+//! is typed in pieces, and each waits until the terminal was drawn after the one before: a CLI
+//! that is busy would read them as one burst. A line feed inside a message is a new line of the draft; a
 //! carriage return of its own submits it.
 
 use std::collections::VecDeque;
@@ -13,11 +14,25 @@ const PIECE: usize = 200;
 /// Milliseconds between pieces.
 const PAUSE_MS: u64 = 40;
 
+/// Milliseconds in which nothing that is drawn can be the piece that was just typed.
+const ECHO_MS: u64 = 20;
+
+/// Milliseconds to wait for a piece to be drawn before it is taken to be.
+const DRAW_MS: u64 = 600;
+
+/// Milliseconds of rest before a new prompt is typed at, and before a message is submitted.
+const REST_MS: u64 = 150;
+
+/// The key that submits a message.
+pub(super) const SUBMIT: &str = "\r";
+
 /// Key strokes that wait for their moment.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
     keys: VecDeque<String>,
     next_at: u64,
+    /// When the last piece was typed, while it has not been drawn.
+    undrawn: Option<u64>,
 }
 
 impl Typing {
@@ -32,7 +47,7 @@ impl Typing {
         for piece in clean.chunks(PIECE) {
             self.keys.push_back(piece.iter().collect());
         }
-        self.keys.push_back("\r".to_owned());
+        self.keys.push_back(SUBMIT.to_owned());
     }
 
     /// The key strokes whose moment has come.
@@ -41,8 +56,34 @@ impl Typing {
             return None;
         }
         let keys = self.keys.pop_front()?;
-        self.next_at = now_ms + PAUSE_MS;
+        let is_text = keys.chars().any(|key| !key.is_control());
+        self.undrawn = is_text.then_some(now_ms);
+        self.next_at = now_ms + if is_text { DRAW_MS } else { PAUSE_MS } + self.rest();
         Some(keys)
+    }
+
+    /// The terminal was drawn.
+    pub(super) fn drawn(&mut self, now_ms: u64) {
+        let undrawn = self
+            .undrawn
+            .take_if(|typed_at| now_ms >= *typed_at + ECHO_MS);
+        if let Some(typed_at) = undrawn {
+            self.next_at = now_ms.max(typed_at + PAUSE_MS) + self.rest();
+        }
+    }
+
+    /// A new prompt is there; it may not be all that is drawn at once.
+    pub(super) fn at_new_prompt(&mut self, now_ms: u64) {
+        self.next_at = self.next_at.max(now_ms + REST_MS);
+    }
+
+    /// A key that submits must not be read together with the text before it: it would be
+    /// taken for a line's end of a paste.
+    fn rest(&self) -> u64 {
+        match self.keys.front() {
+            Some(keys) if keys == SUBMIT => REST_MS,
+            _ => 0,
+        }
     }
 
     /// When the next ones are due.
@@ -83,9 +124,18 @@ mod tests {
         typing.message(&"é".repeat(PIECE + 1), 0);
         assert_eq!(typing.due(0).as_deref(), Some("\u{15}"));
         assert_eq!(typing.due(PAUSE_MS - 1), None);
+        assert_eq!(typing.due(PAUSE_MS), Some("é".repeat(PIECE)));
+        assert_eq!(typing.deadline(), Some(PAUSE_MS + DRAW_MS));
+        typing.drawn(PAUSE_MS + 1);
+        assert_eq!(
+            typing.deadline(),
+            Some(PAUSE_MS + DRAW_MS),
+            "too soon to be it"
+        );
+        typing.drawn(PAUSE_MS + ECHO_MS);
+        assert_eq!(typing.deadline(), Some(2 * PAUSE_MS));
         let rest = all(&mut typing);
-        assert_eq!(rest.concat(), format!("{}\r", "é".repeat(PIECE + 1)));
-        assert_eq!(rest.len(), 3);
+        assert_eq!(rest, ["é", "\r"]);
     }
 
     #[test]

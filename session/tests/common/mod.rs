@@ -7,5 +7,6 @@
 )]
 
 pub(crate) mod keeper;
+pub(crate) mod real;
 pub(crate) mod replay;
 pub(crate) mod terminal;

@@ -1,0 +1,287 @@
+//! The two ways to speak with Claude, behind what the keeper needs of either.
+
+use std::collections::BTreeMap;
+
+use cib_protocol::session::{self, PermissionMode, State};
+use uuid::Uuid;
+
+use super::hooks::{self, Heard, Hooks};
+use crate::ledger::Ledger;
+use crate::stream::lines::Splitter;
+use crate::stream::{self, NoSuchQuestion, Stream};
+use crate::tty::{self, HookId, Tty};
+use crate::watch::Watch;
+use cib_protocol::frame::{Data, PtyRaw};
+
+/// A driver with what it reads from.
+pub(super) enum Driver {
+    Stream {
+        lines: Splitter,
+        stream: Box<Stream>,
+    },
+    Tty(Box<Terminal>),
+}
+
+/// The terminal interface and its other sources.
+pub(super) struct Terminal {
+    pub(super) tty: Tty,
+    pub(super) hooks: Hooks,
+    pub(super) watch: Watch,
+}
+
+/// What a step of a driver gives.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    pub(super) frames: Vec<Data>,
+    /// What Claude is told or what is typed.
+    pub(super) to_claude: Vec<String>,
+    answers: Vec<(HookId, String)>,
+}
+
+impl From<stream::Out> for Step {
+    fn from(out: stream::Out) -> Self {
+        Self {
+            frames: out.frames,
+            to_claude: out.to_claude,
+            answers: Vec::new(),
+        }
+    }
+}
+
+/// A request that the driver in use cannot do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongDriver(&'static str);
+
+impl Driver {
+    pub(super) fn kind(&self) -> session::Driver {
+        match self {
+            Self::Stream { .. } => session::Driver::Stream,
+            Self::Tty(_) => session::Driver::Tty,
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self {
+            Self::Stream { stream, .. } => stream.state(),
+            Self::Tty(terminal) => terminal.tty.state(),
+        }
+    }
+
+    /// What has been told, for the driver that comes next.
+    pub(super) fn ledger(&self) -> &Ledger {
+        match self {
+            Self::Stream { stream, .. } => stream.ledger(),
+            Self::Tty(terminal) => terminal.tty.ledger(),
+        }
+    }
+
+    pub(super) fn set_state(&mut self, state: State, now_ms: u64) -> Step {
+        self.step(
+            |stream, out| stream.set_state(state, now_ms, out),
+            |tty, out| tty.set_state(state, now_ms, out),
+        )
+    }
+
+    pub(super) fn input(&mut self, text: String, now_ms: u64) -> Step {
+        match self {
+            Self::Stream { stream, .. } => {
+                let mut out = stream::Out::default();
+                stream.input(text, Uuid::new_v4(), &mut out);
+                out.into()
+            }
+            Self::Tty(terminal) => terminal.step(|tty, out| tty.input(text, now_ms, out)),
+        }
+    }
+
+    pub(super) fn interrupt(&mut self) -> Step {
+        self.step(Stream::interrupt, Tty::interrupt)
+    }
+
+    pub(super) fn set_model(&mut self, model: &str, now_ms: u64) -> Step {
+        self.step(
+            |stream, out| stream.set_model(model, out),
+            |tty, out| tty.set_model(model, now_ms, out),
+        )
+    }
+
+    pub(super) fn set_permission_mode(
+        &mut self,
+        mode: PermissionMode,
+    ) -> Result<Step, WrongDriver> {
+        let Self::Stream { stream, .. } = self else {
+            let why = "on a terminal the mode is changed with its own keys";
+            return Err(WrongDriver(why));
+        };
+        let mut out = stream::Out::default();
+        stream.set_permission_mode(mode, &mut out);
+        Ok(out.into())
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        id: &str,
+        answers: &BTreeMap<String, String>,
+        now_ms: u64,
+    ) -> Result<Step, NoSuchQuestion> {
+        match self {
+            Self::Stream { stream, .. } => {
+                let mut out = stream::Out::default();
+                stream.answer(id, answers, now_ms, &mut out)?;
+                Ok(out.into())
+            }
+            Self::Tty(terminal) => {
+                let mut out = tty::Out::default();
+                terminal.tty.answer(id, answers, now_ms, &mut out)?;
+                Ok(terminal.settle(out))
+            }
+        }
+    }
+
+    /// Claude said something, or drew it.
+    pub(super) fn heard(&mut self, bytes: &[u8], now_ms: u64) -> Step {
+        match self {
+            Self::Stream { lines, stream } => {
+                let mut out = stream::Out::default();
+                lines.feed(bytes, |line| stream.line(&line, now_ms, &mut out));
+                out.into()
+            }
+            Self::Tty(terminal) => {
+                terminal.tty.drawn(now_ms);
+                Step {
+                    frames: vec![Data::PtyRaw(PtyRaw {
+                        data: crate::base64::encode(bytes),
+                    })],
+                    ..Step::default()
+                }
+            }
+        }
+    }
+
+    /// Claude will say nothing more.
+    pub(super) fn heard_all(&mut self, now_ms: u64) -> Step {
+        match self {
+            Self::Stream { lines, stream } => {
+                let mut out = stream::Out::default();
+                lines.finish(|line| stream.line(&line, now_ms, &mut out));
+                out.into()
+            }
+            Self::Tty(_) => Step::default(),
+        }
+    }
+
+    /// Claude's process has ended.
+    pub(super) fn ended(&mut self, now_ms: u64) -> Step {
+        match self {
+            Self::Stream { .. } => Step::default(),
+            Self::Tty(terminal) => {
+                let mut step = terminal.look(now_ms);
+                let more = terminal.step(|tty, out| tty.ended(now_ms, out));
+                step.frames.extend(more.frames);
+                step
+            }
+        }
+    }
+
+    /// Does what is due by time.
+    pub(super) fn tick(&mut self, now_ms: u64) -> Step {
+        match self {
+            Self::Tty(terminal) if terminal.tty.deadline().is_some_and(|at| now_ms >= at) => {
+                // What is due may hang on what the files say by now.
+                let mut step = terminal.look(now_ms);
+                let more = terminal.step(|tty, out| tty.tick(now_ms, out));
+                step.frames.extend(more.frames);
+                step.to_claude.extend(more.to_claude);
+                step
+            }
+            _ => Step::default(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<u64> {
+        match self {
+            Self::Stream { .. } => None,
+            Self::Tty(terminal) => terminal.tty.deadline(),
+        }
+    }
+
+    fn step(
+        &mut self,
+        with_stream: impl FnOnce(&mut Stream, &mut stream::Out),
+        with_tty: impl FnOnce(&mut Tty, &mut tty::Out),
+    ) -> Step {
+        match self {
+            Self::Stream { stream, .. } => {
+                let mut out = stream::Out::default();
+                with_stream(stream, &mut out);
+                out.into()
+            }
+            Self::Tty(terminal) => terminal.step(with_tty),
+        }
+    }
+}
+
+impl Terminal {
+    /// A hook's connection has something, or has ended.
+    pub(super) fn hook(&mut self, index: usize, buffer: &mut [u8], now_ms: u64) -> Step {
+        let Some((id, heard)) = self.hooks.read(index, buffer) else {
+            return Step::default();
+        };
+        match heard {
+            Heard::Nothing => Step::default(),
+            Heard::Gone => self.step(|tty, out| tty.hook_gone(id, now_ms, out)),
+            Heard::Everything(told) => {
+                let mut out = tty::Out::default();
+                let tty = &mut self.tty;
+                hooks::told(told, |line| tty.hook(id, &line, now_ms, &mut out));
+                self.settle(out)
+            }
+        }
+    }
+
+    /// Looks at Claude's files.
+    pub(super) fn look(&mut self, now_ms: u64) -> Step {
+        let mut out = tty::Out::default();
+        let tty = &mut self.tty;
+        let said = self
+            .watch
+            .look(|line| tty.transcript(&line, now_ms, &mut out));
+        if let Some(said) = said {
+            tty.state_file(&said, now_ms, &mut out);
+        }
+        self.settle(out)
+    }
+
+    fn step(&mut self, with: impl FnOnce(&mut Tty, &mut tty::Out)) -> Step {
+        let mut out = tty::Out::default();
+        with(&mut self.tty, &mut out);
+        self.settle(out)
+    }
+
+    fn settle(&mut self, out: tty::Out) -> Step {
+        if let Some(path) = out.transcript {
+            self.watch.follow(path);
+        }
+        Step {
+            frames: out.frames,
+            to_claude: out.keys,
+            answers: out.answers,
+        }
+    }
+}
+
+impl Step {
+    /// Whether hooks wait for an answer that this step has.
+    pub(super) fn answers_hooks(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Answers the hooks, after what they told is written down.
+    pub(super) fn answer_hooks(&mut self, driver: &mut Driver) {
+        if let Driver::Tty(terminal) = driver {
+            for (id, answer) in self.answers.drain(..) {
+                terminal.hooks.answer(id, &answer);
+            }
+        }
+    }
+}

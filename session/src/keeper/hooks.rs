@@ -1,0 +1,146 @@
+//! The socket on which hooks tell the keeper what happens and wait for its answer.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use rustix::event::PollFlags;
+
+use crate::stream::lines::{Limits, Line, Splitter};
+use crate::tty::HookId;
+
+/// Name of the socket in the runtime directory.
+pub(super) const SOCKET: &str = "hook.sock";
+
+/// Hooks at once. Claude runs few at a time; more wait in the kernel's queue.
+const MAX: usize = 64;
+
+/// The listening socket and the hooks that speak or wait.
+#[derive(Debug)]
+pub(super) struct Hooks {
+    pub(super) listener: UnixListener,
+    hooks: Vec<Waiting>,
+    next: HookId,
+    limits: Limits,
+}
+
+/// A hook's connection.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: HookId,
+    pub(super) stream: UnixStream,
+    /// What it has told so far; `None` once it has told everything.
+    told: Option<Splitter>,
+    gone: bool,
+}
+
+/// What reading from a hook brought.
+pub(super) enum Heard {
+    /// Nothing to act on yet.
+    Nothing,
+    /// It has told everything.
+    Everything(Splitter),
+    /// It was ended before it was answered.
+    Gone,
+}
+
+impl Hooks {
+    /// Listens for the hooks of this session's user alone.
+    pub(super) fn listen(runtime: &Path, limits: Limits) -> io::Result<Self> {
+        let path = runtime.join(SOCKET);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(Self {
+            listener,
+            hooks: Vec::new(),
+            next: 1,
+            limits,
+        })
+    }
+
+    /// Whether another hook can be taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.hooks.len() < MAX
+    }
+
+    pub(super) fn accept(&mut self) {
+        while self.has_room()
+            && let Ok((stream, _)) = self.listener.accept()
+        {
+            if stream.set_nonblocking(true).is_ok() {
+                self.hooks.push(Waiting {
+                    id: self.next,
+                    stream,
+                    told: Some(Splitter::new(self.limits)),
+                    gone: false,
+                });
+                self.next += 1;
+            }
+        }
+    }
+
+    /// The connections with what each waits for, in a stable order until [`Hooks::sweep`].
+    /// One that waits for its answer is only watched for its end, which needs no flag.
+    pub(super) fn interests(&self) -> impl Iterator<Item = (&UnixStream, PollFlags)> {
+        self.hooks.iter().map(|hook| match hook.told {
+            Some(_) => (&hook.stream, PollFlags::IN),
+            None => (&hook.stream, PollFlags::empty()),
+        })
+    }
+
+    /// Reads from a hook.
+    pub(super) fn read(&mut self, index: usize, buffer: &mut [u8]) -> Option<(HookId, Heard)> {
+        let hook = self.hooks.get_mut(index)?;
+        let heard = match hook.stream.read(buffer) {
+            Ok(0) => match hook.told.take() {
+                Some(told) => Heard::Everything(told),
+                None => {
+                    hook.gone = true;
+                    Heard::Gone
+                }
+            },
+            Ok(count) => {
+                if let Some(told) = &mut hook.told {
+                    // A hook's input is one value; a newline behind or in it is only space.
+                    for byte in buffer[..count].iter_mut().filter(|byte| **byte == b'\n') {
+                        *byte = b' ';
+                    }
+                    told.feed(&buffer[..count], |_| ());
+                }
+                Heard::Nothing
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Heard::Nothing,
+            Err(_) => {
+                hook.gone = true;
+                Heard::Gone
+            }
+        };
+        Some((hook.id, heard))
+    }
+
+    /// Answers a hook and lets it go. Answers are short enough for the socket's buffer.
+    pub(super) fn answer(&mut self, id: HookId, answer: &str) {
+        if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.id == id) {
+            // It may have been ended meanwhile.
+            let _ = hook.stream.write_all(answer.as_bytes());
+            hook.gone = true;
+        }
+    }
+
+    /// Forgets who is gone.
+    pub(super) fn sweep(&mut self) {
+        self.hooks.retain(|hook| !hook.gone);
+    }
+}
+
+/// Calls `each` with what a hook told.
+pub(super) fn told(mut told: Splitter, each: impl FnMut(Line<'_>)) {
+    told.finish(each);
+}

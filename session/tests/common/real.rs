@@ -1,0 +1,63 @@
+//! The real CLI with a stand-in for the Messages API.
+
+use cib_protocol::frame::Frame;
+use cib_testkit::api::StandIn;
+use cib_testkit::wait::wait_until;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::keeper::{Keeper, Place, SOON, data};
+
+/// A place whose Claude is the real one and speaks to a stand-in.
+pub(crate) struct Real {
+    pub(crate) place: Place,
+    pub(crate) api: StandIn,
+}
+
+impl Real {
+    pub(crate) fn new() -> Self {
+        let mut place = Place::new();
+        let claude = std::env::var_os("CIB_TEST_CLAUDE");
+        place.claude = claude.expect("CIB_TEST_CLAUDE names the real CLI").into();
+        let api = StandIn::start().unwrap();
+        Self { place, api }
+    }
+
+    pub(crate) fn spec(&self, prompt: &str) -> Value {
+        json!({
+            "id": Uuid::new_v4(),
+            "workdir": self.place.path("work"),
+            "prompt": prompt,
+            "env": {
+                "ANTHROPIC_BASE_URL": self.api.base_url(),
+                "ANTHROPIC_API_KEY": "sk-ant-api03-a-key-for-tests-alone-000000000000",
+            },
+        })
+    }
+
+    pub(crate) fn start(&self, prompt: &str) -> Keeper {
+        self.place.start(&self.spec(prompt))
+    }
+}
+
+/// Waits until so many turns have ended.
+#[track_caller]
+pub(crate) fn wait_turns(keeper: &Keeper, count: usize) -> Vec<Frame> {
+    wait_until(SOON, "the end of a turn", || {
+        let frames = keeper.frames();
+        let idle = data(&frames, "status")
+            .last()
+            .is_some_and(|status| status["state"] == "idle");
+        idle && data(&frames, "stop").len() >= count
+    });
+    keeper.frames()
+}
+
+/// All that somebody said in the main thread.
+pub(crate) fn text(frames: &[Frame], role: &str) -> String {
+    data(frames, "text.delta")
+        .iter()
+        .filter(|text| text["role"] == role && text.get("agent").is_none())
+        .map(|text| text["text"].as_str().unwrap())
+        .collect()
+}

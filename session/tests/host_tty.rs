@@ -1,0 +1,315 @@
+//! The tty driver with the real CLI, named by `CIB_TEST_CLAUDE`, against the stand-in for the
+//! Messages API.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+
+use cib_protocol::frame::Frame;
+use cib_protocol::keeper::{KeeperFault, KeeperReply};
+use cib_protocol::session::{Driver, State};
+use cib_session::base64;
+use cib_testkit::wait::wait_until;
+use common::keeper::{Keeper, SOON, data, is_alive};
+use common::real::{Real, text, wait_turns};
+use serde_json::{Value, json};
+
+fn start(real: &Real, prompt: Option<&str>) -> Keeper {
+    let mut spec = real.spec("");
+    spec["driver"] = "tty".into();
+    spec["size"] = json!([100, 30]);
+    match prompt {
+        Some(prompt) => spec["prompt"] = prompt.into(),
+        None => drop(spec.as_object_mut().unwrap().remove("prompt")),
+    }
+    real.place.start(&spec)
+}
+
+/// What the terminal has shown so far.
+fn screen(keeper: &Keeper) -> String {
+    let bytes: Vec<u8> = data(&keeper.frames(), "pty.raw")
+        .iter()
+        .flat_map(|raw| base64::decode(raw["data"].as_str().unwrap()).unwrap())
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn keys(keeper: &Keeper, keys: &str) -> KeeperReply {
+    keeper.ask(&json!({"op": "raw", "data": base64::encode(keys.as_bytes())}))
+}
+
+fn order(frames: &[Frame]) -> String {
+    let mut kinds: Vec<_> = frames
+        .iter()
+        .map(|frame| frame.kind.as_str())
+        .filter(|kind| !["meta", "hook", "raw", "pty.raw"].contains(kind))
+        .collect();
+    kinds.dedup();
+    kinds.join(" ")
+}
+
+#[test]
+fn the_terminal_starts_without_a_dialog_and_a_turn_is_told_in_order() {
+    let real = Real::new();
+    let script = "@bash echo made > made.txt; echo done\n@text the file was made\nand that is all";
+    let keeper = start(&real, Some(script));
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(
+        fs::read_to_string(real.place.path("work/made.txt")).unwrap(),
+        "made\n"
+    );
+    assert_eq!(
+        order(&frames),
+        "status text.delta status tool.use.start tool.use.result text.delta usage stop status"
+    );
+    assert_eq!(text(&frames, "user"), script);
+    assert_eq!(text(&frames, "assistant"), "the file was made");
+    let result = &data(&frames, "tool.use.result")[0];
+    assert_eq!(
+        (&result["tool"], &result["output"]),
+        (&json!("Bash"), &json!("done"))
+    );
+    assert!(result["duration_ms"].is_u64());
+    assert!(data(&frames, "usage")[0]["input"].as_u64().unwrap() > 0);
+    assert!(screen(&keeper).contains("made"), "the terminal shows it");
+    let events: Vec<_> = data(&frames, "hook")
+        .iter()
+        .map(|hook| hook["event"].as_str().unwrap().to_owned())
+        .collect();
+    for event in [
+        "SessionStart",
+        "UserPromptSubmit",
+        "PreToolUse",
+        "PostToolUse",
+        "Stop",
+    ] {
+        assert!(
+            events.iter().any(|fired| fired == event),
+            "{event} of {events:?}"
+        );
+    }
+    let meta = keeper.meta();
+    assert_eq!(meta.driver, Driver::Tty);
+    assert_eq!(meta.claude_session, Some(keeper.id));
+    assert!(meta.model.is_some() && meta.claude_version.is_some());
+}
+
+#[test]
+fn keys_and_sizes_reach_the_terminal() {
+    let real = Real::new();
+    let mut keeper = start(&real, None);
+    keeper.wait_state("idle");
+    assert_eq!(keys(&keeper, "@text typed by hand"), KeeperReply::Done);
+    wait_until(SOON, "the draft", || {
+        screen(&keeper).contains("typed by hand") || screen(&keeper).contains("hand")
+    });
+    let resize = json!({"op": "resize", "cols": 70, "rows": 20});
+    assert_eq!(keeper.ask(&resize), KeeperReply::Done);
+    keys(&keeper, "\r");
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(text(&frames, "user"), "@text typed by hand");
+    assert_eq!(text(&frames, "assistant"), "typed by hand");
+    let terminal =
+        fs::read_link(format!("/proc/{}/fd/0", keeper.meta().claude_pid.unwrap())).unwrap();
+    let size = std::process::Command::new("stty")
+        .args(["size", "-F"])
+        .arg(terminal)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&size.stdout).trim(), "20 70");
+    let claude = keeper.meta().claude_pid.unwrap();
+    keeper.ask(&json!({"op": "stop"}));
+    assert_eq!(keeper.wait_exit(), 0);
+    assert!(!is_alive(claude));
+    let meta = keeper.meta();
+    assert_eq!(meta.state, State::Stopped);
+    assert!(meta.usage.cost_usd > 0.0, "the cost is told at the end");
+}
+
+#[test]
+fn a_question_on_the_terminal_is_answered_from_elsewhere() {
+    let real = Real::new();
+    let keeper = start(&real, Some("@ask Which colour?|Red|Blue\n@text thanks"));
+    let question = keeper.wait_frame("ask.question", |_| true);
+    keeper.wait_state("waiting_for_input");
+    let answer =
+        json!({"op": "answer", "id": question["id"], "answers": {"Which colour?": "Blue"}});
+    assert_eq!(keeper.ask(&answer), KeeperReply::Done);
+    let frames = wait_turns(&keeper, 1);
+    let output = data(&frames, "tool.use.result")[0]["output"].to_string();
+    assert!(output.contains("Blue"), "{output}");
+    assert!(matches!(
+        keeper.ask(&answer),
+        KeeperReply::Refused {
+            code: KeeperFault::NoSuchQuestion,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_question_that_is_answered_on_the_terminal_is_closed() {
+    let real = Real::new();
+    let keeper = start(&real, Some("@ask Which colour?|Red|Blue\n@text thanks"));
+    let question = keeper.wait_frame("ask.question", |_| true);
+    keeper.wait_state("waiting_for_input");
+    // The dialog is drawn a moment after its hook has fired; a key before that is lost.
+    wait_until(SOON, "an answer", || {
+        keys(&keeper, "\r");
+        !data(&keeper.frames(), "tool.use.result").is_empty()
+    });
+    let frames = wait_turns(&keeper, 1);
+    assert!(
+        data(&frames, "tool.use.result")[0]["output"]
+            .to_string()
+            .contains("Red")
+    );
+    let answer =
+        json!({"op": "answer", "id": question["id"], "answers": {"Which colour?": "Blue"}});
+    assert!(matches!(
+        keeper.ask(&answer),
+        KeeperReply::Refused {
+            code: KeeperFault::NoSuchQuestion,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn an_interrupt_on_the_terminal_ends_the_turn() {
+    let real = Real::new();
+    let words = "one two three four five six seven eight nine ten eleven twelve thirteen";
+    let keeper = start(&real, Some(&format!("@slow 400\n@text {words}")));
+    keeper.wait_state("working");
+    wait_until(SOON, "the request", || !real.api.requests().is_empty());
+    keeper.ask(&json!({"op": "interrupt"}));
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(data(&frames, "stop")[0]["reason"], "interrupted");
+    assert!(!text(&frames, "assistant").contains("thirteen"));
+}
+
+#[test]
+fn hooks_of_the_user_run_beside_the_keepers_and_can_block() {
+    let real = Real::new();
+    let home = real.place.path("home/.claude");
+    fs::create_dir_all(&home).unwrap();
+    let fired = real.place.path("fired");
+    let hooks = json!({
+        "PreToolUse": [{"matcher": "Bash", "hooks": [{
+            "type": "command",
+            "command": format!("echo once >> {}; echo 'not here' >&2; exit 2", fired.display()),
+        }]}],
+        "FromTheFuture": [],
+    });
+    fs::write(home.join("hooks.json"), hooks.to_string()).unwrap();
+    let keeper = start(&real, Some("@bash touch forbidden\n@text understood"));
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(fs::read_to_string(&fired).unwrap(), "once\n");
+    assert!(!real.place.path("work/forbidden").exists());
+    let result = &data(&frames, "tool.use.result")[0];
+    assert_eq!(result["is_error"], true);
+    assert!(result["output"].to_string().contains("not here"));
+    let ours = data(&frames, "hook");
+    assert!(ours.iter().any(|hook| hook["name"] == "PreToolUse:Bash"));
+    keeper.wait_frame("meta", |meta| {
+        meta["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("knows no event `FromTheFuture`"))
+    });
+}
+
+#[test]
+fn a_session_moves_between_the_drivers_with_its_history() {
+    let real = Real::new();
+    let keeper = real.start("@text said over pipes");
+    wait_turns(&keeper, 1);
+    let to = |driver: &str| keeper.ask(&json!({"op": "set_driver", "driver": driver}));
+    assert_eq!(to("tty"), KeeperReply::Done);
+    keeper.wait_frame("meta", |meta| meta["driver"] == "tty");
+    wait_until(SOON, "the prompt", || {
+        keeper.meta().state == State::Idle && keeper.meta().driver == Driver::Tty
+    });
+    keeper.input("@text said on a terminal");
+    let frames = wait_turns(&keeper, 2);
+    assert_eq!(
+        text(&frames, "assistant"),
+        "said over pipessaid on a terminal"
+    );
+    assert!(
+        screen(&keeper).contains("pipes"),
+        "the terminal shows the history"
+    );
+
+    assert_eq!(to("stream"), KeeperReply::Done);
+    wait_until(SOON, "the pipes", || {
+        let meta = keeper.meta();
+        meta.state == State::Idle && meta.driver == Driver::Stream
+    });
+    keeper.input("@text and over pipes again");
+    let frames = wait_turns(&keeper, 3);
+    assert!(text(&frames, "assistant").ends_with("and over pipes again"));
+    let (_, last) = real.api.requests().pop().unwrap();
+    assert!(last.messages >= 5, "all turns went along: {last:?}");
+    assert_eq!(keeper.meta().claude_session, Some(keeper.id));
+    let users = text(&frames, "user");
+    assert_eq!(
+        users,
+        "@text said over pipes@text said on a terminal@text and over pipes again"
+    );
+}
+
+#[test]
+fn a_session_in_which_nothing_was_said_changes_its_driver_too() {
+    let real = Real::new();
+    let mut spec = real.spec("");
+    spec.as_object_mut().unwrap().remove("prompt");
+    let keeper = real.place.start(&spec);
+    keeper.wait_state("idle");
+    keeper.ask(&json!({"op": "set_driver", "driver": "tty"}));
+    wait_until(SOON, "the prompt", || {
+        let meta = keeper.meta();
+        meta.state == State::Idle && meta.driver == Driver::Tty
+    });
+    keeper.input("@text first words");
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(text(&frames, "assistant"), "first words");
+}
+
+#[test]
+fn the_model_is_changed_on_the_terminal_without_a_dialog() {
+    let real = Real::new();
+    let keeper = start(&real, Some("@text one"));
+    wait_turns(&keeper, 1);
+    keeper.ask(&json!({"op": "set_model", "model": "claude-sonnet-4-6"}));
+    keeper.wait_frame("meta", |meta| meta["model"] == "claude-sonnet-4-6");
+    keeper.input("@text two");
+    wait_turns(&keeper, 2);
+    let (_, last) = real.api.requests().pop().unwrap();
+    assert_eq!(last.model.as_deref(), Some("claude-sonnet-4-6"));
+    let refused = keeper.ask(&json!({"op": "set_permission_mode", "mode": "plan"}));
+    let KeeperReply::Refused { code, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(code, KeeperFault::WrongDriver);
+}
+
+#[test]
+fn a_long_message_arrives_as_the_users_own_words() {
+    let real = Real::new();
+    let keeper = start(&real, None);
+    keeper.wait_state("idle");
+    let words = "word ".repeat(400);
+    let message = format!("@text short answer\n{}", words.trim());
+    keeper.input(&message);
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(text(&frames, "assistant"), "short answer");
+    assert_eq!(text(&frames, "user"), message);
+    let prompts: Vec<Value> = data(&frames, "hook")
+        .into_iter()
+        .filter(|hook| hook["event"] == "UserPromptSubmit")
+        .collect();
+    assert_eq!(prompts[0]["payload"]["prompt"], message.as_str());
+}
