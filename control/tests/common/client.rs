@@ -184,6 +184,7 @@ impl Event {
 pub struct Events {
     body: Incoming,
     buffer: BytesMut,
+    seen: usize,
 }
 
 impl Events {
@@ -191,16 +192,21 @@ impl Events {
         Self {
             body,
             buffer: BytesMut::new(),
+            seen: 0,
         }
     }
 
     /// The next event, comments included; `None` at the end, however it came.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let text = self.buffer.split_to(end + 2);
+            // What was looked through before is not looked through again: events may be long.
+            let unseen = &self.buffer[self.seen..];
+            if let Some(end) = memchr::memmem::find(unseen, b"\n\n") {
+                let text = self.buffer.split_to(self.seen + end + 2);
+                self.seen = 0;
                 return Some(Event::parse(std::str::from_utf8(&text).unwrap()));
             }
+            self.seen = self.buffer.len().saturating_sub(1);
             let frame = self.body.frame().await?.ok()?;
             self.buffer.extend_from_slice(&frame.into_data().ok()?);
         }
