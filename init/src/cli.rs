@@ -113,7 +113,8 @@ fn is_init(program: &CStr) -> bool {
 }
 
 fn run(subcommand: Subcommand, arguments: Arguments) -> u8 {
-    if subcommand != Subcommand::Box {
+    // The box and `exec` take signals from a queue; the others die of them as anybody does.
+    if !matches!(subcommand, Subcommand::Box | Subcommand::Exec) {
         signal::set_mask(start::inherited_mask());
     }
     let words: Vec<String> = arguments
@@ -128,7 +129,7 @@ fn run(subcommand: Subcommand, arguments: Arguments) -> u8 {
         Subcommand::Healthcheck => commands::healthcheck(),
         Subcommand::Service => commands::service(&words),
         Subcommand::Egress => commands::egress(&words),
-        Subcommand::Exec => exit::INTERNAL,
+        Subcommand::Exec => commands::exec(&words),
     }
 }
 

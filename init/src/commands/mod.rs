@@ -3,6 +3,7 @@
 //! Each command asks the running box over its socket, except [`check`] and [`plan`], which
 //! read the configuration that this process was given and touch nothing.
 
+mod exec;
 mod render;
 
 use std::io::{self, IsTerminal, Write};
@@ -17,6 +18,8 @@ use crate::exit;
 use crate::plan::Plan;
 use crate::socket::client::{self, ask};
 use crate::steps::setup;
+
+pub use exec::exec;
 
 /// A box that is busy with its boot still answers within this.
 const PATIENCE: Duration = Duration::from_secs(10);
