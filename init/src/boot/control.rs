@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
-use crate::environment::{Auth, LogLevel, Mode as BoxMode, Settings};
+use crate::environment::{Auth, LogLevel, Mode as BoxMode, Resume, Settings};
 use crate::socket::CONTROL_UID;
 use crate::steps::accounts::CIB;
 
@@ -87,6 +87,9 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     ];
     if settings.mode == BoxMode::Headless {
         command.extend(["--mode".to_owned(), "headless".to_owned()]);
+    }
+    if settings.sessions.resume == Resume::Always {
+        command.extend(["--resume".to_owned(), "always".to_owned()]);
     }
     if !settings.trusted_proxies.is_empty() {
         let list: Vec<_> = settings

@@ -69,13 +69,15 @@ pub fn exec(words: &[String]) -> u8 {
     if let Some(terminal) = ground.environment.get("TERM") {
         variables.insert("TERM".to_owned(), terminal.to_owned());
     }
+    let workspace = ground.paths.workspace;
+    let workdir = if workspace.is_dir() {
+        workspace
+    } else {
+        PathBuf::from("/")
+    };
     let command = command(&wanted, &account, ground.facts.root())
         .env(variables)
-        .workdir(if ground.paths.workspace.is_dir() {
-            ground.paths.workspace.clone()
-        } else {
-            PathBuf::from("/")
-        });
+        .workdir(workdir);
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
