@@ -54,7 +54,9 @@ rmdir "$etc"
 
 const USERS: &str = r#"
 if [ -n "$SOCKS_USER" ]; then
-  useradd --no-create-home --shell /usr/sbin/nologin -- "$SOCKS_USER"
+  # A container that is started again has its user already.
+  id -- "$SOCKS_USER" >/dev/null 2>&1 ||
+    useradd --no-create-home --shell /usr/sbin/nologin -- "$SOCKS_USER"
   printf '%s:%s\n' "$SOCKS_USER" "$SOCKS_PASSWORD" | chpasswd
   method=username
 else

@@ -13,8 +13,6 @@ const BOOT: Duration = Duration::from_secs(60);
 const SECONDS: Duration = Duration::from_secs(15);
 /// The exit code of a configuration that is wrong.
 const CONFIG: i32 = 78;
-/// The exit code of a box that cannot do what it was asked.
-const FAILED: i32 = 70;
 
 fn a_box() -> Spec {
     Engine::get().a_box().env("CIB_AUTH_TOKEN", TOKEN)
@@ -83,7 +81,7 @@ fn a_malformed_proxy_url_is_refused_with_what_is_wrong_in_it() {
         ("socks5://proxy.test:http", "port"),
         ("gopher://proxy.test:70", "gopher"),
         ("https://proxy.test:443", "https"),
-        ("socks5://[fd00::1:1080", "]"),
+        ("socks5://[fd00::1:1080", "bracket"),
     ] {
         let log = refusal(a_box().cap("NET_ADMIN").env("CIB_PROXY_URL", url));
         assert_told(&log, "CIB_PROXY_URL", &[word]);
@@ -148,7 +146,7 @@ fn an_unknown_variable_is_warned_of_with_the_nearest_known_name() {
 fn a_setup_command_that_fails_ends_the_box_with_its_name_and_code() {
     let commands = r#"["echo first", "echo second >&2; exit 9", "echo third"]"#;
     let cage = a_box().env("CIB_SETUP_COMMANDS", commands).start();
-    assert_eq!(cage.wait_exit(BOOT), FAILED, "{}", cage.logs());
+    assert_eq!(cage.wait_exit(BOOT), CONFIG, "{}", cage.logs());
     let log = cage.logs();
     assert!(log.contains("first") && log.contains("second"), "{log}");
     assert!(

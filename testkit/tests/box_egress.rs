@@ -24,7 +24,15 @@ fn booted(lab: &Lab, with: impl FnOnce(Spec) -> Spec) -> Container {
 #[test]
 fn a_thousand_kept_alive_connections_are_all_answered_under_dockers_usual_limit() {
     let lab = Lab::new();
-    let cage = booted(&lab, |spec| spec.option("--ulimit", "nofile=1024:524288"));
+    // Docker's usual hard limit is 524288; an engine that has less itself cannot give it.
+    let hard: u32 = lab
+        .client
+        .sh("ulimit -H -n")
+        .trim()
+        .parse()
+        .unwrap_or(524_288);
+    let limit = format!("nofile=1024:{}", hard.min(524_288));
+    let cage = booted(&lab, |spec| spec.option("--ulimit", &limit));
     let page = format!("{}:80", lab.world_addr());
     let hold = format!("ulimit -n 4096; exec {PROGRAM} hold --to {page} --count 1000 --go /tmp/go");
     let holding = Command::new("docker")
@@ -91,6 +99,14 @@ fn a_proxy_that_swallows_everything_is_named_and_waiting_clients_are_let_go() {
         began.elapsed()
     );
     cage.wait_for_log(KNOWN, "proxy unreachable");
+    let began = Instant::now();
+    let ran = cage.exec_as("coder", &["curl", "-sS", "--max-time", "60", &page]);
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+    assert!(
+        began.elapsed() < KNOWN,
+        "a later client was held for {:?}",
+        began.elapsed()
+    );
     let _ = lab.proxy.sh("for p in /proc/[0-9]*; do \
                   test \"$(cat $p/comm)\" != danted || kill -CONT ${p#/proc/}; done");
     wait_until(KNOWN, "fetches to work again", || {

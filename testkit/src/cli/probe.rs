@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Args;
 
-use crate::probe::{Aim, PROBES, run_all, run_here, run_one};
+use crate::probe::{Aim, PROBES, Report, run_all, run_here, run_one};
 
 /// Options of `cib-testkit probe`.
 #[derive(Debug, Args)]
@@ -38,7 +38,6 @@ pub(super) struct ProbeArgs {
 impl ProbeArgs {
     /// Prints one report a line, as JSON.
     pub(super) fn run(&self) -> io::Result<()> {
-        let mut out = io::stdout().lock();
         let aim = Aim {
             v4: self.v4,
             v6: self.v6,
@@ -47,22 +46,27 @@ impl ProbeArgs {
             device: self.device.clone(),
             may_flush: self.may_flush,
         };
-        let reports = match self.name.as_str() {
+        let mut out = io::stdout().lock();
+        let mut print = |report: Report| {
+            writeln!(out, "{}", serde_json::to_string(&report)?)?;
+            out.flush()
+        };
+        let report = match self.name.as_str() {
+            "all" => return run_all(&aim, print),
             "list" => {
                 return PROBES
                     .iter()
                     .try_for_each(|probe| writeln!(out, "{}", probe.name));
             }
-            "all" => run_all(&aim)?,
-            name if self.here => run_here(name, &aim).into_iter().collect(),
-            name => run_one(name, &aim)?.into_iter().collect(),
+            name if self.here => run_here(name, &aim),
+            name => run_one(name, &aim)?,
         };
-        if reports.is_empty() {
-            let unknown = format!("no probe is called {}; list prints them all", self.name);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, unknown));
+        match report {
+            Some(report) => print(report),
+            None => {
+                let unknown = format!("no probe is called {}; list prints them all", self.name);
+                Err(io::Error::new(io::ErrorKind::InvalidInput, unknown))
+            }
         }
-        reports
-            .iter()
-            .try_for_each(|report| writeln!(out, "{}", serde_json::to_string(report)?))
     }
 }

@@ -4,37 +4,26 @@
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use super::{Aim, Disguise, Outcome, PROBES, Probe, Report};
 
-/// How many probes run at once.
-const TOGETHER: usize = 12;
-
-/// Runs every probe; the reports in the order of the table.
+/// Runs every probe at once and hands over each report as soon as there is one, so that a box
+/// that ends meanwhile takes few of them along.
 ///
 /// # Errors
-/// This program cannot be started again.
-pub fn run_all(aim: &Aim) -> io::Result<Vec<Report>> {
-    let mut reports = Vec::new();
-    for batch in PROBES.chunks(TOGETHER) {
-        let finished: io::Result<Vec<Report>> = std::thread::scope(|scope| {
-            let running: Vec<_> = batch
-                .iter()
-                .map(|probe| scope.spawn(|| apart(probe, aim)))
-                .collect();
-            running
-                .into_iter()
-                .map(|probe| {
-                    probe
-                        .join()
-                        .unwrap_or_else(|_| Err(io::Error::other("panicked")))
-                })
-                .collect()
-        });
-        reports.extend(finished?);
-    }
-    Ok(reports)
+/// This program cannot be started again, or `each` fails.
+pub fn run_all(aim: &Aim, mut each: impl FnMut(Report) -> io::Result<()>) -> io::Result<()> {
+    std::thread::scope(|scope| {
+        let (finished, reports) = mpsc::channel();
+        for probe in PROBES {
+            let finished = finished.clone();
+            scope.spawn(move || finished.send(apart(probe, aim)));
+        }
+        drop(finished);
+        reports.into_iter().try_for_each(|report| each(report?))
+    })
 }
 
 /// Runs the probe called `name`; nothing if there is none.
