@@ -30,13 +30,6 @@ variable "DEBIAN_SNAPSHOT" {
   }
 }
 
-variable "BUILD_NETWORK" {
-  validation {
-    condition     = contains(["default", "host"], BUILD_NETWORK)
-    error_message = "BUILD_NETWORK is default or host."
-  }
-}
-
 group "validate" {
   targets = ["validate-dockerfile"]
 }

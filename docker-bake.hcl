@@ -54,11 +54,6 @@ variable "CA_BUNDLE" {
   default = ""
 }
 
-variable "BUILD_NETWORK" {
-  # default, or host where the engine's own bridge reaches nothing.
-  default = "default"
-}
-
 variable "NPM_CONFIG_REGISTRY" {
   default = ""
 }
@@ -112,7 +107,6 @@ target "docker-metadata-action" {}
 target "_common" {
   context    = "."
   dockerfile = "images/Dockerfile"
-  network    = checked("^(?:default|host)$", BUILD_NETWORK)
   platforms  = PLATFORMS == "" ? [] : split(",", PLATFORMS)
   secret     = CA_BUNDLE == "" ? [] : ["id=ca,src=${CA_BUNDLE}"]
   attest     = ["type=provenance,disabled=true"]

@@ -14,10 +14,6 @@ bake() {
   for name in http_proxy https_proxy no_proxy; do
     [[ -z ${!name:-} ]] || arguments+=(--set "*.args.${name^^}=${!name}")
   done
-  # Newer versions of buildx ask before a build may use the machine's network.
-  if [[ ${BUILD_NETWORK:-default} == host ]] && docker buildx bake --help | grep -q -- ' --allow '; then
-    arguments+=(--allow network.host)
-  fi
   # The values go by environment; a target's own defaults stand in docker-bake.hcl.
   command=(docker buildx bake --file "$CIB_ROOT/docker-bake.hcl" "${arguments[@]}" "$@")
   (

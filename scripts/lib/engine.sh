@@ -56,9 +56,6 @@ engine_private_export() {
   export DOCKER_HOST="unix://$ENGINE_SOCKET"
   export DOCKER_CONFIG="${DOCKER_CONFIG:-$CIB_ENGINE_DIR/config}"
   [[ ":$PATH:" == *":$CIB_ENGINE_DIR/bin:"* ]] || export PATH="$CIB_ENGINE_DIR/bin:$PATH"
-  # The builds of this engine share the machine's network: its own bridge may not reach the
-  # name server that the machine was given.
-  export BUILD_NETWORK=host
 }
 
 engine_private_start() {

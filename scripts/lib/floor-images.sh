@@ -53,7 +53,7 @@ claim_the_bake_file_comes_to_the_committed_plan() { "$CIB_ROOT/scripts/bake-plan
 
 claim_a_wrong_variable_ends_the_bake() {
   local assignment
-  for assignment in VERSION=v1.0 CLAUDE_VERSION=2.1 BUILD_NETWORK=bridge SOURCE_DATE_EPOCH=now DEBIAN_SNAPSHOT=today; do
+  for assignment in VERSION=v1.0 CLAUDE_VERSION=2.1 SOURCE_DATE_EPOCH=now DEBIAN_SNAPSHOT=today; do
     if env "$assignment" docker buildx bake --file "$CIB_ROOT/docker-bake.hcl" --print >/dev/null 2>&1; then
       echo "$assignment was taken"
       return 1
@@ -120,7 +120,7 @@ claim_building_it_twice_gives_the_same_layers() { # FLAVOUR
 
 claim_a_derived_image_adds_a_service_and_a_step() {
   local deadline=$((SECONDS + 60)) box
-  docker build --quiet --network "${BUILD_NETWORK:-default}" --tag cib-derived-test "$CIB_ROOT/images/examples/derived" >/dev/null
+  docker build --quiet --tag cib-derived-test "$CIB_ROOT/images/examples/derived" >/dev/null
   docker run --rm --env CIB_AUTH_TOKEN=0123456789abcdef cib-derived-test cib-init check
   box=$(docker run --detach --env CIB_AUTH_TOKEN=0123456789abcdef cib-derived-test)
   until [[ $(box_field "$box" '{{.State.Health.Status}}') == healthy ]]; do

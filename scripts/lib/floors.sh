@@ -43,7 +43,7 @@ floor_box() {
   engine_use
   base_image_ensure
   step "Building the images"
-  bake default base testkit
+  bake headless testkit
   floor_run box --test-threads 1
 }
 
@@ -57,7 +57,7 @@ floor_leaks() {
   if rust_test_targets leaks | grep -q '^box_'; then
     engine_use
     base_image_ensure
-    bake default testkit
+    bake headless testkit
   fi
   floor_run leaks --test-threads 1
 }
