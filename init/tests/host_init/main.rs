@@ -4,4 +4,5 @@ mod bare_child;
 mod bare_end;
 mod bare_signals;
 mod bare_status;
+mod bare_terminal;
 mod support;
