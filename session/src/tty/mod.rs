@@ -204,8 +204,11 @@ impl Tty {
             "waiting" => self.set_state(State::WaitingForInput, now_ms, out),
             "idle" => {
                 self.prompt_drawn(now_ms, out);
-                if matches!(self.state(), State::Working | State::WaitingForInput) {
+                if self.turn.is_running() {
                     self.turn.seems_over(now_ms);
+                } else {
+                    // A dialog of the interface's own was closed.
+                    self.set_state(State::Idle, now_ms, out);
                 }
             }
             _ => {}

@@ -55,6 +55,11 @@ impl Turn {
         self.complete = false;
     }
 
+    /// Whether a turn runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// Its end was told, with the reason.
     pub(super) fn ends(&mut self, reason: &'static str, detail: Option<String>, now_ms: u64) {
         // An interrupt is told once, and a failure before the end that every turn has.
@@ -69,9 +74,7 @@ impl Turn {
 
     /// The CLI is idle, whatever the reason.
     pub(super) fn seems_over(&mut self, now_ms: u64) {
-        if self.running {
-            self.over_at.get_or_insert(now_ms + LAST_WORDS_MS);
-        }
+        self.over_at.get_or_insert(now_ms + LAST_WORDS_MS);
     }
 
     /// The transcript's last line about it is in.
