@@ -1,5 +1,7 @@
 //! Init as a real PID 1, in namespaces of its own. Needs root and `unshare`; fails without.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panic, helpers included")]
+
 mod bare_child;
 mod bare_end;
 mod bare_signals;
