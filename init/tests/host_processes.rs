@@ -2,12 +2,6 @@
 //! its own, because the reaper takes every death of its process.
 
 #![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test program with a harness of its own: it speaks to its runner, and fails by panic"
-)]
-
-#![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test program without the test harness, whose allowances it needs"

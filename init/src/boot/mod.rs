@@ -6,6 +6,7 @@
 mod control;
 mod ending;
 mod handler;
+mod last_resort;
 mod live;
 pub mod progress;
 mod secrets;
@@ -13,6 +14,7 @@ mod setup;
 
 use std::cell::Cell;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -132,8 +134,13 @@ pub fn run() -> u8 {
             return exit::INTERNAL;
         }
     };
-    let (code, left) = LocalSet::new().block_on(&runtime, live(ground));
-    drop(runtime);
+    last_resort::install();
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        LocalSet::new().block_on(&runtime, live(ground))
+    }));
+    let (code, left) = lived.unwrap_or((exit::INTERNAL, LAST_SWEEP));
+    // A task that panics while it is dropped must not take the last sweep with it.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
     // Whatever made itself a daemon, or was left behind by a session.
     bare::clear(left.max(LAST_SWEEP));
     code
@@ -214,6 +221,7 @@ async fn live(ground: Ground) -> (u8, Duration) {
     let end = tokio::select! {
         biased;
         _ = asks.recv() => End::Asked,
+        () = last_resort::rung() => End::Internal,
         error = live::boot(&ground, &parts, &mut booted) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
@@ -263,6 +271,7 @@ async fn until_the_end(
     loop {
         tokio::select! {
             _ = asks.recv() => return End::Asked,
+            () = last_resort::rung() => return End::Internal,
             Some(gone) = given_up.recv() => {
                 if gone.essential {
                     let line = format!("the box cannot go on without `{}`", gone.service);

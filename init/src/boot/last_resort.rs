@@ -1,0 +1,68 @@
+//! What happens when this program itself is wrong.
+//!
+//! A panic ends one task, and a task of PID 1 that is gone would be missed by nobody: its
+//! service would not be supervised, or its signals not be read. So any panic is said on
+//! standard error and ends the box in order, with the code for an internal fault.
+
+use std::io::Write;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::Notify;
+
+static HAPPENED: AtomicBool = AtomicBool::new(false);
+static BELL: Notify = Notify::const_new();
+
+/// From now on every panic rings the bell.
+pub(super) fn install() {
+    std::panic::set_hook(Box::new(|info| {
+        HAPPENED.store(true, Ordering::Relaxed);
+        say(info);
+        BELL.notify_one();
+    }));
+}
+
+/// Waits until something panicked.
+pub(super) async fn rung() {
+    while !happened() {
+        BELL.notified().await;
+    }
+}
+
+/// Whether something panicked.
+pub(super) fn happened() -> bool {
+    HAPPENED.load(Ordering::Relaxed)
+}
+
+/// One line, unless standard error is a pipe that nobody reads: waiting for it would stop
+/// the reaper as well.
+fn say(info: &PanicHookInfo<'_>) {
+    let stderr = rustix::stdio::stderr();
+    let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    if matches!(poll(&mut ready, Some(&at_once)), Ok(1)) {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("a panic");
+        let line = format!("cib-init: internal fault at {place}: {what}; the box ends\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_rings_the_bell() {
+        install();
+        let task = tokio::spawn(async { panic!("a test's own") });
+        assert!(task.await.is_err());
+        rung().await;
+        assert!(happened());
+        let _ = std::panic::take_hook();
+    }
+}
