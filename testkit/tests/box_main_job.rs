@@ -8,6 +8,7 @@ use cib_testkit::client::{Frame, said};
 use cib_testkit::engine::{Container, Engine, Sniffer};
 use cib_testkit::lab::{Lab, WORLD_NAME};
 use cib_testkit::log::Request;
+use cib_testkit::socks::Kind;
 use cib_testkit::wait::wait_until;
 
 const BOOT: Duration = Duration::from_secs(60);
@@ -175,6 +176,24 @@ fn a_second_message_continues_the_same_conversation() {
     assert!(gone.status < 300, "{}: {}", gone.status, gone.body);
     let ended = events.until(TURN, |frame| frame.is_stop() && frame.data["last"] == true);
     assert!(ended.last().unwrap().seq > 1);
+}
+
+#[test]
+fn a_box_whose_network_has_no_way_out_works_by_its_proxy_alone() {
+    let lab = Lab::without_a_route(Kind::Dante);
+    let cage = lab.a_box().start();
+    cage.wait_healthy(BOOT);
+    let session = lab.api().open(&format!(
+        "@bash curl -sS http://{WORLD_NAME}/inner && touch /workspace/done\n@text Fetched."
+    ));
+    let frames = lab
+        .api()
+        .events(&session, 0)
+        .unwrap()
+        .until(TURN, Frame::is_stop);
+    assert_eq!(said(&frames), "Fetched.");
+    assert_eq!(cage.sh("ls /workspace"), "done\n");
+    assert_world_saw_only_the_proxy(&lab);
 }
 
 #[test]

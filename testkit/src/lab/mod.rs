@@ -78,6 +78,17 @@ impl Lab {
         Self::on(inside, Network::public(Engine::get()), kind, proxy)
     }
 
+    /// A lab whose box sits on a network without a way out, and so without a default route.
+    ///
+    /// # Panics
+    /// Something does not start.
+    #[must_use]
+    pub fn without_a_route(kind: Kind) -> Self {
+        let inside = Network::internal(Engine::get());
+        let proxy = inside.addr(PROXY).into();
+        Self::on(inside, Network::public(Engine::get()), kind, proxy)
+    }
+
     /// A lab whose box finds the proxy at its IPv6 address.
     ///
     /// # Panics
