@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
-use rustix::process::{Signal, WaitOptions, WaitStatus};
-use tokio::sync::oneshot;
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use tokio::sync::{Notify, oneshot};
 
 use crate::exit::Exit;
 use crate::sys::signal;
@@ -48,7 +48,14 @@ pub enum Batch {
 
 /// The table of children. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Reaper(Rc<RefCell<Table>>);
+pub struct Reaper(Rc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    table: RefCell<Table>,
+    /// Rung after each batch in which somebody was dead.
+    deaths: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -66,7 +73,7 @@ struct Entry {
 impl Reaper {
     /// Takes over a child that was started just now; its end comes out of the receiver.
     pub(crate) fn register(&self, pid: i32) -> (ChildId, oneshot::Receiver<Exit>) {
-        let mut table = self.0.borrow_mut();
+        let mut table = self.0.table.borrow_mut();
         table.generation += 1;
         let generation = table.generation;
         let (exit, receiver) = oneshot::channel();
@@ -101,6 +108,7 @@ impl Reaper {
     #[must_use]
     pub fn is_alive(&self, child: ChildId) -> bool {
         self.0
+            .table
             .borrow()
             .children
             .get(&child.pid)
@@ -110,17 +118,36 @@ impl Reaper {
     /// Children whose death has not been taken.
     #[must_use]
     pub fn alive(&self) -> usize {
-        self.0.borrow().children.len()
+        self.0.table.borrow().children.len()
     }
 
     /// Orphans reaped so far.
     #[must_use]
     pub fn orphans(&self) -> u64 {
-        self.0.borrow().orphans
+        self.0.table.borrow().orphans
     }
 
     /// Takes one batch of deaths and tells their owners. Never waits.
     pub fn reap(&self) -> Batch {
+        let batch = self.take_batch();
+        self.0.deaths.notify_waiters();
+        batch
+    }
+
+    /// Waits until somebody has died after this was called.
+    pub async fn death(&self) {
+        self.0.deaths.notified().await;
+    }
+
+    /// Whether no process is left that this one would have to reap, dead ones included.
+    #[must_use]
+    pub fn is_childless(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let looked = rustix::process::waitid(WaitId::All, look);
+        matches!(looked, Err(rustix::io::Errno::CHILD))
+    }
+
+    fn take_batch(&self) -> Batch {
         for _ in 0..BATCH {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
@@ -144,7 +171,7 @@ impl Reaper {
     }
 
     fn settle(&self, pid: i32, exit: Exit) {
-        let mut table = self.0.borrow_mut();
+        let mut table = self.0.table.borrow_mut();
         match table.children.remove(&pid) {
             // Whoever does not wait for its child does not want to know.
             Some(entry) => drop(entry.exit.send(exit)),

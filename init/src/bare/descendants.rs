@@ -1,12 +1,19 @@
 //! Who is left when the command has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::sys::signal;
 
+/// Pause between two rounds of SIGKILL: whoever was just being forked gets the next one.
+pub(crate) const KILL_AGAIN: Duration = Duration::from_millis(10);
+/// How long SIGKILL may take: a process in an uninterruptible wait, or one that belongs to
+/// another user, would keep us for ever.
+pub(crate) const UNKILLABLE: Duration = Duration::from_secs(2);
+
 /// The descendants that have to go.
 #[derive(Debug)]
-pub(super) struct Remaining {
+pub struct Remaining {
     /// Whether every process of the namespace is one.
     everybody: bool,
     /// Process and start time of those that were sent SIGTERM already.
@@ -15,16 +22,18 @@ pub(super) struct Remaining {
 }
 
 impl Remaining {
-    pub(super) fn new(everybody: bool) -> Self {
+    /// Those of this process: as PID 1, everybody in the namespace.
+    #[must_use]
+    pub fn of_this_process() -> Self {
         Self {
-            everybody,
+            everybody: rustix::process::getpid().is_init(),
             asked: BTreeSet::new(),
             asked_everybody: false,
         }
     }
 
     /// Sends SIGTERM to each that has not had it.
-    pub(super) fn ask(&mut self) {
+    pub fn ask(&mut self) {
         if !self.everybody {
             for (pid, started) in own_descendants() {
                 if self.asked.insert((pid, started)) {
@@ -40,7 +49,7 @@ impl Remaining {
     }
 
     /// Sends SIGKILL to all.
-    pub(super) fn kill(&self) {
+    pub fn kill(&self) {
         if self.everybody {
             end(-1, libc::SIGKILL);
         } else {

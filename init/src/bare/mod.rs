@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::WaitOptions;
 
+pub use descendants::Remaining;
+pub(crate) use descendants::{KILL_AGAIN, UNKILLABLE};
 pub use options::{Options, OptionsError, Parsed, Rewrites};
 
 use crate::exit::{self, Exit};
@@ -36,12 +38,6 @@ const KEPT: SignalSet = SignalSet::NONE
 /// Deaths that are taken before signals are looked at again: a storm of orphans must not hold
 /// up a SIGTERM.
 const BATCH: usize = 64;
-
-/// Pause between two rounds of SIGKILL: whoever was just being forked gets the next one.
-const KILL_AGAIN: Duration = Duration::from_millis(10);
-/// How long SIGKILL may take: a process in an uninterruptible wait, or one that belongs to
-/// another user, would keep us for ever.
-const UNKILLABLE: Duration = Duration::from_secs(2);
 
 /// What this process is to those it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,8 +279,7 @@ fn reap(main: Option<i32>, options: WaitOptions) -> Reaped {
 /// Asks every descendant that is left to end, waits until they have, and kills after `grace`.
 /// As PID 1 those are all processes of the namespace. Every signal must be blocked.
 pub fn clear(grace: Duration) {
-    let everybody = rustix::process::getpid().is_init();
-    let mut remaining = descendants::Remaining::new(everybody);
+    let mut remaining = Remaining::of_this_process();
     let mut kill_at = Instant::now() + grace;
     loop {
         let mut timeout = Duration::ZERO;

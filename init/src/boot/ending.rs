@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::bare::{KILL_AGAIN, Remaining, UNKILLABLE};
 use crate::boot::live::{Booted, Parts};
 use crate::errors::chain;
 use crate::logs::Level;
@@ -13,6 +14,8 @@ use crate::logs::Level;
 /// streams within two seconds.
 const FOR_SERVICES: Duration = Duration::from_millis(2800);
 
+/// What is left behind by services gets at least this long to end.
+const LAST_SWEEP: Duration = Duration::from_millis(500);
 /// Ends sessions, then services, then whatever is left. A second ask hurries.
 pub(super) async fn end(
     parts: &Parts,
@@ -46,5 +49,42 @@ pub(super) async fn end(
             "asked again: whatever still runs is killed",
         );
         parts.supervisor.hurry();
+    }
+    let kill_at = if hurried {
+        Instant::now()
+    } else {
+        deadline.max(Instant::now() + LAST_SWEEP)
+    };
+    sweep(parts, kill_at, asks).await;
+}
+
+/// Asks whoever is left to end, waits until nobody is, and kills from `kill_at` or a further
+/// ask on: those who made themselves daemons, and what sessions left behind. Their lines are
+/// read until they are gone.
+async fn sweep(parts: &Parts, mut kill_at: Instant, asks: &mut mpsc::UnboundedReceiver<()>) {
+    let reaper = parts.processes.reaper();
+    let mut remaining = Remaining::of_this_process();
+    loop {
+        reaper.drain().await;
+        if reaper.is_childless() {
+            return;
+        }
+        let now = Instant::now();
+        let look_again = if now < kill_at {
+            remaining.ask();
+            kill_at
+        } else if now < kill_at + UNKILLABLE {
+            remaining.kill();
+            now + KILL_AGAIN
+        } else {
+            let line = "some processes cannot be killed; leaving them";
+            parts.logs.write(Level::Warn, "init", line);
+            return;
+        };
+        tokio::select! {
+            () = reaper.death() => {}
+            () = sleep_until(look_again) => {}
+            Some(()) = asks.recv() => kill_at = kill_at.min(Instant::now()),
+        }
     }
 }

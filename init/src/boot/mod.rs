@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -40,8 +40,8 @@ use crate::steps::host::HostFacts;
 use crate::supervisor::{GivenUp, Supervisor};
 use crate::sys::environ;
 
-/// What is left behind by services gets at least this long to end.
-const LAST_SWEEP: Duration = Duration::from_millis(500);
+/// What everybody gets to end when nobody is left to end them in order.
+const AFTER_PANIC: Duration = Duration::from_secs(2);
 /// How long the log may take to be read to its end when the box is gone.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -138,12 +138,15 @@ pub fn run() -> u8 {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         LocalSet::new().block_on(&runtime, live(ground))
     }));
-    let (code, left) = lived.unwrap_or((exit::INTERNAL, LAST_SWEEP));
-    // A task that panics while it is dropped must not take the last sweep with it.
-    let _ = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
-    // Whatever made itself a daemon, or was left behind by a session.
-    bare::clear(left.max(LAST_SWEEP));
-    code
+    // A task that panics while it is dropped must not take the rest with it.
+    let dropped = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
+    match (lived, dropped) {
+        (Ok(code), Ok(())) => code,
+        _ => {
+            bare::clear(AFTER_PANIC);
+            exit::INTERNAL
+        }
+    }
 }
 
 /// Why the box ends.
@@ -166,8 +169,8 @@ impl End {
     }
 }
 
-/// The life of the box: its exit code, and what is left of the budget for its end.
-async fn live(ground: Ground) -> (u8, Duration) {
+/// The life of the box, and its exit code.
+async fn live(ground: Ground) -> u8 {
     let settings = &ground.configuration.settings;
     let no_colour = ground.environment.get("NO_COLOR").is_some();
     let logs = Logs::new(
@@ -195,7 +198,7 @@ async fn live(ground: Ground) -> (u8, Duration) {
                 &format!("cannot listen for signals: {error}"),
             );
             logs.flush(LAST_WORDS).await;
-            return (exit::INTERNAL, Duration::ZERO);
+            return exit::INTERNAL;
         }
     }
     let phase = Rc::new(Cell::new(Phase::Booting));
@@ -239,13 +242,12 @@ async fn live(ground: Ground) -> (u8, Duration) {
         },
     };
     phase.set(Phase::ShuttingDown);
-    let deadline = Instant::now() + budget;
     ending::end(&parts, &booted, budget, &mut asks).await;
     logs.flush(LAST_WORDS).await;
-    (
-        end.code(),
-        deadline.saturating_duration_since(Instant::now()),
-    )
+    if last_resort::happened() {
+        return exit::INTERNAL;
+    }
+    end.code()
 }
 
 /// Under another init (`docker run --init`, compose `init: true`) orphans would go there.

@@ -7,4 +7,6 @@ mod bare_end;
 mod bare_signals;
 mod bare_status;
 mod bare_terminal;
+mod box_life;
+mod boxed;
 mod support;

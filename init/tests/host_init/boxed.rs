@@ -1,0 +1,270 @@
+//! A box as PID 1: init itself is real, control and keepers are small scripts, and the root
+//! file system is this machine's with a layer on top that goes away.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cib_init::socket::client::ask;
+use cib_protocol::init::{BoxStatus, InitReply, InitRequest, ServiceStatus};
+
+use crate::support::{INIT, children, eventually, signal};
+
+/// The token of every box here.
+pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
+
+/// Says that it is ready, and stays until it is asked to go.
+const CONTROL: &str = "#!/bin/bash\ntrap 'exit 0' TERM\necho >&3\nexec 3>&-\n\
+    while :; do sleep 0.05; done\n";
+
+/// Lays the root file system and starts PID 1 in it. `$1` is the test's directory.
+const LAY: &str = r#"
+set -e
+mount --make-rprivate /
+mkdir -p "$1/layer" "$1/data" "$1/workspace"
+mount -t tmpfs tmpfs "$1/layer"
+mkdir "$1/layer/upper" "$1/layer/work" "$1/layer/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/layer/upper,workdir=$1/layer/work" "$1/layer/root"
+cd "$1/layer/root"
+mkdir -p workspace home/coder var/lib/claude-in-box etc/claude-in-box/init.d run tmp opt/box
+mount -t tmpfs tmpfs run
+mount -t tmpfs tmpfs tmp
+mount --rbind /dev dev
+mount --bind "$1/bin" opt/box
+mount --bind "$1/init.d" etc/claude-in-box/init.d
+mount --bind "$1/data" var/lib/claude-in-box
+mount --bind "$1/workspace" workspace
+printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
+printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncoder:x:1000:\n' > etc/group
+chown 1000:1000 home/coder workspace
+ip link set lo up
+root="$PWD"
+shift
+exec unshare --pid --fork --kill-child --mount-proc --root="$root" -- "$@"
+"#;
+
+/// What a box is started with.
+pub(crate) struct Recipe {
+    dir: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+    stdout: Option<Stdio>,
+}
+
+impl Recipe {
+    /// A box with a control that is always well and a keeper that is ready at once.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["bin", "init.d"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        // Not a link: init looks for the other programs where it is itself.
+        std::fs::copy(INIT, dir.path().join("bin/cib-init")).unwrap();
+        let world = PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), world).unwrap();
+        let mut recipe = Self {
+            dir,
+            variables: Vec::new(),
+            stdout: None,
+        };
+        recipe.set("CIB_AUTH_TOKEN", TOKEN);
+        recipe.set("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        recipe.program("cib-control", CONTROL);
+        recipe
+    }
+
+    /// Sets a variable of the container.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a script beside init.
+    pub(crate) fn program(&mut self, name: &str, script: &str) -> &mut Self {
+        let path = self.dir.path().join("bin").join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        self
+    }
+
+    /// Puts a file into `init.d`.
+    pub(crate) fn configure(&mut self, text: &str) -> &mut Self {
+        std::fs::write(self.dir.path().join("init.d/test.toml"), text).unwrap();
+        self
+    }
+
+    /// Sends the box's stream there instead of collecting it.
+    pub(crate) fn stdout(&mut self, stdout: Stdio) -> &mut Self {
+        self.stdout = Some(stdout);
+        self
+    }
+
+    /// A directory of the host that the box sees under [`Recipe::inside`].
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts the box; the recipe can be used again afterwards, for the same volumes.
+    pub(crate) fn start(&mut self) -> Running {
+        self.start_with(&["/opt/box/cib-init", "box"])
+    }
+
+    /// Starts something else as PID 1.
+    pub(crate) fn start_with(&mut self, words: &[&str]) -> Running {
+        let captured = self.stdout.is_none();
+        let mut child = Command::new("env")
+            .args(["--default-signal", "unshare", "--mount", "--net", "--kill-child", "--fork"])
+            .args(["bash", "-c", LAY, "lay"])
+            .arg(self.dir.path())
+            .args(words)
+            .env_clear()
+            .envs(self.variables.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(self.stdout.take().unwrap_or_else(Stdio::piped))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("env is there");
+        let said: Arc<Mutex<String>> = Arc::default();
+        if captured {
+            collect(child.stdout.take().unwrap(), Arc::clone(&said));
+        }
+        collect(child.stderr.take().unwrap(), Arc::clone(&said));
+        Running {
+            outer: child,
+            pid: None,
+            said,
+        }
+    }
+}
+
+fn collect(from: impl std::io::Read + Send + 'static, to: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(from);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            to.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}
+
+/// A box that was started.
+pub(crate) struct Running {
+    outer: Child,
+    pid: Option<i32>,
+    said: Arc<Mutex<String>>,
+}
+
+impl Running {
+    /// PID 1's number out here.
+    pub(crate) fn pid(&mut self) -> i32 {
+        if let Some(pid) = self.pid {
+            return pid;
+        }
+        let outer = self.outer.id();
+        // unshare, the script and the inner unshare, then PID 1.
+        let pid = eventually("PID 1 runs", || {
+            let mut pid = outer;
+            loop {
+                pid = children(pid).first()?.cast_unsigned();
+                let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+                if words.starts_with(b"/opt/box/") {
+                    return Some(pid.cast_signed());
+                }
+            }
+        });
+        self.pid = Some(pid);
+        pid
+    }
+
+    /// A path of the box, from out here.
+    pub(crate) fn inside(&mut self, path: &str) -> PathBuf {
+        Path::new(&format!("/proc/{}/root", self.pid())).join(path.trim_start_matches('/'))
+    }
+
+    /// Asks the box over its socket.
+    pub(crate) fn ask(&mut self, request: &InitRequest) -> Option<InitReply> {
+        let socket = self.inside("/run/cib/init.sock");
+        ask(&socket, request, Duration::from_secs(30)).ok()
+    }
+
+    /// What `cib-init status` would show.
+    pub(crate) fn status(&mut self) -> Option<BoxStatus> {
+        match self.ask(&InitRequest::Status {})? {
+            InitReply::Status(status) => Some(*status),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One service as `status` shows it.
+    #[track_caller]
+    pub(crate) fn service(&mut self, name: &str) -> ServiceStatus {
+        let status = self.status().expect("the box answers");
+        let found = status.services.into_iter().find(|service| service.name == name);
+        found.unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// Waits until the box is healthy.
+    #[track_caller]
+    pub(crate) fn wait_until_up(&mut self) -> &mut Self {
+        let said = Arc::clone(&self.said);
+        let up = || match self.ask(&InitRequest::Healthcheck {}) {
+            Some(InitReply::Health { healthy: true, .. }) => Some(()),
+            _ => None,
+        };
+        let up = std::panic::AssertUnwindSafe(up);
+        let waited = std::panic::catch_unwind(move || {
+            let up = up;
+            eventually("the box is up", up.0);
+        });
+        assert!(waited.is_ok(), "{}", said.lock().unwrap());
+        self
+    }
+
+    /// Everything said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until this was said.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        let said = || self.said.lock().unwrap().contains(text).then_some(());
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(text, said))).is_err() {
+            panic!("never said {text:?}, but: {}", self.said());
+        }
+    }
+
+    /// Sends a signal to PID 1.
+    pub(crate) fn signal(&mut self, number: i32) {
+        signal(self.pid(), number);
+    }
+
+    /// Waits until the box is over.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let outer = &mut self.outer;
+        eventually("the box ends", || outer.try_wait().unwrap())
+    }
+
+    /// Asks the box to end, as `docker stop` does; its exit code.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        self.signal(libc::SIGTERM);
+        self.wait().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The namespaces end with the processes that were started here.
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the box said:\n{}", self.said());
+        }
+    }
+}
