@@ -13,6 +13,7 @@ mod trap;
 pub use trap::{PROGRAM, Trap};
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::client::BoxClient;
@@ -239,20 +240,38 @@ impl Lab {
         self.socks.url()
     }
 
-    /// Everything that `world` was asked.
+    /// Everything that `world` was asked up to now. A request of the world to itself closes
+    /// the list, since a container's log lags behind the container.
+    ///
+    /// # Panics
+    /// That request does not appear in the log.
+    #[track_caller]
     #[must_use]
     pub fn world_log(&self) -> Vec<Entry> {
-        parse(&self.world.logs())
+        static FENCES: AtomicU32 = AtomicU32::new(0);
+        let fence = format!("/fence-{}", FENCES.fetch_add(1, Ordering::Relaxed));
+        let _page = self
+            .world
+            .sh(&format!("curl -sS --noproxy '*' http://127.0.0.1{fence}"));
+        self.world.wait_for_log(SOON, &fence);
+        let log = parse(&self.world.logs());
+        log.into_iter()
+            .filter(|entry| !entry.peer.ip().is_loopback())
+            .collect()
     }
 
-    /// The paths that `world`'s page server was asked for.
+    /// The paths that `world`'s page server was asked for, as far as its log has come; for
+    /// waiting until one is there.
     #[must_use]
     pub fn pages(&self) -> Vec<String> {
         let path = |entry: Entry| match entry.request {
             Request::Httpd { path, .. } => Some(path),
             Request::Api(_) | Request::Dns { .. } => None,
         };
-        self.world_log().into_iter().filter_map(path).collect()
+        parse(&self.world.logs())
+            .into_iter()
+            .filter_map(path)
+            .collect()
     }
 }
 
