@@ -1,9 +1,7 @@
-//! What needs `unsafe`: a child's life between fork and exec, and a descriptor by its number.
+//! What needs `unsafe`: a child's life between fork and exec, a descriptor by its number, and
+//! this program's own mappings.
 
-#![expect(
-    unsafe_code,
-    reason = "fork and inherited descriptors have no safe interface"
-)]
+#![expect(unsafe_code, reason = "none of it has a safe interface")]
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
@@ -12,6 +10,7 @@ use std::process::{Child, Command};
 
 use nix::sys::signal::SigSet;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::mm::{Advice, madvise};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal, setsid};
 
 /// Whether a child gets its standard input as its controlling terminal.
@@ -68,5 +67,82 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
             std::mem::forget(fd);
             None
         }
+    }
+}
+
+/// The parts of this program that are mapped from its file and are never written: its code,
+/// and the constants at the file's beginning.
+#[derive(Debug, Default)]
+pub struct Code {
+    ranges: Vec<(usize, usize)>,
+}
+
+impl Code {
+    /// Finds them in `/proc/self/maps` (proc_pid_maps(5)).
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn find() -> io::Result<Self> {
+        let program = std::env::current_exe()?;
+        let program = program.display().to_string();
+        let maps = std::fs::read_to_string("/proc/self/maps")?;
+        let ranges = maps
+            .lines()
+            .filter(|line| line.ends_with(&program))
+            .filter_map(clean_range)
+            .collect();
+        Ok(Self { ranges })
+    }
+
+    /// Lets go of their pages. What is executed next is mapped again from the page cache; what
+    /// only the start needed is not, and no longer counts as this process's memory.
+    pub fn release(&self) {
+        for &(start, end) in &self.ranges {
+            // Where the kernel refuses, the pages just stay.
+            let address = std::ptr::without_provenance_mut(start);
+            // SAFETY: the range is a private mapping of this program's file that nothing ever
+            // writes, so its pages come back from the file as they were.
+            let _ = unsafe { madvise(address, end - start, Advice::LinuxDontNeed) };
+        }
+    }
+}
+
+/// The range of a mapping that is never written. Read-only data behind the code has been: the
+/// loader put addresses into it before it was protected.
+fn clean_range(line: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let clean = match (fields.next()?, fields.next()?) {
+        ("r-xp", _) => true,
+        ("r--p", offset) => usize::from_str_radix(offset, 16).ok()? == 0,
+        _ => false,
+    };
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    if clean {
+        Some((number(start)?, number(end)?))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mappings_that_are_never_written_are_let_go() {
+        let mapping = |rest: &str| clean_range(&format!("7f00-8f00 {rest} fe:00 12 /bin/it"));
+        assert_eq!(mapping("r-xp 00071000"), Some((0x7f00, 0x8f00)));
+        assert_eq!(mapping("r--p 00000000"), Some((0x7f00, 0x8f00)));
+        assert_eq!(mapping("r--p 001e4000"), None);
+        assert_eq!(mapping("rw-p 001ec000"), None);
+    }
+
+    #[test]
+    fn the_program_runs_on_after_its_code_was_let_go() {
+        let code = Code::find().unwrap();
+        assert!(!code.ranges.is_empty());
+        code.release();
+        assert_eq!(Code::find().unwrap().ranges, code.ranges);
     }
 }

@@ -159,3 +159,25 @@ fn a_spec_that_is_wrong_is_refused_without_a_trace_and_quotes_no_value() {
         assert!(!keeper.dir.join("transcript.jsonl").exists());
     }
 }
+
+#[test]
+fn a_keeper_that_sleeps_keeps_little_of_its_code() {
+    let place = Place::new();
+    let keeper = place.start(&place.spec("echo"));
+    keeper.wait_state("idle");
+    let smaps = format!("/proc/{}/smaps", keeper.process.pid());
+    wait_until(SOON, "a small keeper", || {
+        let text = fs::read_to_string(&smaps).unwrap();
+        let mut code = text
+            .lines()
+            .skip_while(|line| !(line.contains(" r-xp ") && line.ends_with("cib-session")));
+        let mut kib = |field: &str| -> u64 {
+            let line = code.find(|line| line.starts_with(field)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let (size, resident) = (kib("Size:"), kib("Rss:"));
+        resident < size / 2
+    });
+    keeper.input("it wakes up again");
+    keeper.wait_frame("stop", |stop| stop["reason"] == "turn_end");
+}

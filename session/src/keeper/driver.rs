@@ -94,8 +94,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn interrupt(&mut self) -> Step {
-        self.step(Stream::interrupt, Tty::interrupt)
+    pub(super) fn interrupt(&mut self, now_ms: u64) -> Step {
+        self.step(Stream::interrupt, |tty, out| tty.interrupt(now_ms, out))
     }
 
     pub(super) fn set_model(&mut self, model: &str, now_ms: u64) -> Step {

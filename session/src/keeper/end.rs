@@ -99,7 +99,7 @@ impl Keeper {
     pub(super) fn interrupt(&mut self) {
         let state = self.driver.state();
         if matches!(state, State::Working | State::WaitingForInput) {
-            let step = self.driver.interrupt();
+            let step = self.driver.interrupt(self.clock.now_ms());
             self.take(step);
         }
     }

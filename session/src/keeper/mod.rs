@@ -13,6 +13,7 @@ mod record;
 mod requests;
 mod start;
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use cib_protocol::frame::Data;
@@ -25,6 +26,7 @@ use crate::claude::command::CommandLine;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::lock::Lock;
 use crate::stream::lines::Limits;
+use crate::sys::Code;
 use clients::Clients;
 use driver::{Driver, Step};
 use end::{Leaving, Why};
@@ -36,6 +38,9 @@ const READ: usize = 32 * 1024;
 
 /// Reads of Claude's output before everybody else has a turn.
 const READS: usize = 8;
+
+/// Milliseconds of silence after which the keeper makes itself small.
+const QUIET_MS: u64 = 1000;
 
 /// Milliseconds that a pipe may stay open behind Claude's end, held by what Claude left.
 const DRAIN_MS: u64 = 300;
@@ -56,6 +61,10 @@ struct Keeper {
     clients: Clients,
     signals: SignalFd,
     clock: Clock,
+    /// This program's code, of which a sleeping keeper needs little.
+    code: Code,
+    /// Whether anything has happened since it was let go.
+    is_awake: Cell<bool>,
     /// Columns and rows of the terminal, whether there is one or will be.
     size: (u16, u16),
     /// When Claude has to have answered; `None` since it has.
@@ -167,17 +176,32 @@ impl Keeper {
                 fds.push(PollFd::new(stream, flags));
             }
         }
-        let timeout = self.timeout();
-        if poll(&mut fds, timeout.as_ref()).is_err() {
+        let left_ms = self.left_ms();
+        let may_sleep = left_ms.is_none_or(|left_ms| left_ms > QUIET_MS);
+        let mut count = 0;
+        if self.is_awake.get() && may_sleep {
+            count = poll(&mut fds, Some(&timespec(QUIET_MS))).unwrap_or(0);
+            if count == 0 {
+                // Nothing between here and the next line may need more than a page or two.
+                self.code.release();
+                self.is_awake.set(false);
+            }
+        }
+        if count == 0 {
+            let left_ms = left_ms.map(timespec);
             // Interrupted: what there is to do is seen next time.
+            count = poll(&mut fds, left_ms.as_ref()).unwrap_or(0);
+        }
+        if count == 0 {
             return Vec::new();
         }
+        self.is_awake.set(true);
         let ready = sources.into_iter().zip(fds.iter().map(PollFd::revents));
         ready.filter(|(_, flags)| !flags.is_empty()).collect()
     }
 
-    /// Time until the next deadline.
-    fn timeout(&self) -> Option<Timespec> {
+    /// Milliseconds until the next deadline.
+    fn left_ms(&self) -> Option<u64> {
         let now_ms = self.clock.now_ms();
         let stays = self.leaving.is_none() && self.exit.is_none();
         let duration = limits::deadline(&self.record.meta)
@@ -194,11 +218,7 @@ impl Keeper {
         .into_iter()
         .flatten()
         .min()?;
-        let left_ms = next.saturating_sub(now_ms);
-        Some(Timespec {
-            tv_sec: i64::try_from(left_ms / 1000).unwrap_or(i64::MAX),
-            tv_nsec: (left_ms % 1000 * 1_000_000).try_into().unwrap_or(0),
-        })
+        Some(next.saturating_sub(now_ms))
     }
 
     fn handle(&mut self, source: Source, flags: PollFlags) {
@@ -337,6 +357,14 @@ impl Keeper {
     /// Whether nothing that is still to be written stands against an end.
     fn may_end(&self) -> bool {
         self.record.blocked().is_none() || self.leaving.is_some()
+    }
+}
+
+/// Milliseconds as `poll` takes them.
+fn timespec(milliseconds: u64) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX),
+        tv_nsec: (milliseconds % 1000 * 1_000_000).try_into().unwrap_or(0),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The beginning of a session: locks, journal, Claude, socket, in an order in which nothing
 //! is touched that belongs to somebody else.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -23,6 +24,7 @@ use crate::claude::pty::DEFAULT_SIZE;
 use crate::journal::{self, Journal, SyncPolicy};
 use crate::ledger::Ledger;
 use crate::lock::{Lock, LockError};
+use crate::sys::Code;
 use crate::{log, meta, replay, seed};
 
 /// How a keeper is to work.
@@ -178,6 +180,9 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
         clients,
         signals,
         clock,
+        // Without it the keeper only stays as large as it is.
+        code: Code::find().unwrap_or_default(),
+        is_awake: Cell::new(true),
         size,
     };
     keeper.begin(step);

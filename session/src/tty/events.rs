@@ -95,6 +95,12 @@ impl Abilities {
         self.newer
     }
 
+    /// Whether the state file has a state.
+    #[must_use]
+    pub fn tells_state(self) -> bool {
+        self.newer
+    }
+
     /// Whether a batch of calls tells what the model was told.
     #[must_use]
     pub fn batches(self) -> bool {

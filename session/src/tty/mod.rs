@@ -155,8 +155,12 @@ impl Tty {
     }
 
     /// Ends the running turn, as the Escape key does.
-    pub fn interrupt(&mut self, out: &mut Out) {
+    pub fn interrupt(&mut self, now_ms: u64, out: &mut Out) {
         out.keys.push("\u{1b}".to_owned());
+        if !self.abilities.tells_state() {
+            // Nothing else tells it, if the model has not said anything yet.
+            self.turn.seems_over(now_ms);
+        }
     }
 
     /// Changes the model. The CLI also makes it the default of new sessions, which is why the
