@@ -16,7 +16,10 @@ fn without_a_proxy_it_boots_is_healthy_and_ends_with_0() {
     let names: Vec<&str> = status.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names.first(), Some(&"close-egress"), "{names:?}");
     for step in &status.steps {
-        assert!(matches!(step.state.as_str(), "done" | "skipped"), "{step:?}");
+        assert!(
+            matches!(step.state.as_str(), "done" | "skipped"),
+            "{step:?}"
+        );
     }
     assert_eq!(status.services[0].name, "control");
     assert_eq!(status.services[0].state, "ready");
@@ -47,7 +50,10 @@ fn control_runs_as_its_user_without_a_capability_and_without_the_token() {
 #[test]
 fn the_token_is_gone_from_pid_1s_own_environment_and_from_the_log() {
     let mut recipe = Recipe::new();
-    recipe.program("cib-control", &format!("#!/bin/bash\necho token={TOKEN}; echo >&3; exec sleep 600\n"));
+    recipe.program(
+        "cib-control",
+        &format!("#!/bin/bash\necho token={TOKEN}; echo >&3; exec sleep 600\n"),
+    );
     let mut running = recipe.start();
     running.wait_until_up();
     let environ = std::fs::read(running.inside("/proc/1/environ")).unwrap();
@@ -60,7 +66,9 @@ fn the_token_is_gone_from_pid_1s_own_environment_and_from_the_log() {
 #[test]
 fn faults_are_all_said_at_once_with_78_and_nothing_is_changed() {
     let mut recipe = Recipe::new();
-    recipe.set("CIB_AUTH_TOKEN", "short").set("CIB_MODE", "sideways");
+    recipe
+        .set("CIB_AUTH_TOKEN", "short")
+        .set("CIB_MODE", "sideways");
     recipe.configure("[service.web]\ncommand = []\ncolour = \"red\"\n");
     let mut running = recipe.start();
     assert_eq!(running.wait().code(), Some(78));
@@ -100,7 +108,11 @@ fn what_is_killed_after_it_was_ready_is_back_at_once() {
         let now = running.service("control");
         (now.state == "ready" && now.pid != before.pid).then_some(now)
     });
-    assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        killed.elapsed()
+    );
     let now = running.service("control");
     assert_eq!(now.restarts, 1);
     assert_eq!(now.last_exit.as_deref(), Some("signal KILL"));
@@ -125,7 +137,9 @@ fn daemons_that_services_left_are_asked_to_end_and_awaited() {
     let mut running = recipe.start();
     running.wait_until_up();
     let workspace = recipe.folder("workspace");
-    eventually("the daemon is up", || workspace.join("up").exists().then_some(()));
+    eventually("the daemon is up", || {
+        workspace.join("up").exists().then_some(())
+    });
     assert_eq!(running.stop(), Some(0));
     assert!(workspace.join("gone").exists(), "it was awaited");
 }
@@ -134,12 +148,19 @@ fn daemons_that_services_left_are_asked_to_end_and_awaited() {
 fn a_stubborn_box_ends_within_its_budget() {
     let mut recipe = Recipe::new();
     recipe.set("CIB_SHUTDOWN_TIMEOUT", "2");
-    recipe.program("cib-control", "#!/bin/bash\ntrap '' TERM\necho >&3\nwhile :; do sleep 1; done\n");
+    recipe.program(
+        "cib-control",
+        "#!/bin/bash\ntrap '' TERM\necho >&3\nwhile :; do sleep 1; done\n",
+    );
     let mut running = recipe.start();
     running.wait_until_up();
     let asked = Instant::now();
     assert_eq!(running.stop(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 #[test]
@@ -156,7 +177,11 @@ fn a_second_term_hurries() {
     running.says("the box is ending");
     running.signal(libc::SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 #[test]
@@ -180,18 +205,23 @@ fn services_start_after_what_they_need_and_stop_before_it() {
              while :; do sleep 0.02; done\"]\n"
         )
     };
-    recipe.configure(&[
-        service("c", "\"b\"", "\"running\""),
-        service("b", "\"a\"", "{ path = \"/tmp/b\" }"),
-        service("a", "\"control\"", "{ fd = 4 }"),
-    ].concat());
+    recipe.configure(
+        &[
+            service("c", "\"b\"", "\"running\""),
+            service("b", "\"a\"", "{ path = \"/tmp/b\" }"),
+            service("a", "\"control\"", "{ fd = 4 }"),
+        ]
+        .concat(),
+    );
     let mut running = recipe.start();
     running.wait_until_up();
     running.says("c-starts");
     assert_eq!(running.stop(), Some(0));
     running.says("a-stops");
     let said = running.said();
-    let order = ["a-starts", "b-starts", "c-starts", "c-stops", "b-stops", "a-stops"];
+    let order = [
+        "a-starts", "b-starts", "c-starts", "c-stops", "b-stops", "a-stops",
+    ];
     let places: Vec<usize> = order.iter().map(|word| said.find(word).unwrap()).collect();
     assert!(places.is_sorted(), "{said}");
 }
@@ -204,18 +234,27 @@ fn a_stranger_may_look_and_not_touch() {
     let pid = running.pid().to_string();
     let as_coder = |words: &[&str]| {
         let output = std::process::Command::new("nsenter")
-            .args(["-t", &pid, "-m", "-p", "--root", "--wdns=/", "setpriv", "--reuid", "1000", "--regid", "1000"])
+            .args([
+                "-t", &pid, "-m", "-p", "--root", "--wdns=/", "setpriv", "--reuid", "1000",
+                "--regid", "1000",
+            ])
             .args(["--clear-groups", "/opt/box/cib-init"])
             .args(words)
             .output()
             .unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
     assert_eq!(as_coder(&["healthcheck"]).0, Some(0));
     assert_eq!(as_coder(&["status"]).0, Some(0));
     let (code, said) = as_coder(&["svc", "stop", "control"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("only root and cib may change the box"), "{said}");
+    assert!(
+        said.contains("only root and cib may change the box"),
+        "{said}"
+    );
     assert_eq!(running.service("control").state, "ready");
 }
 
@@ -225,8 +264,14 @@ fn a_stopped_service_stays_down_until_it_is_started() {
     let mut running = recipe.start();
     running.wait_until_up();
     let service = || "control".to_owned();
-    assert_eq!(running.ask(&InitRequest::ServiceStop { service: service() }), Some(InitReply::Done));
+    assert_eq!(
+        running.ask(&InitRequest::ServiceStop { service: service() }),
+        Some(InitReply::Done)
+    );
     assert_eq!(running.service("control").state, "down");
-    assert_eq!(running.ask(&InitRequest::ServiceStart { service: service() }), Some(InitReply::Done));
+    assert_eq!(
+        running.ask(&InitRequest::ServiceStart { service: service() }),
+        Some(InitReply::Done)
+    );
     assert_eq!(running.service("control").state, "ready");
 }

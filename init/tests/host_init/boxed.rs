@@ -102,7 +102,7 @@ impl Recipe {
         self
     }
 
-    /// A directory of the host that the box sees under [`Recipe::inside`].
+    /// One of the directories that the box sees: `data`, `workspace`, `init.d` or `bin`.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -116,7 +116,14 @@ impl Recipe {
     pub(crate) fn start_with(&mut self, words: &[&str]) -> Running {
         let captured = self.stdout.is_none();
         let mut child = Command::new("env")
-            .args(["--default-signal", "unshare", "--mount", "--net", "--kill-child", "--fork"])
+            .args([
+                "--default-signal",
+                "unshare",
+                "--mount",
+                "--net",
+                "--kill-child",
+                "--fork",
+            ])
             .args(["bash", "-c", LAY, "lay"])
             .arg(self.dir.path())
             .args(words)
@@ -144,7 +151,10 @@ fn collect(from: impl std::io::Read + Send + 'static, to: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
         let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|count| count > 0)
+        {
             to.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
@@ -203,7 +213,10 @@ impl Running {
     #[track_caller]
     pub(crate) fn service(&mut self, name: &str) -> ServiceStatus {
         let status = self.status().expect("the box answers");
-        let found = status.services.into_iter().find(|service| service.name == name);
+        let found = status
+            .services
+            .into_iter()
+            .find(|service| service.name == name);
         found.unwrap_or_else(|| panic!("no service {name}"))
     }
 
@@ -233,7 +246,9 @@ impl Running {
     #[track_caller]
     pub(crate) fn says(&self, text: &str) {
         let said = || self.said.lock().unwrap().contains(text).then_some(());
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(text, said))).is_err() {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(text, said)))
+            .is_err()
+        {
             panic!("never said {text:?}, but: {}", self.said());
         }
     }
@@ -264,7 +279,8 @@ impl Drop for Running {
         let _ = self.outer.kill();
         let _ = self.outer.wait();
         if std::thread::panicking() {
-            eprintln!("--- the box said:\n{}", self.said());
+            // Collected with the failed test's own output.
+            print!("--- the box said:\n{}", self.said());
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Init as a real PID 1, in namespaces of its own. Needs root and `unshare`; fails without.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panic, helpers included")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panic, helpers included"
+)]
 
 mod bare_child;
 mod bare_end;
@@ -8,5 +11,8 @@ mod bare_signals;
 mod bare_status;
 mod bare_terminal;
 mod box_life;
+mod box_logs;
+mod box_sessions;
+mod box_storm;
 mod boxed;
 mod support;
