@@ -6,28 +6,29 @@
 //!     .await?;
 //! ```
 
+mod plumbing;
+
 use std::cell::RefCell;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
+use self::plumbing::{Plumbing, pipe as new_pipe, receiver};
 use crate::capabilities;
 use crate::exit::{self, Exit};
 use crate::logs::Logs;
 pub use crate::reaper::ChildId;
 use crate::reaper::Reaper;
-use crate::spawn::{Command, Ids, Leads, Resource, Sink, Stdin};
+use crate::spawn::{Command, Leads, Resource, Sink, Stdin};
 use crate::sys::child::{self, Prepared, REPORT, Stage};
 
 /// Where the lines of children go whose sink is [`Sink::Log`].
@@ -298,7 +299,7 @@ impl Processes {
         let mut plumbing = Plumbing::default();
         let ends = plumbing.lay(&command, &*self.logs).map_err(pipe_error)?;
         let prepared = self.prepare(&command, plumbing.fds())?;
-        let (report, tell) = pipe().map_err(pipe_error)?;
+        let (report, tell) = new_pipe().map_err(pipe_error)?;
         let report = receiver(report).map_err(pipe_error)?;
         let pid = child::fork(&prepared, &tell).map_err(|source| SpawnError::Fork {
             program: program.clone(),
@@ -471,136 +472,6 @@ async fn collect(stream: Option<pipe::Receiver>, keep: usize) -> (Vec<u8>, bool)
         truncated |= count > room;
     }
     (kept, truncated)
-}
-
-/// The child's ends of its pipes, and whatever else becomes a descriptor of it.
-#[derive(Default)]
-struct Plumbing {
-    fds: Vec<(Held, RawFd)>,
-    log: Option<(String, Rc<OwnedFd>)>,
-}
-
-enum Held {
-    Own(OwnedFd),
-    Shared(Rc<OwnedFd>),
-    /// One of init's standard descriptors.
-    Standard(RawFd),
-}
-
-/// Our ends.
-#[derive(Default)]
-struct Ends {
-    stdin: Option<pipe::Sender>,
-    stdout: Option<pipe::Receiver>,
-    stderr: Option<pipe::Receiver>,
-}
-
-impl Plumbing {
-    fn lay(&mut self, command: &Command, logs: &dyn LogSink) -> io::Result<Ends> {
-        let mut ends = Ends::default();
-        let stdin = match &command.stdin {
-            Stdin::Null => Held::Own(null()?),
-            Stdin::Inherit => Held::Standard(0),
-            Stdin::Fd(fd) => Held::Own(fd.try_clone()?),
-            Stdin::Pipe => {
-                let (read, write) = pipe()?;
-                rustix::io::ioctl_fionbio(&write, true)?;
-                ends.stdin = Some(pipe::Sender::from_owned_fd(write)?);
-                Held::Own(read)
-            }
-        };
-        self.fds.push((stdin, 0));
-        ends.stdout = self.output(&command.stdout, 1, logs)?;
-        ends.stderr = self.output(&command.stderr, 2, logs)?;
-        for (target, fd) in &command.fds {
-            self.fds.push((Held::Shared(Rc::clone(fd)), *target));
-        }
-        if let Some(ids) = &command.ids {
-            self.give(ids);
-        }
-        Ok(ends)
-    }
-
-    /// Gives pipes to the child's user: many a program opens `/dev/stdout` or `/dev/fd/3` anew
-    /// instead of using the descriptor, and the kernel then asks whose the pipe is.
-    fn give(&self, ids: &Ids) {
-        use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
-        let owner = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
-        for (held, _) in &self.fds {
-            let fd = match held {
-                Held::Own(fd) => fd.as_fd(),
-                Held::Shared(fd) => fd.as_fd(),
-                Held::Standard(_) => continue,
-            };
-            let is_pipe =
-                fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo);
-            if is_pipe {
-                // Without the right to, the child still has the descriptor itself.
-                let _ = fchown(fd, Some(owner.0), Some(owner.1));
-            }
-        }
-    }
-
-    fn output(
-        &mut self,
-        sink: &Sink,
-        target: RawFd,
-        logs: &dyn LogSink,
-    ) -> io::Result<Option<pipe::Receiver>> {
-        let mut end = None;
-        let held = match sink {
-            Sink::Null => Held::Own(null()?),
-            Sink::Inherit => Held::Standard(target),
-            Sink::Fd(fd) => Held::Own(fd.try_clone()?),
-            Sink::Pipe => {
-                let (read, write) = pipe()?;
-                end = Some(receiver(read)?);
-                Held::Own(write)
-            }
-            Sink::Log(name) => {
-                let shared = match &self.log {
-                    Some((known, fd)) if known == name => Rc::clone(fd),
-                    _ => Rc::new(logs.open(name)?),
-                };
-                self.log = Some((name.clone(), Rc::clone(&shared)));
-                Held::Shared(shared)
-            }
-        };
-        self.fds.push((held, target));
-        Ok(end)
-    }
-
-    fn fds(&self) -> Vec<(RawFd, RawFd)> {
-        self.fds
-            .iter()
-            .map(|(held, target)| {
-                let source = match held {
-                    Held::Own(fd) => fd.as_raw_fd(),
-                    Held::Shared(fd) => fd.as_raw_fd(),
-                    Held::Standard(fd) => *fd,
-                };
-                (source, *target)
-            })
-            .collect()
-    }
-}
-
-fn null() -> io::Result<OwnedFd> {
-    Ok(File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?
-        .into())
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(pipe_with(PipeFlags::CLOEXEC)?)
-}
-
-/// Our end of a pipe that a child writes to. Only this end becomes non-blocking.
-fn receiver(read: OwnedFd) -> io::Result<pipe::Receiver> {
-    rustix::io::ioctl_fionbio(&read, true)?;
-    pipe::Receiver::from_owned_fd(read)
 }
 
 /// The exit code that says why a command could not be executed.

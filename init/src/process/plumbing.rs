@@ -1,0 +1,142 @@
+//! The descriptors of a child: laid before it is forked.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::unix::pipe;
+
+use super::LogSink;
+use crate::spawn::{Command, Ids, Sink, Stdin};
+
+/// The child's ends of its pipes, and whatever else becomes a descriptor of it.
+#[derive(Default)]
+pub(super) struct Plumbing {
+    fds: Vec<(Held, RawFd)>,
+    log: Option<(String, Rc<OwnedFd>)>,
+}
+
+enum Held {
+    Own(OwnedFd),
+    Shared(Rc<OwnedFd>),
+    /// One of init's standard descriptors.
+    Standard(RawFd),
+}
+
+/// Our ends.
+#[derive(Default)]
+pub(super) struct Ends {
+    pub(super) stdin: Option<pipe::Sender>,
+    pub(super) stdout: Option<pipe::Receiver>,
+    pub(super) stderr: Option<pipe::Receiver>,
+}
+
+impl Plumbing {
+    pub(super) fn lay(&mut self, command: &Command, logs: &dyn LogSink) -> io::Result<Ends> {
+        let mut ends = Ends::default();
+        let stdin = match &command.stdin {
+            Stdin::Null => Held::Own(null()?),
+            Stdin::Inherit => Held::Standard(0),
+            Stdin::Fd(fd) => Held::Own(fd.try_clone()?),
+            Stdin::Pipe => {
+                let (read, write) = pipe()?;
+                rustix::io::ioctl_fionbio(&write, true)?;
+                ends.stdin = Some(pipe::Sender::from_owned_fd(write)?);
+                Held::Own(read)
+            }
+        };
+        self.fds.push((stdin, 0));
+        ends.stdout = self.output(&command.stdout, 1, logs)?;
+        ends.stderr = self.output(&command.stderr, 2, logs)?;
+        for (target, fd) in &command.fds {
+            self.fds.push((Held::Shared(Rc::clone(fd)), *target));
+        }
+        if let Some(ids) = &command.ids {
+            self.give(ids);
+        }
+        Ok(ends)
+    }
+
+    /// Gives pipes to the child's user: many a program opens `/dev/stdout` or `/dev/fd/3` anew
+    /// instead of using the descriptor, and the kernel then asks whose the pipe is.
+    fn give(&self, ids: &Ids) {
+        use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
+        let owner = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+        for (held, _) in &self.fds {
+            let fd = match held {
+                Held::Own(fd) => fd.as_fd(),
+                Held::Shared(fd) => fd.as_fd(),
+                Held::Standard(_) => continue,
+            };
+            let is_pipe =
+                fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo);
+            if is_pipe {
+                // Without the right to, the child still has the descriptor itself.
+                let _ = fchown(fd, Some(owner.0), Some(owner.1));
+            }
+        }
+    }
+
+    fn output(
+        &mut self,
+        sink: &Sink,
+        target: RawFd,
+        logs: &dyn LogSink,
+    ) -> io::Result<Option<pipe::Receiver>> {
+        let mut end = None;
+        let held = match sink {
+            Sink::Null => Held::Own(null()?),
+            Sink::Inherit => Held::Standard(target),
+            Sink::Fd(fd) => Held::Own(fd.try_clone()?),
+            Sink::Pipe => {
+                let (read, write) = pipe()?;
+                end = Some(receiver(read)?);
+                Held::Own(write)
+            }
+            Sink::Log(name) => {
+                let shared = match &self.log {
+                    Some((known, fd)) if known == name => Rc::clone(fd),
+                    _ => Rc::new(logs.open(name)?),
+                };
+                self.log = Some((name.clone(), Rc::clone(&shared)));
+                Held::Shared(shared)
+            }
+        };
+        self.fds.push((held, target));
+        Ok(end)
+    }
+
+    pub(super) fn fds(&self) -> Vec<(RawFd, RawFd)> {
+        self.fds
+            .iter()
+            .map(|(held, target)| {
+                let source = match held {
+                    Held::Own(fd) => fd.as_raw_fd(),
+                    Held::Shared(fd) => fd.as_raw_fd(),
+                    Held::Standard(fd) => *fd,
+                };
+                (source, *target)
+            })
+            .collect()
+    }
+}
+
+fn null() -> io::Result<OwnedFd> {
+    Ok(File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?
+        .into())
+}
+
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Our end of a pipe that a child writes to. Only this end becomes non-blocking.
+pub(super) fn receiver(read: OwnedFd) -> io::Result<pipe::Receiver> {
+    rustix::io::ioctl_fionbio(&read, true)?;
+    pipe::Receiver::from_owned_fd(read)
+}
