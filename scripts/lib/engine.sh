@@ -72,8 +72,8 @@ engine_private_start_locked() {
   engine_rootfs_make
   engine_wrappers_make
   engine_rootfs_refresh
+  engine_private_clear
   step "Starting a private Docker engine in $CIB_ENGINE_DIR"
-  rm -f "$ENGINE_SOCKET" "$ENGINE_PIDFILE"
   # Its own session and no inherited descriptors: the engine outlives the shell, the terminal
   # and the lock that started it.
   setsid unshare -m --propagation private \
@@ -86,6 +86,20 @@ engine_private_start_locked() {
     die "$EX_SOFTWARE" "the engine did not answer within 90 s; its log is $ENGINE_LOG"
   fi
   note "engine $(engine_private_version) is up, its log is $ENGINE_LOG"
+}
+
+# engine_private_clear: what an engine that was killed, or a machine that was switched off, has
+# left: its containerd and shims, known by the socket they were started with, and the files
+# of a run. A stale containerd.pid would make the next daemon wait for a stranger.
+engine_private_clear() {
+  local entry pid
+  for entry in /proc/[0-9]*; do
+    pid=${entry#/proc/}
+    if tr '\0' ' ' <"$entry/cmdline" 2>/dev/null | grep -qF "$CIB_ENGINE_DIR/exec/containerd/"; then
+      kill -KILL "$pid" 2>/dev/null || true
+    fi
+  done
+  rm -rf --one-file-system "$ENGINE_SOCKET" "$ENGINE_PIDFILE" "$CIB_ENGINE_DIR/exec"
 }
 
 engine_private_version() {

@@ -137,6 +137,42 @@ claim_a_derived_image_adds_a_service_and_a_step() {
   docker rm --force "$box" >/dev/null
 }
 
+# Without AVX the native build of Claude Code ends in SIGILL: the full image carries a version
+# that does without, and headless says where to find it.
+claim_a_processor_without_avx_gets_the_version_that_runs_on_it() {
+  local folder
+  folder=$(mktemp -d)
+  sed 's/ avx[^ ]*//g' /proc/cpuinfo >"$folder/cpuinfo"
+  docker run --rm --volume "$folder/cpuinfo:/proc/cpuinfo:ro" --entrypoint claude "$(image_tag full)" --version | grep -F 2.1.112
+  docker run --rm --entrypoint claude "$(image_tag full)" --version | grep -vF 2.1.112
+  docker run --rm --env CIB_CLAUDE_VERSION=2.1.112 --entrypoint claude "$(image_tag full)" --version | grep -F 2.1.112
+  local status=0
+  docker run --rm --volume "$folder/cpuinfo:/proc/cpuinfo:ro" --entrypoint claude "$(image_tag headless)" --version \
+    >"$folder/said" 2>&1 || status=$?
+  cat "$folder/said"
+  ((status == 78))
+  grep -F claude-in-box:latest "$folder/said"
+  rm -rf "$folder"
+}
+
+claim_it_starts_with() { # FLAVOUR OPTION...
+  local box deadline=$((SECONDS + 60))
+  box=$(docker run --detach "${@:2}" --env CIB_AUTH_TOKEN=0123456789abcdef "$(image_tag "$1")")
+  until [[ $(box_field "$box" '{{.State.Health.Status}}') == healthy ]]; do
+    if ((SECONDS > deadline)) || [[ $(box_field "$box" '{{.State.Status}}') != running ]]; then
+      docker logs "$box"
+      docker rm --force "$box" >/dev/null
+      return 1
+    fi
+    sleep 0.3
+  done
+  docker stop --time 10 "$box" >/dev/null
+  docker logs "$box"
+  # In order, and not by the engine's SIGKILL.
+  [[ $(box_field "$box" '{{.State.ExitCode}}') == 0 ]]
+  docker rm --force "$box" >/dev/null
+}
+
 claim_the_compose_files_are_valid() {
   local folder file
   folder=$(mktemp -d)
@@ -167,6 +203,15 @@ floor_images() {
     image_test no_certificate_of_the_builder_is_in_it "$flavour"
   done
   image_test every_program_is_static_and_hardened
+  image_test a_processor_without_avx_gets_the_version_that_runs_on_it
+  image_test it_starts_with headless --network none
+  image_test it_starts_with headless --init
+  image_test it_starts_with headless --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE \
+    --cap-add FOWNER --cap-add KILL --cap-add SETGID --cap-add SETUID
+  image_test it_starts_with headless --cap-drop ALL --user 1000:1000 --tmpfs /run:uid=1000,gid=1000 \
+    --tmpfs /var/lib/claude-in-box:uid=1000,gid=1000
+  image_test it_starts_with headless --read-only --tmpfs /run --tmpfs /tmp --tmpfs /home/coder:uid=1000,gid=1000 \
+    --volume /var/lib/claude-in-box --volume /workspace
   image_test a_derived_image_adds_a_service_and_a_step
   image_test it_is_within_its_budget base headless
   image_test building_it_twice_gives_the_same_layers headless
