@@ -1,8 +1,9 @@
 //! Init as a real PID 1, in namespaces of its own. Needs root and `unshare`; fails without.
 
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by panic, helpers included"
+    reason = "a test fails by panic and shows what its box said, helpers included"
 )]
 
 mod bare_child;
