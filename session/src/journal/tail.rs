@@ -59,6 +59,7 @@ pub(super) fn repair(file: &File, session: SessionId) -> Result<End, TailError> 
         let mut line = vec![0; usize::try_from(newline - start).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut line, start)?;
         match crate::json::from_bytes::<Head>(&line) {
+            Ok(head) if !(1..u64::MAX).contains(&head.seq) => lines += 1,
             Ok(head) if head.session == session => break (head.seq, newline + 1),
             Ok(head) => return Err(TailError::OtherSession(head.session)),
             Err(_) => lines += 1,

@@ -1,16 +1,11 @@
 //! How sessions end, each with a clear state: asked, killed, limited, or by Claude's own fault.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 
+use crate::keeper::{Place, SOON, data, is_alive};
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use common::keeper::{Place, SOON, data, is_alive};
 use rustix::process::Signal;
 use serde_json::json;
 

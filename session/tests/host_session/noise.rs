@@ -1,16 +1,11 @@
 //! Output and clients that are not as they should be do no harm.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
+use crate::keeper::{Place, SOON, data};
 use cib_protocol::keeper::{KeeperFault, KeeperReply};
 use cib_testkit::wait::wait_until;
-use common::keeper::{Place, SOON, data};
 use serde_json::json;
 
 #[test]

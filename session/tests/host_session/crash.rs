@@ -1,16 +1,11 @@
 //! What a killed keeper leaves behind, and how it is picked up.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
+use crate::keeper::{Place, SOON, data, frames, is_alive};
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use common::keeper::{Place, SOON, data, frames, is_alive};
 use rustix::process::Signal;
 use serde_json::json;
 

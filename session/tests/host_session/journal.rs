@@ -1,20 +1,15 @@
 //! A journal that cannot be written: full and read-only file systems, in mount namespaces of
 //! their own. Needs root.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::keeper::{Keeper, Place, SOON, data, frames};
 use cib_protocol::keeper::{KeeperFault, KeeperReply};
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use common::keeper::{Keeper, Place, SOON, data, frames};
 use serde_json::json;
 
 /// Runs keepers with a file system over the sessions' directory.

@@ -1,20 +1,15 @@
 //! The tty driver with the real CLI, named by `CIB_TEST_CLAUDE`, against the stand-in for the
 //! Messages API.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 
+use crate::keeper::{Keeper, SOON, data, is_alive};
+use crate::real::{Real, text, wait_turns};
 use cib_protocol::frame::Frame;
 use cib_protocol::keeper::{KeeperFault, KeeperReply};
 use cib_protocol::session::{Driver, State};
 use cib_session::base64;
 use cib_testkit::wait::wait_until;
-use common::keeper::{Keeper, SOON, data, is_alive};
-use common::real::{Real, text, wait_turns};
 use serde_json::{Value, json};
 
 fn start(real: &Real, prompt: Option<&str>) -> Keeper {

@@ -1,18 +1,13 @@
 //! The keeper with the real CLI, named by `CIB_TEST_CLAUDE`, against the stand-in for the
 //! Messages API.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 
+use crate::keeper::{SOON, data, is_alive};
+use crate::real::{Real, text, wait_turns};
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use common::keeper::{SOON, data, is_alive};
-use common::real::{Real, text, wait_turns};
 use rustix::process::Signal;
 use serde_json::json;
 

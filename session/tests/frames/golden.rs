@@ -1,18 +1,14 @@
 //! Every capture of the real CLI parses to the frames that stand in `golden/`.
 //!
-//! After a change that is meant, `CIB_UPDATE_GOLDEN=1 cargo test -p cib-session --test golden`
+//! After a change that is meant, `CIB_UPDATE_GOLDEN=1 cargo test -p cib-session --test frames`
 //! writes the files anew, and the difference is what the change does to clients.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::PathBuf;
 
+use crate::replay::replay;
+use crate::terminal;
 use cib_protocol::frame::Data;
-use common::replay::replay;
-use common::terminal;
 
 fn dir(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", name].iter().collect()

@@ -6,7 +6,7 @@ use cib_testkit::wait::wait_until;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::keeper::{Keeper, Place, SOON, data};
+use crate::keeper::{Keeper, Place, SOON, data};
 
 /// A place whose Claude is the real one and speaks to a stand-in.
 pub(crate) struct Real {

@@ -1,9 +1,5 @@
 //! The stream driver on input that is cut, split and damaged at random.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::fs;
 
 use cib_protocol::frame::{Data, Meta, Role};
