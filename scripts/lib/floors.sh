@@ -20,7 +20,7 @@ floor_unit() {
   rust_ensure
   cargo fmt --all --check
   cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-  floor_run unit --lib --bins
+  floor_run unit --lib
   quietly "$(cib_cache)/test-doc.log" cargo test --locked --workspace --doc
   rust_count "$(cib_cache)/test-doc.log"
 }

@@ -39,8 +39,9 @@ use crate::egress::liveness::Liveness;
 use crate::egress::rules::RulesError;
 use crate::environment::{EgressSettings, ProxyMode};
 use crate::errors::chain;
-use crate::logs::Logs;
+use crate::logs::{Level, Logs};
 use crate::process::Processes;
+use crate::sys::route;
 
 /// The user that redsocks, the resolver and the connect bridge run as.
 pub const PROXY_USER: &str = "cib-proxy";
@@ -167,6 +168,7 @@ impl Egress {
         if !self.is_locked() {
             return Ok(Vec::new());
         }
+        self.give_route();
         let warnings = self
             .enforce(EgressPolicy::Open {
                 wiring: self.wiring()?,
@@ -335,6 +337,29 @@ impl Egress {
         state.policy = Some(policy);
         state.enforced = Some(enforced);
         Ok(warnings)
+    }
+
+    /// A packet is routed before the rules see it, and a network without a way out, which is
+    /// the safest there is, has no default route: every connection would fail before it could
+    /// be redirected. So it gets one, to the device that leads to the upstream's network; what
+    /// takes it and is not redirected is refused like everything else.
+    fn give_route(&self) {
+        let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+        let has_default = routes.lines().skip(1).any(|line| {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            fields.next() == Some("00000000") && fields.nth(5) == Some("00000000")
+        });
+        if has_default {
+            return;
+        }
+        let Some(device) = devices().into_iter().next() else {
+            return;
+        };
+        let line = match route::add_default(&device) {
+            Ok(()) => format!("this network has no way out; connections start at {device}"),
+            Err(error) => format!("this network has no way out, and none can be added: {error}"),
+        };
+        self.0.logs.write(Level::Info, "egress", &line);
     }
 
     fn wiring(&self) -> Result<Wiring, EgressError> {

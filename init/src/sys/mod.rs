@@ -7,5 +7,6 @@ pub mod child;
 pub mod environ;
 pub mod launch;
 pub mod ready;
+pub mod route;
 pub mod signal;
 pub mod start;
