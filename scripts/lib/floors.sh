@@ -28,7 +28,7 @@ floor_unit() {
 # host: real namespaces, real proxies, real PID 1, the real CLI; nothing of Docker's.
 floor_host() {
   need_root "the host floor (it makes network namespaces)"
-  apt_install jq curl iproute2 nftables redsocks microsocks tcpdump procps util-linux \
+  apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
     openssh-client gnupg git ripgrep
   apt_install_dante
   rust_ensure
