@@ -65,3 +65,15 @@ rust_count() {
 }
 
 rust_totals() { printf '%s/test-totals\n' "$(cib_cache)"; }
+
+# rust_bench_static PACKAGE BENCH [ARGUMENT...]: builds a package's programs and one of its
+# benches as the images are built, static, and runs that bench.
+rust_bench_static() {
+  local package=$1 bench=$2 triple upper
+  shift 2
+  triple=$(rustc --print host-tuple)
+  upper=$(tr 'a-z-' 'A-Z_' <<<"$triple")
+  # A target that is named keeps the flags away from build scripts and procedural macros.
+  env "CARGO_TARGET_${upper}_RUSTFLAGS=-C target-feature=+crt-static" \
+    cargo bench --locked --quiet --target "$triple" --package "$package" --bench "$bench" -- "$@"
+}
