@@ -6,7 +6,6 @@ use std::time::Duration;
 use cib_testkit::engine::{Container, Engine, Spec};
 use cib_testkit::lab::{API_KEY, Lab, PROXY_PASSWORD, TOKEN};
 use cib_testkit::socks::Kind;
-use cib_testkit::wait::wait_until;
 
 const BOOT: Duration = Duration::from_secs(60);
 /// How soon a proxy that cannot be used has to be named.
@@ -224,10 +223,8 @@ fn the_secrets_are_in_no_log_no_command_line_and_no_childs_environment() {
     let cage = lab.a_box().start();
     cage.wait_healthy(BOOT);
     let session = lab.api().open("@bash env; sleep 600");
-    let sleeping = "ls /proc/[0-9]*/comm | xargs grep -lx sleep 2>/dev/null";
-    wait_until(BOOT, "Claude's command to run", || {
-        !cage.exec(&["sh", "-c", sleeping]).stdout.is_empty()
-    });
+    let sleeping = "grep -qsxz 600 /proc/[0-9]*/cmdline";
+    cage.wait_inside(BOOT, "Claude's command to run", sleeping);
 
     // A process of `docker exec` gets the container's own variables, so this one drops them.
     let dump = "for p in /proc/[0-9]*; do echo \"== $p $(cat $p/comm)\"; \

@@ -229,10 +229,11 @@ fn nothing_leaks_in_any_state_of_the_box() {
     cage.copy_from(&trap.holder, "/tmp/slow.toml", "/etc/claude-in-box/init.d");
     let ((), packets) = trap.leaks_during(|| {
         cage.start_again();
-        wait_until(BOOT, "the probes of the setup command", || {
-            assert!(cage.is_running(), "the box ended");
-            cage.exec(&["test", "-e", "/tmp/booted"]).code == 0
-        });
+        cage.wait_inside(
+            BOOT,
+            "the probes of the setup command",
+            "test -e /tmp/booted",
+        );
     });
     matrix.add("booting/coder", &read(&cage.sh("cat /tmp/booted")), packets);
     matrix.column(&trap, &cage, "booting", Who::Root);

@@ -9,7 +9,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cib_testkit::engine::{Container, Engine, Packet, Spec};
+use cib_testkit::engine::{Container, Engine, Packet, Spec, until};
 use cib_testkit::lab::{PROGRAM, PROXY_PASSWORD, PROXY_USER, Trap};
 use cib_testkit::wait::wait_until;
 
@@ -21,6 +21,9 @@ const SOON: Duration = Duration::from_secs(60);
 const FORGET: &str = "for t in established fin_wait close_wait last_ack time_wait close \
                       unacknowledged max_retrans; do \
                       echo 1 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_$t; done";
+
+/// The kernel has forgotten them.
+const FORGOTTEN: &str = "test $(cat /proc/sys/net/netfilter/nf_conntrack_count) -lt 10";
 
 /// Kills redsocks. The image has no pkill.
 const KILL: &str = "for p in /proc/[0-9]*; do \
@@ -66,13 +69,10 @@ fn late_packets(trap: &Trap, cage: &Container) -> Vec<Packet> {
     trap.lab.proxy.stop(Duration::ZERO);
     let ((), packets) = trap.leaks_during(|| {
         let _ = cage.sh(KILL);
-        wait_until(SOON, "the kernel to forget the connections", || {
-            let tracked = cage.sh("cat /proc/sys/net/netfilter/nf_conntrack_count");
-            tracked
-                .trim()
-                .parse::<u32>()
-                .is_ok_and(|tracked| tracked < 10)
-        });
+        // From beside, so that nothing that looks is a process of the container itself.
+        let watch = beside(trap, Engine::get().kit("watch")).option("--entrypoint", "sh");
+        let watch = watch.arguments(["-c", &until(SOON, FORGOTTEN)]).start();
+        assert_eq!(watch.wait_exit(SOON), 0, "the connections are still known");
         let _ = cage.sh("touch /tmp/go");
         let ended = holding.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&ended.stdout);

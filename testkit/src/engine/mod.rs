@@ -8,7 +8,7 @@ mod container;
 mod network;
 mod sniffer;
 
-pub use container::{Container, Ran, Spec};
+pub use container::{Container, Ran, Spec, until};
 pub use network::{Network, WIDE};
 pub use sniffer::{Packet, Sniffer};
 

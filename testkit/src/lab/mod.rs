@@ -157,10 +157,9 @@ impl Lab {
     /// It does not within half a minute.
     #[track_caller]
     pub fn wait_for_proxy(&self) {
-        let listening = ["ss", "-Hltn", "sport = :1080"];
-        crate::wait::wait_until(SOON, "the proxy to listen", || {
-            !self.proxy.exec(&listening).stdout.trim().is_empty()
-        });
+        let listening = format!("ss -Hltn 'sport = :{PROXY_PORT}' | grep -q .");
+        self.proxy
+            .wait_inside(SOON, "the proxy to listen", &listening);
     }
 
     /// A box that leaves through the proxy, not yet started.
