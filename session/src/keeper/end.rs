@@ -19,6 +19,9 @@ const REAP: Duration = Duration::from_secs(2);
 /// How long the last frames are tried to be written when the journal is blocked.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
+/// The pause between two of these tries.
+const TRY: Duration = Duration::from_millis(50);
+
 /// Why a session is being ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -125,6 +128,8 @@ impl Keeper {
     /// could be written.
     pub(super) fn conclude(mut self) -> bool {
         kill_children();
+        let deadline = Instant::now() + LAST_WRITE;
+        self.hear_the_rest(deadline);
         let step = self.driver.ended(self.clock.now_ms());
         self.take(step);
         let exit = self.exit.map(|(exit, _)| exit);
@@ -141,8 +146,35 @@ impl Keeper {
         })]);
         let step = self.driver.set_state(state, self.clock.now_ms());
         self.record.append(step.frames);
+        let is_written = self.write_the_end(deadline);
+        // Not before: on a full disk it would give the journal a page of room in the middle of
+        // what it has to say.
         self.conversation.clear_driver();
-        let deadline = Instant::now() + LAST_WRITE;
+        is_written
+    }
+
+    /// Reads what Claude had said when it ended. A journal that was blocked has held it up in
+    /// its pipe, and it must not be left out between frames that are written.
+    fn hear_the_rest(&mut self, deadline: Instant) {
+        while self.claude.stdout.is_some() {
+            if self.record.blocked().is_some() {
+                if Instant::now() >= deadline {
+                    return;
+                }
+                pause(TRY);
+                self.record.flush(self.clock.now_ms());
+            } else if !self.read_claude() && self.record.blocked().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Writes the last frames; returns whether that was possible before the deadline.
+    fn write_the_end(&mut self, deadline: Instant) -> bool {
+        // What Claude still has in its pipe has not been heard, so the end cannot be told.
+        if self.record.blocked().is_some() && self.claude.stdout.is_some() {
+            return false;
+        }
         loop {
             self.record.flush(self.clock.now_ms());
             if !self.record.is_behind() {
@@ -152,7 +184,7 @@ impl Keeper {
             if Instant::now() >= deadline {
                 return false;
             }
-            pause(Duration::from_millis(50));
+            pause(TRY);
         }
     }
 }

@@ -225,7 +225,9 @@ impl Keeper {
         match source {
             Source::Signals => self.signalled(),
             Source::Stdin => self.claude.stdin.write(),
-            Source::Stdout => self.read_claude(),
+            Source::Stdout => {
+                self.read_claude();
+            }
             Source::Stderr => self.claude.read_complaints(&mut self.buffer),
             Source::Listener => self.clients.accept(),
             Source::Client(index) => self.serve(index, flags),
@@ -250,16 +252,17 @@ impl Keeper {
         self.take(step);
     }
 
-    /// Reads what Claude says, and writes each portion down before the next.
-    fn read_claude(&mut self) {
+    /// Reads what Claude says, and writes each portion down before the next. Returns whether
+    /// there may be more to read at once.
+    fn read_claude(&mut self) -> bool {
         for _ in 0..READS {
             let Some(pipe) = &mut self.claude.stdout else {
-                return;
+                return false;
             };
             let outcome = claude::read(pipe, &mut self.buffer);
             let now_ms = self.clock.now_ms();
             let step = match outcome {
-                ReadOutcome::Nothing => return,
+                ReadOutcome::Nothing => return false,
                 ReadOutcome::Bytes(count) => self.driver.heard(&self.buffer[..count], now_ms),
                 ReadOutcome::End => {
                     self.claude.stdout = None;
@@ -270,9 +273,10 @@ impl Keeper {
             self.take(step);
             self.record.flush(now_ms);
             if self.record.blocked().is_some() {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Takes up what a step of the driver gave.

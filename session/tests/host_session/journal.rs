@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::keeper::{Keeper, Place, SOON, data, frames};
+use crate::keeper::{Keeper, Place, SOON, data, frames, is_alive};
+use cib_protocol::frame::Frame;
 use cib_protocol::keeper::{KeeperFault, KeeperReply};
 use cib_protocol::session::State;
+use cib_testkit::process::Process;
 use cib_testkit::wait::wait_until;
 use serde_json::json;
 
@@ -32,17 +34,18 @@ fn inside(keeper: &Keeper) -> PathBuf {
     root.join(keeper.dir.strip_prefix("/").unwrap())
 }
 
-fn in_namespace(keeper: &Keeper, program: &str, arguments: &[&Path]) {
-    let target = keeper.process.pid().to_string();
+/// A command in the mount namespace of a process.
+fn in_namespace(pid: u32, program: &str) -> Command {
     let mut command = Command::new("nsenter");
-    command.args(["-t", &target, "-m", program]).args(arguments);
-    assert!(command.status().unwrap().success(), "{command:?}");
+    command.args(["-t", &pid.to_string(), "-m", program]);
+    command
 }
 
-/// A place whose disk holds 64 KiB, and a keeper there whose Claude fills it.
-fn filled() -> (Place, Keeper) {
-    let mut place = place_on("mount -t tmpfs -o size=64k tmpfs");
-    let spec = place.spec("fills");
+/// A place whose disk holds so many KiB, and a keeper there whose Claude fills it.
+fn filled(fake: &str, kib: u32) -> (Place, Keeper) {
+    let mut place = place_on(&format!("mount -t tmpfs -o size={kib}k tmpfs"));
+    place.options = vec!["--grace-ms".into(), "600".into()];
+    let spec = place.spec(fake);
     let id = spec["id"].as_str().unwrap().parse().unwrap();
     // `$0` of the script: the directory that the fresh file system lacks.
     place.wrapper.push(place.dir(id).display().to_string());
@@ -65,9 +68,30 @@ fn wait_blocked(keeper: &Keeper) -> String {
     reason
 }
 
+/// Gives a keeper's disk room; the process is in the namespace that has it.
+fn enlarge(keeper: &Keeper, pid: u32) {
+    let mut command = in_namespace(pid, "mount");
+    command.args(["-o", "remount,size=16m"]);
+    command.arg(keeper.dir.ancestors().nth(2).unwrap());
+    assert!(command.status().unwrap().success(), "{command:?}");
+}
+
+/// The numbers of the lines that the scripted Claude said, which have to be in order.
+fn lines_said(frames: &[Frame]) -> usize {
+    let texts = data(frames, "text.delta");
+    let said = texts.iter().filter(|text| text["role"] == "assistant");
+    let mut count = 0;
+    for text in said {
+        let line = text["text"].as_str().unwrap();
+        assert!(line.starts_with(&format!("line number {count} ")), "{line}");
+        count += 1;
+    }
+    count
+}
+
 #[test]
 fn a_full_disk_holds_claude_up_and_loses_no_frame() {
-    let (_place, mut keeper) = filled();
+    let (_place, mut keeper) = filled("fills", 64);
     let dir = inside(&keeper);
     let ballast = dir.join("ballast");
     keeper.input("fill it");
@@ -84,30 +108,13 @@ fn a_full_disk_holds_claude_up_and_loses_no_frame() {
     assert_eq!(code, KeeperFault::Journal);
     assert!(!ballast.exists());
 
-    let data_dir = keeper.dir.ancestors().nth(2).unwrap();
-    in_namespace(
-        &keeper,
-        "mount",
-        &[Path::new("-o"), Path::new("remount,size=16m"), data_dir],
-    );
+    enlarge(&keeper, keeper.process.pid());
     wait_until(SOON, "the end of the turn", || {
         data(&frames(&dir), "stop").len() == 1
     });
     let all = frames(&dir);
     assert!(all.len() > stuck + 1000);
-    let texts = data(&all, "text.delta");
-    let lines: Vec<_> = texts
-        .iter()
-        .filter(|text| text["role"] == "assistant")
-        .map(|text| text["text"].as_str().unwrap())
-        .collect();
-    for (number, line) in lines.iter().enumerate() {
-        assert!(
-            line.starts_with(&format!("line number {number} ")),
-            "{line}"
-        );
-    }
-    assert_eq!(lines.len(), 2000);
+    assert_eq!(lines_said(&all), 2000);
     let notes = data(&all, "meta");
     let noted = notes.iter().filter_map(|meta| meta["note"].as_str());
     assert!(
@@ -121,13 +128,49 @@ fn a_full_disk_holds_claude_up_and_loses_no_frame() {
 
 #[test]
 fn a_session_on_a_full_disk_can_be_stopped_and_says_that_its_end_is_unwritten() {
-    let (_place, mut keeper) = filled();
-    keeper.input("fill it");
+    // One whose frames come many at a time, and one that waits with a single frame, for which
+    // any room that the end itself made would be enough.
+    for (fake, kib) in [("fills", 64), ("drips", 32)] {
+        let (_place, mut keeper) = filled(fake, kib);
+        keeper.input("fill it");
+        wait_blocked(&keeper);
+        assert_eq!(keeper.ask(&json!({"op": "stop"})), KeeperReply::Done);
+        assert_eq!(keeper.wait_exit(), 74, "{fake}");
+        let says = keeper.process.output();
+        assert!(says.contains("the journal cannot be written"), "{says}");
+    }
+}
+
+#[test]
+fn an_end_is_told_behind_everything_that_claude_said_or_not_at_all() {
+    let (_place, mut keeper) = filled("says", 32);
+    // It keeps the file system there when the keeper is gone.
+    let mut holder = in_namespace(keeper.process.pid(), "sleep");
+    holder.arg("600");
+    let holder = Process::spawn(holder).unwrap();
+    keeper.input("more than there is room for");
     wait_blocked(&keeper);
+    let claude = match keeper.ask(&json!({"op": "status"})) {
+        KeeperReply::Status(meta) => meta.claude_pid.unwrap(),
+        other => panic!("{other:?}"),
+    };
     assert_eq!(keeper.ask(&json!({"op": "stop"})), KeeperReply::Done);
-    assert_eq!(keeper.wait_exit(), 74);
-    let says = keeper.process.output();
-    assert!(says.contains("the journal cannot be written"), "{says}");
+    wait_until(SOON, "Claude's end", || !is_alive(claude));
+    wait_until(SOON, "a keeper that hears nobody", || !keeper.answers());
+    // From here on it tries for two seconds; on a slow machine they may be over before there
+    // is room.
+    enlarge(&keeper, holder.pid());
+    let dir = PathBuf::from(format!("/proc/{}/root", holder.pid()));
+    let dir = dir.join(keeper.dir.strip_prefix("/").unwrap());
+    let code = keeper.wait_exit();
+    let all = frames(&dir);
+    let is_told = data(&all, "stop").iter().any(|stop| stop["last"] == true);
+    assert_eq!(is_told, code == 0, "exit {code}");
+    if is_told {
+        assert_eq!(lines_said(&all), 180);
+    } else {
+        assert_eq!(code, 74);
+    }
 }
 
 #[test]

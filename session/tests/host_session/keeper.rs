@@ -1,7 +1,7 @@
 //! A keeper under test, with its directories.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -133,6 +133,15 @@ impl Keeper {
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Whether it answers a request at once.
+    pub(crate) fn answers(&self) -> bool {
+        let mut stream = self.connect();
+        let patience = Duration::from_millis(100);
+        stream.set_read_timeout(Some(patience)).unwrap();
+        let asked = stream.write_all(b"{\"op\":\"status\"}\n");
+        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|count| count > 0)
     }
 
     pub(crate) fn connect(&self) -> UnixStream {
