@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::cgroup::Cgroup;
@@ -230,15 +230,6 @@ impl Command {
             .iter()
             .find(|(name, _)| name == OsStr::new("PATH"))
             .map_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"), |(_, v)| v);
-        path.as_bytes()
-            .split(|b| *b == b':')
-            .filter(|dir| !dir.is_empty())
-            .map(|dir| Path::new(OsStr::from_bytes(dir)).join(&self.program))
-            .find(|file| is_executable(file))
+        which::which_in(&self.program, Some(path), "/").ok()
     }
-}
-
-fn is_executable(file: &Path) -> bool {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
-    file.is_file() && accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()).is_ok()
 }

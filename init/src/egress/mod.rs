@@ -7,6 +7,7 @@
 pub mod install;
 pub mod liveness;
 pub mod refusals;
+mod route;
 pub mod rules;
 pub mod services;
 mod watch;
@@ -41,7 +42,6 @@ use crate::environment::{EgressSettings, ProxyMode};
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::process::Processes;
-use crate::sys::route;
 
 /// The user that redsocks, the resolver and the connect bridge run as.
 pub const PROXY_USER: &str = "cib-proxy";
@@ -105,6 +105,8 @@ struct State {
     addresses: Vec<IpAddr>,
     policy: Option<EgressPolicy>,
     enforced: Option<Enforced>,
+    /// The devices that the rules were made for.
+    covered: BTreeSet<String>,
     /// What was refused under rules that were replaced since.
     refused_before: Counters,
     liveness: Liveness,
@@ -168,7 +170,7 @@ impl Egress {
         if !self.is_locked() {
             return Ok(Vec::new());
         }
-        self.give_route();
+        self.give_route().await;
         let warnings = self
             .enforce(EgressPolicy::Open {
                 wiring: self.wiring()?,
@@ -336,6 +338,7 @@ impl Egress {
         state.refused_before.add(&before);
         state.policy = Some(policy);
         state.enforced = Some(enforced);
+        state.covered = devices;
         Ok(warnings)
     }
 
@@ -343,20 +346,13 @@ impl Egress {
     /// the safest there is, has no default route: every connection would fail before it could
     /// be redirected. So it gets one, to the device that leads to the upstream's network; what
     /// takes it and is not redirected is refused like everything else.
-    fn give_route(&self) {
-        let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-        let has_default = routes.lines().skip(1).any(|line| {
-            let mut fields = line.split_ascii_whitespace().skip(1);
-            fields.next() == Some("00000000") && fields.nth(5) == Some("00000000")
-        });
-        if has_default {
-            return;
-        }
-        let Some(device) = devices().into_iter().next() else {
-            return;
-        };
-        let line = match route::add_default(&device) {
-            Ok(()) => format!("this network has no way out; connections start at {device}"),
+    async fn give_route(&self) {
+        let upstream = self.0.state.borrow().addresses.clone();
+        let line = match route::give_default(&upstream).await {
+            Ok(None) => return,
+            Ok(Some(device)) => {
+                format!("this network has no way out; connections start at device {device}")
+            }
             Err(error) => format!("this network has no way out, and none can be added: {error}"),
         };
         self.0.logs.write(Level::Info, "egress", &line);

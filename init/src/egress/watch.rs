@@ -1,5 +1,6 @@
 //! What happens to egress while the box runs.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -93,6 +94,24 @@ impl Egress {
     }
 }
 
+impl Egress {
+    /// Makes the rules anew if the devices are not those that they were made for.
+    async fn cover(&self, devices: &BTreeSet<String>) {
+        if self.0.state.borrow().covered == *devices {
+            return;
+        }
+        let names = devices.iter().cloned().collect::<Vec<_>>().join(", ");
+        let line = format!("the box's devices are now: {names}");
+        self.0.logs.write(Level::Info, NAME, &line);
+        let policy = self.0.state.borrow().policy.clone();
+        if let Some(policy) = policy
+            && let Err(fault) = self.enforce(policy).await
+        {
+            self.0.logs.write(Level::Error, NAME, &chain(&fault));
+        }
+    }
+}
+
 async fn changes(egress: Egress) {
     loop {
         match Changes::open() {
@@ -125,29 +144,23 @@ async fn changes(egress: Egress) {
 
 /// The chains for all devices stand at once; those of the egress hook are made for each.
 async fn links(egress: Egress) {
-    let error = match Links::open().await {
-        Ok(mut links) => loop {
-            match links.next().await {
-                Ok(devices) => {
-                    let names = devices.iter().cloned().collect::<Vec<_>>().join(", ");
-                    let line = format!("the box's devices are now: {names}");
-                    egress.0.logs.write(Level::Info, NAME, &line);
-                    let policy = egress.0.state.borrow().policy.clone();
-                    if let Some(policy) = policy
-                        && let Err(fault) = egress.enforce(policy).await
-                    {
-                        egress.0.logs.write(Level::Error, NAME, &chain(&fault));
-                    }
+    loop {
+        let error = match Links::open().await {
+            Ok(mut links) => loop {
+                // Also what came while nobody watched.
+                egress.cover(&links.devices()).await;
+                if let Err(error) = links.next().await {
+                    break error;
                 }
-                Err(error) => break error,
-            }
-        },
-        Err(error) => error,
-    };
-    egress
-        .0
-        .logs
-        .write(Level::Warn, NAME, &lost("the network devices", &error));
+            },
+            Err(error) => error,
+        };
+        egress
+            .0
+            .logs
+            .write(Level::Warn, NAME, &lost("the network devices", &error));
+        sleep(AGAIN).await;
+    }
 }
 
 async fn refused(egress: Egress) {

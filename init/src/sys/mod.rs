@@ -7,6 +7,5 @@ pub mod child;
 pub mod environ;
 pub mod launch;
 pub mod ready;
-pub mod route;
 pub mod signal;
 pub mod start;

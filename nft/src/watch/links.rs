@@ -3,32 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use netlink_sys::protocols::NETLINK_ROUTE;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
-use super::netlink::{
-    DONE, DUMP, Message, REQUEST, Received, Watch, message, messages, text, u32_at,
-};
-
-/// `RTNLGRP_LINK` (`linux/rtnetlink.h`)
-const GROUP: u32 = 1;
-const NEW_LINK: u16 = 16;
-const DELETED_LINK: u16 = 17;
-const GET_LINK: u16 = 18;
-/// `struct ifinfomsg`
-const LINK_HEADER: usize = 16;
-const LINK_INDEX: usize = 4;
-const LINK_FLAGS: usize = 8;
-/// `IFF_LOOPBACK`
-const LOOPBACK: u32 = 0x8;
-/// `IFLA_IFNAME`
-const NAME: u16 = 3;
+/// What the kernel tells without being asked.
+type Told = dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + Unpin;
 
 /// Knows the devices of a network namespace, and tells when they change.
 pub struct Links {
-    watch: Watch,
+    told: Box<Told>,
     devices: BTreeMap<u32, String>,
-    /// Those of a listing that has not ended yet.
-    listing: Option<BTreeMap<u32, String>>,
 }
 
 impl Links {
@@ -37,16 +24,18 @@ impl Links {
     /// # Errors
     /// The kernel did not answer.
     pub async fn open() -> io::Result<Self> {
-        let watch = Watch::open(NETLINK_ROUTE, &[GROUP])?;
+        let (connection, handle, told) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+        // It ends by itself when nobody listens any more.
+        tokio::spawn(connection);
         let mut links = Self {
-            watch,
+            told: Box::new(told.map(|(message, _)| message)),
             devices: BTreeMap::new(),
-            listing: None,
         };
-        links.list()?;
-        while links.listing.is_some() {
-            let received = links.watch.receive().await?;
-            links.take(received)?;
+        // What changes meanwhile is told afterwards, and in order.
+        let mut listing = handle.link().get().execute();
+        while let Some(device) = listing.try_next().await.map_err(io::Error::other)? {
+            links.insert(&device);
         }
         Ok(links)
     }
@@ -61,12 +50,21 @@ impl Links {
     /// dropped, but what was learnt until then shows in [`devices`](Self::devices).
     ///
     /// # Errors
-    /// The socket failed.
+    /// The socket failed and no other could be opened.
     pub async fn next(&mut self) -> io::Result<BTreeSet<String>> {
         let before = self.devices();
         loop {
-            let received = self.watch.receive().await?;
-            self.take(received)?;
+            match self.told.next().await.map(|message| message.payload) {
+                Some(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(device))) => {
+                    self.insert(&device);
+                }
+                Some(NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(device))) => {
+                    self.devices.remove(&device.header.index);
+                }
+                // The kernel had more to say than the socket could hold, or the socket is gone.
+                Some(NetlinkPayload::Overrun(_)) | None => *self = Self::open().await?,
+                Some(_) => {}
+            }
             let now = self.devices();
             if now != before {
                 return Ok(now);
@@ -74,58 +72,20 @@ impl Links {
         }
     }
 
-    fn list(&mut self) -> io::Result<()> {
-        self.listing = Some(BTreeMap::new());
-        self.watch
-            .send(&message(GET_LINK, REQUEST | DUMP, &[0; LINK_HEADER]))
-    }
-
-    fn take(&mut self, received: Received) -> io::Result<()> {
-        match received {
-            Received::Messages(datagram) => {
-                messages(&datagram).for_each(|message| self.take_message(message));
-                Ok(())
-            }
-            Received::Overrun => self.list(),
+    /// A device that is new, or has another name now.
+    fn insert(&mut self, device: &LinkMessage) {
+        if device.header.flags.contains(LinkFlags::Loopback) {
+            return;
+        }
+        let name = device
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            });
+        if let Some(name) = name {
+            self.devices.insert(device.header.index, name);
         }
     }
-
-    /// A device that comes or goes while the listing is made is told in its own message, before
-    /// or after the part of the listing that it is in.
-    fn take_message(&mut self, message: Message<'_>) {
-        let index = u32_at(message.body, LINK_INDEX);
-        match (message.kind, index) {
-            (NEW_LINK, Some(index)) => {
-                if let Some(name) = outward(message) {
-                    if let Some(listing) = &mut self.listing {
-                        listing.insert(index, name.clone());
-                    }
-                    self.devices.insert(index, name);
-                }
-            }
-            (DELETED_LINK, Some(index)) => {
-                if let Some(listing) = &mut self.listing {
-                    listing.remove(&index);
-                }
-                self.devices.remove(&index);
-            }
-            (DONE, _) => {
-                if let Some(listing) = self.listing.take() {
-                    self.devices = listing;
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The name of a device that is not the loopback.
-fn outward(message: Message<'_>) -> Option<String> {
-    if u32_at(message.body, LINK_FLAGS)? & LOOPBACK != 0 {
-        return None;
-    }
-    let mut attributes = message.attributes(LINK_HEADER);
-    attributes
-        .find(|(kind, _)| *kind == NAME)
-        .map(|(_, payload)| text(payload))
 }

@@ -7,8 +7,8 @@
 //! Each needs a Tokio runtime with I/O and time, of any kind. Each belongs to the network
 //! namespace in which it was opened; the first and the last need `NET_ADMIN` there.
 //!
-//! The messages are taken apart here: of three kinds of message four fields each are wanted,
-//! for which the crates of the netlink family would bring in every type of all of them.
+//! Netfilter's messages are taken apart here: of two kinds of message four fields each are
+//! wanted, and no crate knows the kind that tells of packets. Devices come by `rtnetlink`.
 
 mod changes;
 mod links;

@@ -8,12 +8,8 @@ use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket
 pub(super) const REQUEST: u16 = 0x1;
 /// `NLM_F_ACK`
 pub(super) const ACK: u16 = 0x4;
-/// `NLM_F_DUMP`
-pub(super) const DUMP: u16 = 0x300;
 /// `NLMSG_ERROR`
 pub(super) const ERROR: u16 = 2;
-/// `NLMSG_DONE`
-pub(super) const DONE: u16 = 3;
 
 const HEADER: usize = 16;
 const ALIGNMENT: usize = 4;
