@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::limits::{Limits, Usage};
+use crate::limits::{Limits, Resources, Usage};
 use crate::secret::Secret;
 use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
@@ -204,6 +204,11 @@ pub struct SessionUsage {
     pub id: SessionId,
     /// Tokens and cost so far.
     pub usage: Usage,
+    /// Tokens and cost of the turn that ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_turn: Option<Usage>,
+    /// Memory, time and processes.
+    pub resources: Resources,
     /// Turns that ended.
     pub turns: u64,
     /// What it may use.

@@ -27,6 +27,29 @@ pub struct Limits {
     pub max_duration: Option<u64>,
 }
 
+/// What the processes of a session use: Claude and everything it started. An absent field is
+/// not known, which is not zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Resources {
+    /// Bytes of memory now; absent when the session has ended. Of the session's control group,
+    /// page cache included, or without a group the sum of resident sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// The most bytes of memory that were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak: Option<u64>,
+    /// CPU time in milliseconds so far, over every run of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// CPUs' worth of time used since the last look, at least a second; 1.0 is one core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Processes and threads now; absent when the session has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u64>,
+}
+
 /// Tokens and money, as Claude reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 pub use uuid::Uuid;
 
-use crate::limits::{Limits, Usage};
+use crate::limits::{Limits, Resources, Usage};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -174,6 +174,10 @@ pub struct SessionSpec {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Hooks by event, as under `hooks` in Claude's settings. They run behind those of the
+    /// image and of the user. Absent on resuming, the session has those that it had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<serde_json::Map<String, serde_json::Value>>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -242,6 +246,13 @@ pub struct SessionMeta {
     /// What it used so far.
     #[serde(default)]
     pub usage: Usage,
+    /// What the turn that ended last used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_turn: Option<Usage>,
+    /// Memory, time and processes: as they are in a keeper's answer, and as they were at the
+    /// last turn's end in `meta.json`.
+    #[serde(default)]
+    pub resources: Resources,
     /// Turns that ended.
     #[serde(default)]
     pub turns: u64,

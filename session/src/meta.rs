@@ -89,6 +89,8 @@ pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -
         claude_version: old.and_then(|old| old.claude_version.clone()),
         claude_pid: None,
         usage: old.map(|old| old.usage).unwrap_or_default(),
+        last_turn: old.and_then(|old| old.last_turn),
+        resources: old.map(|old| old.resources).unwrap_or_default(),
         turns: old.map_or(0, |old| old.turns),
         limits: spec.limits.clone(),
     }
@@ -122,6 +124,7 @@ pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) -> bo
         }
         Data::Usage(usage) => {
             meta.usage.add(usage);
+            meta.last_turn = Some(*usage);
             true
         }
         Data::Meta(news) => {

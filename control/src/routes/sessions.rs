@@ -40,6 +40,8 @@ pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
     Reply::json(&SessionUsage {
         id: meta.id,
         usage: meta.usage,
+        last_turn: meta.last_turn,
+        resources: meta.resources,
         turns: meta.turns,
         limits: meta.limits,
     })

@@ -107,6 +107,7 @@ pub async fn spec(
             .limits
             .or_else(|| earlier.map(|meta| meta.limits.clone()))
             .unwrap_or_default(),
+        hooks: None,
         title: request
             .title
             .or_else(|| earlier.and_then(|meta| meta.title.clone())),
