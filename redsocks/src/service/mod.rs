@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use options::{Command, Options};
@@ -144,14 +145,21 @@ fn serve_until_signal<E: std::error::Error>(
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
-        let signals = signal(SignalKind::terminate())
-            .and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-        let (mut term, mut int) =
-            signals.map_err(|error| format!("cannot watch for signals: {error}"))?;
+        let signals = signals().map_err(|error| format!("cannot watch for signals: {error}"))?;
         tokio::select! {
             ended = serve => ended.map_err(|fault| log::chain(&fault)),
-            _ = term.recv() => Ok(()),
-            _ = int.recv() => Ok(()),
+            _ = signals.readable() => Ok(()),
         }
     })
+}
+
+/// Readable when SIGTERM or SIGINT has come: one socket for both, where the runtime's own
+/// signals take a driver and a channel each.
+fn signals() -> io::Result<UnixStream> {
+    let (come, told) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, told.try_clone()?)?;
+    }
+    come.set_nonblocking(true)?;
+    UnixStream::from_std(come)
 }
