@@ -25,6 +25,26 @@ pub enum Driver {
     Tty,
 }
 
+/// What a keeper keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Program {
+    /// Claude: a session.
+    #[default]
+    Claude,
+    /// The user's shell on a terminal.
+    Shell,
+}
+
+impl Program {
+    /// Whether it is Claude, which goes without saying.
+    #[must_use]
+    pub fn is_claude(&self) -> bool {
+        *self == Self::Claude
+    }
+}
+
 /// Whose account pays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -145,6 +165,10 @@ pub struct Resume {
 pub struct SessionSpec {
     /// The session's id.
     pub id: SessionId,
+    /// What is to be kept. A shell takes its directory, variables, limits, title and size
+    /// from here and nothing else.
+    #[serde(default, skip_serializing_if = "Program::is_claude")]
+    pub program: Program,
     /// Absolute directory inside the box in which Claude works.
     pub workdir: PathBuf,
     /// How to speak to Claude.
@@ -193,6 +217,9 @@ pub struct SessionMeta {
     /// The session's id.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub id: SessionId,
+    /// What is kept; `claude` if absent.
+    #[serde(default, skip_serializing_if = "Program::is_claude")]
+    pub program: Program,
     /// Where Claude works.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub workdir: PathBuf,

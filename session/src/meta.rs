@@ -70,6 +70,7 @@ pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -
     let old = earlier.as_ref();
     SessionMeta {
         id: spec.id,
+        program: spec.program,
         workdir: spec.workdir.clone(),
         driver: spec.driver,
         model: spec.model.clone().or_else(|| old?.model.clone()),

@@ -171,7 +171,7 @@ impl CommandLine {
 }
 
 /// Sets the child's environment on top of this process's own, which init has cleaned.
-fn environment(command: &mut Command, spec: &SessionSpec) {
+pub fn environment(command: &mut Command, spec: &SessionSpec) {
     for (name, value) in DEFAULTS {
         if std::env::var_os(name).is_none() {
             command.env(name, value);

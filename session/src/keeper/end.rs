@@ -9,7 +9,8 @@ use nix::sys::signal::Signal as Signo;
 use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
-use super::Keeper;
+use super::record::Record;
+use super::{Clock, Keeper};
 use crate::claude::Exit;
 use crate::claude::ending::{Act, Ending};
 
@@ -17,7 +18,7 @@ use crate::claude::ending::{Act, Ending};
 const REAP: Duration = Duration::from_secs(2);
 
 /// How long the last frames are tried to be written when the journal is blocked.
-const LAST_WRITE: Duration = Duration::from_secs(2);
+pub(super) const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// The pause between two of these tries.
 const TRY: Duration = Duration::from_millis(50);
@@ -175,17 +176,23 @@ impl Keeper {
         if self.record.blocked().is_some() && self.claude.stdout.is_some() {
             return false;
         }
-        loop {
-            self.record.flush(self.clock.now_ms());
-            if !self.record.is_behind() {
-                self.record.sync();
-                return true;
-            }
-            if Instant::now() >= deadline {
-                return false;
-            }
-            pause(TRY);
+        write_out(&mut self.record, self.clock, deadline)
+    }
+}
+
+/// Writes the last frames, until the deadline also into a journal that cannot be written.
+/// Returns whether all of them are on the disk.
+pub(super) fn write_out(record: &mut Record, clock: Clock, deadline: Instant) -> bool {
+    loop {
+        record.flush(clock.now_ms());
+        if !record.is_behind() {
+            record.sync();
+            return true;
         }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        pause(TRY);
     }
 }
 
@@ -205,7 +212,7 @@ fn verdict(why: Option<Why>, exit: Option<Exit>) -> (State, String) {
 
 /// Kills and reaps every process that Claude left behind. They are children of this process,
 /// because it is the reaper of its session, and each round brings up their own children.
-fn kill_children() {
+pub(super) fn kill_children() {
     let deadline = Instant::now() + REAP;
     while Instant::now() < deadline {
         match wait(WaitOptions::NOHANG) {

@@ -9,27 +9,28 @@ mod end;
 mod hooks;
 mod launch;
 mod limits;
+mod quiet;
 mod record;
 mod requests;
+mod shell;
 mod start;
 
-use std::cell::Cell;
 use std::time::Instant;
 
 use cib_protocol::frame::Data;
 use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use crate::claude::command::CommandLine;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::lock::Lock;
 use crate::stream::lines::Limits;
-use crate::sys::Code;
 use clients::Clients;
 use driver::{Driver, Step};
 use end::{Leaving, Why};
+use quiet::Quiet;
 use record::Record;
 pub use start::{Options, StartError, run};
 
@@ -38,9 +39,6 @@ const READ: usize = 32 * 1024;
 
 /// Reads of Claude's output before everybody else has a turn.
 const READS: usize = 8;
-
-/// Milliseconds of silence after which the keeper makes itself small.
-const QUIET_MS: u64 = 1000;
 
 /// Milliseconds that a pipe may stay open behind Claude's end, held by what Claude left.
 const DRAIN_MS: u64 = 300;
@@ -61,10 +59,7 @@ struct Keeper {
     clients: Clients,
     signals: SignalFd,
     clock: Clock,
-    /// This program's code, of which a sleeping keeper needs little.
-    code: Code,
-    /// Whether anything has happened since it was let go.
-    is_awake: Cell<bool>,
+    quiet: Quiet,
     /// Columns and rows of the terminal, whether there is one or will be.
     size: (u16, u16),
     /// When Claude has to have answered; `None` since it has.
@@ -176,26 +171,9 @@ impl Keeper {
                 fds.push(PollFd::new(stream, flags));
             }
         }
-        let left_ms = self.left_ms();
-        let may_sleep = left_ms.is_none_or(|left_ms| left_ms > QUIET_MS);
-        let mut count = 0;
-        if self.is_awake.get() && may_sleep {
-            count = poll(&mut fds, Some(&timespec(QUIET_MS))).unwrap_or(0);
-            if count == 0 {
-                // Nothing between here and the next line may need more than a page or two.
-                self.code.release();
-                self.is_awake.set(false);
-            }
-        }
-        if count == 0 {
-            let left_ms = left_ms.map(timespec);
-            // Interrupted: what there is to do is seen next time.
-            count = poll(&mut fds, left_ms.as_ref()).unwrap_or(0);
-        }
-        if count == 0 {
+        if self.quiet.poll(&mut fds, self.left_ms()) == 0 {
             return Vec::new();
         }
-        self.is_awake.set(true);
         let ready = sources.into_iter().zip(fds.iter().map(PollFd::revents));
         ready.filter(|(_, flags)| !flags.is_empty()).collect()
     }
@@ -361,14 +339,6 @@ impl Keeper {
     /// Whether nothing that is still to be written stands against an end.
     fn may_end(&self) -> bool {
         self.record.blocked().is_none() || self.leaving.is_some()
-    }
-}
-
-/// Milliseconds as `poll` takes them.
-fn timespec(milliseconds: u64) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX),
-        tv_nsec: (milliseconds % 1000 * 1_000_000).try_into().unwrap_or(0),
     }
 }
 

@@ -9,16 +9,23 @@ use super::end::Why;
 use crate::base64;
 
 /// A refusal.
-struct Refusal {
+pub(super) struct Refusal {
     code: KeeperFault,
     detail: String,
 }
 
 impl Refusal {
-    fn new(code: KeeperFault, detail: impl Into<String>) -> Self {
+    pub(super) fn new(code: KeeperFault, detail: impl Into<String>) -> Self {
         Self {
             code,
             detail: detail.into(),
+        }
+    }
+
+    pub(super) fn into_reply(self) -> KeeperReply {
+        KeeperReply::Refused {
+            code: self.code,
+            detail: self.detail,
         }
     }
 }
@@ -41,10 +48,7 @@ impl Keeper {
             return;
         };
         for request in requests {
-            let reply = match self.request(request) {
-                Ok(reply) => reply,
-                Err(Refusal { code, detail }) => KeeperReply::Refused { code, detail },
-            };
+            let reply = self.request(request).unwrap_or_else(Refusal::into_reply);
             // What was accepted is written down before that is said.
             self.record.flush(self.clock.now_ms());
             if let Some(client) = self.clients.get(index) {

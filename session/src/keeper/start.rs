@@ -1,7 +1,6 @@
 //! The beginning of a session: locks, journal, Claude, socket, in an order in which nothing
 //! is touched that belongs to somebody else.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -9,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cib_protocol::frame::{Data, Meta, Status, Stop};
-use cib_protocol::session::{SessionSpec, State};
+use cib_protocol::session::{Program, SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::sys::signal::{SigSet, Signal as Signo};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -17,14 +16,14 @@ use uuid::Uuid;
 
 use super::clients::Clients;
 use super::launch::{Launch, Launched};
+use super::quiet::Quiet;
 use super::record::Record;
-use super::{Clock, Keeper, READ};
+use super::{Clock, Keeper, READ, shell};
 use crate::claude::command::{CommandLine, Conversation, find};
 use crate::claude::pty::DEFAULT_SIZE;
 use crate::journal::{self, Journal, SyncPolicy};
 use crate::ledger::Ledger;
 use crate::lock::{Lock, LockError};
-use crate::sys::Code;
 use crate::{log, meta, replay, seed};
 
 /// How a keeper is to work.
@@ -101,17 +100,10 @@ pub enum StartError {
 /// If it cannot begin, or if its last frames cannot be written.
 pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     check(&spec)?;
-    let signals = signals().map_err(|source| StartError::System {
-        what: "watch signals",
-        source,
-    })?;
-    // Orphans of this session come here and not to init, so that none outlives the session.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|errno| {
-        StartError::System {
-            what: "become the reaper of the session",
-            source: errno.into(),
-        }
-    })?;
+    if spec.program == Program::Shell {
+        return shell::run(spec, options);
+    }
+    let signals = prepare()?;
     let _session = Lock::session(&options.dir)?;
     let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
     let mut earlier = meta::load(&options.dir)?;
@@ -180,9 +172,7 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
         clients,
         signals,
         clock,
-        // Without it the keeper only stays as large as it is.
-        code: Code::find().unwrap_or_default(),
-        is_awake: Cell::new(true),
+        quiet: Quiet::new(),
         size,
     };
     keeper.begin(step);
@@ -191,7 +181,7 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
         keeper.take(step);
     }
     keeper.record.flush(keeper.clock.now_ms());
-    keeper.say_ready();
+    say_ready(keeper.options.ready.take());
     if keeper.run() {
         Ok(())
     } else {
@@ -199,14 +189,29 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     }
 }
 
-impl Keeper {
-    fn say_ready(&mut self) {
-        if let Some(fd) = self.options.ready.take()
-            && let Err(error) = File::from(fd).write_all(b"\n")
-        {
-            log!("nobody hears that the session is ready: {error}");
-        }
+/// Tells whoever waits for it that a client may connect.
+pub(super) fn say_ready(ready: Option<OwnedFd>) {
+    if let Some(fd) = ready
+        && let Err(error) = File::from(fd).write_all(b"\n")
+    {
+        log!("nobody hears that the session is ready: {error}");
     }
+}
+
+/// Makes this process what a keeper has to be: signals are read, and orphans of its session
+/// come here and not to init, so that none outlives the session.
+pub(super) fn prepare() -> Result<SignalFd, StartError> {
+    let signals = signals().map_err(|source| StartError::System {
+        what: "watch signals",
+        source,
+    })?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|errno| {
+        StartError::System {
+            what: "become the reaper of the session",
+            source: errno.into(),
+        }
+    })?;
+    Ok(signals)
 }
 
 /// What can be known to be wrong before anything is touched.
@@ -260,7 +265,7 @@ fn facts(spec: &SessionSpec, model: Option<&str>, conversation: Conversation) ->
 }
 
 /// The first frames.
-fn opening(facts: Meta, torn: u64) -> Vec<Data> {
+pub(super) fn opening(facts: Meta, torn: u64) -> Vec<Data> {
     let mut frames = vec![Data::Status(Status {
         state: State::Starting,
         elapsed_ms: 0,

@@ -12,4 +12,5 @@ mod journal;
 mod keeper;
 mod noise;
 mod real;
+mod shell;
 mod tty;

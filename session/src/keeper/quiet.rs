@@ -1,0 +1,59 @@
+//! Waiting for something to do, and being small meanwhile.
+
+use std::cell::Cell;
+
+use rustix::event::{PollFd, Timespec, poll};
+
+use crate::sys::Code;
+
+/// Milliseconds of silence after which the keeper makes itself small.
+const QUIET_MS: u64 = 1000;
+
+/// A sleeper that lets go of this program's code, of which a sleeping keeper needs little.
+#[derive(Debug)]
+pub(super) struct Quiet {
+    code: Code,
+    /// Whether anything has happened since it was let go.
+    is_awake: Cell<bool>,
+}
+
+impl Quiet {
+    pub(super) fn new() -> Self {
+        Self {
+            // Without it the keeper only stays as large as it is.
+            code: Code::find().unwrap_or_default(),
+            is_awake: Cell::new(true),
+        }
+    }
+
+    /// Waits for one of the descriptors, at most `left_ms`. Returns how many are ready.
+    pub(super) fn poll(&self, fds: &mut [PollFd<'_>], left_ms: Option<u64>) -> usize {
+        let may_sleep = left_ms.is_none_or(|left_ms| left_ms > QUIET_MS);
+        let mut count = 0;
+        if self.is_awake.get() && may_sleep {
+            count = poll(fds, Some(&timespec(QUIET_MS))).unwrap_or(0);
+            if count == 0 {
+                // Nothing between here and the next line may need more than a page or two.
+                self.code.release();
+                self.is_awake.set(false);
+            }
+        }
+        if count == 0 {
+            let left_ms = left_ms.map(timespec);
+            // Interrupted: what there is to do is seen next time.
+            count = poll(fds, left_ms.as_ref()).unwrap_or(0);
+        }
+        if count > 0 {
+            self.is_awake.set(true);
+        }
+        count
+    }
+}
+
+/// Milliseconds as `poll` takes them.
+fn timespec(milliseconds: u64) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX),
+        tv_nsec: (milliseconds % 1000 * 1_000_000).try_into().unwrap_or(0),
+    }
+}
