@@ -63,6 +63,8 @@ codes! {
     NoSuchRoute = 404 "no_such_route",
     /// No session has that id.
     NoSuchSession = 404 "no_such_session",
+    /// No shell has that id.
+    NoSuchShell = 404 "no_such_shell",
     /// No device token has that id.
     NoSuchToken = 404 "no_such_token",
     /// No question of that id is open.
@@ -73,7 +75,7 @@ codes! {
     RequestTimeout = 408 "request_timeout",
     /// The session has a live keeper, so it cannot be resumed.
     SessionRunning = 409 "session_running",
-    /// The session has ended, or is ending.
+    /// The session or shell has ended, or is ending.
     SessionEnded = 409 "session_ended",
     /// The session's driver cannot do that.
     WrongDriver = 409 "wrong_driver",

@@ -2,6 +2,7 @@
 
 mod chat;
 mod info;
+mod shells;
 mod stream;
 mod tokens;
 
@@ -16,6 +17,7 @@ use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
 pub use chat::{Chat, ChatMessage, ChatRole, Send};
 pub use info::{Health, Info, InfoCaller, InfoSessions};
+pub use shells::{CreateShell, Shell, ShellList};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
 pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};
 

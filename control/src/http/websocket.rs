@@ -6,7 +6,10 @@ use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use axum::http::HeaderValue;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use cib_protocol::frame::{Frame, PtyRaw};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
@@ -14,7 +17,7 @@ use tokio::sync::mpsc;
 use super::server::Hold;
 use crate::auth::credential;
 use crate::routes::call::Conversation;
-use crate::stream::socket::{MAX_MESSAGE, SUBPROTOCOL, Speaker};
+use crate::stream::socket::{BINARY, MAX_MESSAGE, SUBPROTOCOL, Speaker, Wire};
 use crate::stream::{Event, Finish, Follow};
 
 /// Answers that may wait to be sent. With more of them the client is not listened to.
@@ -35,7 +38,7 @@ pub(super) fn accept(
     conversation: Conversation,
     hold: Option<Hold>,
 ) -> Response {
-    if let Some(protocol) = choose(&upgrade) {
+    if let Some(protocol) = choose(&upgrade, conversation.wire) {
         upgrade.set_selected_protocol(protocol);
     }
     upgrade
@@ -51,10 +54,13 @@ pub(super) fn accept(
 
 /// A client that offers subprotocols has to be given one of them. That with the token is the
 /// last resort, since it makes the token travel back.
-fn choose(upgrade: &WebSocketUpgrade) -> Option<HeaderValue> {
+fn choose(upgrade: &WebSocketUpgrade, wire: Wire) -> Option<HeaderValue> {
     let is = |protocol: &HeaderValue, wanted: fn(&str) -> bool| protocol.to_str().is_ok_and(wanted);
     let mut offered = upgrade.requested_protocols();
-    let plain = |text: &str| text == SUBPROTOCOL;
+    let plain = match wire {
+        Wire::Json => |text: &str| text == SUBPROTOCOL,
+        Wire::Terminal => |text: &str| text == BINARY,
+    };
     let bearer = |text: &str| text.starts_with(credential::SUBPROTOCOL);
     let chosen = offered.find(|protocol| is(protocol, plain)).cloned();
     chosen.or_else(|| {
@@ -69,13 +75,14 @@ async fn converse(socket: WebSocket, conversation: Conversation) {
     let Conversation {
         mut follow,
         speaker,
+        wire,
         gauge,
     } = conversation;
     let (mut sink, mut source) = socket.split();
     let (replies, waiting) = mpsc::channel(REPLIES);
     let finished = tokio::select! {
-        finished = speak(&mut sink, &mut follow, waiting, &gauge) => finished,
-        () = listen(&mut source, &speaker, replies) => None,
+        finished = speak(&mut sink, &mut follow, waiting, wire, &gauge) => finished,
+        () = listen(&mut source, &speaker, wire, replies) => None,
     };
     let farewell = async {
         let Some(finish) = finished else {
@@ -99,6 +106,7 @@ async fn speak(
     sink: &mut SplitSink<WebSocket, Message>,
     follow: &mut Follow,
     mut replies: mpsc::Receiver<String>,
+    wire: Wire,
     gauge: &crate::metrics::StreamGauge,
 ) -> Option<Finish> {
     loop {
@@ -109,9 +117,8 @@ async fn speak(
             event = follow.next() => match event {
                 Event::Frames(batch) => {
                     for line in batch.lines() {
-                        // JSON is UTF-8; a line that is not was damaged on the disk.
-                        let Ok(text) = Utf8Bytes::try_from(line.bytes) else { continue };
-                        sink.feed(Message::Text(text)).await.ok()?;
+                        let Some(message) = message(line.bytes, wire) else { continue };
+                        sink.feed(message).await.ok()?;
                     }
                     gauge.sent(batch.lines().len());
                     sink.flush().await.ok()?;
@@ -123,14 +130,29 @@ async fn speak(
     }
 }
 
+/// A frame as it is sent; `None` for one that was damaged on the disk.
+fn message(line: Bytes, wire: Wire) -> Option<Message> {
+    match wire {
+        Wire::Json => Some(Message::Text(Utf8Bytes::try_from(line).ok()?)),
+        Wire::Terminal => {
+            let frame: Frame = serde_json::from_slice(&line).ok()?;
+            let raw: PtyRaw = serde_json::from_str(frame.data.get()).ok()?;
+            Some(Message::Binary(STANDARD.decode(raw.data).ok()?.into()))
+        }
+    }
+}
+
 /// Does what the client says until it has gone.
 async fn listen(
     source: &mut SplitStream<WebSocket>,
     speaker: &Speaker,
+    wire: Wire,
     replies: mpsc::Sender<String>,
 ) {
     while let Some(Ok(message)) = source.next().await {
         let reply = match message {
+            Message::Binary(bytes) if wire == Wire::Terminal => speaker.type_in(&bytes).await,
+            Message::Text(text) if wire == Wire::Terminal => speaker.hear_terminal(&text).await,
             Message::Text(text) => speaker.hear(&text).await,
             Message::Binary(bytes) => match std::str::from_utf8(&bytes) {
                 Ok(text) => speaker.hear(text).await,

@@ -1,6 +1,7 @@
 //! A reader's place in a journal.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +16,15 @@ use super::tail::{End, Extent, Tail};
 
 /// How much is read at a time.
 const CHUNK: usize = 64 * 1024;
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Behind the frame with this seq; 0 is the beginning.
+    After(u64),
+    /// With the first whole frame in the last so many bytes of the journal.
+    Recent(u64),
+}
 
 /// Which kinds a reader wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,20 +130,24 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// A place behind the frame `after`.
+    /// A place in a journal.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub async fn open(tail: Arc<Tail>, after: u64, kinds: Kinds) -> io::Result<Self> {
+    pub async fn open(tail: Arc<Tail>, start: Start, kinds: Kinds) -> io::Result<Self> {
         let extent = tail.subscribe();
         let end = extent.borrow().committed;
-        let offset = match tail.file() {
-            Some(file) if after > 0 => {
-                tokio::task::spawn_blocking(move || seek::seek(&*file, end, after))
-                    .await
-                    .map_err(io::Error::other)??
-            }
-            _ => 0,
+        let find = move |file: &File| match start {
+            Start::After(0) => Ok((0, 0)),
+            Start::After(after) => Ok((seek::seek(file, end, after)?, after)),
+            Start::Recent(bytes) => seek::recent(file, end, bytes),
+        };
+        let (offset, after) = match (tail.file(), start) {
+            (Some(file), _) => tokio::task::spawn_blocking(move || find(&file))
+                .await
+                .map_err(io::Error::other)??,
+            (None, Start::After(after)) => (0, after),
+            (None, Start::Recent(_)) => (0, 0),
         };
         Ok(Self {
             tail,

@@ -69,6 +69,19 @@ pub fn seek(source: &impl Source, end: u64, after: u64) -> io::Result<u64> {
     Ok(found)
 }
 
+/// Offset of the first frame that starts in the last `bytes` bytes of the first `end`, which
+/// end with a newline, and the seq of the frame before it. If none does, nothing is left over.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub fn recent(source: &impl Source, end: u64, bytes: u64) -> io::Result<(u64, u64)> {
+    let from = end.saturating_sub(bytes);
+    Ok(match first_frame(source, from, end)? {
+        Some((start, seq)) => (start, seq.saturating_sub(1)),
+        None => (end, last_seq(source, end)?),
+    })
+}
+
 /// Seq of the last frame among the first `end` bytes, which end with a newline; 0 without one.
 ///
 /// # Errors
@@ -233,6 +246,13 @@ mod tests {
                 prop_assert_eq!(seek(&journal, end, after as u64).unwrap(), expected);
             }
             prop_assert_eq!(last_seq(&journal, end).unwrap(), paddings.len() as u64);
+            for bytes in [0, 1, 200, 5000, end, end * 2] {
+                let from = end.saturating_sub(bytes);
+                let before = starts.iter().filter(|start| **start < from).count();
+                let expected = starts.get(before).copied().unwrap_or(end);
+                let after = before as u64;
+                prop_assert_eq!(recent(&journal, end, bytes).unwrap(), (expected, after));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cib_protocol::session::SessionId;
+use cib_protocol::session::{Program, SessionId};
 use futures_util::stream::Stream;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
@@ -19,8 +19,9 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::fault::{Code, Fault};
 use crate::metrics::StreamGauge;
+use crate::sessions::store::nothing_of;
 use crate::stream::Follow;
-use crate::stream::socket::Speaker;
+use crate::stream::socket::{Speaker, Wire};
 
 /// A request that was let in.
 #[derive(Debug)]
@@ -60,18 +61,14 @@ impl Call {
             .map_or("", |(_, value)| value)
     }
 
-    /// The session in the path.
+    /// The session, or the shell, in the path.
     ///
     /// # Errors
-    /// [`Code::NoSuchSession`] if it is no session id at all.
-    pub fn session(&self) -> Result<SessionId, Fault> {
+    /// [`Code::NoSuchSession`] or [`Code::NoSuchShell`] if it is no id at all.
+    pub fn id(&self, program: Program) -> Result<SessionId, Fault> {
         let id = self.part("id");
-        id.parse().map_err(|_| {
-            Fault::new(
-                Code::NoSuchSession,
-                format!("there is no session {id:?}; ids are UUIDs"),
-            )
-        })
+        id.parse()
+            .map_err(|_| nothing_of(program, format_args!("{id:?}; ids are UUIDs")))
     }
 
     /// The body as a value.
@@ -211,6 +208,8 @@ pub struct Conversation {
     pub follow: Follow,
     /// What the client says.
     pub speaker: Speaker,
+    /// How both write.
+    pub wire: Wire,
     /// Counts it.
     pub gauge: StreamGauge,
 }

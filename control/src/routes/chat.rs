@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cib_protocol::api::{Chat as Body, Input, Send};
 use cib_protocol::frame::{Data, Frame};
-use cib_protocol::session::SessionId;
+use cib_protocol::session::{Program, SessionId};
 
 use super::call::{Call, Reply};
 use super::streams::cursor;
@@ -30,9 +30,9 @@ struct Turn {
 }
 
 pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
-    let id = call.session()?;
+    let id = call.id(Program::Claude)?;
     let since = call.query.number("since")?.unwrap_or(0);
-    let mut cursor = cursor(&call, since, Kinds::default()).await?;
+    let mut cursor = cursor(&call, Program::Claude, since, Kinds::default()).await?;
     let mut turn = Turn::after(since);
     while let Some(batch) = cursor.ready().await.map_err(Fault::internal)? {
         for line in batch.lines() {
@@ -47,15 +47,15 @@ pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
-    let id = call.session()?;
+    let id = call.id(Program::Claude)?;
     let Send { prompt, timeout_ms } = call.json()?;
     let wait = timeout_ms.unwrap_or(DEFAULT_WAIT);
     if wait > MAX_WAIT {
         let detail = format!("`timeout_ms` is at most {MAX_WAIT}");
         return Err(Fault::new(Code::BadValue, detail));
     }
-    let last_seq = call.app.store.get(id).await?.last_seq;
-    let mut cursor = cursor(&call, last_seq, Kinds::default()).await?;
+    let last_seq = call.app.store.get(Program::Claude, id).await?.last_seq;
+    let mut cursor = cursor(&call, Program::Claude, last_seq, Kinds::default()).await?;
     let (request, _) = command::input(Input {
         data: prompt,
         encoding: cib_protocol::api::Encoding::Utf8,

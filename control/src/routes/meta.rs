@@ -2,6 +2,7 @@
 
 use cib_protocol::api::{Health, Info, InfoCaller, InfoSessions};
 use cib_protocol::init::BoxStatus;
+use cib_protocol::session::Program;
 
 use super::call::{Call, Reply};
 use crate::app::VERSION;
@@ -22,7 +23,7 @@ pub(super) fn health(call: &Call) -> Result<Reply, Fault> {
 pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
     let caller = call.caller()?;
-    let sessions = app.store.list().await?;
+    let sessions = app.store.list(Program::Claude).await?;
     let status = app.init.status().await.unwrap_or_else(|fault| {
         fault.log("info");
         unknown()
@@ -59,7 +60,7 @@ pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
 
 pub(super) async fn metrics(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
-    let sessions = app.store.list().await?;
+    let sessions = app.store.list(Program::Claude).await?;
     Ok(Reply::Text {
         media: METRICS,
         text: app.metrics.render(&sessions, app.hub.watched()),

@@ -8,6 +8,7 @@ pub mod chat;
 pub mod commands;
 pub mod meta;
 pub mod sessions;
+pub mod shells;
 pub mod streams;
 pub mod table;
 pub mod tokens;
@@ -53,6 +54,7 @@ pub enum Shape {
     ChangeSession,
     Chat,
     CreateSession,
+    CreateShell,
     CreateToken,
     Health,
     Info,
@@ -67,6 +69,8 @@ pub enum Shape {
     SetDriver,
     SetModel,
     SetPermission,
+    Shell,
+    ShellList,
     TokenCreated,
     TokenList,
     Transcript,

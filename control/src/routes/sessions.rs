@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cib_protocol::api::{CreateSession, SessionList, SessionUsage};
 use cib_protocol::keeper::KeeperRequest;
-use cib_protocol::session::SessionId;
+use cib_protocol::session::{Program, SessionId, SessionMeta};
 
 use super::call::{Call, Reply};
 use crate::app::App;
@@ -12,11 +12,13 @@ use crate::fault::{Code, Fault};
 use crate::journal::tail::Extent;
 use crate::sessions::{create, keeper};
 
+const CLAUDE: Program = Program::Claude;
+
 /// How long the answer to an end waits for it.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn list(call: Call) -> Result<Reply, Fault> {
-    let sessions = call.app.store.list().await?;
+    let sessions = call.app.store.list(CLAUDE).await?;
     Reply::json(&SessionList { sessions })
 }
 
@@ -27,16 +29,16 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
     let id = spec.id;
     app.init.start(spec).await?;
     tracing::info!(session = %id, caller = %call.caller()?.who, "a session was started");
-    let meta = app.store.get(id).await?;
-    Reply::created(create::location(id), &meta)
+    let meta = app.store.get(CLAUDE, id).await?;
+    Reply::created(create::location(CLAUDE, id), &meta)
 }
 
 pub(super) async fn get(call: Call) -> Result<Reply, Fault> {
-    Reply::json(&call.app.store.get(call.session()?).await?)
+    Reply::json(&call.app.store.get(CLAUDE, call.id(CLAUDE)?).await?)
 }
 
 pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
-    let meta = call.app.store.get(call.session()?).await?;
+    let meta = call.app.store.get(CLAUDE, call.id(CLAUDE)?).await?;
     Reply::json(&SessionUsage {
         id: meta.id,
         usage: meta.usage,
@@ -48,7 +50,12 @@ pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
-    let id = call.session()?;
+    Reply::json(&end_one(&call, CLAUDE).await?)
+}
+
+/// Ends what the path names, and says what it is then.
+pub(super) async fn end_one(call: &Call, program: Program) -> Result<SessionMeta, Fault> {
+    let id = call.id(program)?;
     let kill = match call.query.get("signal") {
         None | Some("term") => false,
         Some("kill") => true,
@@ -60,14 +67,14 @@ pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
         }
     };
     let app = &call.app;
-    let meta = app.store.get(id).await?;
+    let meta = app.store.get(program, id).await?;
     if !meta.state.is_live() {
-        return Reply::json(&meta);
+        return Ok(meta);
     }
-    tracing::info!(session = %id, kill, caller = %call.caller()?.who, "a session is to end");
+    tracing::info!(session = %id, ?program, kill, caller = %call.caller()?.who, "is to end");
     stop(app, id, kill).await?;
     wait_for_end(app, id).await;
-    Reply::json(&app.store.get(id).await?)
+    app.store.get(program, id).await
 }
 
 /// Asks the keeper, and init if the keeper does not answer.

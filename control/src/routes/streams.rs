@@ -5,15 +5,20 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use cib_protocol::session::Program;
 use futures_util::stream;
 
 use super::call::{Call, Conversation, Reply};
+use crate::auth::credential;
 use crate::fault::{Code, Fault};
-use crate::journal::cursor::{Batch, Cursor, Kinds, Step};
+use crate::journal::cursor::{Batch, Cursor, Kinds, Start, Step};
 use crate::metrics::Transport;
-use crate::sessions::store::no_such_session;
-use crate::stream::socket::Speaker;
+use crate::sessions::store::nothing_of;
+use crate::stream::socket::{self, Speaker, Wire};
 use crate::stream::{Follow, sse};
+
+/// The kind that a terminal shows.
+const TERMINAL: &str = "pty.raw";
 
 /// Frames in a page if nothing is said.
 const DEFAULT_LIMIT: u64 = 1000;
@@ -24,8 +29,36 @@ const MAX_LIMIT: u64 = 100_000;
 /// Most milliseconds that a page waits for its first frame.
 const MAX_WAIT: u64 = 30_000;
 
+/// Bytes of a journal that a terminal is shown of what it missed, if nothing is said.
+const SCROLLBACK: u64 = 128 * 1024;
+
 pub(super) async fn events(call: Call) -> Result<Reply, Fault> {
-    let follow = follow(&call).await?;
+    follow_events(&call, Program::Claude).await
+}
+
+pub(super) async fn shell_events(call: Call) -> Result<Reply, Fault> {
+    follow_events(&call, Program::Shell).await
+}
+
+pub(super) async fn socket(call: Call) -> Result<Reply, Fault> {
+    follow_socket(&call, Program::Claude).await
+}
+
+pub(super) async fn shell_socket(call: Call) -> Result<Reply, Fault> {
+    follow_socket(&call, Program::Shell).await
+}
+
+pub(super) async fn transcript(call: Call) -> Result<Reply, Fault> {
+    page(&call, Program::Claude).await
+}
+
+pub(super) async fn shell_transcript(call: Call) -> Result<Reply, Fault> {
+    page(&call, Program::Shell).await
+}
+
+async fn follow_events(call: &Call, program: Program) -> Result<Reply, Fault> {
+    let start = start(call, None)?;
+    let follow = follow(call, program, start, kinds(call)).await?;
     let gauge = call.app.metrics.streaming(Transport::Sse);
     Ok(Reply::Chunks {
         media: "text/event-stream",
@@ -33,19 +66,40 @@ pub(super) async fn events(call: Call) -> Result<Reply, Fault> {
     })
 }
 
-pub(super) async fn socket(call: Call) -> Result<Reply, Fault> {
-    let follow = follow(&call).await?;
-    let speaker = Speaker::new(call.app.clone(), call.caller()?, call.session()?);
+async fn follow_socket(call: &Call, program: Program) -> Result<Reply, Fault> {
+    let wire = wire(call);
+    let (start, kinds) = match wire {
+        Wire::Json => (start(call, None)?, kinds(call)),
+        Wire::Terminal => (start(call, Some(SCROLLBACK))?, Kinds::parse(TERMINAL)),
+    };
+    let follow = follow(call, program, start, kinds).await?;
+    let speaker = Speaker::new(call.app.clone(), call.caller()?, program, call.id(program)?);
     let gauge = call.app.metrics.streaming(Transport::WebSocket);
     Ok(Reply::Socket(Box::new(Conversation {
         follow,
         speaker,
+        wire,
         gauge,
     })))
 }
 
-async fn follow(call: &Call) -> Result<Follow, Fault> {
-    let cursor = cursor(call, position(call)?, kinds(call)).await?;
+/// How the client wants to speak: as JSON, unless it only offers to be a terminal.
+fn wire(call: &Call) -> Wire {
+    let offers = |name| credential::subprotocols(&call.headers).any(|offered| offered == name);
+    if offers(socket::BINARY) && !offers(socket::SUBPROTOCOL) {
+        Wire::Terminal
+    } else {
+        Wire::Json
+    }
+}
+
+async fn follow(
+    call: &Call,
+    program: Program,
+    start: Start,
+    kinds: Kinds,
+) -> Result<Follow, Fault> {
+    let cursor = open(call, program, start, kinds).await?;
     Ok(Follow::new(
         cursor,
         call.caller()?,
@@ -69,23 +123,52 @@ fn position(call: &Call) -> Result<u64, Fault> {
     Ok(from.max(last))
 }
 
+/// Where a stream begins: where `tail` says, else where the client was, else where such a
+/// stream begins if nothing is said.
+fn start(call: &Call, scrollback: Option<u64>) -> Result<Start, Fault> {
+    let is_back = call.query.get("from").is_some() || call.headers.contains_key("last-event-id");
+    match call.query.number("tail")? {
+        Some(_) if call.query.get("from").is_some() => Err(Fault::new(
+            Code::BadValue,
+            "`from` and `tail` both say where to begin; send one of them",
+        )),
+        // A browser that reconnects sends the old address, and knows better by now.
+        Some(bytes) if !is_back => Ok(Start::Recent(bytes)),
+        Some(_) => Ok(Start::After(position(call)?)),
+        None => Ok(match scrollback.filter(|_| !is_back) {
+            Some(bytes) => Start::Recent(bytes),
+            None => Start::After(position(call)?),
+        }),
+    }
+}
+
 fn kinds(call: &Call) -> Kinds {
     Kinds::parse(call.query.get("kinds").unwrap_or_default())
 }
 
-/// A place in the journal of the session in the path.
-pub(super) async fn cursor(call: &Call, after: u64, kinds: Kinds) -> Result<Cursor, Fault> {
-    let id = call.session()?;
+/// A place in the journal of what the path names.
+pub(super) async fn cursor(
+    call: &Call,
+    program: Program,
+    after: u64,
+    kinds: Kinds,
+) -> Result<Cursor, Fault> {
+    open(call, program, Start::After(after), kinds).await
+}
+
+async fn open(call: &Call, program: Program, start: Start, kinds: Kinds) -> Result<Cursor, Fault> {
+    let id = call.id(program)?;
+    call.app.store.admit(program, id)?;
     let tail = call.app.hub.tail(id).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => no_such_session(id),
+        io::ErrorKind::NotFound => nothing_of(program, id),
         _ => Fault::internal(error),
     })?;
-    Cursor::open(tail, after, kinds)
+    Cursor::open(tail, start, kinds)
         .await
         .map_err(Fault::internal)
 }
 
-pub(super) async fn transcript(call: Call) -> Result<Reply, Fault> {
+async fn page(call: &Call, program: Program) -> Result<Reply, Fault> {
     let limit = call.query.number("limit")?.unwrap_or(DEFAULT_LIMIT);
     let wait = call.query.number("wait_ms")?.unwrap_or(0);
     let too_much = |name: &str, max: u64| {
@@ -103,19 +186,17 @@ pub(super) async fn transcript(call: Call) -> Result<Reply, Fault> {
     if wait > MAX_WAIT {
         return too_much("wait_ms", MAX_WAIT);
     }
-    let mut cursor = cursor(&call, position(&call)?, kinds(&call)).await?;
-    let first = first(&mut cursor, &call, Duration::from_millis(wait)).await?;
-    let meta = call.app.store.get(call.session()?).await;
+    let mut cursor = cursor(call, program, position(call)?, kinds(call)).await?;
+    let first = first(&mut cursor, call, Duration::from_millis(wait)).await?;
+    let id = call.id(program)?;
+    let meta = call.app.store.get(program, id).await;
     let last_seq = match meta {
         Ok(meta) => meta.last_seq,
         // Its directory is there before its keeper has written what it is.
-        Err(fault) if fault.code() == Code::NoSuchSession => cursor.position(),
+        Err(fault) if fault.code() == nothing_of(program, id).code() => cursor.position(),
         Err(fault) => return Err(fault),
     };
-    let head = format!(
-        r#"{{"id":"{}","last_seq":{last_seq},"frames":["#,
-        call.session()?
-    );
+    let head = format!(r#"{{"id":"{id}","last_seq":{last_seq},"frames":["#);
     let page = Page {
         cursor,
         left: limit,

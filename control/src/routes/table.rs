@@ -1,7 +1,7 @@
 //! The table itself.
 
 use super::{Access, Answer, Body, Kind, Param, Route, Served, Shape, Verb};
-use super::{call::Call, chat, commands, meta, sessions, streams, tokens};
+use super::{call::Call, chat, commands, meta, sessions, shells, streams, tokens};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 
@@ -21,6 +21,12 @@ const fn body(shape: Shape) -> Option<Body> {
 const FROM: Param = Param {
     name: "from",
     help: "Seq of the last frame that the client has; frames after it are sent. 0 is all.",
+    kind: Kind::Number,
+};
+
+const TAIL: Param = Param {
+    name: "tail",
+    help: "Instead of `from`: begins with the frames in the last so many bytes of the journal.",
     kind: Kind::Number,
 };
 
@@ -55,7 +61,15 @@ const SIGNAL: Param = Param {
     kind: Kind::Word(&["term", "kill"]),
 };
 
-/// Faults of commands that go to a keeper.
+/// Faults of commands that go to a shell's keeper.
+const SHELL: &[Code] = &[
+    Code::NoSuchShell,
+    Code::SessionEnded,
+    Code::Busy,
+    Code::KeeperTimeout,
+];
+
+/// Faults of commands that go to a session's keeper.
 const KEEPER: &[Code] = &[
     Code::NoSuchSession,
     Code::SessionEnded,
@@ -342,7 +356,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::SessionsRead),
         summary: "Frames as server-sent events, from any seq on until the session ends. \
                   `Last-Event-ID` is understood.",
-        query: &[FROM, KINDS],
+        query: &[FROM, TAIL, KINDS],
         body: None,
         answer: Answer::Events,
         faults: &[Code::NoSuchSession],
@@ -355,11 +369,133 @@ pub const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::SessionsRead),
         summary: "Frames over a WebSocket, from any seq on until the session ends; commands \
                   come the other way.",
-        query: &[FROM, KINDS],
+        query: &[FROM, TAIL, KINDS],
         body: None,
         answer: Answer::Socket,
         faults: &[Code::NoSuchSession, Code::UpgradeRequired],
         handler: handler!(streams::socket),
+    },
+    Route {
+        name: "list_shells",
+        verb: Verb::Get,
+        paths: &["/api/shells"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "Every shell that the box remembers, the newest first.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::ShellList),
+        faults: &[],
+        handler: handler!(shells::list),
+    },
+    Route {
+        name: "create_shell",
+        verb: Verb::Post,
+        paths: &["/api/shells"],
+        access: Access::Scope(Scope::ShellsWrite),
+        summary: "Starts the user's shell on a terminal. Answers when it can be typed into.",
+        query: &[],
+        body: body(Shape::CreateShell),
+        answer: Answer::Created(Shape::Shell),
+        faults: &[
+            Code::WorkdirOutside,
+            Code::KeeperFailed,
+            Code::NotNow,
+            Code::InitUnreachable,
+        ],
+        handler: handler!(shells::create),
+    },
+    Route {
+        name: "get_shell",
+        verb: Verb::Get,
+        paths: &["/api/shells/{id}"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "One shell.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::Shell),
+        faults: &[Code::NoSuchShell],
+        handler: handler!(shells::get),
+    },
+    Route {
+        name: "end_shell",
+        verb: Verb::Delete,
+        paths: &["/api/shells/{id}"],
+        access: Access::Scope(Scope::ShellsWrite),
+        summary: "Ends a shell with its jobs and answers what it is then, after 3 seconds at \
+                  most. Its journal stays. Ending an ended shell changes nothing.",
+        query: &[SIGNAL],
+        body: None,
+        answer: Answer::Ok(Shape::Shell),
+        faults: &[
+            Code::NoSuchShell,
+            Code::KeeperTimeout,
+            Code::InitUnreachable,
+        ],
+        handler: handler!(shells::end),
+    },
+    Route {
+        name: "type_into_shell",
+        verb: Verb::Post,
+        paths: &["/api/shells/{id}/input"],
+        access: Access::Scope(Scope::ShellsInput),
+        summary: "Types into a shell. Text is typed as it is; Enter is `\\r`.",
+        query: &[],
+        body: Some(Body {
+            shape: Shape::Input,
+            limit: INPUT_LIMIT,
+        }),
+        answer: Answer::Ok(Shape::InputTaken),
+        faults: SHELL,
+        handler: handler!(shells::input),
+    },
+    Route {
+        name: "resize_shell",
+        verb: Verb::Post,
+        paths: &["/api/shells/{id}/resize"],
+        access: Access::Scope(Scope::ShellsInput),
+        summary: "Changes the size of a shell's terminal.",
+        query: &[],
+        body: body(Shape::Resize),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: SHELL,
+        handler: handler!(shells::resize),
+    },
+    Route {
+        name: "get_shell_transcript",
+        verb: Verb::Get,
+        paths: &["/api/shells/{id}/transcript"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "Frames from a shell's journal, by page or by long poll.",
+        query: &[FROM, LIMIT, KINDS, WAIT],
+        body: None,
+        answer: Answer::Ok(Shape::Transcript),
+        faults: &[Code::NoSuchShell],
+        handler: handler!(streams::shell_transcript),
+    },
+    Route {
+        name: "follow_shell_events",
+        verb: Verb::Get,
+        paths: &["/api/shells/{id}/events", "/sse/shells/{id}"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "A shell's frames as server-sent events, as those of a session.",
+        query: &[FROM, TAIL, KINDS],
+        body: None,
+        answer: Answer::Events,
+        faults: &[Code::NoSuchShell],
+        handler: handler!(streams::shell_events),
+    },
+    Route {
+        name: "follow_shell_socket",
+        verb: Verb::Get,
+        paths: &["/api/shells/{id}/stream", "/ws/shells/{id}"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "A shell over a WebSocket: as frames and commands, or with the subprotocol \
+                  `binary` as the terminal's bytes both ways.",
+        query: &[FROM, TAIL, KINDS],
+        body: None,
+        answer: Answer::Socket,
+        faults: &[Code::NoSuchShell, Code::UpgradeRequired],
+        handler: handler!(streams::shell_socket),
     },
     Route {
         name: "list_tokens",

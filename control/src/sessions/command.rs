@@ -38,6 +38,17 @@ pub fn input(input: Input) -> Result<(KeeperRequest, u64), Fault> {
     Ok((request, bytes as u64))
 }
 
+/// What an input of a shell becomes: every text is typed as it is.
+///
+/// # Errors
+/// As [`input`].
+pub fn keys(mut keys: Input) -> Result<(KeeperRequest, u64), Fault> {
+    if keys.encoding == Encoding::Utf8 {
+        keys.encoding = Encoding::Raw;
+    }
+    input(keys)
+}
+
 /// A change of model.
 ///
 /// # Errors

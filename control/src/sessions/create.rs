@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cib_protocol::api::CreateSession;
+use cib_protocol::api::{CreateSession, CreateShell};
 use cib_protocol::limits::Limits;
 use cib_protocol::secret::Secret;
 use cib_protocol::session::{
-    AuthMode, PermissionMode, Resume, SessionId, SessionMeta, SessionSpec, Uuid,
+    AuthMode, PermissionMode, Program, Resume, SessionId, SessionMeta, SessionSpec, Uuid,
 };
 
 use super::store::Store;
@@ -85,6 +85,7 @@ pub async fn spec(
     };
     Ok(SessionSpec {
         id,
+        program: Program::Claude,
         workdir,
         driver: request
             .driver
@@ -115,6 +116,42 @@ pub async fn spec(
     })
 }
 
+/// Makes the spec of a shell out of a request.
+///
+/// # Errors
+/// Names the field that cannot be used.
+pub fn shell(request: CreateShell, roots: &[PathBuf]) -> Result<SessionSpec, Fault> {
+    let first = || roots.first().and_then(|root| root.to_str());
+    let asked = request.workdir.as_deref().or_else(first);
+    let workdir = workdir::check(asked.unwrap_or_default(), roots)?;
+    let size = match (request.cols, request.rows) {
+        (None, None) => None,
+        (Some(cols), Some(rows)) if cols > 0 && rows > 0 => Some((cols, rows)),
+        _ => return bad("`cols` and `rows` come together and are above zero"),
+    };
+    if let Some(title) = &request.title {
+        check_title(title)?;
+    }
+    let limits = request.limits.unwrap_or_default();
+    check_limits(&limits)?;
+    Ok(SessionSpec {
+        id: Uuid::new_v4(),
+        program: Program::Shell,
+        workdir,
+        driver: cib_protocol::session::Driver::Tty,
+        model: None,
+        effort: None,
+        permission_mode: PermissionMode::default(),
+        auth_mode: AuthMode::default(),
+        prompt: None,
+        resume: None,
+        env: environment(request.env, None, None)?,
+        limits,
+        title: request.title,
+        size,
+    })
+}
+
 async fn origin(request: &CreateSession, store: &Store) -> Result<Origin, Fault> {
     match (request.resume, request.resume_from) {
         (None, None) => Ok(Origin::New),
@@ -122,7 +159,7 @@ async fn origin(request: &CreateSession, store: &Store) -> Result<Origin, Fault>
             bad("`resume` continues a session and `resume_from` a copy of it; send one of them")
         }
         (Some(id), None) => {
-            let meta = store.get(id).await?;
+            let meta = store.get(Program::Claude, id).await?;
             if meta.state.is_live() {
                 return Err(Fault::new(
                     Code::SessionRunning,
@@ -131,7 +168,7 @@ async fn origin(request: &CreateSession, store: &Store) -> Result<Origin, Fault>
             }
             Ok(Origin::Same(Box::new(meta)))
         }
-        (None, Some(id)) => match store.get(id).await {
+        (None, Some(id)) => match store.get(Program::Claude, id).await {
             Ok(meta) => Ok(Origin::Copy(Box::new(meta))),
             Err(fault) if fault.code() == Code::NoSuchSession => Ok(Origin::Foreign(id)),
             Err(fault) => Err(fault),
@@ -281,8 +318,11 @@ fn bad<T>(detail: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::new(Code::BadValue, detail))
 }
 
-/// The path of a session in the API.
+/// The path of a session, or of a shell, in the API.
 #[must_use]
-pub fn location(id: SessionId) -> String {
-    format!("/api/sessions/{id}")
+pub fn location(program: Program, id: SessionId) -> String {
+    match program {
+        Program::Claude => format!("/api/sessions/{id}"),
+        Program::Shell => format!("/api/shells/{id}"),
+    }
 }

@@ -82,11 +82,11 @@ fn unanswered(error: LineError) -> Fault {
         ),
         LineError::Absent { .. } => Fault::new(
             Code::SessionEnded,
-            "the session has no keeper; resume it to go on",
+            "it has ended: it has no keeper; a session can be resumed",
         )
         .because(error),
         LineError::Io { .. } => {
-            Fault::new(Code::SessionEnded, "the session's keeper has gone").because(error)
+            Fault::new(Code::SessionEnded, "it has ended: its keeper has gone").because(error)
         }
         LineError::Late { .. } => Fault::new(
             Code::KeeperTimeout,

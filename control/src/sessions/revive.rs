@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cib_protocol::api::CreateSession;
-use cib_protocol::session::{SessionId, SessionMeta, State};
+use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 use tokio::time::Instant;
 
 use super::create;
@@ -37,7 +37,7 @@ pub async fn revive(app: Arc<App>, boot: &str, mark: &Path) {
         tracing::error!(%error, "sessions are not resumed, because that could not be remembered");
         return;
     }
-    let sessions = match app.store.list().await {
+    let sessions = match app.store.list(Program::Claude).await {
         Ok(sessions) => sessions,
         Err(fault) => return fault.log("revive"),
     };

@@ -1,10 +1,12 @@
-//! The sessions on the disk. Control keeps none of them in memory, so it has none to lose.
+//! The sessions and shells on the disk. Control keeps none of them in memory, so it has none
+//! to lose.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cib_protocol::session::{SessionId, SessionMeta, State};
+use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 
 use super::keeper;
 use crate::fault::{Code, Fault};
@@ -59,21 +61,23 @@ impl Store {
         &self.runtime
     }
 
-    /// Every session, the newest first. One that cannot be read is left out, and the log says
-    /// so: the others are still there.
+    /// Everything that runs or ran this program, the newest first. What cannot be read is left
+    /// out, and the log says so: the others are still there.
     ///
     /// # Errors
     /// If the directory itself cannot be read.
-    pub async fn list(&self) -> Result<Vec<SessionMeta>, Fault> {
+    pub async fn list(&self, program: Program) -> Result<Vec<SessionMeta>, Fault> {
         self.clone()
-            .blocking(|store| {
+            .blocking(move |store| {
                 let mut sessions = Vec::new();
                 for entry in fs::read_dir(&store.sessions)? {
                     let Some(id) = session_id(&entry?.file_name()) else {
                         continue;
                     };
                     match store.show(id) {
-                        Ok(meta) => sessions.extend(meta),
+                        Ok(meta) => {
+                            sessions.extend(meta.filter(|meta| meta.program == program));
+                        }
                         Err(error) => {
                             let fault = Fault::internal(error);
                             tracing::error!(session = %id, causes = fault.causes(), "cannot show");
@@ -86,26 +90,38 @@ impl Store {
             .await
     }
 
-    /// One session.
+    /// One session, or one shell.
     ///
     /// # Errors
-    /// [`Code::NoSuchSession`] if there is none of that id.
-    pub async fn get(&self, id: SessionId) -> Result<SessionMeta, Fault> {
+    /// [`Code::NoSuchSession`] or [`Code::NoSuchShell`] if there is none of that id.
+    pub async fn get(&self, program: Program, id: SessionId) -> Result<SessionMeta, Fault> {
         self.clone()
             .blocking(move |store| store.show(id))
             .await?
-            .ok_or_else(|| no_such_session(id))
+            .filter(|meta| meta.program == program)
+            .ok_or_else(|| nothing_of(program, id))
     }
 
-    /// Whether there is a session of that id.
+    /// Whether there is a session, or a shell, of that id.
     ///
     /// # Errors
-    /// [`Code::NoSuchSession`] if there is none.
-    pub fn check(&self, id: SessionId) -> Result<(), Fault> {
-        if self.dir(id).join(META).exists() {
-            Ok(())
-        } else {
-            Err(no_such_session(id))
+    /// As [`Store::get`].
+    pub fn check(&self, program: Program, id: SessionId) -> Result<(), Fault> {
+        match self.meta(id).map_err(Fault::internal)? {
+            Some(meta) if meta.program == program => Ok(()),
+            _ => Err(nothing_of(program, id)),
+        }
+    }
+
+    /// Whether the journal of that id may be read as a session's, or a shell's. One that is
+    /// just starting may be either.
+    ///
+    /// # Errors
+    /// As [`Store::get`], if it is something else.
+    pub fn admit(&self, program: Program, id: SessionId) -> Result<(), Fault> {
+        match self.meta(id).map_err(Fault::internal)? {
+            Some(meta) if meta.program != program => Err(nothing_of(program, id)),
+            _ => Ok(()),
         }
     }
 
@@ -179,10 +195,13 @@ impl Store {
     }
 }
 
-/// The answer for a session that is not there.
+/// The answer for a session, or a shell, that is not there.
 #[must_use]
-pub fn no_such_session(id: SessionId) -> Fault {
-    Fault::new(Code::NoSuchSession, format!("there is no session {id}"))
+pub fn nothing_of(program: Program, id: impl fmt::Display) -> Fault {
+    match program {
+        Program::Claude => Fault::new(Code::NoSuchSession, format!("there is no session {id}")),
+        Program::Shell => Fault::new(Code::NoSuchShell, format!("there is no shell {id}")),
+    }
 }
 
 fn last_seq(path: &Path) -> io::Result<u64> {

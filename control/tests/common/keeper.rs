@@ -199,6 +199,7 @@ pub fn spec() -> SessionSpec {
 fn meta(spec: &SessionSpec) -> SessionMeta {
     serde_json::from_value(json!({
         "id": spec.id,
+        "program": spec.program,
         "workdir": spec.workdir,
         "driver": spec.driver,
         "model": spec.model,

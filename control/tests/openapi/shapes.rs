@@ -2,9 +2,10 @@
 
 use cib_control::routes::Shape;
 use cib_protocol::api::{
-    Accepted, Answer, ChangeSession, Chat, CreateSession, CreateToken, ErrorBody, Health, Info,
-    Input, InputTaken, ModelSet, Resize, Send, SessionList, SessionUsage, SetDriver, SetModel,
-    SetPermission, StreamEnd, StreamReply, StreamRequest, TokenCreated, TokenList,
+    Accepted, Answer, ChangeSession, Chat, CreateSession, CreateShell, CreateToken, ErrorBody,
+    Health, Info, Input, InputTaken, ModelSet, Resize, Send, SessionList, SessionUsage, SetDriver,
+    SetModel, SetPermission, Shell, ShellList, StreamEnd, StreamReply, StreamRequest, TokenCreated,
+    TokenList,
 };
 use cib_protocol::frame::Data;
 use cib_protocol::session::SessionMeta;
@@ -36,6 +37,7 @@ impl Shapes {
             Shape::ChangeSession => generator.subschema_for::<ChangeSession>(),
             Shape::Chat => generator.subschema_for::<Chat>(),
             Shape::CreateSession => generator.subschema_for::<CreateSession>(),
+            Shape::CreateShell => generator.subschema_for::<CreateShell>(),
             Shape::CreateToken => generator.subschema_for::<CreateToken>(),
             Shape::Health => generator.subschema_for::<Health>(),
             Shape::Info => generator.subschema_for::<Info>(),
@@ -50,6 +52,8 @@ impl Shapes {
             Shape::SetDriver => generator.subschema_for::<SetDriver>(),
             Shape::SetModel => generator.subschema_for::<SetModel>(),
             Shape::SetPermission => generator.subschema_for::<SetPermission>(),
+            Shape::Shell => generator.subschema_for::<Shell>(),
+            Shape::ShellList => generator.subschema_for::<ShellList>(),
             Shape::TokenCreated => generator.subschema_for::<TokenCreated>(),
             Shape::TokenList => generator.subschema_for::<TokenList>(),
             Shape::Transcript => return reference("Transcript"),

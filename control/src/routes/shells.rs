@@ -1,0 +1,49 @@
+//! Shells: plain terminals, which are kept, followed and ended as sessions are.
+
+use cib_protocol::api::{CreateShell, Input, InputTaken, Resize, Shell, ShellList};
+use cib_protocol::session::Program;
+
+use super::call::{Call, Reply};
+use super::{commands, sessions};
+use crate::fault::Fault;
+use crate::sessions::{command, create};
+
+const SHELL: Program = Program::Shell;
+
+pub(super) async fn list(call: Call) -> Result<Reply, Fault> {
+    let shells = call.app.store.list(SHELL).await?;
+    Reply::json(&ShellList {
+        shells: shells.into_iter().map(Shell::from).collect(),
+    })
+}
+
+pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
+    let request: CreateShell = call.json()?;
+    let app = &call.app;
+    let spec = create::shell(request, &app.roots)?;
+    let id = spec.id;
+    app.init.start(spec).await?;
+    tracing::info!(shell = %id, caller = %call.caller()?.who, "a shell was started");
+    let shell = Shell::from(app.store.get(SHELL, id).await?);
+    Reply::created(create::location(SHELL, id), &shell)
+}
+
+pub(super) async fn get(call: Call) -> Result<Reply, Fault> {
+    let meta = call.app.store.get(SHELL, call.id(SHELL)?).await?;
+    Reply::json(&Shell::from(meta))
+}
+
+pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
+    Reply::json(&Shell::from(sessions::end_one(&call, SHELL).await?))
+}
+
+pub(super) async fn input(call: Call) -> Result<Reply, Fault> {
+    let (request, bytes) = command::keys(call.json::<Input>()?)?;
+    commands::tell(&call, SHELL, &request).await?;
+    Reply::json(&InputTaken { bytes })
+}
+
+pub(super) async fn resize(call: Call) -> Result<Reply, Fault> {
+    let request = command::resize(call.json::<Resize>()?)?;
+    commands::accepted(&call, SHELL, &request).await
+}

@@ -1,0 +1,92 @@
+//! Shells: plain terminals in the box.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limits;
+use crate::secret::Secret;
+use crate::session::{SessionId, SessionMeta, State};
+use crate::time::Timestamp;
+
+/// Body of `POST /api/shells`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateShell {
+    /// Absolute directory in the box; `/workspace` if absent.
+    #[serde(default)]
+    pub workdir: Option<String>,
+    /// Columns of the terminal; 120 if absent. Comes with `rows`.
+    #[serde(default)]
+    pub cols: Option<u16>,
+    /// Rows of the terminal; 32 if absent. Comes with `cols`.
+    #[serde(default)]
+    pub rows: Option<u16>,
+    /// Variables for the shell.
+    #[serde(default)]
+    pub env: BTreeMap<String, Secret>,
+    /// What the shell may use. Turns and cost are Claude's and mean nothing here.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+    /// A name for people.
+    #[serde(default)]
+    pub title: Option<String>,
+}
+
+/// What a shell is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Shell {
+    /// The shell's id.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub id: SessionId,
+    /// Where it began.
+    pub workdir: String,
+    /// A name for people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// `idle` while it lives, else how it ended.
+    pub state: State,
+    /// Why it ended: `exit`, `exit N`, `limit NAME`, `shutdown`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[serde(default)]
+    pub stopped_at: Option<Timestamp>,
+    /// Its exit code; 128+n if signal n ended it.
+    #[serde(default)]
+    pub exit_code: Option<i32>,
+    /// Seq of the last frame in its journal.
+    pub last_seq: u64,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl From<SessionMeta> for Shell {
+    fn from(meta: SessionMeta) -> Self {
+        Self {
+            id: meta.id,
+            workdir: meta.workdir.display().to_string(),
+            title: meta.title,
+            state: meta.state,
+            reason: meta.reason,
+            created_at: meta.created_at,
+            stopped_at: meta.stopped_at,
+            exit_code: meta.exit_code,
+            last_seq: meta.last_seq,
+            limits: meta.limits,
+        }
+    }
+}
+
+/// `GET /api/shells`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ShellList {
+    /// Every shell that the box remembers, the newest first.
+    pub shells: Vec<Shell>,
+}
