@@ -24,7 +24,7 @@ async fn a_session_is_started_through_init_with_what_was_asked_for() {
             &json!({
                 "workdir": workdir, "model": "opus", "prompt": "hello", "driver": "tty",
                 "effort": "high", "permission_mode": "plan", "api_key": "sk-secret",
-                "env": {"LANG": "C"}, "limits": {"max_turns": 3}, "title": "A title",
+                "hooks": {"Stop": [{"hooks": []}]}, "env": {"LANG": "C"}, "limits": {"max_turns": 3}, "title": "A title",
             }),
         )
         .await;
@@ -45,6 +45,7 @@ async fn a_session_is_started_through_init_with_what_was_asked_for() {
     assert_eq!(spec.env["ANTHROPIC_API_KEY"].expose(), "sk-secret");
     assert_eq!(spec.env["LANG"].expose(), "C");
     assert_eq!(spec.limits.max_turns, Some(3));
+    assert_eq!(spec.hooks.unwrap()["Stop"], json!([{"hooks": []}]));
     assert_eq!(spec.title.as_deref(), Some("A title"));
     assert!(!answer.body.windows(9).any(|bytes| bytes == b"sk-secret"));
 }
@@ -124,6 +125,13 @@ async fn a_request_that_cannot_be_meant_is_refused_by_name() {
             "`auth_mode`",
         ),
         (json!({"api_key": "a\nb"}), "bad_value", "`api_key`"),
+        (json!({"hooks": {"Stop": {}}}), "bad_value", "`hooks.Stop`"),
+        (
+            json!({"hooks": {"Stop": ["x"]}}),
+            "bad_value",
+            "`hooks.Stop`",
+        ),
+        (json!({"hooks": []}), "bad_value", "invalid type"),
         (json!({"env": {"A=B": "c"}}), "bad_value", "`env`"),
         (
             json!({"env": {"CIB_AUTH_TOKEN": "c"}}),
@@ -519,4 +527,27 @@ async fn usage_is_what_the_keeper_has_counted() {
         (&usage["turns"], &usage["limits"]["max_turns"]),
         (&json!(2), &json!(9))
     );
+}
+
+#[tokio::test]
+async fn what_a_live_session_uses_is_asked_of_its_keeper_and_an_ended_ones_read() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    keeper.append(&[text("x")]);
+    keeper.set_meta(|meta| meta.resources.pids = Some(1));
+    keeper.say_fresh(|meta| {
+        meta.resources.pids = Some(7);
+        meta.resources.memory = Some(4096);
+    });
+    let server = world.serve();
+    let path = format!("/api/sessions/{}", keeper.id);
+    let usage = server.client().get(&format!("{path}/usage")).await.ok();
+    assert_eq!(usage["resources"]["pids"], 7);
+    assert_eq!(usage["resources"]["memory"], 4096);
+    let session = server.client().get(&path).await.ok();
+    assert_eq!(session["resources"]["pids"], 7);
+    assert_eq!(session["last_seq"], 1);
+    keeper.end(State::Stopped);
+    let usage = server.client().get(&format!("{path}/usage")).await.ok();
+    assert_eq!(usage["resources"]["pids"], 1);
 }

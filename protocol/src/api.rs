@@ -68,6 +68,14 @@ pub struct CreateSession {
     /// Variables for Claude.
     #[serde(default)]
     pub env: BTreeMap<String, Secret>,
+    /// Hooks on top of the image's and the user's, as `hooks` in Claude's settings: an event,
+    /// and what is run for it. On resuming as before, if absent.
+    #[serde(default)]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<BTreeMap<String, Vec<serde_json::Value>>>")
+    )]
+    pub hooks: Option<serde_json::Map<String, serde_json::Value>>,
     /// What the session may use; on resuming as before, if absent.
     #[serde(default)]
     pub limits: Option<Limits>,

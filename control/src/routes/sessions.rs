@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cib_protocol::api::{CreateSession, SessionList, SessionUsage};
-use cib_protocol::keeper::KeeperRequest;
+use cib_protocol::keeper::{KeeperReply, KeeperRequest};
 use cib_protocol::session::{Program, SessionId, SessionMeta};
 
 use super::call::{Call, Reply};
@@ -13,6 +13,9 @@ use crate::journal::tail::Extent;
 use crate::sessions::{create, keeper};
 
 const CLAUDE: Program = Program::Claude;
+
+/// How long a keeper is waited for that is asked what its session is.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the answer to an end waits for it.
 const END_PATIENCE: Duration = Duration::from_secs(3);
@@ -34,11 +37,11 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn get(call: Call) -> Result<Reply, Fault> {
-    Reply::json(&call.app.store.get(CLAUDE, call.id(CLAUDE)?).await?)
+    Reply::json(&fresh(&call).await?)
 }
 
 pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
-    let meta = call.app.store.get(CLAUDE, call.id(CLAUDE)?).await?;
+    let meta = fresh(&call).await?;
     Reply::json(&SessionUsage {
         id: meta.id,
         usage: meta.usage,
@@ -47,6 +50,25 @@ pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
         turns: meta.turns,
         limits: meta.limits,
     })
+}
+
+/// What the session in the path is at this moment: its keeper knows better than `meta.json`
+/// what it uses. One that does not answer in time is told of as it stands on the disk.
+async fn fresh(call: &Call) -> Result<SessionMeta, Fault> {
+    let (app, id) = (&call.app, call.id(CLAUDE)?);
+    let meta = app.store.get(CLAUDE, id).await?;
+    if !meta.state.is_live() {
+        return Ok(meta);
+    }
+    let asked = keeper::tell(app.store.runtime(), id, &KeeperRequest::Status);
+    match tokio::time::timeout(STATUS_PATIENCE, asked).await {
+        Ok(Ok(KeeperReply::Status(mut fresh))) => {
+            fresh.last_seq = fresh.last_seq.max(meta.last_seq);
+            Ok(*fresh)
+        }
+        // It may have ended meanwhile.
+        _ => app.store.get(CLAUDE, id).await,
+    }
 }
 
 pub(super) async fn end(call: Call) -> Result<Reply, Fault> {

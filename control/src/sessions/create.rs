@@ -10,6 +10,8 @@ use cib_protocol::session::{
     AuthMode, PermissionMode, Program, Resume, SessionId, SessionMeta, SessionSpec, Uuid,
 };
 
+use serde_json::{Map, Value};
+
 use super::store::Store;
 use super::workdir;
 use crate::fault::{Code, Fault};
@@ -70,6 +72,9 @@ pub async fn spec(
     if let Some(limits) = &request.limits {
         check_limits(limits)?;
     }
+    if let Some(hooks) = &request.hooks {
+        check_hooks(hooks)?;
+    }
     let env = environment(request.env, request.api_key, request.oauth_token)?;
     let (id, resume) = match &origin {
         Origin::New => (Uuid::new_v4(), None),
@@ -108,7 +113,7 @@ pub async fn spec(
             .limits
             .or_else(|| earlier.map(|meta| meta.limits.clone()))
             .unwrap_or_default(),
-        hooks: None,
+        hooks: request.hooks,
         title: request
             .title
             .or_else(|| earlier.and_then(|meta| meta.title.clone())),
@@ -146,6 +151,7 @@ pub fn shell(request: CreateShell, roots: &[PathBuf]) -> Result<SessionSpec, Fau
         prompt: None,
         resume: None,
         env: environment(request.env, None, None)?,
+        hooks: None,
         limits,
         title: request.title,
         size,
@@ -289,6 +295,20 @@ pub fn check_title(title: &str) -> Result<(), Fault> {
         return bad(format!(
             "`title` has at most {MAX_TITLE} characters and no control characters"
         ));
+    }
+    Ok(())
+}
+
+/// Checks the shape of hooks alone: which events there are depends on Claude's version, and
+/// the keeper leaves out what it does not know and says so.
+fn check_hooks(hooks: &Map<String, Value>) -> Result<(), Fault> {
+    for (event, matchers) in hooks {
+        let is_list = matchers
+            .as_array()
+            .is_some_and(|list| list.iter().all(Value::is_object));
+        if !is_list {
+            return bad(format!("`hooks.{event}` is not a list of objects"));
+        }
     }
     Ok(())
 }

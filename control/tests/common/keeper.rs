@@ -26,6 +26,7 @@ pub struct Keeper {
     meta: SessionMeta,
     told: Arc<Mutex<Vec<KeeperRequest>>>,
     answers: Answers,
+    fresh: Arc<Mutex<Option<SessionMeta>>>,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -50,6 +51,7 @@ impl Keeper {
             meta: meta(spec),
             told: Arc::default(),
             answers: Arc::new(Mutex::new(Box::new(|_| Some(KeeperReply::Done)))),
+            fresh: Arc::default(),
             listening: None,
         };
         keeper.write_meta();
@@ -62,6 +64,8 @@ impl Keeper {
         let listener = UnixListener::bind(&self.socket).unwrap();
         let told = Arc::clone(&self.told);
         let answers = Arc::clone(&self.answers);
+        let fresh = Arc::clone(&self.fresh);
+        let file = self.dir.join("meta.json");
         self.listening = Some(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
@@ -70,8 +74,16 @@ impl Keeper {
                     continue;
                 }
                 let request: KeeperRequest = serde_json::from_str(&line).unwrap();
-                let reply = (answers.lock().unwrap())(&request);
-                told.lock().unwrap().push(request);
+                let reply = if request == KeeperRequest::Status {
+                    let known = fresh.lock().unwrap().clone();
+                    let meta =
+                        known.or_else(|| serde_json::from_slice(&fs::read(&file).ok()?).ok());
+                    meta.map(|meta| KeeperReply::Status(Box::new(meta)))
+                } else {
+                    let reply = (answers.lock().unwrap())(&request);
+                    told.lock().unwrap().push(request);
+                    reply
+                };
                 match reply {
                     Some(reply) => {
                         let mut line = serde_json::to_vec(&reply).unwrap();
@@ -152,6 +164,13 @@ impl Keeper {
             listening.abort();
         }
         let _ = fs::remove_file(&self.socket);
+    }
+
+    /// Says from now on that the session is something else than `meta.json` says.
+    pub fn say_fresh(&self, change: impl FnOnce(&mut SessionMeta)) {
+        let mut meta = self.meta.clone();
+        change(&mut meta);
+        *self.fresh.lock().unwrap() = Some(meta);
     }
 
     /// Changes what `meta.json` says.
