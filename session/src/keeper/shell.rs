@@ -69,7 +69,7 @@ enum Source {
 }
 
 /// Runs a shell to its end.
-pub(super) fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
+pub(super) fn run(spec: &SessionSpec, options: Options) -> Result<(), StartError> {
     let signals = prepare()?;
     let _session = Lock::session(&options.dir)?;
     let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
@@ -77,11 +77,11 @@ pub(super) fn run(spec: SessionSpec, options: Options) -> Result<(), StartError>
     if let Some(earlier) = &mut earlier {
         replay::catch_up(&options.dir, earlier);
     }
-    let mut now = meta::begin(&spec, earlier, Timestamp::now());
+    let mut now = meta::begin(spec, earlier, Timestamp::now());
     now.last_seq = opened.last_seq;
     let clock = Clock::new(now.created_at);
     // Somebody will start Claude in it by hand.
-    seed::seed(&spec);
+    seed::seed(spec);
     let facts = Meta {
         workdir: Some(spec.workdir.display().to_string()),
         ..Meta::default()
@@ -97,7 +97,7 @@ pub(super) fn run(spec: SessionSpec, options: Options) -> Result<(), StartError>
     command.current_dir(&spec.workdir);
     command.env("TERM", "xterm-256color");
     command.env("COLORTERM", "truecolor");
-    environment(&mut command, &spec);
+    environment(&mut command, spec);
     let size = spec.size.unwrap_or(DEFAULT_SIZE);
     let program = match Process::spawn_on_terminal(&mut command, size) {
         Ok(program) => program,

@@ -101,7 +101,7 @@ pub enum StartError {
 pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     check(&spec)?;
     if spec.program == Program::Shell {
-        return shell::run(spec, options);
+        return shell::run(&spec, options);
     }
     let signals = prepare()?;
     let _session = Lock::session(&options.dir)?;
