@@ -1,4 +1,5 @@
 //! Shells: started, typed into, followed and ended as sessions are, and kept apart from them.
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod common;
 
