@@ -147,7 +147,7 @@ impl Tty {
             None => self.typing.message(&text, now_ms),
         }
         // Commands of the interface fire no hook.
-        if !text.trim_start().starts_with('/') {
+        if !typing::is_command(&text) {
             self.expected.push_back(text.clone());
         }
         out.frames.push(user(text));
@@ -211,7 +211,10 @@ impl Tty {
                 if self.turn.is_running() {
                     self.turn.seems_over(now_ms);
                 } else {
-                    // A dialog of the interface's own was closed.
+                    if self.state() == State::WaitingForInput {
+                        // A dialog of the interface's own was closed.
+                        self.typing.settled(now_ms);
+                    }
                     self.set_state(State::Idle, now_ms, out);
                 }
             }
@@ -234,7 +237,7 @@ impl Tty {
     pub fn deadline(&self) -> Option<u64> {
         [
             self.settled_at,
-            self.typing.deadline(),
+            self.typing.deadline().filter(|_| self.has_prompt()),
             self.turn.deadline(),
             self.unsubmitted.map(|message| message.again_at),
         ]
@@ -264,11 +267,19 @@ impl Tty {
         self.type_due(now_ms, out);
     }
 
+    /// Whether what is typed gets into the draft: a dialog would take it for an answer.
+    fn has_prompt(&self) -> bool {
+        self.state() != State::WaitingForInput
+    }
+
     fn type_due(&mut self, now_ms: u64, out: &mut Out) {
-        let Some(keys) = self.typing.due(now_ms) else {
+        if !self.has_prompt() {
+            return;
+        }
+        let Some(typing::Due { keys, is_message }) = self.typing.due(now_ms) else {
             return;
         };
-        if keys == typing::SUBMIT && !self.expected.is_empty() {
+        if is_message && !self.expected.is_empty() {
             self.unsubmitted = Some(Unsubmitted {
                 again_at: now_ms + SUBMIT_MS,
                 tries_left: 3,

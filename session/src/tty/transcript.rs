@@ -144,7 +144,7 @@ impl Tty {
             return;
         };
         if let Ok(text) = serde_json::from_str::<String>(said.content.get()) {
-            self.output_of_command(&text, out);
+            self.output_of_command(&text, now_ms, out);
             return;
         }
         let blocks: Vec<Block<'_>> = serde_json::from_str(said.content.get()).unwrap_or_default();
@@ -203,14 +203,14 @@ impl Tty {
             }
             Some("local_command") if !entry.is_meta => {
                 let content = entry.content.as_deref().unwrap_or_default();
-                self.output_of_command(content, out);
+                self.output_of_command(content, now_ms, out);
             }
             _ => {}
         }
     }
 
-    /// The output of a command of the interface is worth a note.
-    fn output_of_command(&mut self, text: &str, out: &mut Out) {
+    /// The output of a command of the interface is worth a note, and its effect.
+    fn output_of_command(&mut self, text: &str, now_ms: u64, out: &mut Out) {
         for (start, end) in [
             ("<local-command-stdout>", "</local-command-stdout>"),
             ("<local-command-stderr>", "</local-command-stderr>"),
@@ -218,9 +218,11 @@ impl Tty {
             let inside = text
                 .split_once(start)
                 .and_then(|(_, rest)| rest.split_once(end));
-            if let Some((output, _)) = inside
-                && !output.trim().is_empty()
-            {
+            let Some((output, _)) = inside else {
+                continue;
+            };
+            self.typing.settled(now_ms);
+            if !output.trim().is_empty() {
                 self.ledger.note(output.trim(), &mut out.frames);
             }
         }

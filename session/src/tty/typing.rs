@@ -5,6 +5,9 @@
 //! is typed in pieces, and each waits until the terminal was drawn after the one before: a CLI
 //! that is busy would read them as one burst. A line feed inside a message is a new line of the draft; a
 //! carriage return of its own submits it.
+//!
+//! A command of the interface may open a dialog, which would swallow what is typed next: the
+//! message behind it waits until the command has had its effect.
 
 use std::collections::VecDeque;
 
@@ -23,13 +26,35 @@ const DRAW_MS: u64 = 600;
 /// Milliseconds of rest before a new prompt is typed at, and before a message is submitted.
 const REST_MS: u64 = 150;
 
+/// Milliseconds to wait for the effect of a command that shows none.
+const COMMAND_MS: u64 = 2500;
+
 /// The key that submits a message.
 pub(super) const SUBMIT: &str = "\r";
+
+/// What is to be done at the terminal.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Pressing keys.
+    Press(String),
+    /// Pressing the key that submits.
+    Submit,
+    /// Waiting for the effect of the command that was submitted.
+    Settle,
+}
+
+/// Key strokes whose moment has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) keys: String,
+    /// Whether they submit a message for the model.
+    pub(super) is_message: bool,
+}
 
 /// Key strokes that wait for their moment.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
-    keys: VecDeque<String>,
+    steps: VecDeque<Step>,
     next_at: u64,
     /// When the last piece was typed, while it has not been drawn.
     undrawn: Option<u64>,
@@ -38,28 +63,57 @@ pub(super) struct Typing {
 impl Typing {
     /// Adds a message with the key that submits it.
     pub(super) fn message(&mut self, text: &str, now_ms: u64) {
-        if self.keys.is_empty() {
+        if self.steps.is_empty() {
             self.next_at = self.next_at.max(now_ms);
         }
         // Clears what somebody may have drafted and left.
-        self.keys.push_back("\u{15}".to_owned());
+        self.steps.push_back(Step::Press("\u{15}".to_owned()));
         let clean: Vec<char> = text.chars().filter(|&key| is_typable(key)).collect();
         for piece in clean.chunks(PIECE) {
-            self.keys.push_back(piece.iter().collect());
+            self.steps.push_back(Step::Press(piece.iter().collect()));
         }
-        self.keys.push_back(SUBMIT.to_owned());
+        self.steps.push_back(Step::Submit);
+        if is_command(text) {
+            self.steps.push_back(Step::Settle);
+        }
     }
 
     /// The key strokes whose moment has come.
-    pub(super) fn due(&mut self, now_ms: u64) -> Option<String> {
+    pub(super) fn due(&mut self, now_ms: u64) -> Option<Due> {
         if now_ms < self.next_at {
             return None;
         }
-        let keys = self.keys.pop_front()?;
+        if self.steps.front() == Some(&Step::Settle) {
+            self.steps.pop_front();
+        }
+        let (keys, is_message) = match self.steps.pop_front()? {
+            Step::Press(keys) => (keys, false),
+            Step::Submit => (SUBMIT.to_owned(), !self.is_settling()),
+            Step::Settle => return None,
+        };
         let is_text = keys.chars().any(|key| !key.is_control());
         self.undrawn = is_text.then_some(now_ms);
-        self.next_at = now_ms + if is_text { DRAW_MS } else { PAUSE_MS } + self.rest();
-        Some(keys)
+        let pause = if self.is_settling() {
+            COMMAND_MS
+        } else if is_text {
+            DRAW_MS
+        } else {
+            PAUSE_MS
+        };
+        self.next_at = now_ms + pause + self.rest();
+        Some(Due { keys, is_message })
+    }
+
+    /// A command of the interface has had its effect.
+    pub(super) fn settled(&mut self, now_ms: u64) {
+        if self.is_settling() {
+            self.steps.pop_front();
+            self.next_at = now_ms + REST_MS;
+        }
+    }
+
+    fn is_settling(&self) -> bool {
+        self.steps.front() == Some(&Step::Settle)
     }
 
     /// The terminal was drawn.
@@ -80,16 +134,21 @@ impl Typing {
     /// A key that submits must not be read together with the text before it: it would be
     /// taken for a line's end of a paste.
     fn rest(&self) -> u64 {
-        match self.keys.front() {
-            Some(keys) if keys == SUBMIT => REST_MS,
+        match self.steps.front() {
+            Some(Step::Submit) => REST_MS,
             _ => 0,
         }
     }
 
     /// When the next ones are due.
     pub(super) fn deadline(&self) -> Option<u64> {
-        (!self.keys.is_empty()).then_some(self.next_at)
+        (!self.steps.is_empty()).then_some(self.next_at)
     }
+}
+
+/// Whether a message is one for the interface and not for the model.
+pub(super) fn is_command(text: &str) -> bool {
+    text.trim_start().starts_with('/')
 }
 
 /// Whether a character is text and not a command to the terminal interface.
@@ -106,7 +165,7 @@ mod tests {
         let mut keys = Vec::new();
         while let Some(at) = typing.deadline() {
             now = now.max(at);
-            keys.extend(typing.due(now));
+            keys.extend(typing.due(now).map(|due| due.keys));
         }
         keys
     }
@@ -122,9 +181,10 @@ mod tests {
     fn a_long_message_is_typed_slowly() {
         let mut typing = Typing::default();
         typing.message(&"é".repeat(PIECE + 1), 0);
-        assert_eq!(typing.due(0).as_deref(), Some("\u{15}"));
+        let keys = |due: Option<Due>| due.map(|due| due.keys);
+        assert_eq!(keys(typing.due(0)).as_deref(), Some("\u{15}"));
         assert_eq!(typing.due(PAUSE_MS - 1), None);
-        assert_eq!(typing.due(PAUSE_MS), Some("é".repeat(PIECE)));
+        assert_eq!(keys(typing.due(PAUSE_MS)), Some("é".repeat(PIECE)));
         assert_eq!(typing.deadline(), Some(PAUSE_MS + DRAW_MS));
         typing.drawn(PAUSE_MS + 1);
         assert_eq!(
@@ -143,5 +203,38 @@ mod tests {
         let mut typing = Typing::default();
         typing.message("a\u{1b}[A\u{3}\rb", 0);
         assert_eq!(all(&mut typing), ["\u{15}", "a[Ab", "\r"]);
+    }
+
+    #[test]
+    fn what_follows_a_command_waits_for_its_effect() {
+        let submitted = |typing: &mut Typing, from: u64| {
+            let mut now = from;
+            loop {
+                now = now.max(typing.deadline().unwrap());
+                match typing.due(now) {
+                    Some(due) if due.keys == SUBMIT => return (now, due.is_message),
+                    _ => {}
+                }
+            }
+        };
+        let mut typing = Typing::default();
+        typing.message("/model one", 0);
+        typing.message("two", 0);
+        let (now, is_message) = submitted(&mut typing, 0);
+        assert!(!is_message);
+        assert_eq!(typing.due(now + COMMAND_MS - 1), None);
+        typing.settled(now + 100);
+        assert_eq!(typing.deadline(), Some(now + 100 + REST_MS));
+        let (_, is_message) = submitted(&mut typing, now);
+        assert!(is_message);
+        assert_eq!(typing.deadline(), None);
+    }
+
+    #[test]
+    fn a_command_that_shows_no_effect_holds_nothing_up_for_long() {
+        let mut typing = Typing::default();
+        typing.message("/vim", 0);
+        typing.message("two", 0);
+        assert_eq!(all(&mut typing)[2..], ["\r", "\u{15}", "two", "\r"]);
     }
 }
