@@ -33,10 +33,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Version) => print(concat!("cib-session ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Run(run)) => run_session(run),
         Ok(Command::Finish(finish)) => finish_session(&finish),
-        Ok(Command::Hook(socket)) => {
-            hook::carry(&socket);
-            OK
-        }
+        Ok(Command::Hook(hook)) => match &hook.run {
+            None => {
+                hook::carry(&hook.socket);
+                OK
+            }
+            Some(command) => hook::run(&hook.socket, command),
+        },
         Err(error) => {
             log!("{error}; see cib-session --help");
             USAGE
@@ -76,6 +79,7 @@ fn run_session(run: Run) -> u8 {
         start_ms: run.start_ms,
         output_cap: run.output_cap,
         claude: run.claude,
+        cgroup: run.cgroup,
     };
     let Err(error) = keeper::run(spec, options) else {
         return OK;

@@ -17,12 +17,12 @@ cib-session keeps one session: it owns Claude and the session's journal.
 Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
-  cib-session hook --socket PATH
+  cib-session hook --socket PATH [--run COMMAND]
   cib-session --help | --version
 
 run reads a session's spec (JSON) from standard input until its end, runs the session to its
 end and exits. finish closes the record of a session whose keeper was killed. hook is what
-Claude runs for the keeper's own hooks.
+Claude runs for the keeper's own hooks, and around others, of which it tells how they went.
 
 Options of run:
   --dir DIR             the session's directory: transcript.jsonl, meta.json, lock
@@ -33,6 +33,7 @@ Options of run:
   --grace-ms MS         from asking Claude to end to killing it [5000]
   --start-ms MS         in which Claude has to answer after its start [60000]
   --claude PATH         the CLI [claude, found on PATH]
+  --cgroup DIR          a directory of the control group that this process was started in
 
 Options of finish:
   --state STATE         interrupted, stopped or failed [interrupted]
@@ -52,8 +53,8 @@ pub enum Command {
     Run(Run),
     /// Close a session's record.
     Finish(Finish),
-    /// Carry a hook's input to the keeper with this socket.
-    Hook(PathBuf),
+    /// Carry a hook's input to the keeper.
+    Hook(Hook),
 }
 
 /// Options of `run`.
@@ -75,6 +76,17 @@ pub struct Run {
     pub start_ms: u64,
     /// The CLI.
     pub claude: PathBuf,
+    /// The directories of the session's control group; with v1 there are several.
+    pub cgroup: Vec<PathBuf>,
+}
+
+/// Options of `hook`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The keeper's socket.
+    pub socket: PathBuf,
+    /// Somebody else's hook, a shell's command, to be run and told of.
+    pub run: Option<OsString>,
 }
 
 /// Options of `finish`.
@@ -144,6 +156,7 @@ fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> 
         grace_ms: 5000,
         start_ms: 60_000,
         claude: PathBuf::from("claude"),
+        cgroup: Vec::new(),
     };
     while let Some(option) = args.next() {
         let option = option.to_string_lossy().into_owned();
@@ -154,6 +167,7 @@ fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> 
         match option.as_str() {
             "--dir" => dir = Some(PathBuf::from(value()?)),
             "--runtime" => runtime = Some(PathBuf::from(value()?)),
+            "--cgroup" => run.cgroup.push(PathBuf::from(value()?)),
             "--claude" => run.claude = PathBuf::from(value()?),
             "--ready-fd" => run.ready_fd = Some(read(&option, &value()?)?),
             "--sync" => run.sync = read(&option, &value()?)?,
@@ -201,14 +215,18 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
 }
 
 fn hook(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
-    let socket = match (args.next(), args.next()) {
-        (Some(option), Some(socket)) if option == "--socket" => PathBuf::from(socket),
-        (Some(option), _) if option != "--socket" => {
-            return Err(UsageError::Option(option.to_string_lossy().into_owned()));
+    let (mut socket, mut run) = (None, None);
+    while let Some(option) = args.next() {
+        let option = option.to_string_lossy().into_owned();
+        let value = args.next();
+        match option.as_str() {
+            "--socket" => socket = value.map(PathBuf::from),
+            "--run" => run = value,
+            _ => return Err(UsageError::Option(option)),
         }
-        _ => return Err(UsageError::Missing("--socket")),
-    };
-    Ok(Command::Hook(socket))
+    }
+    let socket = socket.ok_or(UsageError::Missing("--socket"))?;
+    Ok(Command::Hook(Hook { socket, run }))
 }
 
 fn read<T>(option: &str, value: &OsStr) -> Result<T, UsageError>

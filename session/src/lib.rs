@@ -23,6 +23,7 @@ pub mod log;
 pub mod meta;
 mod questions;
 pub mod replay;
+pub mod resources;
 pub mod seed;
 pub mod settings;
 pub mod stream;

@@ -1,8 +1,9 @@
-//! The settings file that Claude gets with `--settings`: hooks of the image, of the user and
-//! of the keeper. All of them run, in this order; none takes another's place.
+//! The settings file that Claude gets with `--settings`: hooks of the image, of the user, of
+//! the session and of the keeper. All of them run; none takes another's place.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -11,6 +12,9 @@ use crate::tty::events::Abilities;
 
 /// Hooks that an image brings.
 pub const IMAGE_HOOKS: &str = "/etc/claude-in-box/hooks.json";
+
+/// Name of the file in a session's directory that keeps its hooks.
+const OWN_HOOKS: &str = "hooks.json";
 
 /// Seconds that a hook of the keeper may take. One that asks the user waits for the user.
 const PATIENCE_S: u32 = 24 * 60 * 60;
@@ -22,9 +26,20 @@ pub struct Settings {
     hooks: Map<String, Value>,
     /// Sources and events that were left out, and why.
     pub notes: Vec<String>,
+    /// What is put in front of every hook's command, so that the keeper hears how it went.
+    wrapper: Option<String>,
 }
 
 impl Settings {
+    /// Settings whose hooks are run by `wrapper`, a command that takes theirs as one more word.
+    #[must_use]
+    pub fn wrapped(wrapper: String) -> Self {
+        Self {
+            wrapper: Some(wrapper),
+            ..Self::default()
+        }
+    }
+
     /// Adds the hooks of a file, if there is one. It is either `{"hooks": {…}}` as in Claude's
     /// own settings, or the inner object alone.
     pub fn add_file(&mut self, path: &Path, abilities: Abilities) {
@@ -56,8 +71,13 @@ impl Settings {
                 return;
             }
         };
+        self.add_events(source, events, abilities);
+    }
+
+    /// Adds hooks by event, as [`Settings::add`] does.
+    pub fn add_events(&mut self, source: &str, events: Map<String, Value>, abilities: Abilities) {
         for (event, matchers) in events {
-            let Value::Array(matchers) = matchers else {
+            let Value::Array(mut matchers) = matchers else {
                 self.notes
                     .push(format!("{source}: `{event}` is not used: it is no list"));
                 continue;
@@ -66,6 +86,11 @@ impl Settings {
                 let note = format!("{source}: this Claude knows no event `{event}`");
                 self.notes.push(note);
                 continue;
+            }
+            if let Some(wrapper) = &self.wrapper {
+                for matcher in &mut matchers {
+                    wrap(matcher, wrapper);
+                }
             }
             self.append(&event, matchers);
         }
@@ -94,6 +119,61 @@ impl Settings {
             list.append(&mut matchers);
         }
     }
+}
+
+/// Puts a wrapper around the commands of a matcher's hooks. Those that the CLI runs without a
+/// shell, and those of other types, stay as they are.
+fn wrap(matcher: &mut Value, wrapper: &str) {
+    let hooks = matcher.get_mut("hooks").and_then(Value::as_array_mut);
+    for hook in hooks.into_iter().flatten() {
+        let is_command = hook.get("type").is_some_and(|kind| kind == "command");
+        if !is_command || hook.get("args").is_some() {
+            continue;
+        }
+        if let Some(Value::String(command)) = hook.get_mut("command") {
+            *command = format!("{wrapper} {}", quoted(command));
+        }
+    }
+}
+
+/// A text as one word of a shell's command.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The hooks of a session: those that it is given, which are kept for when it is resumed, or
+/// those that it had before. Their file is for this user alone: they may hold credentials.
+///
+/// # Errors
+/// If the file cannot be written, or what was kept cannot be read.
+pub fn own_hooks(
+    dir: &Path,
+    given: Option<Map<String, Value>>,
+    is_new: bool,
+) -> io::Result<Option<Map<String, Value>>> {
+    let path = dir.join(OWN_HOOKS);
+    let hooks = match given {
+        Some(hooks) => {
+            let new = path.with_extension("json.new");
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
+            serde_json::to_writer(&mut file, &hooks)?;
+            fs::rename(&new, &path)?;
+            hooks
+        }
+        None if is_new => Map::new(),
+        None => match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
+            Err(error) => return Err(error),
+        },
+    };
+    Ok(Some(hooks).filter(|hooks| !hooks.is_empty()))
 }
 
 /// The user's hooks of the box, if there is a home.
@@ -139,6 +219,28 @@ mod tests {
         assert_eq!(settings.notes.len(), 4);
         assert!(settings.notes[2].contains("knows no event `FromTheFuture`"));
         assert!(settings.notes[3].contains("`Stop` is not used"));
+    }
+
+    #[test]
+    fn commands_of_a_shell_are_wrapped_and_nothing_else_is() {
+        let mut settings = Settings::wrapped("tell --run".to_owned());
+        let text = r#"{"Stop": [{"matcher": "x", "hooks": [
+            {"type": "command", "command": "it's 1", "timeout": 5},
+            {"type": "command", "command": "a", "args": ["b"]},
+            {"type": "http", "url": "http://h"}
+        ]}, 7]}"#;
+        settings.add("user", text, new());
+        settings.add_own("tell", Abilities::of("2.1.112"));
+        let text: Value = serde_json::from_str(&settings.text().unwrap()).unwrap();
+        let stop = &text["hooks"]["Stop"];
+        let expected = json!([
+            {"type": "command", "command": r"tell --run 'it'\''s 1'", "timeout": 5},
+            {"type": "command", "command": "a", "args": ["b"]},
+            {"type": "http", "url": "http://h"},
+        ]);
+        assert_eq!(stop[0]["hooks"], expected);
+        assert_eq!(stop[1], 7);
+        assert_eq!(stop[2]["hooks"][0]["command"], "tell");
     }
 
     #[test]

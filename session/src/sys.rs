@@ -18,19 +18,23 @@ use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal, 
 pub enum Terminal {
     /// It has none.
     No,
+    /// That of this process, in whose session and process group it stays.
+    Same,
     /// Its standard input.
     Stdin,
 }
 
-/// Starts a child in a session and process group of its own, with no signal blocked, that gets
-/// `at_death` when this process ends in any way.
+/// Starts a child, in a session and process group of its own unless it shares this process's
+/// terminal, with no signal blocked, that gets `at_death` when this process ends in any way.
 ///
 /// # Errors
 /// If it cannot be forked or the program cannot be executed.
 pub fn spawn(command: &mut Command, at_death: Signal, terminal: Terminal) -> io::Result<Child> {
     let keeper = getpid();
     let in_child = move || {
-        setsid()?;
+        if terminal != Terminal::Same {
+            setsid()?;
+        }
         if terminal == Terminal::Stdin {
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
         }

@@ -3,9 +3,8 @@
 //! Three kinds of host are met. With one v2 hierarchy that the container may write to, each
 //! child gets a directory of its own. With v1 the same is done in each controller's own
 //! hierarchy. Where nothing may be written, which is what Docker gives by default, there are
-//! no groups: limits are reported as unavailable, and accounting adds up `/proc`.
+//! no groups. What a group counts is read by the keeper that is in it.
 
-mod usage;
 mod v1;
 mod v2;
 
@@ -15,8 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statfs;
-
-pub use usage::{Usage, usage_of_tree};
 
 /// Magic number of a cgroup v2 mount, `CGROUP2_SUPER_MAGIC` in `linux/magic.h`.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
@@ -163,10 +160,10 @@ impl Cgroup {
             .any(|(_, dir)| fs::write(dir.join("cgroup.kill"), "1").is_ok())
     }
 
-    /// What the group uses now and used so far.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        usage::of_group(&self.dirs)
+    /// The group's directories, one with v2 and one a controller with v1. Its accounts are in
+    /// them, for whoever keeps them.
+    pub fn dirs(&self) -> impl Iterator<Item = &Path> {
+        self.dirs.iter().map(|(_, dir)| dir.as_path())
     }
 }
 

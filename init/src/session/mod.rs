@@ -243,6 +243,11 @@ impl Keepers {
             OsString::from("--ready-fd"),
             READY_FD.to_string().into(),
         ]);
+        for dir in group.iter().flat_map(|group| group.dirs()) {
+            command
+                .args
+                .extend([OsString::from("--cgroup"), dir.into()]);
+        }
         command.args.extend(self.0.settings.options.iter().cloned());
         command.stdin = Stdin::Pipe;
         command.fds = vec![(READY_FD, Rc::new(tell))];
@@ -348,8 +353,8 @@ impl Keepers {
         command
     }
 
-    /// A control group for the session. Without one it runs all the same: only a limit that
-    /// was asked for and cannot be kept is worth a line.
+    /// A control group for the session. Without one it runs all the same, and its keeper looks
+    /// after the limits as well as it can; that is worth a line only if there are any.
     fn group(&self, spec: &SessionSpec) -> Option<Rc<Cgroup>> {
         let bounds = Bounds {
             memory: spec.limits.memory,
@@ -366,7 +371,10 @@ impl Keepers {
             },
             Err(error) => format!("{error}: {}", error.source),
         };
-        let line = format!("limits of {} are not enforced: {fault}", spec.id);
+        let line = format!(
+            "limits of {} are kept by its keeper and not by the kernel: {fault}",
+            spec.id
+        );
         self.0.logs.write(Level::Warn, "session", &line);
         None
     }

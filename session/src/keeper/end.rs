@@ -134,7 +134,12 @@ impl Keeper {
         let step = self.driver.ended(self.clock.now_ms());
         self.take(step);
         let exit = self.exit.map(|(exit, _)| exit);
-        let (state, reason) = verdict(self.leaving.as_ref().map(|leaving| leaving.why), exit);
+        let asked = self.leaving.as_ref().map(|leaving| leaving.why);
+        // A limit may have ended Claude before anybody has looked.
+        let why = asked.or_else(|| self.meter.reached(&self.record.meta.limits).map(Why::Limit));
+        let (state, reason) = verdict(why, exit);
+        let resources = self.meter.read_last(self.clock.now_ms());
+        self.record.amend(|meta| meta.resources = resources);
         let detail = (state == State::Failed)
             .then(|| self.claude.complaints.text())
             .flatten();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cib_protocol::frame::Meta;
 use cib_protocol::session::{self, SessionSpec, State};
@@ -16,7 +16,7 @@ use crate::claude::Process;
 use crate::claude::command::{CommandLine, Conversation};
 use crate::claude::version;
 use crate::ledger::Ledger;
-use crate::settings::{IMAGE_HOOKS, Settings, user_hooks};
+use crate::settings::{IMAGE_HOOKS, Settings, quoted, user_hooks};
 use crate::stream::lines::Splitter;
 use crate::stream::{self, Stream};
 use crate::tty::Tty;
@@ -57,7 +57,10 @@ impl Launch<'_> {
 
     fn stream(&mut self) -> io::Result<Launched> {
         let mut settings = Settings::default();
-        add_files(&mut settings, Abilities::newest());
+        if self.has_hooks() {
+            let abilities = Abilities::of(&version::ask(&self.command.program)?);
+            self.add_hooks(&mut settings, abilities);
+        }
         self.write_settings(&settings)?;
         let model = self.model.as_deref();
         let claude = Process::spawn(&mut self.command.stream(self.spec, model))?;
@@ -82,9 +85,10 @@ impl Launch<'_> {
         let limits = line_limits(self.options);
         let abilities = Abilities::of(&version::ask(&self.command.program)?);
         let hooks = Hooks::listen(runtime, limits)?;
-        let mut settings = Settings::default();
-        add_files(&mut settings, abilities);
-        settings.add_own(&hook_command(&runtime.join(hooks::SOCKET))?, abilities);
+        let carrier = hook_command(&runtime.join(hooks::SOCKET))?;
+        let mut settings = Settings::wrapped(format!("{carrier} --run"));
+        self.add_hooks(&mut settings, abilities);
+        settings.add_own(&carrier, abilities);
         self.write_settings(&settings)?;
         let config = config_dir().ok_or_else(|| io::Error::other("HOME is not set"))?;
         let id = self.command.conversation.id().to_string();
@@ -104,6 +108,23 @@ impl Launch<'_> {
             driver: Driver::Tty(Box::new(Terminal { tty, hooks, watch })),
             step,
         })
+    }
+
+    /// Whether anybody but the keeper has hooks.
+    fn has_hooks(&self) -> bool {
+        let files = [Some(PathBuf::from(IMAGE_HOOKS)), user_hooks()];
+        self.spec.hooks.is_some() || files.into_iter().flatten().any(|path| path.exists())
+    }
+
+    /// Adds the hooks of the image, of the user and of the session.
+    fn add_hooks(&self, settings: &mut Settings, abilities: Abilities) {
+        settings.add_file(Path::new(IMAGE_HOOKS), abilities);
+        if let Some(path) = user_hooks() {
+            settings.add_file(&path, abilities);
+        }
+        if let Some(events) = &self.spec.hooks {
+            settings.add_events("the session's hooks", events.clone(), abilities);
+        }
     }
 
     fn write_settings(&mut self, settings: &Settings) -> io::Result<()> {
@@ -232,24 +253,12 @@ impl Keeper {
     }
 }
 
-fn add_files(settings: &mut Settings, abilities: Abilities) {
-    settings.add_file(Path::new(IMAGE_HOOKS), abilities);
-    if let Some(path) = user_hooks() {
-        settings.add_file(&path, abilities);
-    }
-}
-
 /// What Claude's shell runs for a hook: this program again.
 fn hook_command(socket: &Path) -> io::Result<String> {
     let program = std::env::current_exe()?;
     Ok(format!(
         "{} hook --socket {}",
-        quoted(&program),
-        quoted(socket)
+        quoted(&program.display().to_string()),
+        quoted(&socket.display().to_string())
     ))
-}
-
-/// A path as one word of a shell's command.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! Limits that the keeper enforces. Memory, CPUs and pids are the cgroup's, which is init's.
+//! Limits on turns, money and time. Those on what processes use are [`crate::resources`]'s.
 
 use cib_protocol::session::SessionMeta;
 

@@ -26,6 +26,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::claude::command::CommandLine;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::lock::Lock;
+use crate::resources::{LOOK_MS, Meter};
 use crate::stream::lines::Limits;
 use clients::Clients;
 use driver::{Driver, Step};
@@ -60,6 +61,10 @@ struct Keeper {
     signals: SignalFd,
     clock: Clock,
     quiet: Quiet,
+    /// What the session's processes use.
+    meter: Meter,
+    /// When limits on that are looked at next.
+    look_at: u64,
     /// Columns and rows of the terminal, whether there is one or will be.
     size: (u16, u16),
     /// When Claude has to have answered; `None` since it has.
@@ -188,6 +193,9 @@ impl Keeper {
             self.answer_by.filter(|_| stays),
             self.close_by.filter(|_| stays),
             duration.filter(|_| stays),
+            self.watches_limits()
+                .then_some(self.look_at)
+                .filter(|_| stays),
             self.record.deadline(),
             self.leaving.as_ref().and_then(Leaving::deadline),
             self.driver.deadline(),
@@ -269,6 +277,10 @@ impl Keeper {
                 self.follow(id);
             }
         }
+        let ends_turn = |frame: &Data| matches!(frame, Data::Stop(_));
+        if step.frames.iter().any(ends_turn) {
+            self.measure();
+        }
         self.record.append(std::mem::take(&mut step.frames));
         if step.answers_hooks() {
             // What a hook told is written down before Claude goes on.
@@ -314,6 +326,8 @@ impl Keeper {
         if self.leaving.is_none() {
             if let Some(limit) = limits::reached(&self.record.meta, self.clock.age_ms()) {
                 self.leave(Why::Limit(limit));
+            } else if let Some(limit) = self.look(now_ms) {
+                self.leave(Why::Limit(limit));
             } else if self.answer_by.is_some_and(|by| now_ms >= by) {
                 self.leave(Why::NoAnswer);
             } else if self.exit.is_none() && self.close_by.is_some_and(|by| now_ms >= by) {
@@ -321,6 +335,24 @@ impl Keeper {
             }
         }
         self.act();
+    }
+
+    fn watches_limits(&self) -> bool {
+        Meter::watches(&self.record.meta.limits)
+    }
+
+    /// Looks at what the session's processes use, if that is due, for a limit that they reached.
+    fn look(&mut self, now_ms: u64) -> Option<&'static str> {
+        if now_ms < self.look_at || !self.watches_limits() {
+            return None;
+        }
+        self.look_at = now_ms + LOOK_MS;
+        self.meter.reached(&self.record.meta.limits)
+    }
+
+    /// Notes what the session's processes use.
+    fn measure(&mut self) {
+        self.record.meta.resources = self.meter.read(self.clock.now_ms());
     }
 
     /// Whether Claude has ended and everything it said has been read.

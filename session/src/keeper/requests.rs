@@ -60,6 +60,7 @@ impl Keeper {
     fn request(&mut self, request: KeeperRequest) -> Result<KeeperReply, Refusal> {
         match request {
             KeeperRequest::Status => {
+                self.measure();
                 return Ok(KeeperReply::Status(Box::new(self.record.meta.clone())));
             }
             KeeperRequest::Stop { kill: true } => self.leave_now(),

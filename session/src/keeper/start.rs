@@ -24,7 +24,8 @@ use crate::claude::pty::DEFAULT_SIZE;
 use crate::journal::{self, Journal, SyncPolicy};
 use crate::ledger::Ledger;
 use crate::lock::{Lock, LockError};
-use crate::{log, meta, replay, seed};
+use crate::resources::{LOOK_MS, Meter, cpus};
+use crate::{log, meta, replay, seed, settings};
 
 /// How a keeper is to work.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Options {
     pub output_cap: usize,
     /// The CLI: a path, or a name on `PATH`.
     pub claude: PathBuf,
+    /// The directories of the control group that this process is in; empty if it has none.
+    pub cgroup: Vec<PathBuf>,
 }
 
 /// Why a session did not begin, or was not written to its end.
@@ -98,7 +101,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// If it cannot begin, or if its last frames cannot be written.
-pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
+pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     check(&spec)?;
     if spec.program == Program::Shell {
         return shell::run(&spec, options);
@@ -111,6 +114,12 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
         replay::catch_up(&options.dir, earlier);
     }
     let is_new = earlier.is_none();
+    spec.hooks = settings::own_hooks(&options.dir, spec.hooks, is_new).map_err(|source| {
+        StartError::System {
+            what: "keep the session's hooks",
+            source,
+        }
+    })?;
     let mut now = meta::begin(&spec, earlier, Timestamp::now());
     let conversation = conversation(&spec, is_new);
     now.claude_session = Some(conversation.id());
@@ -127,6 +136,12 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
     let ledger = Ledger::starting(clock.now_ms(), told.clone());
     let size = spec.size.unwrap_or(DEFAULT_SIZE);
     let (model, cost) = (now.model.clone(), now.usage.cost_usd);
+    let meter = Meter::new(options.cgroup.clone(), now.resources);
+    if let Some(cpus) = spec.limits.cpus
+        && !meter.bounds_cpu()
+    {
+        cpus::confine(cpus, spec.id);
+    }
     let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
     record.append(opening(told, opened.torn));
     let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
@@ -173,6 +188,8 @@ pub fn run(spec: SessionSpec, options: Options) -> Result<(), StartError> {
         signals,
         clock,
         quiet: Quiet::new(),
+        meter,
+        look_at: LOOK_MS,
         size,
     };
     keeper.begin(step);

@@ -63,6 +63,14 @@ struct Payload<'a> {
     tool_calls: Option<Vec<BatchCall<'a>>>,
 }
 
+/// What `cib-session hook --run` reports of somebody else's hook.
+#[derive(Deserialize)]
+struct Report<'a> {
+    cib_hook: Value,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
 /// A call in a `PostToolBatch`.
 #[derive(Deserialize)]
 struct BatchCall<'a> {
@@ -91,6 +99,11 @@ impl Tty {
     /// A hook fired. It is answered in the same step unless it asks the user.
     pub fn hook(&mut self, id: HookId, line: &Line<'_>, now_ms: u64, out: &mut Out) {
         let text = std::str::from_utf8(line.bytes).unwrap_or_default();
+        if let Ok(report) = serde_json::from_str::<Report<'_>>(text) {
+            out.frames.extend(reported(report));
+            out.answers.push((id, "{}".to_owned()));
+            return;
+        }
         let Ok(payload) = serde_json::from_str::<Payload<'_>>(text) else {
             out.frames.push(Data::Raw(
                 crate::json::from_bytes(line.bytes).unwrap_or_default(),
@@ -400,6 +413,17 @@ impl Tty {
             subagent_type: payload.agent_type.clone(),
         }))
     }
+}
+
+/// The frame of somebody else's hook that was run.
+fn reported(report: Report<'_>) -> Option<Data> {
+    let text = report.payload.get();
+    let payload = serde_json::from_str::<Payload<'_>>(text).ok()?;
+    let Data::Hook(mut hook) = frame(&payload, text) else {
+        return None;
+    };
+    hook.result = Some(report.cib_hook);
+    Some(Data::Hook(hook))
 }
 
 /// The frame of a firing.

@@ -61,6 +61,27 @@ fn finish_ends_a_claude_that_does_not_hear_of_its_keepers_death() {
 }
 
 #[test]
+fn finish_ends_what_claude_left_behind() {
+    let place = Place::new();
+    let mut spec = place.spec("leaves");
+    let left = place.path("left");
+    spec["env"]["LEFT"] = left.to_str().unwrap().into();
+    let mut keeper = place.start(&spec);
+    keeper.wait_state("idle");
+    wait_until(SOON, "the process left behind", || {
+        fs::read_to_string(&left).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let stray: u32 = fs::read_to_string(&left).unwrap().trim().parse().unwrap();
+    keeper.process.signal(Signal::KILL).unwrap();
+    wait_until(SOON, "the keeper's end", || {
+        keeper.process.exited().is_some()
+    });
+    assert!(is_alive(stray), "nobody has told it");
+    assert_eq!(place.finish(keeper.id), 0);
+    assert!(!is_alive(stray));
+}
+
+#[test]
 fn a_resumed_session_continues_its_journal_and_its_counts() {
     let place = Place::new();
     let spec = place.spec("echo");

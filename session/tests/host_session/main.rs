@@ -8,8 +8,11 @@
 mod claude;
 mod crash;
 mod end;
+mod groups;
+mod hooks;
 mod journal;
 mod keeper;
+mod limits;
 mod noise;
 mod real;
 mod shell;

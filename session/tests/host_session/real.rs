@@ -19,8 +19,13 @@ impl Real {
         let mut place = Place::new();
         let claude = std::env::var_os("CIB_TEST_CLAUDE");
         place.claude = claude.expect("CIB_TEST_CLAUDE names the real CLI").into();
-        let api = StandIn::start().unwrap();
+        let api = StandIn::start_keeping(&place.path("bodies")).unwrap();
         Self { place, api }
+    }
+
+    /// What the model was told, request by request, as JSON lines.
+    pub(crate) fn told(&self) -> String {
+        std::fs::read_to_string(self.place.path("bodies")).unwrap()
     }
 
     pub(crate) fn spec(&self, prompt: &str) -> Value {

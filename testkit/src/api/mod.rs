@@ -41,8 +41,20 @@ impl StandIn {
     /// # Errors
     /// No port can be bound.
     pub fn start() -> io::Result<Self> {
+        Self::start_server(None)
+    }
+
+    /// Starts, and appends each request's body to a file as a line.
+    ///
+    /// # Errors
+    /// No port can be bound, or the file cannot be opened.
+    pub fn start_keeping(bodies: &Path) -> io::Result<Self> {
+        Self::start_server(Some(Server::bodies_to(bodies)?))
+    }
+
+    fn start_server(bodies: Option<File>) -> io::Result<Self> {
         let log = Log::memory();
-        let server = Server::new(log.clone(), None);
+        let server = Server::new(log.clone(), bodies);
         let running = Running::start(move || server.bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
         Ok(Self { running, log })
     }
