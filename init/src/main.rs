@@ -2,10 +2,12 @@
 
 #![no_main]
 
+mod entry;
+
 use std::ffi::{c_char, c_int};
 
-/// The C library calls this before its own and Rust's start-up code, with the arguments of
-/// `main`: see [`cib_init::sys::start::first`].
+/// The C library calls this before Rust's and the rest of its own start-up code, with the
+/// arguments of `main`: see [`cib_init::sys::start::first`].
 #[used]
 #[expect(
     unsafe_code,

@@ -52,7 +52,7 @@ enum Role {
 
 /// Runs the command that `options` names and returns the code to exit with.
 ///
-/// Every signal must be blocked, which [`start::first`] did.
+/// Every signal must be blocked, which the program's entry point did.
 #[must_use]
 pub fn run(options: &Options, arguments: Arguments) -> u8 {
     let role = take_role();

@@ -5,21 +5,21 @@ use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
-use super::signal::{self, SignalSet};
+use super::signal::SignalSet;
 
 static ARGC: AtomicI32 = AtomicI32::new(0);
 static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
 static ENVP: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
-static MASK: AtomicU64 = AtomicU64::new(0);
+/// The program's entry point gives this word to `rt_sigprocmask` twice: as the set to block,
+/// and as the place for what was blocked before.
+pub static INHERITED_MASK: AtomicU64 = AtomicU64::new(u64::MAX);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
-/// Blocks every signal and notes what the process was given.
+/// Notes what the process was given.
 ///
-/// The program puts this into `.preinit_array`, so that it runs before the C library's and
-/// Rust's own start-up code: a SIGTERM that comes in the first microseconds of PID 1 is
-/// pending, not lost. The C library calls it with the arguments of `main`.
+/// The program puts this into `.preinit_array`, so that it runs before Rust's and most of the
+/// C library's start-up code. The C library calls it with the arguments of `main`.
 pub extern "C" fn first(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
-    MASK.store(signal::set_mask(SignalSet::ALL).bits(), Ordering::Relaxed);
     ARGC.store(argc, Ordering::Relaxed);
     ARGV.store(argv.cast_mut(), Ordering::Relaxed);
     ENVP.store(envp.cast_mut(), Ordering::Relaxed);
@@ -29,7 +29,7 @@ pub extern "C" fn first(argc: c_int, argv: *const *const c_char, envp: *const *c
 /// The signals that were blocked when the process started.
 #[must_use]
 pub fn inherited_mask() -> SignalSet {
-    SignalSet::from_bits(MASK.load(Ordering::Relaxed))
+    SignalSet::from_bits(INHERITED_MASK.load(Ordering::Relaxed))
 }
 
 /// Microseconds since the process's first instruction of ours.
