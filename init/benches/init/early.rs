@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::namespace::{Namespace, Watched};
-use crate::peers::{BARE, YARDSTICK};
+use crate::peers::{BARE, YARDSTICK, in_turn};
 use crate::support::signal;
 use crate::table::{print, row};
 
@@ -15,7 +15,7 @@ const LOST: Duration = Duration::from_millis(500);
 pub(crate) fn measure() {
     let mut lost = vec![0_u32; BARE.len()];
     for round in 0..ROUNDS {
-        for (number, peer) in BARE.iter().enumerate() {
+        for (number, peer) in in_turn(round as usize) {
             let mut words = peer.words.to_vec();
             words.extend(["sleep", "600"]);
             let namespace = Namespace::start(&words);

@@ -39,6 +39,15 @@ pub(crate) const BARE: &[Bare] = &[
     },
 ];
 
+/// The bare inits with their numbers, in another order each round: who comes after whom must
+/// not decide anything.
+pub(crate) fn in_turn(round: usize) -> impl Iterator<Item = (usize, &'static Bare)> {
+    let count = BARE.len();
+    (0..count)
+        .map(move |place| (place + round) % count)
+        .map(|number| (number, &BARE[number]))
+}
+
 /// A supervisor that is not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Supervisor {

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::peers::{BARE, YARDSTICK};
+use crate::peers::{BARE, YARDSTICK, in_turn};
 use crate::table::{median, print, row, us};
 
 const PAIRS: usize = 300;
@@ -11,9 +11,9 @@ const PAIRS: usize = 300;
 pub(crate) fn measure() {
     let mut overhead: Vec<Vec<i128>> = vec![Vec::new(); BARE.len()];
     let mut whole: Vec<Vec<Duration>> = vec![Vec::new(); BARE.len()];
-    for _ in 0..PAIRS {
+    for round in 0..PAIRS {
         // In turn, so that a change of the machine's mood meets all of them.
-        for (number, peer) in BARE.iter().enumerate() {
+        for (number, peer) in in_turn(round) {
             let bare = time(&["/bin/true"]);
             let mut words = peer.words.to_vec();
             words.push("/bin/true");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::namespace::{Namespace, Watched};
-use crate::peers::{BARE, YARDSTICK};
+use crate::peers::{BARE, YARDSTICK, in_turn};
 use crate::support::{signal, status_field};
 use crate::table::{median, print, row, us};
 
@@ -13,8 +13,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) fn measure() {
     let mut command: Vec<Vec<Duration>> = vec![Vec::new(); BARE.len()];
     let mut init = command.clone();
-    for _ in 0..ROUNDS {
-        for (number, peer) in BARE.iter().enumerate() {
+    for round in 0..ROUNDS {
+        for (number, peer) in in_turn(round) {
             let mut words = peer.words.to_vec();
             words.extend(["sleep", "600"]);
             let namespace = Namespace::start(&words);
