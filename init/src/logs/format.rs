@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use cib_protocol::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Format, Level};
 
@@ -52,17 +53,50 @@ fn json(at: Timestamp, level: Level, service: &str, text: &str) -> String {
         ts: Timestamp,
         level: &'static str,
         service: &'a str,
-        message: &'a str,
+        #[serde(flatten)]
+        words: Words,
     }
     let line = Line {
         ts: at,
         level: word(level),
         service,
-        message: text,
+        words: Words::of(text),
     };
     let mut text = serde_json::to_string(&line).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// What a line says: its words, and the fields of one that is an object itself.
+#[derive(Serialize)]
+struct Words {
+    message: String,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    fields: Map<String, Value>,
+}
+
+impl Words {
+    /// The line of a service that writes JSON is taken apart, so that it can be searched like
+    /// any other; its level was read already, and its time is a moment before ours.
+    fn of(text: &str) -> Self {
+        let plain = || Self {
+            message: text.to_owned(),
+            fields: Map::new(),
+        };
+        if !text.starts_with('{') {
+            return plain();
+        }
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
+            return plain();
+        };
+        let Some(Value::String(message)) = fields.remove("message") else {
+            return plain();
+        };
+        for known in ["level", "timestamp", "ts", "time"] {
+            fields.remove(known);
+        }
+        Self { message, fields }
+    }
 }
 
 fn word(level: Level) -> &'static str {
@@ -84,23 +118,62 @@ fn colour(level: Level) -> &'static str {
     }
 }
 
-/// Takes the level off a line that begins with one as `sd-daemon(3)` has it: `<3>` is an
-/// error. A line without one is information.
-pub(super) fn split_level(line: &str) -> (Level, &str) {
-    let mut characters = line.chars();
-    let (Some('<'), Some(digit), Some('>')) =
-        (characters.next(), characters.next(), characters.next())
-    else {
-        return (Level::Info, line);
+/// The level of a service's line, and the line without it: `<3>` in front is an error, as
+/// `sd-daemon(3)` has it, and so is `ERROR` in five columns or as the field `level` of an
+/// object, as Rust's and many other loggers write. A line without one is information, and so
+/// is one that would not be shown only because of its words: it is the service's own to
+/// filter what it says.
+pub(super) fn split_level(line: &str, least: Level) -> (Level, &str) {
+    if let Some((digit, rest)) = line.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        let level = match digit {
+            "0" | "1" | "2" | "3" => Level::Error,
+            "4" => Level::Warn,
+            "5" | "6" => Level::Info,
+            "7" => Level::Debug,
+            _ => return (Level::Info, line),
+        };
+        return (level, rest);
+    }
+    let (level, rest) = if line.starts_with('{') {
+        (level_of_object(line), line)
+    } else {
+        match line.split_at_checked(6) {
+            Some((column, rest)) => (level_of_column(column), rest),
+            None => (None, line),
+        }
     };
-    let level = match digit {
-        '0'..='3' => Level::Error,
-        '4' => Level::Warn,
-        '5' | '6' => Level::Info,
-        '7' => Level::Debug,
-        _ => return (Level::Info, line),
-    };
-    (level, characters.as_str())
+    match level {
+        Some(level) if level <= least => (level, rest),
+        _ => (Level::Info, line),
+    }
+}
+
+/// The level in a column of five and the blank after it.
+fn level_of_column(column: &str) -> Option<Level> {
+    Some(match column {
+        "ERROR " => Level::Error,
+        " WARN " => Level::Warn,
+        " INFO " => Level::Info,
+        "DEBUG " => Level::Debug,
+        "TRACE " => Level::Trace,
+        _ => return None,
+    })
+}
+
+fn level_of_object(line: &str) -> Option<Level> {
+    #[derive(Deserialize)]
+    struct Levelled {
+        level: String,
+    }
+    let found: Levelled = serde_json::from_str(line).ok()?;
+    Some(match found.level.to_ascii_lowercase().as_str() {
+        "error" | "fatal" | "critical" => Level::Error,
+        "warn" | "warning" => Level::Warn,
+        "info" | "notice" => Level::Info,
+        "debug" => Level::Debug,
+        "trace" => Level::Trace,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -140,10 +213,50 @@ mod tests {
 
     #[test]
     fn a_level_in_front_is_taken_off() {
-        assert_eq!(split_level("<3>no"), (Level::Error, "no"));
-        assert_eq!(split_level("<7>x"), (Level::Debug, "x"));
-        for plain in ["", "<", "<3", "<x>y", "<8>z", "hello"] {
-            assert_eq!(split_level(plain), (Level::Info, plain));
+        let split = |line| split_level(line, Level::Debug);
+        assert_eq!(split("<3>no"), (Level::Error, "no"));
+        assert_eq!(split("<7>x"), (Level::Debug, "x"));
+        assert_eq!(split("ERROR no"), (Level::Error, "no"));
+        assert_eq!(split(" WARN a b"), (Level::Warn, "a b"));
+        assert_eq!(split(" INFO "), (Level::Info, ""));
+        assert_eq!(split("DEBUG x"), (Level::Debug, "x"));
+        for plain in [
+            "",
+            "<",
+            "<3",
+            "<x>y",
+            "<8>z",
+            "hello",
+            "ERROR",
+            "ERRORS x",
+            "WARN: x",
+            "  WARN",
+            "\u{e9}\u{e9}\u{e9}x y",
+        ] {
+            assert_eq!(split(plain), (Level::Info, plain));
+        }
+    }
+
+    #[test]
+    fn a_line_is_not_lost_for_a_level_in_its_words() {
+        for line in ["DEBUG x", r#"{"level":"debug","message":"x"}"#] {
+            assert_eq!(split_level(line, Level::Info), (Level::Info, line));
+        }
+        assert_eq!(split_level("<7>x", Level::Info), (Level::Debug, "x"));
+    }
+
+    #[test]
+    fn the_line_of_a_service_that_writes_json_is_taken_apart() {
+        let line = r#"{"timestamp":"t","level":"WARN","message":"slow","took_ms":7}"#;
+        assert_eq!(split_level(line, Level::Info), (Level::Warn, line));
+        let value: Value = serde_json::from_str(&written(Format::Json, line)).unwrap();
+        assert_eq!(value["message"], "slow");
+        assert_eq!(value["fields"], serde_json::json!({ "took_ms": 7 }));
+        assert_eq!(value["ts"], "1970-01-01T00:00:00.000Z");
+        for odd in [r#"{"a":1}"#, r#"{"message":1}"#, "{"] {
+            let value: Value = serde_json::from_str(&written(Format::Json, odd)).unwrap();
+            assert_eq!(value["message"], odd);
+            assert!(value.get("fields").is_none());
         }
     }
 }

@@ -140,7 +140,7 @@ impl Logs {
 
     fn take(&self, service: &str, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let (level, line) = format::split_level(&line);
+        let (level, line) = format::split_level(&line, self.0.least);
         self.write(level, service, line);
     }
 
