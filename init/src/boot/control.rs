@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
-use crate::environment::{Auth, LogLevel, Mode as BoxMode, Resume, Settings};
+use crate::environment::{Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, Settings};
 use crate::socket::CONTROL_UID;
 use crate::steps::accounts::CIB;
 
@@ -84,6 +84,12 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
         READY_FD.to_string(),
         "--log-level".to_owned(),
         level(settings.container.log_level).to_owned(),
+        "--log".to_owned(),
+        match settings.container.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+        .to_owned(),
     ];
     if settings.mode == BoxMode::Headless {
         command.extend(["--mode".to_owned(), "headless".to_owned()]);
