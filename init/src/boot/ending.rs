@@ -10,12 +10,31 @@ use crate::boot::live::{Booted, Parts};
 use crate::errors::chain;
 use crate::logs::Level;
 
-/// What is kept of the budget for services, once sessions had their share: control drains its
-/// streams within two seconds.
-const FOR_SERVICES: Duration = Duration::from_millis(2800);
-
-/// What is left behind by services gets at least this long to end.
+/// What is left behind by services gets this long to end.
 const LAST_SWEEP: Duration = Duration::from_millis(500);
+
+/// The latest ends of what is ended one after the other, counted from the first ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shares {
+    /// Of sessions. Services get what these leave.
+    sessions: Duration,
+    /// Of services.
+    services: Duration,
+}
+
+impl Shares {
+    /// Shares a budget out. Services are promised the `graces` that their configuration asks
+    /// for, one after the other where one needs another, but never more than half: a session
+    /// that is cut off loses work, a service is made to be started again.
+    fn of(budget: Duration, graces: Duration) -> Self {
+        let services = budget.saturating_sub(LAST_SWEEP.min(budget / 4));
+        Self {
+            sessions: services - graces.min(services / 2),
+            services,
+        }
+    }
+}
+
 /// Ends sessions, then services, then whatever is left. A second ask hurries.
 pub(super) async fn end(
     parts: &Parts,
@@ -24,19 +43,21 @@ pub(super) async fn end(
     asks: &mut mpsc::UnboundedReceiver<()>,
 ) {
     parts.logs.write(Level::Info, "init", "the box is ending");
-    let deadline = Instant::now() + budget;
+    let began = Instant::now();
+    let deadline = began + budget;
+    let shares = Shares::of(budget, parts.supervisor.graces());
     let orderly = async {
-        if let Some(keepers) = &booted.keepers {
-            keepers.stop(budget.saturating_sub(FOR_SERVICES)).await;
+        if let Some(keepers) = booted.keepers.get() {
+            keepers.stop(shares.sessions).await;
         }
-        if let Some(egress) = &booted.egress {
+        if let Some(egress) = booted.egress.get() {
             // Before redsocks goes: what is sent from here on has no way to fall back to.
             if let Err(error) = egress.shut().await {
                 parts.logs.write(Level::Error, "egress", &chain(&error));
             }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        parts.supervisor.stop_all(left.min(FOR_SERVICES)).await;
+        let left = (began + shares.services).saturating_duration_since(Instant::now());
+        parts.supervisor.stop_all(left).await;
     };
     let hurried = tokio::select! {
         _ = timeout_at(deadline, orderly) => false,
@@ -85,6 +106,38 @@ async fn sweep(parts: &Parts, mut kill_at: Instant, asks: &mut mpsc::UnboundedRe
             () = reaper.death() => {}
             () = sleep_until(look_again) => {}
             Some(()) = asks.recv() => kill_at = kill_at.min(Instant::now()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn services_are_promised_their_graces_and_sessions_the_rest() {
+        let usual = Shares::of(ms(8000), ms(2500));
+        assert_eq!((usual.sessions, usual.services), (ms(5000), ms(7500)));
+        let long = Shares::of(ms(60_000), ms(20_000));
+        assert_eq!((long.sessions, long.services), (ms(39_500), ms(59_500)));
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_left_without_time_and_all_of_it_fits_the_budget(
+            budget in 500_u64..3_600_000, graces in 0_u64..3_600_000,
+        ) {
+            let shares = Shares::of(ms(budget), ms(graces));
+            prop_assert!(shares.sessions >= shares.services / 2);
+            prop_assert!(shares.services < ms(budget));
+            let promised = shares.services - shares.sessions;
+            prop_assert!(promised == ms(graces) || promised == shares.services / 2);
         }
     }
 }

@@ -8,8 +8,9 @@ pub mod actor;
 pub mod machine;
 pub mod readiness;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -32,12 +33,15 @@ struct Inner {
     /// Names in the order in which they were added, which is a start order.
     order: RefCell<Vec<String>>,
     given_up: mpsc::UnboundedSender<GivenUp>,
+    /// Whether everything is being stopped for good: then nothing is started any more.
+    closing: Cell<bool>,
 }
 
 /// How a service is reached and seen.
 #[derive(Clone)]
 struct Handle {
     needs: Vec<String>,
+    grace: Duration,
     wishes: mpsc::UnboundedSender<Event>,
     seen: watch::Receiver<Seen>,
 }
@@ -81,6 +85,7 @@ impl Supervisor {
             services: RefCell::default(),
             order: RefCell::default(),
             given_up,
+            closing: Cell::new(false),
         };
         (Self(Rc::new(inner)), receiver)
     }
@@ -88,6 +93,20 @@ impl Supervisor {
     /// Takes a service in, down. Its needs are taken in before it. Must be called within a
     /// `LocalSet`.
     pub fn add(&self, service: Service) {
+        let (name, needs, grace) = (service.name.clone(), service.needs.clone(), service.grace);
+        let (runtime, given_up) = (self.0.runtime.clone(), self.0.given_up.clone());
+        self.enrol(name, needs, grace, |queue, publish| {
+            Actor::new(service, runtime, queue, publish, given_up).run()
+        });
+    }
+
+    fn enrol<A: Future<Output = ()> + 'static>(
+        &self,
+        name: String,
+        needs: Vec<String>,
+        grace: Duration,
+        actor: impl FnOnce(mpsc::UnboundedReceiver<Event>, watch::Sender<Seen>) -> A,
+    ) {
         let (wishes, queue) = mpsc::unbounded_channel();
         let (publish, seen) = watch::channel(Seen {
             state: State::Down,
@@ -96,26 +115,19 @@ impl Supervisor {
             ready_since: None,
             last_exit: None,
         });
-        let name = service.name.clone();
         let handle = Handle {
-            needs: service.needs.clone(),
+            needs,
+            grace,
             wishes,
             seen,
         };
-        let actor = Actor::new(
-            service,
-            self.0.runtime.clone(),
-            queue,
-            publish,
-            self.0.given_up.clone(),
-        );
-        tokio::task::spawn_local(actor.run());
+        tokio::task::spawn_local(actor(queue, publish));
         self.0.services.borrow_mut().insert(name.clone(), handle);
         self.0.order.borrow_mut().push(name);
     }
 
     /// Starts a service as soon as everything it needs is ready, and waits until it is ready
-    /// itself or given up; says which.
+    /// itself or given up; says which. Once everything is being stopped, nothing is started.
     ///
     /// # Errors
     /// There is no such service, or one that it needs.
@@ -123,9 +135,12 @@ impl Supervisor {
         let handle = self.handle(name)?;
         for need in &handle.needs {
             let mut seen = self.handle(need)?.seen;
-            if !settled(&mut seen).await {
+            if !served(&mut seen).await {
                 return Ok(false);
             }
+        }
+        if self.0.closing.get() {
+            return Ok(false);
         }
         // The actor lives as long as the box.
         let _ = handle.wishes.send(Event::Start);
@@ -150,13 +165,17 @@ impl Supervisor {
     /// # Errors
     /// There is no such service.
     pub fn restart(&self, name: &str) -> Result<(), NoSuchService> {
-        let _ = self.handle(name)?.wishes.send(Event::Restart);
+        let handle = self.handle(name)?;
+        if !self.0.closing.get() {
+            let _ = handle.wishes.send(Event::Restart);
+        }
         Ok(())
     }
 
-    /// Stops everything, each service after all that need it, and kills after `budget` what
-    /// is left.
+    /// Stops everything for good, each service after all that need it, and kills after
+    /// `budget` what is left.
     pub async fn stop_all(&self, budget: Duration) {
+        self.0.closing.set(true);
         let names: Vec<String> = self.0.order.borrow().iter().rev().cloned().collect();
         let stops: Vec<_> = names
             .into_iter()
@@ -175,8 +194,30 @@ impl Supervisor {
         }
     }
 
-    /// Kills at once whatever is being stopped.
+    /// The longest that services may take to stop by their own configuration: each has its
+    /// grace, after all that need it had theirs.
+    #[must_use]
+    pub fn graces(&self) -> Duration {
+        let services = self.0.services.borrow();
+        let mut until = BTreeMap::<&str, Duration>::new();
+        // Users come after what they need in the order of starts, so before it in this one.
+        for name in self.0.order.borrow().iter().rev() {
+            let Some((name, handle)) = services.get_key_value(name) else {
+                continue;
+            };
+            let done = until.get(name.as_str()).copied().unwrap_or_default() + handle.grace;
+            for need in &handle.needs {
+                let users = until.entry(need.as_str()).or_default();
+                *users = done.max(*users);
+            }
+            until.insert(name, done);
+        }
+        until.into_values().max().unwrap_or_default()
+    }
+
+    /// Stops everything for good, and kills it at once.
     pub fn hurry(&self) {
+        self.0.closing.set(true);
         for handle in self.0.services.borrow().values() {
             if !at_rest(handle.seen.borrow().state) {
                 let _ = handle.wishes.send(Event::Stop);
@@ -254,8 +295,21 @@ fn at_rest(state: State) -> bool {
     matches!(state, State::Down | State::GivenUp)
 }
 
-/// Waits until a service is ready, or will not be; says which. One that ran and ended well
-/// is as good as ready.
+/// Waits until those that need a service can have it, or never will; says which. One that ran
+/// and ended well has done what it was needed for; one that somebody stopped has not.
+async fn served(seen: &mut watch::Receiver<Seen>) -> bool {
+    let done = |seen: &Seen| match seen.state {
+        State::Ready | State::GivenUp => true,
+        State::Down => seen.last_exit.is_some_and(Exit::success),
+        State::Starting | State::Stopping { .. } | State::Backoff => false,
+    };
+    seen.wait_for(done)
+        .await
+        .is_ok_and(|seen| seen.state != State::GivenUp)
+}
+
+/// Waits until a service is ready, or will not be; says which. One that ran and ended is as
+/// good as ready.
 async fn settled(seen: &mut watch::Receiver<Seen>) -> bool {
     let done = |seen: &Seen| match seen.state {
         State::Ready | State::GivenUp => true,
@@ -286,3 +340,6 @@ fn status(name: &str, seen: &Seen) -> ServiceStatus {
         last_exit: seen.last_exit.map(|exit| exit.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;
