@@ -6,8 +6,8 @@ use std::rc::Rc;
 use cib_protocol::init::{BoxStatus, EgressStatus, InitFault, InitReply, InitRequest};
 use cib_protocol::session::SessionSpec;
 
+use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
-use crate::egress::Egress;
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::session::Keepers;
@@ -31,10 +31,8 @@ pub(super) struct Running {
     pub(super) phase: Rc<Cell<Phase>>,
     pub(super) progress: Progress,
     pub(super) supervisor: Supervisor,
-    pub(super) keepers: Keepers,
-    pub(super) egress: Option<Egress>,
+    pub(super) booted: Rc<Booted>,
     pub(super) logs: Logs,
-    pub(super) warnings: Vec<String>,
 }
 
 impl Handler for Running {
@@ -65,7 +63,8 @@ impl Handler for Running {
             InitRequest::ServiceRestart { service } => done(self.supervisor.restart(&service)),
             InitRequest::SessionStart { spec } => self.start_session(&spec).await,
             InitRequest::SessionSignal { session, kill } => {
-                if self.keepers.signal(session, kill) {
+                let keepers = self.booted.keepers.get();
+                if keepers.is_some_and(|keepers| keepers.signal(session, kill)) {
                     InitReply::Done
                 } else {
                     refuse(
@@ -74,7 +73,7 @@ impl Handler for Running {
                     )
                 }
             }
-            InitRequest::EgressTest {} => match &self.egress {
+            InitRequest::EgressTest {} => match self.booted.egress.get() {
                 Some(egress) => InitReply::EgressTest {
                     checks: egress.test().await,
                 },
@@ -86,10 +85,11 @@ impl Handler for Running {
 
 impl Running {
     async fn start_session(&self, spec: &SessionSpec) -> InitReply {
-        if self.phase.get() != Phase::Up {
+        let keepers = self.booted.keepers.get();
+        let Some(keepers) = keepers.filter(|_| self.phase.get() == Phase::Up) else {
             return refuse(InitFault::NotNow, "the box is not up");
-        }
-        match self.keepers.start(spec).await {
+        };
+        match keepers.start(spec).await {
             Ok(pid) => InitReply::SessionStarted { pid },
             Err(error) => {
                 let detail = chain(&error);
@@ -113,7 +113,7 @@ impl Running {
     }
 
     async fn status(&self) -> BoxStatus {
-        let egress = match &self.egress {
+        let egress = match self.booted.egress.get() {
             Some(egress) => egress.status().await,
             None => EgressStatus {
                 summary: "egress is direct: no proxy was asked for".to_owned(),
@@ -133,8 +133,13 @@ impl Running {
             egress,
             steps: self.progress.status(),
             services: self.supervisor.status(),
-            sessions: self.keepers.live(),
-            warnings: self.warnings.clone(),
+            sessions: self
+                .booted
+                .keepers
+                .get()
+                .map(Keepers::live)
+                .unwrap_or_default(),
+            warnings: self.booted.warnings.borrow().clone(),
         }
     }
 }

@@ -1,22 +1,23 @@
-//! The steps of the plan, carried out.
+//! What each step of the plan does. Which come when, how long they may take and what their
+//! failure means is the plan's to say: see [`Progress::carry_out`].
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
-
-use cib_redsocks::probe::Health;
 
 use crate::boot::Ground;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
-use crate::boot::progress::{Overdue, Progress};
+use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::setup::AsCoder;
 use crate::egress::{Egress, EgressError};
-use crate::environment::{Auth, ProxyMode};
+use crate::environment::{Auth, ProxyMode, Settings};
+use crate::errors::chain;
+use crate::exit;
 use crate::logs::{Level, Logs};
+use crate::plan::{Plan, StepId};
 use crate::process::Processes;
 use crate::session::directory::Directories;
 use crate::session::{KeeperSettings, Keepers};
@@ -26,46 +27,23 @@ use crate::steps::accounts::{Account, Accounts};
 use crate::steps::agent::{self, Notice, Relay};
 use crate::steps::child_env::{Additions, ChildEnvironment};
 use crate::steps::keys::{self, Keys};
-use crate::steps::setup::{self, JobsError, SetupError};
+use crate::steps::setup::{self, Job, JobsError, SetupError};
 use crate::steps::users::{self, Users, UsersError};
 use crate::steps::{FileError, Outcome, git};
 use crate::supervisor::actor::{LookUpIds, Runtime};
 use crate::supervisor::{NoSuchService, Supervisor};
 
-/// The plan's steps, in order.
-pub(super) const STEPS: [&str; 10] = [
-    "close-egress",
-    "redirect",
-    "prove-egress",
-    "users",
-    "keys",
-    "git",
-    "agent",
-    "setup",
-    "control",
-    "services",
-];
-
-/// Steps that only touch files and the kernel take milliseconds; a board with a slow card
-/// takes longer.
-const SOON: Duration = Duration::from_secs(30);
-/// Setup commands have limits of their own, each.
-const LONG: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Name of the redirector's service.
 const REDIRECTOR: &str = "redsocks";
 
-/// Why the box could not boot.
+/// Why a step could not be done.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BootError {
-    #[error("step took too long")]
+pub(super) enum StepError {
+    #[error(transparent)]
     Overdue(#[from] Overdue),
-    #[error("cannot make {}", path.display())]
-    Run {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    /// The plan is wrong: a step came before one whose work it builds on.
+    #[error("{0} are not prepared yet")]
+    TooEarly(&'static str),
     #[error("egress does not stand")]
     Egress(#[from] EgressError),
     #[error("the users cannot be prepared")]
@@ -79,11 +57,34 @@ pub(super) enum BootError {
     #[error("control cannot be told whom to let in")]
     Auth(#[source] io::Error),
     #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
     Service(#[from] NoSuchService),
     #[error("`{0}` did not become ready; its lines above say why")]
     NotReady(String),
+}
+
+/// Why the box could not boot.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BootError {
+    #[error("cannot make {}", path.display())]
+    Run {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Step(#[from] Failed<StepError>),
+}
+
+impl BootError {
+    /// The code that the box exits with.
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Run { .. } | Self::Listen(_) => exit::INTERNAL,
+            Self::Step(failed) => failed.code,
+        }
+    }
 }
 
 /// What the steps work with.
@@ -98,28 +99,31 @@ pub(super) struct Parts {
     pub(super) runtime: Runtime,
 }
 
-/// What has been brought up so far, for whoever takes it down.
+/// What has been brought up so far, for whoever looks at it and whoever takes it down.
 #[derive(Default)]
 pub(super) struct Booted {
-    pub(super) keepers: Option<Keepers>,
-    pub(super) egress: Option<Egress>,
+    pub(super) keepers: OnceCell<Keepers>,
+    pub(super) egress: OnceCell<Egress>,
+    pub(super) warnings: RefCell<Vec<String>>,
+}
+
+impl Booted {
+    /// Notes what a person has to know, and says it.
+    fn warn(&self, logs: &Logs, line: String) {
+        logs.write(Level::Warn, "init", &line);
+        self.warnings.borrow_mut().push(line);
+    }
 }
 
 /// Carries out the plan.
 pub(super) async fn boot(
     ground: &Ground,
     parts: &Parts,
-    booted: &mut Booted,
+    booted: &Rc<Booted>,
 ) -> Result<(), BootError> {
     let settings = &ground.configuration.settings;
-    let warnings: Vec<String> = ground
-        .configuration
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    for warning in &warnings {
-        parts.logs.write(Level::Warn, "init", warning);
+    for warning in &ground.configuration.warnings {
+        booted.warn(&parts.logs, warning.to_string());
     }
     if settings.auth == Auth::Disabled {
         let line = "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \
@@ -131,41 +135,27 @@ pub(super) async fn boot(
         path: run.clone(),
         source,
     })?;
-    let egress = Egress::new(
-        &settings.egress,
-        parts.processes.clone(),
-        parts.logs.clone(),
-        run,
-    );
-    booted.egress.clone_from(&egress);
-    let health = way_out(parts, egress.as_ref()).await?;
-    let (users, keys) = people(ground, parts).await?;
-    let relays = agents(ground, parts, &users, &keys);
-    let environment = child_environment(ground, &relays, &keys);
-    relay(parts, relays);
-    set_up(ground, parts, &users, &environment).await?;
-    let keepers = keepers(ground, parts, &users, &environment);
-    booted.keepers = Some(keepers.clone());
-    let left = keepers.finish_left_behind().await;
-    if left > 0 {
-        let line = format!("{left} sessions were live when the box last ended: interrupted");
-        parts.logs.write(Level::Info, "session", &line);
-    }
+    // Before the first step, so that a boot that takes long can be looked at.
     let listener = socket::listen(&run.join("init.sock"))?;
     let running = Running {
         phase: Rc::clone(&parts.phase),
         progress: parts.progress.clone(),
         supervisor: parts.supervisor.clone(),
-        keepers,
-        egress: egress.clone(),
+        booted: Rc::clone(booted),
         logs: parts.logs.clone(),
-        warnings,
     };
     tokio::task::spawn_local(socket::serve(listener, Rc::new(running)));
-    if let (Some(egress), Some(health)) = (&egress, health) {
-        egress.watch(health, gate(parts, egress));
-    }
-    services(ground, parts, &environment).await?;
+    let jobs = setup::jobs(&settings.setup, &ground.paths);
+    // A script that cannot be read is one that fails.
+    let count = jobs.as_ref().map_or(1, |(jobs, _)| jobs.len());
+    let plan = Plan::build(&ground.configuration, count);
+    let stage = Stage::new(ground, parts, booted, jobs);
+    let degraded = |step: StepId, error: &StepError| {
+        let line = format!("boot step `{step}` failed: {}", chain(error));
+        booted.warn(&parts.logs, line);
+    };
+    let work = async |step| stage.carry_out(step).await;
+    parts.progress.carry_out(&plan, work, degraded).await?;
     let took = crate::sys::start::uptime_us() / 1000;
     parts.logs.write(
         Level::Info,
@@ -175,41 +165,299 @@ pub(super) async fn boot(
     Ok(())
 }
 
-/// Closes egress, opens the way through the upstream, and proves both.
-async fn way_out(parts: &Parts, egress: Option<&Egress>) -> Result<Option<Health>, BootError> {
-    let progress = &parts.progress;
-    let Some(egress) = egress else {
-        for step in &STEPS[..3] {
-            progress.skip(step, "CIB_PROXY_URL is not set");
-        }
-        let line = "CIB_PROXY_URL is not set: the box reaches the network directly";
-        parts.logs.write(Level::Warn, "egress", line);
-        return Ok(None);
-    };
-    let close = async { Ok::<_, BootError>(egress.close().await?) };
-    let mut warnings = progress.step(STEPS[0], SOON, close).await?;
-    let redirect = async {
-        let opened = egress.open().await?;
-        for service in egress.configure(&parts.bin)? {
-            let name = service.name.clone();
-            parts.supervisor.add(service);
-            // One that is not ready yet is started again for as long as it takes; the rules
-            // stand without it.
-            let supervisor = parts.supervisor.clone();
-            if !supervisor.start(&name).await? {
-                return Err(BootError::NotReady(name));
+/// Setup commands, or the script that cannot be read.
+type Jobs = Result<(Vec<Job>, Outcome), JobsError>;
+
+/// What the steps hand on to each other.
+struct Stage<'a> {
+    ground: &'a Ground,
+    parts: &'a Parts,
+    booted: &'a Booted,
+    /// Taken by the step that runs them.
+    jobs: Cell<Option<Jobs>>,
+    users: OnceCell<Users>,
+    keys: OnceCell<Keys>,
+    /// Where coder finds its ssh-agent.
+    ssh_agent: OnceCell<PathBuf>,
+    environment: OnceCell<ChildEnvironment>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(ground: &'a Ground, parts: &'a Parts, booted: &'a Booted, jobs: Jobs) -> Self {
+        let egress = Egress::new(
+            &ground.configuration.settings.egress,
+            parts.processes.clone(),
+            parts.logs.clone(),
+            &ground.paths.run,
+        );
+        match egress {
+            Some(egress) => drop(booted.egress.set(egress)),
+            None => {
+                let line = "CIB_PROXY_URL is not set: the box reaches the network directly";
+                parts.logs.write(Level::Warn, "egress", line);
             }
         }
-        Ok::<_, BootError>(opened)
-    };
-    warnings.extend(progress.step(STEPS[1], SOON, redirect).await?);
-    warnings.dedup();
-    for warning in warnings {
-        parts.logs.write(Level::Warn, "egress", &warning);
+        Self {
+            ground,
+            parts,
+            booted,
+            jobs: Cell::new(Some(jobs)),
+            users: OnceCell::new(),
+            keys: OnceCell::new(),
+            ssh_agent: OnceCell::new(),
+            environment: OnceCell::new(),
+        }
     }
-    let prove = async { Ok::<_, BootError>(egress.prove().await?) };
-    let health = progress.step(STEPS[2], SOON, prove).await?;
-    Ok(Some(health))
+
+    async fn carry_out(&self, step: StepId) -> Result<(), StepError> {
+        match step {
+            // The plan was made from what was read.
+            StepId::ReadConfig => Ok(()),
+            StepId::CloseEgress => self.close_egress().await,
+            StepId::Redirect => self.redirect().await,
+            StepId::ProveEgress => self.prove_egress().await,
+            StepId::Users => self.prepare_users(),
+            StepId::Keys => self.prepare_keys(),
+            StepId::Git => self.prepare_git(),
+            StepId::Agent => self.relay_agents(),
+            StepId::Setup => self.set_up().await,
+            StepId::Journals => self.close_journals().await,
+            StepId::Control => self.start_control().await,
+            StepId::Services => self.start_services().await,
+        }
+    }
+
+    fn settings(&self) -> &'a Settings {
+        &self.ground.configuration.settings
+    }
+
+    fn egress(&self) -> Result<&Egress, StepError> {
+        let egress = self.booted.egress.get();
+        egress.ok_or(StepError::TooEarly("the rules"))
+    }
+
+    fn users(&self) -> Result<&Users, StepError> {
+        self.users.get().ok_or(StepError::TooEarly("the users"))
+    }
+
+    fn keys(&self) -> Result<&Keys, StepError> {
+        self.keys.get().ok_or(StepError::TooEarly("the keys"))
+    }
+
+    /// What children are given: complete once agents are relayed.
+    fn environment(&self) -> Result<&ChildEnvironment, StepError> {
+        let settings = self.settings();
+        let keys = self.keys()?;
+        Ok(self.environment.get_or_init(|| {
+            let bridge =
+                settings.egress.upstream.is_some() && settings.egress.mode == ProxyMode::Env;
+            let additions = Additions {
+                ssh_agent: self.ssh_agent.get().cloned(),
+                gnupg_home: keys.gnupg_home.clone(),
+                bridge_port: bridge.then_some(cib_redsocks::connect::CONNECT_PORT),
+            };
+            ChildEnvironment::new(&self.ground.environment, settings, &additions)
+        }))
+    }
+
+    async fn close_egress(&self) -> Result<(), StepError> {
+        let warnings = self.egress()?.close().await?;
+        self.warn_of_egress(&warnings);
+        Ok(())
+    }
+
+    async fn redirect(&self) -> Result<(), StepError> {
+        let egress = self.egress()?;
+        let warnings = egress.open().await?;
+        self.warn_of_egress(&warnings);
+        for service in egress.configure(&self.parts.bin)? {
+            let name = service.name.clone();
+            self.parts.supervisor.add(service);
+            // One that is not ready yet is started again for as long as it takes; the rules
+            // stand without it.
+            if !self.parts.supervisor.start(&name).await? {
+                return Err(StepError::NotReady(name));
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove_egress(&self) -> Result<(), StepError> {
+        let egress = self.egress()?;
+        let health = egress.prove().await?;
+        egress.watch(health, gate(self.parts, egress));
+        Ok(())
+    }
+
+    /// Says what the rules cannot do here, once each.
+    fn warn_of_egress(&self, warnings: &[String]) {
+        for warning in warnings {
+            let mut said = self.booted.warnings.borrow_mut();
+            if !said.contains(warning) {
+                self.parts.logs.write(Level::Warn, "egress", warning);
+                said.push(warning.clone());
+            }
+        }
+    }
+
+    fn prepare_users(&self) -> Result<(), StepError> {
+        let container = &self.settings().container;
+        let prepared = users::prepare(&self.ground.paths, container, &self.ground.facts)?;
+        let (users, outcome) = prepared;
+        let _ = self.users.set(users);
+        self.tell("init", outcome);
+        Ok(())
+    }
+
+    fn prepare_keys(&self) -> Result<(), StepError> {
+        let settings = &self.settings().keys;
+        let (keys, outcome) = keys::prepare(&self.ground.paths, settings, self.users()?)?;
+        let _ = self.keys.set(keys);
+        self.tell("init", outcome);
+        Ok(())
+    }
+
+    fn prepare_git(&self) -> Result<(), StepError> {
+        let (settings, paths) = (self.settings(), &self.ground.paths);
+        let outcome = git::prepare(paths, &settings.git, &settings.keys, self.keys()?)?;
+        self.tell("init", outcome);
+        Ok(())
+    }
+
+    fn relay_agents(&self) -> Result<(), StepError> {
+        let wanted = &self.settings().keys.agents;
+        let (users, keys) = (self.users()?, self.keys()?);
+        let (relays, outcome) = agent::open(&self.ground.paths, wanted, users, keys);
+        self.parts
+            .progress
+            .explain(StepId::Agent, format!("{} relayed", relays.len()));
+        self.tell("agent", outcome);
+        for relay in relays {
+            if relay.variable == "SSH_AUTH_SOCK" {
+                let _ = self.ssh_agent.set(relay.socket.clone());
+            }
+            serve(self.parts, relay);
+        }
+        Ok(())
+    }
+
+    async fn set_up(&self) -> Result<(), StepError> {
+        let (jobs, outcome) = self
+            .jobs
+            .take()
+            .ok_or(StepError::TooEarly("the setup commands"))??;
+        self.tell("setup", outcome);
+        let users = self.users()?;
+        let runner = AsCoder {
+            processes: self.parts.processes.clone(),
+            ids: ids(&users.coder, users.switch),
+            environment: self
+                .environment()?
+                .coder(&users.coder)
+                .into_iter()
+                .collect(),
+            workspace: self.ground.paths.workspace.clone(),
+        };
+        let settings = &self.settings().setup;
+        let outcome = setup::run(&jobs, settings, &self.ground.paths, &runner).await?;
+        self.tell("setup", outcome);
+        Ok(())
+    }
+
+    async fn close_journals(&self) -> Result<(), StepError> {
+        let keepers = self.keepers()?;
+        let left = keepers.finish_left_behind().await;
+        if left > 0 {
+            let line = format!("{left} sessions were live when the box last ended: interrupted");
+            self.parts.logs.write(Level::Info, "session", &line);
+        }
+        let _ = self.booted.keepers.set(keepers);
+        Ok(())
+    }
+
+    fn keepers(&self) -> Result<Keepers, StepError> {
+        let users = self.users()?;
+        let sync = self.settings().sessions.journal_sync.word();
+        let environment = self.environment()?.keeper(&users.coder);
+        let settings = KeeperSettings {
+            program: self.parts.bin.join("cib-session"),
+            options: ["--sync", sync].map(OsString::from).into(),
+            ids: ids(&users.coder, users.switch),
+            environment: environment
+                .into_iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
+        };
+        let directories = Directories {
+            data: self.ground.paths.data.clone(),
+            runtime: self.ground.paths.run.clone(),
+            coder: users.coder.uid,
+            control: users.control.gid,
+            switch: users.switch,
+        };
+        Ok(Keepers::new(
+            settings,
+            directories,
+            self.parts.runtime.hierarchy.clone(),
+            self.parts.processes.clone(),
+            self.parts.logs.clone(),
+        ))
+    }
+
+    async fn start_control(&self) -> Result<(), StepError> {
+        let settings = self.settings();
+        let run = &self.ground.paths.run;
+        let auth = run.join("control/auth.json");
+        control::write_auth(&auth, &settings.auth).map_err(StepError::Auth)?;
+        let service = control::service(&self.parts.bin, settings, run, &auth);
+        self.parts.supervisor.add(service);
+        if self.parts.supervisor.start(control::NAME).await? {
+            Ok(())
+        } else {
+            Err(StepError::NotReady(control::NAME.to_owned()))
+        }
+    }
+
+    /// Starts what the user configured. All at once: each waits for those that it needs.
+    async fn start_services(&self) -> Result<(), StepError> {
+        let environment = self.environment()?;
+        let accounts = Accounts::read(&self.ground.paths).ok();
+        let mut starts = Vec::new();
+        for service in &self.ground.configuration.services {
+            let mut service = service.clone();
+            let account = accounts.as_ref().and_then(|a| a.user(&service.user));
+            if let Some(account) = account {
+                service.environment = environment.service(&service, &account);
+            }
+            let (name, essential) = (service.name.clone(), service.essential);
+            self.parts.supervisor.add(service);
+            let supervisor = self.parts.supervisor.clone();
+            starts.push(tokio::task::spawn_local(async move {
+                let ready = supervisor.start(&name).await;
+                (name, essential, ready)
+            }));
+        }
+        for start in starts {
+            if let Ok((name, essential, ready)) = start.await
+                && !ready?
+                && essential
+            {
+                return Err(StepError::NotReady(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what a step changed and what is odd.
+    fn tell(&self, name: &str, outcome: Outcome) {
+        let logs = &self.parts.logs;
+        for change in outcome.changes {
+            logs.write(Level::Info, name, &change.to_string());
+        }
+        for warning in outcome.warnings {
+            logs.write(Level::Warn, name, &warning);
+        }
+    }
 }
 
 /// Holds the redirector down while the upstream is silent. The connect bridge needs no such
@@ -232,197 +480,16 @@ fn gate(parts: &Parts, egress: &Egress) -> impl Fn(bool) + 'static {
     }
 }
 
-/// Users, keys and git.
-async fn people(ground: &Ground, parts: &Parts) -> Result<(Users, Keys), BootError> {
-    let settings = &ground.configuration.settings;
-    let paths = &ground.paths;
-    let prepared = async { Ok(users::prepare(paths, &settings.container, &ground.facts)?) };
-    let (users, outcome) = parts
-        .progress
-        .step::<_, BootError>(STEPS[3], SOON, prepared)
-        .await?;
-    tell(parts, "init", outcome);
-    let prepared = async { Ok(keys::prepare(paths, &settings.keys, &users)?) };
-    let (keys, outcome) = parts
-        .progress
-        .step::<_, BootError>(STEPS[4], SOON, prepared)
-        .await?;
-    tell(parts, "init", outcome);
-    let prepared = async { Ok(git::prepare(paths, &settings.git, &settings.keys, &keys)?) };
-    let outcome = parts
-        .progress
-        .step::<_, BootError>(STEPS[5], SOON, prepared)
-        .await?;
-    tell(parts, "init", outcome);
-    Ok((users, keys))
-}
-
-fn agents(ground: &Ground, parts: &Parts, users: &Users, keys: &Keys) -> Vec<Relay> {
-    let wanted = &ground.configuration.settings.keys.agents;
-    if wanted.ssh.is_none() && wanted.gpg.is_none() {
-        parts.progress.skip(STEPS[6], "no agent was mounted");
-        return Vec::new();
-    }
-    let (relays, outcome) = agent::open(&ground.paths, wanted, users, keys);
-    parts
-        .progress
-        .explain(STEPS[6], format!("{} relayed", relays.len()));
-    tell(parts, "agent", outcome);
-    relays
-}
-
-fn relay(parts: &Parts, relays: Vec<Relay>) {
-    for relay in relays {
-        let logs = parts.logs.clone();
-        let variable = relay.variable;
-        tokio::task::spawn_local(relay.serve(move |notice| match notice {
-            Notice::Lost(why) => logs.write(Level::Warn, "agent", &format!("{variable}: {why}")),
-            Notice::Back => {
-                logs.write(
-                    Level::Info,
-                    "agent",
-                    &format!("{variable}: the agent is back"),
-                );
-            }
-        }));
-    }
-}
-
-fn child_environment(ground: &Ground, relays: &[Relay], keys: &Keys) -> ChildEnvironment {
-    let settings = &ground.configuration.settings;
-    let bridge = settings.egress.upstream.is_some() && settings.egress.mode == ProxyMode::Env;
-    let ssh = relays
-        .iter()
-        .find(|relay| relay.variable == "SSH_AUTH_SOCK");
-    let additions = Additions {
-        ssh_agent: ssh.map(|relay| relay.socket.clone()),
-        gnupg_home: keys.gnupg_home.clone(),
-        bridge_port: bridge.then_some(cib_redsocks::connect::CONNECT_PORT),
-    };
-    ChildEnvironment::new(&ground.environment, settings, &additions)
-}
-
-async fn set_up(
-    ground: &Ground,
-    parts: &Parts,
-    users: &Users,
-    environment: &ChildEnvironment,
-) -> Result<(), BootError> {
-    let settings = &ground.configuration.settings.setup;
-    let (jobs, outcome) = setup::jobs(settings, &ground.paths)?;
-    tell(parts, "setup", outcome);
-    if jobs.is_empty() {
-        parts.progress.skip(STEPS[7], "there are no setup commands");
-        return Ok(());
-    }
-    let runner = AsCoder {
-        processes: parts.processes.clone(),
-        ids: ids(&users.coder, users.switch),
-        environment: environment.coder(&users.coder).into_iter().collect(),
-        workspace: ground.paths.workspace.clone(),
-    };
-    let work = async { Ok(setup::run(&jobs, settings, &ground.paths, &runner).await?) };
-    let outcome = parts
-        .progress
-        .step::<_, BootError>(STEPS[7], LONG, work)
-        .await?;
-    tell(parts, "setup", outcome);
-    Ok(())
-}
-
-fn keepers(
-    ground: &Ground,
-    parts: &Parts,
-    users: &Users,
-    environment: &ChildEnvironment,
-) -> Keepers {
-    let sessions = &ground.configuration.settings.sessions;
-    let sync = sessions.journal_sync.word();
-    let environment = environment.keeper(&users.coder);
-    let settings = KeeperSettings {
-        program: parts.bin.join("cib-session"),
-        options: ["--sync", sync].map(OsString::from).into(),
-        ids: ids(&users.coder, users.switch),
-        environment: environment
-            .into_iter()
-            .map(|(k, v)| (k.into(), v.into()))
-            .collect(),
-    };
-    let directories = Directories {
-        data: ground.paths.data.clone(),
-        runtime: ground.paths.run.clone(),
-        coder: users.coder.uid,
-        control: users.control.gid,
-        switch: users.switch,
-    };
-    Keepers::new(
-        settings,
-        directories,
-        parts.runtime.hierarchy.clone(),
-        parts.processes.clone(),
-        parts.logs.clone(),
-    )
-}
-
-/// Control, then what the user configured.
-async fn services(
-    ground: &Ground,
-    parts: &Parts,
-    environment: &ChildEnvironment,
-) -> Result<(), BootError> {
-    let settings = &ground.configuration.settings;
-    let run = &ground.paths.run;
-    let auth = run.join("control/auth.json");
-    control::write_auth(&auth, &settings.auth).map_err(BootError::Auth)?;
-    parts
-        .supervisor
-        .add(control::service(&parts.bin, settings, run, &auth));
-    let start = async {
-        if parts.supervisor.start(control::NAME).await? {
-            Ok(())
-        } else {
-            Err(BootError::NotReady(control::NAME.to_owned()))
-        }
-    };
-    parts.progress.step(STEPS[8], SOON, start).await?;
-    if ground.configuration.services.is_empty() {
-        parts.progress.skip(STEPS[9], "none are configured");
-        return Ok(());
-    }
-    let mut names = Vec::new();
-    for service in &ground.configuration.services {
-        let mut service = service.clone();
-        if let Some(account) = Accounts::read(&ground.paths)
-            .ok()
-            .and_then(|a| a.user(&service.user))
-        {
-            service.environment = environment.service(&service, &account);
-        }
-        names.push((service.name.clone(), service.essential));
-        parts.supervisor.add(service);
-    }
-    let start = async {
-        let starts: Vec<_> = names
-            .into_iter()
-            .map(|(name, essential)| {
-                let supervisor = parts.supervisor.clone();
-                tokio::task::spawn_local(async move {
-                    let ready = supervisor.start(&name).await;
-                    (name, essential, ready)
-                })
-            })
-            .collect();
-        for start in starts {
-            if let Ok((name, essential, ready)) = start.await
-                && !ready?
-                && essential
-            {
-                return Err(BootError::NotReady(name));
-            }
-        }
-        Ok(())
-    };
-    parts.progress.step(STEPS[9], LONG, start).await
+fn serve(parts: &Parts, relay: Relay) {
+    let logs = parts.logs.clone();
+    let variable = relay.variable;
+    tokio::task::spawn_local(relay.serve(move |notice| {
+        let (level, line) = match notice {
+            Notice::Lost(why) => (Level::Warn, format!("{variable}: {why}")),
+            Notice::Back => (Level::Info, format!("{variable}: the agent is back")),
+        };
+        logs.write(level, "agent", &line);
+    }));
 }
 
 /// Turns users into ids for the supervisor. Read anew each time: `PUID` changes them at boot.
@@ -456,15 +523,5 @@ fn ids_of(account: &Account) -> Ids {
         uid: account.uid,
         gid: account.gid,
         groups: account.groups.clone(),
-    }
-}
-
-/// Says what a step changed and what is odd.
-fn tell(parts: &Parts, name: &str, outcome: Outcome) {
-    for change in outcome.changes {
-        parts.logs.write(Level::Info, name, &change.to_string());
-    }
-    for warning in outcome.warnings {
-        parts.logs.write(Level::Warn, name, &warning);
     }
 }

@@ -24,7 +24,7 @@ use tokio::task::LocalSet;
 
 use crate::bare;
 use crate::boot::handler::Phase;
-use crate::boot::live::{BootError, Booted, Parts};
+use crate::boot::live::{Booted, Parts};
 use crate::boot::progress::Progress;
 use crate::cgroup::Hierarchy;
 use crate::config::{Configuration, DIRECTORY};
@@ -32,13 +32,14 @@ use crate::environment::{Environment, Fault, Settings};
 use crate::errors::chain;
 use crate::exit;
 use crate::logs::{Level, Logs};
+use crate::plan::StepId;
 use crate::process::Processes;
 use crate::signals::Signals;
 use crate::steps::Paths;
 use crate::steps::accounts::Accounts;
 use crate::steps::host::HostFacts;
 use crate::supervisor::{GivenUp, Supervisor};
-use crate::sys::environ;
+use crate::sys::{environ, start};
 
 /// What everybody gets to end when nobody is left to end them in order.
 const AFTER_PANIC: Duration = Duration::from_secs(2);
@@ -120,6 +121,7 @@ pub fn run() -> u8 {
         Ok(ground) => ground,
         Err((faults, warnings)) => return refuse(&faults, &warnings),
     };
+    let surveyed = Duration::from_micros(start::uptime_us());
     environ::scrub(secrets::VARIABLES);
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -136,7 +138,7 @@ pub fn run() -> u8 {
     };
     last_resort::install();
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        LocalSet::new().block_on(&runtime, live(ground))
+        LocalSet::new().block_on(&runtime, live(ground, surveyed))
     }));
     // A task that panics while it is dropped must not take the rest with it.
     let dropped = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
@@ -153,8 +155,8 @@ pub fn run() -> u8 {
 enum End {
     /// It was asked to.
     Asked,
-    /// The configuration turned out to be wrong only when it was used.
-    Configuration,
+    /// A step of the boot failed whose failure ends the box with this code.
+    Boot(u8),
     /// Something inside failed.
     Internal,
 }
@@ -163,14 +165,14 @@ impl End {
     fn code(&self) -> u8 {
         match self {
             Self::Asked => exit::OK,
-            Self::Configuration => exit::CONFIG,
+            Self::Boot(code) => *code,
             Self::Internal => exit::INTERNAL,
         }
     }
 }
 
-/// The life of the box, and its exit code.
-async fn live(ground: Ground) -> u8 {
+/// The life of the box, and its exit code. Judging the ground took until `surveyed`.
+async fn live(ground: Ground, surveyed: Duration) -> u8 {
     let settings = &ground.configuration.settings;
     let no_colour = ground.environment.get("NO_COLOR").is_some();
     let logs = Logs::new(
@@ -201,6 +203,8 @@ async fn live(ground: Ground) -> u8 {
             return exit::INTERNAL;
         }
     }
+    let progress = Progress::default();
+    progress.done(StepId::ReadConfig, surveyed);
     let phase = Rc::new(Cell::new(Phase::Booting));
     let runtime = crate::supervisor::actor::Runtime {
         processes: processes.clone(),
@@ -213,35 +217,30 @@ async fn live(ground: Ground) -> u8 {
     let parts = Parts {
         bin: own_directory(),
         phase: Rc::clone(&phase),
-        progress: Progress::of(live::STEPS),
+        progress,
         processes: processes.clone(),
         logs: logs.clone(),
         supervisor: supervisor.clone(),
         runtime,
     };
-    let budget = settings.container.shutdown_timeout;
-    let mut booted = Booted::default();
+    let booted = Rc::new(Booted::default());
     let end = tokio::select! {
         biased;
         _ = asks.recv() => End::Asked,
         () = last_resort::rung() => End::Internal,
-        error = live::boot(&ground, &parts, &mut booted) => match error {
+        error = live::boot(&ground, &parts, &booted) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
                 until_the_end(&logs, &mut asks, &mut given_up).await
             }
             Err(error) => {
                 logs.write(Level::Error, "init", &chain(&error));
-                match error {
-                    BootError::Egress(_) | BootError::Setup(_) | BootError::Jobs(_) => {
-                        End::Configuration
-                    }
-                    _ => End::Internal,
-                }
+                End::Boot(error.code())
             }
         },
     };
     phase.set(Phase::ShuttingDown);
+    let budget = settings.container.shutdown_timeout;
     ending::end(&parts, &booted, budget, &mut asks).await;
     logs.flush(LAST_WORDS).await;
     if last_resort::happened() {

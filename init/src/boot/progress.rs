@@ -1,19 +1,22 @@
 //! The boot plan as it is carried out: what is done, how long it took, what it said.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::collections::BTreeSet;
+use std::error::Error;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use cib_protocol::init::StepStatus;
 use tokio::time::timeout;
 
+use crate::plan::{OnFailure, Plan, Step, StepId};
+
 /// The steps of this boot. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Progress(Rc<RefCell<Vec<Record>>>);
 
 struct Record {
-    name: &'static str,
+    id: StepId,
     state: State,
     detail: Option<String>,
 }
@@ -31,60 +34,106 @@ enum State {
 #[error("it was not done within {} s", .0.as_secs_f32())]
 pub struct Overdue(pub Duration);
 
-impl Progress {
-    /// All steps of a plan, none begun.
-    #[must_use]
-    pub fn of(names: impl IntoIterator<Item = &'static str>) -> Self {
-        let record = |name| Record {
-            name,
+/// A step failed without which there is no box.
+#[derive(Debug, thiserror::Error)]
+#[error("boot step `{step}` failed")]
+pub struct Failed<E: Error + 'static> {
+    /// Which.
+    pub step: StepId,
+    /// What the box exits with.
+    pub code: u8,
+    /// Why.
+    #[source]
+    pub source: E,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let record = |id| Record {
+            id,
             state: State::Pending,
             detail: None,
         };
-        Self(Rc::new(RefCell::new(
-            names.into_iter().map(record).collect(),
-        )))
+        Self(Rc::new(RefCell::new(StepId::ALL.map(record).into())))
     }
+}
 
-    /// Carries out one step within its deadline and notes how it went.
+impl Progress {
+    /// Carries out a plan: one step after the other, each once all that it needs are done or
+    /// have nothing to do, and within its deadline. A step whose failure only degrades the box
+    /// counts as done, and `degraded` is told. What was done before is not done again.
     ///
     /// # Errors
-    /// The step's own error, or that it was overdue.
-    pub async fn step<T, E: From<Overdue> + std::fmt::Display>(
+    /// The first step whose failure ends the box. Nothing that needs it was begun.
+    pub async fn carry_out<E: Error + From<Overdue> + 'static>(
         &self,
-        name: &'static str,
-        deadline: Duration,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+        plan: &Plan,
+        mut work: impl AsyncFnMut(StepId) -> Result<(), E>,
+        mut degraded: impl FnMut(StepId, &E),
+    ) -> Result<(), Failed<E>> {
+        let mut settled = self.already_done();
+        let mut left: Vec<&Step> = plan.steps.iter().collect();
+        left.retain(|step| !settled.contains(&step.id));
+        // A plan in which nothing comes next would need itself; a test proves there is none.
+        while let Some(at) = left
+            .iter()
+            .position(|step| step.needs.iter().all(|need| settled.contains(need)))
+        {
+            let step = left.remove(at);
+            if let Some(why) = &step.skipped {
+                self.set(step.id, State::Skipped, Some(why.clone()));
+            } else if let Err(source) = self.step(step, &mut work).await {
+                match step.on_failure {
+                    OnFailure::Ends { code } => {
+                        let step = step.id;
+                        return Err(Failed { step, code, source });
+                    }
+                    OnFailure::Degrades => degraded(step.id, &source),
+                }
+            }
+            settled.insert(step.id);
+        }
+        Ok(())
+    }
+
+    async fn step<E: Error + From<Overdue>>(
+        &self,
+        step: &Step,
+        work: &mut impl AsyncFnMut(StepId) -> Result<(), E>,
+    ) -> Result<(), E> {
         let since = Instant::now();
-        self.set(name, State::Running { since }, None);
-        let outcome = match timeout(deadline, work).await {
+        self.set(step.id, State::Running { since }, None);
+        let outcome = match timeout(step.deadline, work(step.id)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Overdue(deadline).into()),
+            Err(_) => Err(Overdue(step.deadline).into()),
         };
+        let took = since.elapsed();
         match &outcome {
-            Ok(_) => self.set(
-                name,
-                State::Done {
-                    took: since.elapsed(),
-                },
-                None,
-            ),
+            Ok(()) => self.set(step.id, State::Done { took }, None),
             Err(error) => {
-                let after = since.elapsed();
-                self.set(name, State::Failed { after }, Some(error.to_string()));
+                let detail = Some(error.to_string());
+                self.set(step.id, State::Failed { after: took }, detail);
             }
         }
         outcome
     }
 
-    /// Notes that a step has nothing to do, and why.
-    pub fn skip(&self, name: &'static str, why: &str) {
-        self.set(name, State::Skipped, Some(why.to_owned()));
+    fn already_done(&self) -> BTreeSet<StepId> {
+        let records = self.0.borrow();
+        let done = records
+            .iter()
+            .filter(|record| matches!(record.state, State::Done { .. }));
+        done.map(|record| record.id).collect()
+    }
+
+    /// Notes a step that was done before there was a plan.
+    pub fn done(&self, id: StepId, took: Duration) {
+        self.set(id, State::Done { took }, None);
     }
 
     /// Adds what a person may want to know of a step.
-    pub fn explain(&self, name: &'static str, detail: String) {
-        if let Some(record) = self.0.borrow_mut().iter_mut().find(|r| r.name == name) {
+    pub fn explain(&self, id: StepId, detail: String) {
+        if let Some(record) = self.0.borrow_mut().iter_mut().find(|r| r.id == id) {
             record.detail = Some(detail);
         }
     }
@@ -95,18 +144,11 @@ impl Progress {
         self.0.borrow().iter().map(Record::status).collect()
     }
 
-    fn set(&self, name: &'static str, state: State, detail: Option<String>) {
+    fn set(&self, id: StepId, state: State, detail: Option<String>) {
         let mut records = self.0.borrow_mut();
-        match records.iter_mut().find(|record| record.name == name) {
-            Some(record) => {
-                record.state = state;
-                record.detail = detail.or(record.detail.take());
-            }
-            None => records.push(Record {
-                name,
-                state,
-                detail,
-            }),
+        if let Some(record) = records.iter_mut().find(|record| record.id == id) {
+            record.state = state;
+            record.detail = detail.or(record.detail.take());
         }
     }
 }
@@ -121,7 +163,7 @@ impl Record {
             State::Failed { after } => ("failed", after),
         };
         StepStatus {
-            name: self.name.to_owned(),
+            name: self.id.name().to_owned(),
             state: state.to_owned(),
             elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             detail: self.detail.clone(),
@@ -130,55 +172,4 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error(transparent)]
-    struct Fault(#[from] Overdue);
-
-    #[tokio::test(start_paused = true)]
-    async fn a_step_that_hangs_fails_at_its_deadline_and_says_so() {
-        let progress = Progress::of(["users", "keys"]);
-        let hang = std::future::pending::<Result<(), Fault>>();
-        progress
-            .step("users", Duration::from_secs(3), hang)
-            .await
-            .unwrap_err();
-        let steps = progress.status();
-        assert_eq!(
-            (steps[0].state.as_str(), steps[1].state.as_str()),
-            ("failed", "pending")
-        );
-        assert_eq!(
-            steps[0].detail.as_deref(),
-            Some("it was not done within 3 s")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_step_that_is_done_keeps_its_place_and_its_time() {
-        let progress = Progress::of(["users", "keys"]);
-        let done = async { Ok::<_, Fault>(7) };
-        assert_eq!(
-            progress
-                .step("keys", Duration::from_secs(3), done)
-                .await
-                .unwrap(),
-            7
-        );
-        progress.skip("users", "not root");
-        let states: Vec<_> = progress
-            .status()
-            .into_iter()
-            .map(|s| (s.name, s.state))
-            .collect();
-        assert_eq!(
-            states,
-            [
-                ("users".to_owned(), "skipped".to_owned()),
-                ("keys".to_owned(), "done".to_owned())
-            ]
-        );
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ fn without_a_proxy_it_boots_is_healthy_and_ends_with_0() {
     let status = running.wait_until_up().status().unwrap();
     assert_eq!(status.phase, "up");
     let names: Vec<&str> = status.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names.first(), Some(&"close-egress"), "{names:?}");
+    assert_eq!(names.first(), Some(&"read-config"), "{names:?}");
     for step in &status.steps {
         assert!(
             matches!(step.state.as_str(), "done" | "skipped"),
