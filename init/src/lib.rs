@@ -30,5 +30,6 @@ pub mod signals;
 pub mod socket;
 pub mod spawn;
 pub mod steps;
+pub mod strangers;
 pub mod supervisor;
 pub mod sys;

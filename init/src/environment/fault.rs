@@ -1,6 +1,6 @@
 //! What is wrong with the configuration, in one line a fault.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Something wrong, where it is, and what to do about it. A warning has the same parts.
@@ -74,7 +74,30 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.place, self.problem, self.remedy)
+        write!(
+            OneLine(f),
+            "{}: {}; {}",
+            self.place,
+            self.problem,
+            self.remedy
+        )
+    }
+}
+
+/// Writes what has no place in a line, or moves a cursor, as its escape: names of variables and
+/// services may hold anything.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if character.is_control() {
+                write!(self.0, "{}", character.escape_default())?;
+            } else {
+                self.0.write_char(character)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -21,7 +21,6 @@ use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::MAX_LINE;
 use cib_protocol::init::{InitFault, InitReply, InitRequest};
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
@@ -86,7 +85,7 @@ pub async fn serve<H: Handler + 'static>(listener: UnixListener, handler: Rc<H>)
                 };
                 let handler = Rc::clone(&handler);
                 tokio::task::spawn_local(async move {
-                    converse(stream, &peer, &*handler).await;
+                    converse(stream, peer.uid(), &*handler).await;
                     drop(seat);
                 });
             }
@@ -98,8 +97,8 @@ pub async fn serve<H: Handler + 'static>(listener: UnixListener, handler: Rc<H>)
 }
 
 /// Takes requests from one client until it goes, breaks a rule, or does not listen.
-async fn converse<H: Handler>(stream: UnixStream, peer: &UCred, handler: &H) {
-    let rights = Rights::of(peer.uid());
+pub(crate) async fn converse<H: Handler>(stream: UnixStream, uid: u32, handler: &H) {
+    let rights = Rights::of(uid);
     let longest = if rights.may_change() {
         MAX_INPUT_LINE
     } else {

@@ -1,0 +1,5 @@
+//! The variables of the container.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cib_init::strangers::environment(bytes));

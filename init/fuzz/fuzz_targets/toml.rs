@@ -1,0 +1,5 @@
+//! A configuration file.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cib_init::strangers::toml(bytes));
