@@ -121,8 +121,7 @@ fn complete(path: &Path, wanted: &Value) -> Result<(), SeedError> {
         path: path.to_owned(),
         source,
     };
-    // A link stays a link: it may lead to a volume.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = behind_link(path);
     let text = match fs::read_to_string(&target) {
         Ok(text) if text.trim().is_empty() => "{}".to_owned(),
         Ok(text) => text,
@@ -136,6 +135,17 @@ fn complete(path: &Path, wanted: &Value) -> Result<(), SeedError> {
     match parsed {
         Some(merged) => replace(&target, &merged).map_err(io),
         None => Ok(()),
+    }
+}
+
+/// The file itself: a link stays a link, because it leads to a volume, which may be empty.
+fn behind_link(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    match (fs::read_link(path), path.parent()) {
+        (Ok(target), Some(dir)) => dir.join(target),
+        _ => path.to_owned(),
     }
 }
 
@@ -267,5 +277,18 @@ mod tests {
         let mode = fs::metadata(&real).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert!(fs::read_to_string(&real).unwrap().contains("theme"));
+    }
+
+    #[test]
+    fn a_link_to_an_empty_volume_is_written_through() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join(".claude.json");
+        fs::create_dir(dir.path().join(".claude")).unwrap();
+        symlink(".claude/.claude.json", &link).unwrap();
+        complete(&link, &settings()).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let real = fs::read_to_string(dir.path().join(".claude/.claude.json")).unwrap();
+        assert!(real.contains("theme"), "{real}");
     }
 }
