@@ -2,6 +2,7 @@
 
 mod chat;
 mod info;
+mod login;
 mod shells;
 mod stream;
 mod tokens;
@@ -17,6 +18,7 @@ use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
 pub use chat::{Chat, ChatMessage, ChatRole, Send};
 pub use info::{Health, Info, InfoCaller, InfoSessions};
+pub use login::{ClaudeLogin, LoginCode, LoginFlow, LoginMethod, LoginState, StartLogin};
 pub use shells::{CreateShell, Shell, ShellList};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
 pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};

@@ -52,6 +52,8 @@ pub enum InitRequest {
         /// SIGKILL instead of SIGTERM.
         kill: bool,
     },
+    /// See to it that the keeper of logins can be asked ([`crate::login`]).
+    LoginStart {},
     /// The self-test of egress, run now.
     EgressTest {},
 }

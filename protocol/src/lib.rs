@@ -1,10 +1,11 @@
 //! What the processes of the box say to each other and to clients.
 //!
-//! Three conversations, one module each, and the words they share:
+//! Four conversations, one module each, and the words they share:
 //!
 //! * [`frame`]: a session's journal, which every client reads;
 //! * [`init`]: the lines on init's control socket;
 //! * [`keeper`]: the lines on a keeper's socket;
+//! * [`login`]: the lines on the socket of the keeper of logins;
 //! * [`session`]: what a session is asked to be ([`session::SessionSpec`]) and what it
 //!   is ([`session::SessionMeta`]);
 //! * [`api`]: bodies of the HTTP API.
@@ -20,6 +21,7 @@ pub mod frame;
 pub mod init;
 pub mod keeper;
 pub mod limits;
+pub mod login;
 pub mod secret;
 pub mod session;
 pub mod time;

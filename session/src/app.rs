@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::fd::{OwnedFd, RawFd};
 
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::session::SessionSpec;
@@ -11,7 +12,7 @@ use crate::args::{self, Command, Finish, HELP, Run};
 use crate::finish::{FinishError, finish};
 use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
-use crate::{hook, log, sys};
+use crate::{hook, log, login, sys};
 
 /// Everything went as it should.
 const OK: u8 = 0;
@@ -40,6 +41,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
             }
             Some(command) => hook::run(&hook.socket, command),
         },
+        Ok(Command::Login(options, ready_fd)) => keep_logins(&options, ready_fd),
         Err(error) => {
             log!("{error}; see cib-session --help");
             USAGE
@@ -62,13 +64,8 @@ fn run_session(run: Run) -> u8 {
             return CONFIG;
         }
     };
-    let ready = match run.ready_fd.map(|number| (number, sys::inherited(number))) {
-        None => None,
-        Some((_, Some(fd))) => Some(fd),
-        Some((number, None)) => {
-            log!("--ready-fd {number}: no such descriptor was passed");
-            return USAGE;
-        }
+    let Ok(ready) = inherited(run.ready_fd) else {
+        return USAGE;
     };
     let options = Options {
         dir: run.dir,
@@ -93,6 +90,29 @@ fn run_session(run: Run) -> u8 {
             INTERNAL
         }
     }
+}
+
+fn keep_logins(options: &login::Options, ready_fd: Option<RawFd>) -> u8 {
+    let Ok(ready) = inherited(ready_fd) else {
+        return USAGE;
+    };
+    match login::run(options, ready) {
+        Ok(()) => OK,
+        Err(error) => {
+            log!("logins cannot be kept: {error}");
+            IO
+        }
+    }
+}
+
+/// The descriptor that hears of readiness, if one was promised.
+fn inherited(number: Option<RawFd>) -> Result<Option<OwnedFd>, ()> {
+    let Some(number) = number else {
+        return Ok(None);
+    };
+    sys::inherited(number).map(Some).ok_or_else(|| {
+        log!("--ready-fd {number}: no such descriptor was passed");
+    })
 }
 
 fn finish_session(asked: &Finish) -> u8 {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use cib_protocol::session::State;
 
 use crate::journal::SyncPolicy;
+use crate::login;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -18,11 +19,13 @@ Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
   cib-session hook --socket PATH [--run COMMAND]
+  cib-session login --runtime DIR [options]
   cib-session --help | --version
 
 run reads a session's spec (JSON) from standard input until its end, runs the session to its
 end and exits. finish closes the record of a session whose keeper was killed. hook is what
 Claude runs for the keeper's own hooks, and around others, of which it tells how they went.
+login keeps the user's login: it drives `claude auth` for whoever asks on its socket.
 
 Options of run:
   --dir DIR             the session's directory: transcript.jsonl, meta.json, lock
@@ -34,6 +37,13 @@ Options of run:
   --start-ms MS         in which Claude has to answer after its start [60000]
   --claude PATH         the CLI [claude, found on PATH]
   --cgroup DIR          a directory of the control group that this process was started in
+
+Options of login:
+  --runtime DIR         where login.sock goes
+  --ready-fd N          descriptor that gets a newline once it may be asked
+  --patience-ms MS      in which a person has to bring the code [600000]
+  --idle-ms MS          without a request after which it goes [600000]
+  --claude PATH         the CLI [claude, found on PATH]
 
 Options of finish:
   --state STATE         interrupted, stopped or failed [interrupted]
@@ -55,6 +65,8 @@ pub enum Command {
     Finish(Finish),
     /// Carry a hook's input to the keeper.
     Hook(Hook),
+    /// Keep logins, and tell the descriptor of that number when they can be asked about.
+    Login(login::Options, Option<RawFd>),
 }
 
 /// Options of `run`.
@@ -141,6 +153,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Some("run") => run(args),
         Some("finish") => finish(args),
         Some("hook") => hook(args),
+        Some("login") => login(args),
         _ => Err(UsageError::Command(command.to_string_lossy().into_owned())),
     }
 }
@@ -214,6 +227,35 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
     Ok(Command::Finish(Finish { dir, state, sync }))
 }
 
+fn login(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let (mut runtime, mut ready_fd) = (None, None);
+    let mut claude = PathBuf::from("claude");
+    let (mut patience_ms, mut idle_ms) = (600_000, 600_000);
+    while let Some(option) = args.next() {
+        let option = option.to_string_lossy().into_owned();
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| UsageError::NoValue(option.clone()))
+        };
+        match option.as_str() {
+            "--runtime" => runtime = Some(PathBuf::from(value()?)),
+            "--claude" => claude = PathBuf::from(value()?),
+            "--ready-fd" => ready_fd = Some(read(&option, &value()?)?),
+            "--patience-ms" => patience_ms = read(&option, &value()?)?,
+            "--idle-ms" => idle_ms = read(&option, &value()?)?,
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(UsageError::Option(option)),
+        }
+    }
+    let options = login::Options {
+        runtime: runtime.ok_or(UsageError::Missing("--runtime"))?,
+        claude,
+        patience_ms,
+        idle_ms,
+    };
+    Ok(Command::Login(options, ready_fd))
+}
+
 fn hook(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
     let (mut socket, mut run) = (None, None);
     while let Some(option) = args.next() {
@@ -271,6 +313,7 @@ mod tests {
             ("run --dir", "--dir wants a value"),
             ("run --colour", "unknown option `--colour`"),
             ("finish", "--dir has to be given"),
+            ("login --idle-ms 5", "--runtime has to be given"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), says);
         }

@@ -20,6 +20,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod lock;
 pub mod log;
+pub mod login;
 pub mod meta;
 mod questions;
 pub mod replay;

@@ -16,6 +16,7 @@ pub mod hold;
 pub mod httpd;
 pub mod lab;
 pub mod log;
+pub mod login;
 pub mod netns;
 pub mod pid1;
 pub mod probe;

@@ -42,7 +42,7 @@ impl Conversation {
 /// What every CLI of the box gets unless the user has set it. `IS_SANDBOX` lets a root user
 /// skip permissions; the rest keeps it from calling home, updating itself or asking for
 /// things that a box has no use for.
-const DEFAULTS: [(&str, &str); 7] = [
+pub const DEFAULTS: [(&str, &str); 7] = [
     ("IS_SANDBOX", "1"),
     ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
     ("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1"),

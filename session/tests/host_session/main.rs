@@ -13,6 +13,7 @@ mod hooks;
 mod journal;
 mod keeper;
 mod limits;
+mod login;
 mod noise;
 mod real;
 mod shell;

@@ -1,0 +1,218 @@
+//! The CLI's own commands for logins, with their output and their end in one place to wait.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, Signal, WaitOptions, pidfd_open, waitpid};
+
+use crate::claude::command::{DEFAULTS, find};
+use crate::claude::{self, Exit, Process, ReadOutcome};
+
+/// Variables that the CLI takes a credential from instead of the stored login.
+pub(super) const CREDENTIALS: [&str; 3] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
+
+/// Bytes of output that are kept; the CLI says a few lines.
+const OUTPUT: usize = 64 * 1024;
+
+/// How long a process that was told to end may take.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The CLI.
+#[derive(Clone, Debug)]
+pub(super) struct Cli {
+    program: PathBuf,
+}
+
+/// What a process has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It said something on its standard output.
+    Said(Vec<u8>),
+    /// It has ended, with this code.
+    Ended(i32),
+    /// Somebody wants something.
+    Woken,
+    /// Nothing happened until the deadline.
+    Late,
+}
+
+/// How a command went.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) code: i32,
+    pub(super) output: String,
+    pub(super) complaints: String,
+}
+
+impl Cli {
+    pub(super) fn new(program: &Path) -> Self {
+        let path = std::env::var_os("PATH");
+        let found = find(program, path.as_deref());
+        Self {
+            program: found.unwrap_or_else(|| program.to_owned()),
+        }
+    }
+
+    /// A command that sees no credential but the stored one.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("auth").args(arguments).current_dir("/");
+        for (name, value) in DEFAULTS {
+            if std::env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
+        for name in CREDENTIALS {
+            command.env_remove(name);
+        }
+        // The address with all that it says, whatever the server knows of shorter ones.
+        command.env("CLAUDE_CODE_FULL_SIGN_IN_LINK", "1");
+        // Nobody sits in front of the box.
+        command.env("BROWSER", "true");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn run(&self, arguments: &[&str], within: Duration) -> io::Result<Outcome> {
+        let mut running = Running::start(&mut self.command(arguments))?;
+        running.process.stdin.close();
+        let mut output = Vec::new();
+        let deadline = Instant::now() + within;
+        loop {
+            match running.step(None, deadline)? {
+                Step::Said(bytes) => {
+                    let room = OUTPUT.saturating_sub(output.len());
+                    output.extend(bytes.iter().take(room));
+                }
+                Step::Ended(code) => {
+                    return Ok(Outcome {
+                        code,
+                        output: String::from_utf8_lossy(&output).into_owned(),
+                        complaints: running.complaints(),
+                    });
+                }
+                Step::Woken => {}
+                Step::Late => {
+                    running.end();
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+        }
+    }
+}
+
+/// A process of the CLI. It is told to end when the thread that started it does.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) process: Process,
+    exit: OwnedFd,
+    buffer: Vec<u8>,
+    code: Option<i32>,
+}
+
+impl Running {
+    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+        let process = Process::spawn(command)?;
+        let exit = pidfd_open(process.pid, PidfdFlags::empty())?;
+        Ok(Self {
+            process,
+            exit,
+            buffer: vec![0; 4096],
+            code: None,
+        })
+    }
+
+    /// Waits for what comes next. What was said before an end comes before it.
+    pub(super) fn step(
+        &mut self,
+        wake: Option<BorrowedFd<'_>>,
+        deadline: Instant,
+    ) -> io::Result<Step> {
+        loop {
+            self.process.read_complaints(&mut self.buffer);
+            if let Some(output) = &mut self.process.stdout {
+                match claude::read(output, &mut self.buffer) {
+                    ReadOutcome::Bytes(count) => {
+                        return Ok(Step::Said(self.buffer[..count].to_vec()));
+                    }
+                    ReadOutcome::Nothing => {}
+                    ReadOutcome::End => self.process.stdout = None,
+                }
+            }
+            if let Some(code) = self.code {
+                return Ok(Step::Ended(code));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Step::Late);
+            }
+            match self.wait(wake, left)? {
+                // What it said last is read before its end is told.
+                Some(Step::Ended(code)) => self.code = Some(code),
+                Some(step) => return Ok(step),
+                None => {}
+            }
+        }
+    }
+
+    fn wait(&self, wake: Option<BorrowedFd<'_>>, left: Duration) -> io::Result<Option<Step>> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.exit.as_fd(), PollFlags::IN)];
+        let pipes = [&self.process.stdout, &self.process.stderr];
+        for pipe in pipes.into_iter().flatten() {
+            fds.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        if let Some(pipe) = self.process.stdin.wants_to_write() {
+            fds.push(PollFd::new(pipe, PollFlags::OUT));
+        }
+        let others = fds.len();
+        fds.extend(wake.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut fds, Some(&left)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if fds.get(others).is_some_and(|fd| !fd.revents().is_empty()) {
+            return Ok(Some(Step::Woken));
+        }
+        if fds[0].revents().is_empty() {
+            return Ok(None);
+        }
+        let ended = waitpid(Some(self.process.pid), WaitOptions::NOHANG)?;
+        let exit = ended.and_then(|(_, status)| Exit::from_status(status));
+        Ok(exit.map(|exit| Step::Ended(exit.code)))
+    }
+
+    /// Tells it to end, and sees to it that it does.
+    pub(super) fn end(&mut self) {
+        if self.code.is_some() {
+            return;
+        }
+        self.process.signal_group(Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        loop {
+            match self.step(None, deadline) {
+                Ok(Step::Said(_) | Step::Woken) => {}
+                Ok(Step::Ended(_)) => return,
+                Ok(Step::Late) | Err(_) => break,
+            }
+        }
+        self.process.signal_group(Signal::KILL);
+        let _ = waitpid(Some(self.process.pid), WaitOptions::empty());
+    }
+
+    /// The last of what it complained about.
+    pub(super) fn complaints(&self) -> String {
+        self.process.complaints.text().unwrap_or_default()
+    }
+}
