@@ -81,6 +81,10 @@ codes! {
     WrongDriver = 409 "wrong_driver",
     /// The session has no conversation of Claude's yet, so there is nothing to resume.
     NothingToResume = 409 "nothing_to_resume",
+    /// A login of Claude's is on its way.
+    LoginRunning = 409 "login_running",
+    /// No login of Claude's waits for that.
+    NoLogin = 409 "no_login",
     /// There are as many device tokens as may be.
     TooManyTokens = 409 "too_many_tokens",
     /// The body is larger than the route takes.

@@ -89,6 +89,19 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The body as a value, or the default of one if there is no body.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub fn json_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Fault> {
+        if self.body.is_empty() {
+            return Ok(T::default());
+        }
+        self.json()
+    }
+}
+
 /// A query string, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);

@@ -6,6 +6,7 @@
 pub mod call;
 pub mod chat;
 pub mod commands;
+pub mod login;
 pub mod meta;
 pub mod sessions;
 pub mod shells;
@@ -53,6 +54,7 @@ pub enum Shape {
     Answer,
     ChangeSession,
     Chat,
+    ClaudeLogin,
     CreateSession,
     CreateShell,
     CreateToken,
@@ -60,6 +62,7 @@ pub enum Shape {
     Info,
     Input,
     InputTaken,
+    LoginCode,
     ModelSet,
     Resize,
     Send,
@@ -71,6 +74,7 @@ pub enum Shape {
     SetPermission,
     Shell,
     ShellList,
+    StartLogin,
     TokenCreated,
     TokenList,
     Transcript,
@@ -83,6 +87,8 @@ pub struct Body {
     pub shape: Shape,
     /// Most bytes that are taken.
     pub limit: usize,
+    /// Whether it has to be there; an empty one means `{}` otherwise.
+    pub required: bool,
 }
 
 /// What a route answers when all is well.

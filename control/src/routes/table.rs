@@ -1,7 +1,7 @@
 //! The table itself.
 
 use super::{Access, Answer, Body, Kind, Param, Route, Served, Shape, Verb};
-use super::{call::Call, chat, commands, meta, sessions, shells, streams, tokens};
+use super::{call::Call, chat, commands, login, meta, sessions, shells, streams, tokens};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 
@@ -15,6 +15,7 @@ const fn body(shape: Shape) -> Option<Body> {
     Some(Body {
         shape,
         limit: BODY_LIMIT,
+        required: true,
     })
 }
 
@@ -60,6 +61,17 @@ const SIGNAL: Param = Param {
     help: "`term` asks Claude to end first, `kill` does not.",
     kind: Kind::Word(&["term", "kill"]),
 };
+
+/// Faults of everything about Claude's login.
+const LOGIN: &[Code] = &[
+    Code::LoginRunning,
+    Code::NoLogin,
+    Code::ClaudeRefused,
+    Code::KeeperFailed,
+    Code::NotNow,
+    Code::InitUnreachable,
+    Code::KeeperTimeout,
+];
 
 /// Faults of commands that go to a shell's keeper.
 const SHELL: &[Code] = &[
@@ -223,6 +235,7 @@ pub const ROUTES: &[Route] = &[
         body: Some(Body {
             shape: Shape::Input,
             limit: INPUT_LIMIT,
+            required: true,
         }),
         answer: Answer::Ok(Shape::InputTaken),
         faults: KEEPER,
@@ -443,6 +456,7 @@ pub const ROUTES: &[Route] = &[
         body: Some(Body {
             shape: Shape::Input,
             limit: INPUT_LIMIT,
+            required: true,
         }),
         answer: Answer::Ok(Shape::InputTaken),
         faults: SHELL,
@@ -496,6 +510,72 @@ pub const ROUTES: &[Route] = &[
         answer: Answer::Socket,
         faults: &[Code::NoSuchShell, Code::UpgradeRequired],
         handler: handler!(streams::shell_socket),
+    },
+    Route {
+        name: "get_login",
+        verb: Verb::Get,
+        paths: &["/api/auth/claude/status"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "Whose account Claude is logged in with, and how the last login stands.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::ClaudeLogin),
+        faults: LOGIN,
+        handler: handler!(login::status),
+    },
+    Route {
+        name: "start_login",
+        verb: Verb::Post,
+        paths: &["/api/auth/claude/start"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Begins a login of Claude's. The answer has the address that a person opens in \
+                  a browser.",
+        query: &[],
+        body: Some(Body {
+            shape: Shape::StartLogin,
+            limit: BODY_LIMIT,
+            required: false,
+        }),
+        answer: Answer::Ok(Shape::ClaudeLogin),
+        faults: LOGIN,
+        handler: handler!(login::start),
+    },
+    Route {
+        name: "finish_login",
+        verb: Verb::Post,
+        paths: &["/api/auth/claude/code"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Hands over the code that the login page showed. The answer says whether that \
+                  was right.",
+        query: &[],
+        body: body(Shape::LoginCode),
+        answer: Answer::Ok(Shape::ClaudeLogin),
+        faults: LOGIN,
+        handler: handler!(login::code),
+    },
+    Route {
+        name: "cancel_login",
+        verb: Verb::Post,
+        paths: &["/api/auth/claude/cancel"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Gives up the login that is on its way.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::ClaudeLogin),
+        faults: LOGIN,
+        handler: handler!(login::cancel),
+    },
+    Route {
+        name: "logout",
+        verb: Verb::Post,
+        paths: &["/api/auth/claude/logout"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Forgets the stored login. Keys in the box's environment stay.",
+        query: &[],
+        body: None,
+        answer: Answer::Ok(Shape::ClaudeLogin),
+        faults: LOGIN,
+        handler: handler!(login::logout),
     },
     Route {
         name: "list_tokens",

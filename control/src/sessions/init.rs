@@ -67,6 +67,18 @@ impl Init {
         }
     }
 
+    /// Sees to it that the keeper of logins can be asked.
+    ///
+    /// # Errors
+    /// The fault that the route answers with.
+    pub async fn start_login(&self) -> Result<(), Fault> {
+        let request = InitRequest::LoginStart {};
+        match self.ask(&request, MAX_LINE, START_PATIENCE).await? {
+            InitReply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// The box as it is.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ pub mod create;
 pub mod init;
 pub mod keeper;
 pub mod lines;
+pub mod login;
 pub mod revive;
 pub mod store;
 pub mod workdir;

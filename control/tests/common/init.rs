@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 
 use super::keeper::Keeper;
+use super::login::Logins;
 
 /// What init does with the next sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub struct State {
     pub specs: Vec<SessionSpec>,
     pub signals: Vec<InitRequest>,
     pub keepers: Vec<Keeper>,
+    pub logins: Vec<Logins>,
 }
 
 /// Listens where init does.
@@ -63,6 +65,10 @@ fn answer(state: &mut State, data: &Path, runtime: &Path, request: InitRequest) 
             state.keepers.push(keeper);
             state.specs.push(*spec);
             InitReply::SessionStarted { pid: 4711 }
+        }
+        (Mood::Willing, InitRequest::LoginStart {}) => {
+            state.logins.push(Logins::start(runtime));
+            InitReply::Done
         }
         (Mood::Willing, InitRequest::Status {}) => InitReply::Status(Box::new(status())),
         (Mood::Willing, request @ InitRequest::SessionSignal { .. }) => {

@@ -12,6 +12,7 @@ pub mod chaos;
 pub mod client;
 pub mod init;
 pub mod keeper;
+pub mod login;
 pub mod process;
 pub mod world;
 

@@ -83,7 +83,7 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
     }
     if let Some(body) = &route.body {
         operation["requestBody"] = json!({
-            "required": true,
+            "required": body.required,
             "description": format!("At most {} bytes.", body.limit),
             "content": {"application/json": {"schema": shapes.refer(body.shape)}},
         });

@@ -2,10 +2,10 @@
 
 use cib_control::routes::Shape;
 use cib_protocol::api::{
-    Accepted, Answer, ChangeSession, Chat, CreateSession, CreateShell, CreateToken, ErrorBody,
-    Health, Info, Input, InputTaken, ModelSet, Resize, Send, SessionList, SessionUsage, SetDriver,
-    SetModel, SetPermission, Shell, ShellList, StreamEnd, StreamReply, StreamRequest, TokenCreated,
-    TokenList,
+    Accepted, Answer, ChangeSession, Chat, ClaudeLogin, CreateSession, CreateShell, CreateToken,
+    ErrorBody, Health, Info, Input, InputTaken, LoginCode, ModelSet, Resize, Send, SessionList,
+    SessionUsage, SetDriver, SetModel, SetPermission, Shell, ShellList, StartLogin, StreamEnd,
+    StreamReply, StreamRequest, TokenCreated, TokenList,
 };
 use cib_protocol::frame::Data;
 use cib_protocol::session::SessionMeta;
@@ -36,6 +36,7 @@ impl Shapes {
             Shape::Answer => generator.subschema_for::<Answer>(),
             Shape::ChangeSession => generator.subschema_for::<ChangeSession>(),
             Shape::Chat => generator.subschema_for::<Chat>(),
+            Shape::ClaudeLogin => generator.subschema_for::<ClaudeLogin>(),
             Shape::CreateSession => generator.subschema_for::<CreateSession>(),
             Shape::CreateShell => generator.subschema_for::<CreateShell>(),
             Shape::CreateToken => generator.subschema_for::<CreateToken>(),
@@ -43,6 +44,7 @@ impl Shapes {
             Shape::Info => generator.subschema_for::<Info>(),
             Shape::Input => generator.subschema_for::<Input>(),
             Shape::InputTaken => generator.subschema_for::<InputTaken>(),
+            Shape::LoginCode => generator.subschema_for::<LoginCode>(),
             Shape::ModelSet => generator.subschema_for::<ModelSet>(),
             Shape::Resize => generator.subschema_for::<Resize>(),
             Shape::Send => generator.subschema_for::<Send>(),
@@ -54,6 +56,7 @@ impl Shapes {
             Shape::SetPermission => generator.subschema_for::<SetPermission>(),
             Shape::Shell => generator.subschema_for::<Shell>(),
             Shape::ShellList => generator.subschema_for::<ShellList>(),
+            Shape::StartLogin => generator.subschema_for::<StartLogin>(),
             Shape::TokenCreated => generator.subschema_for::<TokenCreated>(),
             Shape::TokenList => generator.subschema_for::<TokenList>(),
             Shape::Transcript => return reference("Transcript"),

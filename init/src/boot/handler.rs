@@ -73,6 +73,7 @@ impl Handler for Running {
                     )
                 }
             }
+            InitRequest::LoginStart {} => self.start_login().await,
             InitRequest::EgressTest {} => match self.booted.egress.get() {
                 Some(egress) => InitReply::EgressTest {
                     checks: egress.test().await,
@@ -94,6 +95,22 @@ impl Running {
             Err(error) => {
                 let detail = chain(&error);
                 let line = format!("session {} did not start: {detail}", spec.id);
+                self.logs.write(Level::Error, "init", &line);
+                refuse(error.code(), detail)
+            }
+        }
+    }
+
+    async fn start_login(&self) -> InitReply {
+        let keepers = self.booted.keepers.get();
+        let Some(keepers) = keepers.filter(|_| self.phase.get() == Phase::Up) else {
+            return refuse(InitFault::NotNow, "the box is not up");
+        };
+        match keepers.start_login().await {
+            Ok(()) => InitReply::Done,
+            Err(error) => {
+                let detail = chain(&error);
+                let line = format!("the keeper of logins did not start: {detail}");
                 self.logs.write(Level::Error, "init", &line);
                 refuse(error.code(), detail)
             }

@@ -45,6 +45,21 @@ impl Directories {
         self.runtime.join("sessions").join(id.to_string())
     }
 
+    /// Where the keeper of logins has its socket.
+    #[must_use]
+    pub fn login(&self) -> PathBuf {
+        self.runtime.join("login")
+    }
+
+    /// Makes that directory, or mends it.
+    ///
+    /// # Errors
+    /// If it cannot be made or given away.
+    pub fn make_login(&self) -> Result<(), DirectoryError> {
+        let owner = self.switch.then_some((self.coder, self.control));
+        directory(&self.login(), 0o2750, owner)
+    }
+
     /// The ids of all sessions that have a directory.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionId> {

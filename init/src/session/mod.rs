@@ -26,9 +26,11 @@ use crate::exit::Exit;
 use crate::logs::{Level, Logs};
 use crate::process::{Child, ChildId, Processes, Run, SpawnError};
 use crate::session::directory::{Directories, DirectoryError};
+use crate::session::login::Login;
 use crate::spawn::{Command, Ids, Sink, Stdin};
 
 pub mod directory;
+mod login;
 
 /// The descriptor on which a keeper says that it is ready.
 const READY_FD: i32 = 3;
@@ -104,6 +106,7 @@ struct Inner {
     processes: Processes,
     logs: Logs,
     live: RefCell<BTreeMap<SessionId, Keeper>>,
+    login: Login,
     /// Rung whenever a keeper is gone, its record closed.
     gone: Notify,
 }
@@ -131,6 +134,7 @@ impl Keepers {
             processes,
             logs,
             live: RefCell::default(),
+            login: Login::default(),
             gone: Notify::new(),
         }))
     }
@@ -167,6 +171,20 @@ impl Keepers {
         started
     }
 
+    /// Sees to it that the keeper of logins runs and can be asked.
+    ///
+    /// # Errors
+    /// A [`KeeperError`]; then there is none.
+    pub async fn start_login(&self) -> Result<(), KeeperError> {
+        let Inner {
+            settings,
+            directories,
+            processes,
+            ..
+        } = &*self.0;
+        self.0.login.start(settings, directories, processes).await
+    }
+
     /// Signals a keeper, or with `kill` ends everything of its session; says whether there
     /// was one.
     #[must_use]
@@ -186,6 +204,7 @@ impl Keepers {
 
     /// Ends all sessions in order, and kills what is left after `budget`.
     pub async fn stop(&self, budget: Duration) {
+        self.0.login.stop(&self.0.processes);
         for id in self.live() {
             let _ = self.signal(id, false);
         }

@@ -43,6 +43,7 @@ impl Rights {
             | InitRequest::ServiceRestart { .. }
             | InitRequest::SessionStart { .. }
             | InitRequest::SessionSignal { .. }
+            | InitRequest::LoginStart {}
             | InitRequest::EgressTest {} => self.may_change(),
         }
     }
@@ -65,6 +66,7 @@ mod tests {
                 session: uuid::Uuid::nil(),
                 kill: true,
             },
+            InitRequest::LoginStart {},
             InitRequest::EgressTest {},
         ] {
             assert!(!rights.permit(&request), "{request:?}");

@@ -18,6 +18,14 @@ meta() {
     "${dir##*/}" "$1" > "$dir/meta.json.new"
   mv "$dir/meta.json.new" "$dir/meta.json"
 }
+if [ "$verb" = login ]; then
+  id -u >> "$HOME/logins"; [ -w "$runtime" ] || exit 70
+  [ -e "$HOME/broken" ] && exit 70
+  echo >&3; exec 3>&-
+  trap 'exit 0' TERM
+  while [ ! -e "$HOME/go" ]; do sleep 0.05; done
+  rm "$HOME/go"; exit 0
+fi
 if [ "$verb" = finish ]; then meta "$state"; exit 0; fi
 cat > "$dir/spec"
 case $(cat "$dir/spec") in *refuse-me*) exit 78;; *locked-out*) exit 75;; esac
@@ -180,4 +188,36 @@ fn what_does_not_start_is_told_by_its_kind() {
         [id],
         "the first one lives"
     );
+}
+
+#[test]
+fn one_keeper_of_logins_runs_as_coder_and_is_started_anew_when_it_has_gone() {
+    let mut recipe = box_with_keepers();
+    let mut running = recipe.start();
+    running.wait_until_up();
+    let home = running.inside("/home/coder");
+    let started = || {
+        let users = std::fs::read_to_string(home.join("logins")).unwrap_or_default();
+        assert!(users.lines().all(|user| user == "1000"), "{users}");
+        users.lines().count()
+    };
+    for _ in 0..2 {
+        let reply = running.ask(&InitRequest::LoginStart {});
+        assert_eq!(reply, Some(InitReply::Done));
+    }
+    assert_eq!(started(), 1);
+    std::fs::write(home.join("go"), "").unwrap();
+    eventually("it has gone", || (!home.join("go").exists()).then_some(()));
+    eventually("another one is started", || {
+        running.ask(&InitRequest::LoginStart {})?;
+        (started() == 2).then_some(())
+    });
+    std::fs::write(home.join("broken"), "").unwrap();
+    std::fs::write(home.join("go"), "").unwrap();
+    eventually("one that cannot start is told of", || {
+        let reply = running.ask(&InitRequest::LoginStart {})?;
+        let code = InitFault::KeeperFailed;
+        matches!(reply, InitReply::Refused { code: said, .. } if said == code).then_some(())
+    });
+    assert_eq!(running.stop(), Some(0));
 }
