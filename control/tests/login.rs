@@ -1,5 +1,4 @@
 //! Claude's login over the API. The real CLI is met in `session/tests/host_session/login.rs`.
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod common;
 
