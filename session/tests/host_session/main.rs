@@ -15,6 +15,7 @@ mod keeper;
 mod limits;
 mod login;
 mod noise;
+mod plain;
 mod real;
 mod shell;
 mod tty;

@@ -16,9 +16,19 @@ pub(crate) struct Real {
 
 impl Real {
     pub(crate) fn new() -> Self {
+        Self::named("CIB_TEST_CLAUDE")
+    }
+
+    /// The last version that is plain JavaScript, which is what armv7 has.
+    pub(crate) fn plain() -> Self {
+        Self::named("CIB_TEST_CLAUDE_PLAIN")
+    }
+
+    fn named(variable: &str) -> Self {
         let mut place = Place::new();
-        let claude = std::env::var_os("CIB_TEST_CLAUDE");
-        place.claude = claude.expect("CIB_TEST_CLAUDE names the real CLI").into();
+        let claude = std::env::var_os(variable);
+        let claude = claude.unwrap_or_else(|| panic!("{variable} names the real CLI"));
+        place.claude = claude.into();
         let api = StandIn::start_keeping(&place.path("bodies")).unwrap();
         Self { place, api }
     }
