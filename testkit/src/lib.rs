@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod dns;
 pub mod engine;
+pub mod fuzz;
 pub mod hold;
 pub mod httpd;
 pub mod lab;
