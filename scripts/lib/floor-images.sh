@@ -180,6 +180,7 @@ claim_the_compose_files_are_valid() {
   mkdir "$folder/secrets"
   touch "$folder"/secrets/{auth_token,proxy_url,anthropic_api_key}
   docker compose --file "$folder/compose.yaml" config --quiet
+  docker compose --file "$folder/compose.hardened.yaml" config --quiet
   for file in raspberry-pi n100; do
     docker compose --file "$folder/compose.yaml" --file "$folder/compose.$file.yaml" config --quiet
   done
@@ -207,7 +208,7 @@ floor_images() {
   image_test it_starts_with headless --network none
   image_test it_starts_with headless --init
   image_test it_starts_with headless --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE \
-    --cap-add FOWNER --cap-add KILL --cap-add SETGID --cap-add SETUID
+    --cap-add FOWNER --cap-add FSETID --cap-add KILL --cap-add SETGID --cap-add SETUID
   image_test it_starts_with headless --cap-drop ALL --user 1000:1000 --tmpfs /run:uid=1000,gid=1000 \
     --tmpfs /var/lib/claude-in-box:uid=1000,gid=1000
   image_test it_starts_with headless --read-only --tmpfs /run --tmpfs /tmp --tmpfs /home/coder:uid=1000,gid=1000 \

@@ -74,11 +74,12 @@ impl Handler for Running {
                 }
             }
             InitRequest::LoginStart {} => self.start_login().await,
-            InitRequest::EgressTest {} => match self.booted.egress.get() {
-                Some(egress) => InitReply::EgressTest {
-                    checks: egress.test().await,
+            InitRequest::EgressTest {} => InitReply::EgressTest {
+                checks: match (self.booted.egress.get(), self.booted.joined.get()) {
+                    (Some(egress), _) => egress.test().await,
+                    (None, Some(joined)) => joined.test().await,
+                    (None, None) => Vec::new(),
                 },
-                None => InitReply::EgressTest { checks: Vec::new() },
             },
         }
     }
@@ -130,9 +131,10 @@ impl Running {
     }
 
     async fn status(&self) -> BoxStatus {
-        let egress = match self.booted.egress.get() {
-            Some(egress) => egress.status().await,
-            None => EgressStatus {
+        let egress = match (self.booted.egress.get(), self.booted.joined.get()) {
+            (Some(egress), _) => egress.status().await,
+            (None, Some(joined)) => joined.status(),
+            (None, None) => EgressStatus {
                 summary: "egress is direct: no proxy was asked for".to_owned(),
                 ..EgressStatus::default()
             },

@@ -12,6 +12,7 @@ use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
 use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::setup::AsCoder;
+use crate::egress::joined::Joined;
 use crate::egress::{Egress, EgressError};
 use crate::environment::{Auth, ProxyMode, Settings};
 use crate::errors::chain;
@@ -104,6 +105,7 @@ pub(super) struct Parts {
 pub(super) struct Booted {
     pub(super) keepers: OnceCell<Keepers>,
     pub(super) egress: OnceCell<Egress>,
+    pub(super) joined: OnceCell<Joined>,
     pub(super) warnings: RefCell<Vec<String>>,
 }
 
@@ -125,7 +127,8 @@ pub(super) async fn boot(
     for warning in &ground.configuration.warnings {
         booted.warn(&parts.logs, warning.to_string());
     }
-    if settings.auth == Auth::Disabled {
+    let holds = settings.egress.mode == ProxyMode::Hold;
+    if settings.auth == Auth::Disabled && !holds {
         let line = "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \
                     for local development alone";
         parts.logs.write(Level::Warn, "init", line);
@@ -157,11 +160,13 @@ pub(super) async fn boot(
     let work = async |step| stage.carry_out(step).await;
     parts.progress.carry_out(&plan, work, degraded).await?;
     let took = crate::sys::start::uptime_us() / 1000;
-    parts.logs.write(
-        Level::Info,
-        "init",
-        &format!("the box is up after {took} ms"),
-    );
+    let what = if holds {
+        "the network is held"
+    } else {
+        "the box is up"
+    };
+    let line = format!("{what} after {took} ms");
+    parts.logs.write(Level::Info, "init", &line);
     Ok(())
 }
 
@@ -190,9 +195,11 @@ impl<'a> Stage<'a> {
             parts.logs.clone(),
             &ground.paths.run,
         );
-        match egress {
-            Some(egress) => drop(booted.egress.set(egress)),
-            None => {
+        let joined = Joined::new(&ground.configuration.settings.egress);
+        match (egress, joined) {
+            (Some(egress), _) => drop(booted.egress.set(egress)),
+            (None, Some(joined)) => drop(booted.joined.set(joined)),
+            (None, None) => {
                 let line = "CIB_PROXY_URL is not set: the box reaches the network directly";
                 parts.logs.write(Level::Warn, "egress", line);
             }
@@ -283,6 +290,12 @@ impl<'a> Stage<'a> {
     }
 
     async fn prove_egress(&self) -> Result<(), StepError> {
+        if let Some(joined) = self.booted.joined.get() {
+            joined.prove().await?;
+            let (logs, supervisor) = (self.parts.logs.clone(), self.parts.supervisor.clone());
+            tokio::task::spawn_local(end_with(logs, supervisor, joined.clone()));
+            return Ok(());
+        }
         let egress = self.egress()?;
         let health = egress.prove().await?;
         egress.watch(health, gate(self.parts, egress));
@@ -456,6 +469,22 @@ impl<'a> Stage<'a> {
         }
         for warning in outcome.warnings {
             logs.write(Level::Warn, name, &warning);
+        }
+    }
+}
+
+/// Ends the box when the network that it joined is gone: it comes back with its holder only
+/// for a container that is started anew.
+async fn end_with(logs: Logs, supervisor: Supervisor, joined: Joined) {
+    match joined.lost().await {
+        Ok(()) => {
+            let line = "the container that held the network has ended, and the network with it";
+            logs.write(Level::Error, "egress", line);
+            supervisor.lose("network");
+        }
+        Err(error) => {
+            let line = format!("whether the network is still there cannot be watched: {error}");
+            logs.write(Level::Warn, "egress", &line);
         }
     }
 }

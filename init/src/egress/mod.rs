@@ -5,6 +5,7 @@
 //! [`Egress::configure`], [`Egress::prove`]) and watches afterwards ([`Egress::watch`]).
 
 pub mod install;
+pub mod joined;
 pub mod liveness;
 pub mod refusals;
 mod route;
@@ -38,7 +39,7 @@ use crate::config::Service;
 use crate::egress::install::{InstallError, install};
 use crate::egress::liveness::Liveness;
 use crate::egress::rules::RulesError;
-use crate::environment::{EgressSettings, ProxyMode};
+use crate::environment::EgressSettings;
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::process::Processes;
@@ -80,6 +81,12 @@ pub enum EgressError {
     /// The redirect does not redirect.
     #[error("the redirect is not proved")]
     Echo(#[from] EchoFault),
+    /// The network that was joined is nobody's to hold.
+    #[error(
+        "CIB_PROXY_MODE=join, and no container holds this network; start this one with \
+         --network container:NAME of one with CIB_PROXY_MODE=hold that is healthy"
+    )]
+    NotHeld(#[source] EchoFault),
     /// Something that must be refused was not.
     #[error("egress is not closed: {}: {}", .0.claim, .0.detail)]
     Open(Check),
@@ -137,7 +144,7 @@ impl Egress {
     /// go there.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        self.0.settings.mode == ProxyMode::Redirect
+        self.0.settings.mode.locks()
     }
 
     /// Closes egress, and finds out where the upstream is. A name is looked up while nothing
@@ -243,18 +250,7 @@ impl Egress {
     pub async fn test(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         if self.is_locked() {
-            checks.push(match self.echo().await {
-                Ok(took) => Check {
-                    claim: "tcp is redirected".into(),
-                    passed: true,
-                    detail: format!("a token came back after {} us", took.as_micros()),
-                },
-                Err(fault) => Check {
-                    claim: "tcp is redirected".into(),
-                    passed: false,
-                    detail: format!("{}; restart the box", chain(&fault)),
-                },
-            });
+            checks.push(redirected(self.echo().await));
             checks.extend(refusals::refusals(&self.0.settings.lan).await);
             checks.push(self.drift_check().await);
         } else {
@@ -390,8 +386,7 @@ impl Egress {
     }
 
     async fn echo(&self) -> Result<Duration, EchoFault> {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, PROOF_PORT.get()));
-        selftest::token_echo(listen, selftest::TARGET.into(), ECHO_TIMEOUT).await
+        echo().await
     }
 
     async fn probe(&self) -> Health {
@@ -432,6 +427,28 @@ impl Egress {
                 detail: chain(&fault),
             },
         }
+    }
+}
+
+/// Proves that a connection to nobody's address comes out where it is redirected to.
+async fn echo() -> Result<Duration, EchoFault> {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, PROOF_PORT.get()));
+    selftest::token_echo(listen, selftest::TARGET.into(), ECHO_TIMEOUT).await
+}
+
+fn redirected(echo: Result<Duration, EchoFault>) -> Check {
+    let claim = "tcp is redirected".to_owned();
+    match echo {
+        Ok(took) => Check {
+            claim,
+            passed: true,
+            detail: format!("a token came back after {} us", took.as_micros()),
+        },
+        Err(fault) => Check {
+            claim,
+            passed: false,
+            detail: format!("{}; restart the box", chain(&fault)),
+        },
     }
 }
 

@@ -53,10 +53,13 @@ catalog! {
         "The proxy that every packet leaves through, or not at all. User and password are \
          percent-encoded; an IPv6 address stands in brackets. Names are resolved on the far side \
          whatever the scheme. Unset: the box reaches the network directly.";
-        CIB_PROXY_MODE, Setting, Kind::Choice(&["redirect", "env"]), "redirect",
+        CIB_PROXY_MODE, Setting, Kind::Choice(&["redirect", "env", "hold", "join"]), "redirect",
         "`redirect` takes every packet to the proxy by the kernel's rules and needs the capability \
          NET_ADMIN. `env` needs none: it sets the proxy variables for every program and hopes that \
-         they are heeded. It is not leak-proof, and every status says so.";
+         they are heeded. It is not leak-proof, and every status says so. `hold` does what \
+         `redirect` does and nothing else, for a box with `join` that is started in this \
+         container's network without NET_ADMIN: then not even root there can change a rule \
+         (`deploy/compose.hardened.yaml`).";
         REDSOCKS_LOCAL_PORT, Setting, PORT, "12345",
         "Port on the box's loopback that redirected connections are taken to.";
         CIB_LAN, Setting, NETWORKS, "",

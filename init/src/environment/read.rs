@@ -60,12 +60,13 @@ impl Settings {
 
 /// Placeholders stand where a fault was reported; the caller throws them away with the rest.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
+    let proxy_mode = reader.choice(&names::CIB_PROXY_MODE);
     Settings {
-        auth: auth(reader),
+        auth: auth(reader, proxy_mode),
         mode: reader.choice(&names::CIB_MODE),
         port: port(reader, &names::CIB_PORT),
         trusted_proxies: reader.list(&names::CIB_TRUSTED_PROXIES, parse::network),
-        egress: egress(reader),
+        egress: egress(reader, proxy_mode),
         container: container(reader),
         keys: keys(reader),
         git: git(reader),
@@ -98,7 +99,8 @@ fn port(reader: &mut Reader<'_>, variable: &'static super::Variable) -> u16 {
         .unwrap_or_default()
 }
 
-fn auth(reader: &mut Reader<'_>) -> Auth {
+/// A container that only holds the network serves nobody, and needs no token.
+fn auth(reader: &mut Reader<'_>, mode: ProxyMode) -> Auth {
     let faults = reader.faults.len();
     let token = reader.value(&names::CIB_AUTH_TOKEN, token);
     let faulty = reader.faults.len() > faults;
@@ -114,7 +116,7 @@ fn auth(reader: &mut Reader<'_>) -> Auth {
             Auth::Disabled
         }
         (None, disabled) => {
-            if !disabled && !faulty {
+            if !disabled && !faulty && mode != ProxyMode::Hold {
                 reader.fault(
                     Place::variable("CIB_AUTH_TOKEN"),
                     Wrong::new(
@@ -147,10 +149,25 @@ fn token(text: &str) -> Result<Secret, Wrong> {
     Ok(Secret::new(text))
 }
 
-fn egress(reader: &mut Reader<'_>) -> EgressSettings {
+fn egress(reader: &mut Reader<'_>, mode: ProxyMode) -> EgressSettings {
+    let faults = reader.faults.len();
     let upstream = reader.value(&names::CIB_PROXY_URL, |url| {
         Upstream::parse(url).map_err(|fault| upstream_fault(&fault))
     });
+    let odd = match (mode, &upstream) {
+        (ProxyMode::Hold, None) if reader.faults.len() == faults => Some(Wrong::new(
+            "is not set, and CIB_PROXY_MODE=hold is for nothing but the way to it",
+            "set it, or CIB_PROXY_URL_FILE",
+        )),
+        (ProxyMode::Join, Some(_)) => Some(Wrong::new(
+            "is set, and with CIB_PROXY_MODE=join the proxy is the other container's to know",
+            "give it to the container with CIB_PROXY_MODE=hold alone",
+        )),
+        _ => None,
+    };
+    if let Some(wrong) = odd {
+        reader.fault(Place::variable(names::CIB_PROXY_URL.name), wrong);
+    }
     let networks = reader.list(&names::CIB_LAN, parse::lan);
     let lan = parse::joined_lan(networks).unwrap_or_else(|wrong| {
         reader.fault(Place::variable(names::CIB_LAN.name), wrong);
@@ -177,7 +194,7 @@ fn egress(reader: &mut Reader<'_>) -> EgressSettings {
     }
     EgressSettings {
         upstream,
-        mode: reader.choice(&names::CIB_PROXY_MODE),
+        mode,
         redsocks_port: port(reader, &names::REDSOCKS_LOCAL_PORT),
         lan,
         dns_servers: reader.list(&names::CIB_DNS_SERVERS, parse::name_server),
@@ -254,8 +271,12 @@ impl Choice for Mode {
 }
 
 impl Choice for ProxyMode {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("redirect", Self::Redirect), ("env", Self::Env)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("redirect", Self::Redirect),
+        ("env", Self::Env),
+        ("hold", Self::Hold),
+        ("join", Self::Join),
+    ];
 }
 
 impl Choice for LogFormat {

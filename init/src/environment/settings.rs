@@ -80,6 +80,19 @@ pub enum ProxyMode {
     Redirect,
     /// Programs are asked to go there, by the proxy variables.
     Env,
+    /// The kernel takes them there, for the containers that join this one's network. Nothing
+    /// else runs here.
+    Hold,
+    /// Another container holds the network and takes them there.
+    Join,
+}
+
+impl ProxyMode {
+    /// Whether this container's own rules close every other way out.
+    #[must_use]
+    pub fn locks(self) -> bool {
+        matches!(self, Self::Redirect | Self::Hold)
+    }
 }
 
 /// User, files and life time.

@@ -94,7 +94,9 @@ fn every_word_of_a_choice_is_understood() {
             continue;
         };
         for word in words {
-            settings(&[(variable.name, word)]);
+            let proxy = ("CIB_PROXY_URL", "socks5://192.0.2.1:1080");
+            let needed: &[(&str, &str)] = if *word == "hold" { &[proxy] } else { &[] };
+            settings(&[&[(variable.name, *word)], needed].concat());
         }
         assert!(
             faults(&[(variable.name, "neither")])[0].contains("write `"),
@@ -102,6 +104,34 @@ fn every_word_of_a_choice_is_understood() {
             variable.name
         );
     }
+}
+
+#[test]
+fn a_container_that_holds_the_network_needs_a_proxy_and_no_token() {
+    let proxy = ("CIB_PROXY_URL", "socks5://192.0.2.1:1080");
+    let hold = ("CIB_PROXY_MODE", "hold");
+    let reading = read(&[proxy, hold]);
+    assert!(reading.settings.is_ok(), "{:?}", reading.settings);
+    assert!(
+        shown(&[hold])
+            .iter()
+            .any(|fault| fault.starts_with("CIB_PROXY_URL: is not set")),
+        "{:?}",
+        shown(&[hold])
+    );
+}
+
+#[test]
+fn a_box_that_joins_a_network_must_not_know_the_proxy() {
+    let proxy = ("CIB_PROXY_URL", "socks5://user:hunter22@192.0.2.1:1080");
+    let faults = faults(&[proxy, ("CIB_PROXY_MODE", "join")]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].starts_with("CIB_PROXY_URL: is set") && faults[0].contains("hold"),
+        "{faults:?}"
+    );
+    assert!(!faults[0].contains("hunter22"));
+    settings(&[("CIB_PROXY_MODE", "join")]);
 }
 
 #[test]

@@ -117,8 +117,15 @@ fn on_failure(id: StepId, configuration: &Configuration) -> OnFailure {
 fn skipped(id: StepId, configuration: &Configuration, jobs: usize) -> Option<String> {
     let settings = &configuration.settings;
     let agents = &settings.keys.agents;
+    let joins = settings.egress.mode == ProxyMode::Join;
+    let holds = settings.egress.mode == ProxyMode::Hold;
     let why = match id {
+        StepId::CloseEgress | StepId::Redirect if joins => "another container holds the network",
+        StepId::ProveEgress if joins => return None,
         _ if id.is_egress() && settings.egress.upstream.is_none() => "CIB_PROXY_URL is not set",
+        _ if holds && id != StepId::ReadConfig && !id.is_egress() => {
+            "CIB_PROXY_MODE=hold is for the way out alone"
+        }
         StepId::Agent if agents.ssh.is_none() && agents.gpg.is_none() => "no agent was mounted",
         StepId::Setup if jobs == 0 => "there are no setup commands",
         StepId::Services if configuration.services.is_empty() => "none are configured",
@@ -146,6 +153,9 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
              to {upstream}",
             egress.redsocks_port
         ),
+        StepId::ProveEgress if egress.mode == ProxyMode::Join => {
+            "prove that nothing leaves past what the other container holds".to_owned()
+        }
         StepId::ProveEgress if env => "see whether the proxy answers; nothing is closed".to_owned(),
         StepId::ProveEgress => {
             "prove that nothing leaves past the proxy, and see whether it answers".to_owned()

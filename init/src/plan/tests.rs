@@ -207,3 +207,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_holds_the_network_does_nothing_else_and_who_joins_it_only_proves_it() {
+    let hold = todo(&plan(&[PROXY, ("CIB_PROXY_MODE", "hold")], 1));
+    assert_eq!(
+        hold,
+        ["read-config", "close-egress", "redirect", "prove-egress"]
+    );
+    let join = todo(&plan(&[("CIB_PROXY_MODE", "join")], 0));
+    assert!(
+        join.contains(&"prove-egress") && join.contains(&"control"),
+        "{join:?}"
+    );
+    assert!(
+        !join.contains(&"close-egress") && !join.contains(&"redirect"),
+        "{join:?}"
+    );
+}

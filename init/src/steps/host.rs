@@ -13,11 +13,13 @@ use crate::environment::{Fault, Place, ProxyMode, Settings};
 const NET_ADMIN: u32 = 12;
 
 /// What root needs to be init of other users' processes, with the bits of capability.h. All
-/// are in what Docker and Podman give by default.
-const NEEDED_BY_ROOT: [(&str, u32); 6] = [
+/// are in what Docker and Podman give by default. Without `FSETID` the folder of a session
+/// loses its group, and control cannot read what is in it.
+const NEEDED_BY_ROOT: [(&str, u32); 7] = [
     ("CHOWN", 0),
     ("DAC_OVERRIDE", 1),
     ("FOWNER", 3),
+    ("FSETID", 4),
     ("KILL", 5),
     ("SETGID", 6),
     ("SETUID", 7),
@@ -134,9 +136,9 @@ impl HostFacts {
                 ),
             ));
         }
-        let redirect =
-            settings.egress.upstream.is_some() && settings.egress.mode == ProxyMode::Redirect;
-        if redirect && !(self.root() && self.has(NET_ADMIN)) {
+        let mode = settings.egress.mode;
+        let locks = settings.egress.upstream.is_some() && mode.locks();
+        if locks && !(self.root() && self.has(NET_ADMIN)) {
             let problem = if self.root() {
                 "is set, and the box lacks the capability NET_ADMIN that closes every other way out"
             } else {
@@ -147,10 +149,14 @@ impl HostFacts {
             } else {
                 "leave --user out"
             };
+            let instead = match mode {
+                ProxyMode::Hold => "",
+                _ => ", or set CIB_PROXY_MODE=env, which is not leak-proof",
+            };
             faults.push(Fault::new(
                 Place::variable("CIB_PROXY_URL"),
                 problem,
-                format!("{remedy}, or set CIB_PROXY_MODE=env, which is not leak-proof"),
+                format!("{remedy}{instead}"),
             ));
         }
         let places = [

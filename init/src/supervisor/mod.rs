@@ -90,6 +90,15 @@ impl Supervisor {
         (Self(Rc::new(inner)), receiver)
     }
 
+    /// Says that the box cannot go on, for want of something that is no service.
+    pub fn lose(&self, what: &str) {
+        // Nobody listens any more once the box is ending.
+        let _ = self.0.given_up.send(GivenUp {
+            service: what.to_owned(),
+            essential: true,
+        });
+    }
+
     /// Takes a service in, down. Its needs are taken in before it. Must be called within a
     /// `LocalSet`.
     pub fn add(&self, service: Service) {

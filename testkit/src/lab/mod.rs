@@ -185,9 +185,14 @@ impl Lab {
     }
 
     fn authorized(&self, spec: Spec) -> Spec {
+        self.authorized_alone(spec).cap("NET_ADMIN")
+    }
+
+    /// Gives a box its token and the stand-in's address, and no capability.
+    #[must_use]
+    pub fn authorized_alone(&self, spec: Spec) -> Spec {
         let api = format!("http://{}:{API_PORT}", self.world_addr());
-        spec.cap("NET_ADMIN")
-            .env("CIB_AUTH_TOKEN", TOKEN)
+        spec.env("CIB_AUTH_TOKEN", TOKEN)
             .env("ANTHROPIC_BASE_URL", &api)
             .env("ANTHROPIC_API_KEY", API_KEY)
     }
@@ -281,6 +286,7 @@ impl Default for Lab {
 }
 
 const PROXY: u8 = 2;
-const BOX: u8 = 3;
+/// The place of the box in each of its networks.
+pub const BOX: u8 = 3;
 const CLIENT: u8 = 4;
 const WORLD: u8 = 10;

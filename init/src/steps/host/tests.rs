@@ -70,6 +70,14 @@ fn a_proxy_without_net_admin_is_refused_with_both_remedies() {
 }
 
 #[test]
+fn who_holds_the_network_needs_net_admin_and_who_joins_it_does_not() {
+    let faults = judge(&docker(), &[PROXY, ("CIB_PROXY_MODE", "hold")]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].ends_with("add --cap-add NET_ADMIN"), "{faults:?}");
+    assert_eq!(judge(&docker(), &[("CIB_PROXY_MODE", "join")]), [""; 0]);
+}
+
+#[test]
 fn root_without_capabilities_is_refused_in_one_line() {
     let facts = HostFacts {
         capabilities: 0,
