@@ -29,7 +29,7 @@ floor_unit() {
 floor_host() {
   need_root "the host floor (it makes network namespaces)"
   apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
-    openssh-client gnupg git ripgrep
+    openssh-client gnupg git ripgrep strace
   apt_install_dante
   rust_ensure
   claude_for_tests

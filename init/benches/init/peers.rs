@@ -83,7 +83,7 @@ impl Supervisor {
                 let file = dir.join("supervisord.conf");
                 let text = format!(
                     "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\n\
-                     pidfile={0}/pid\nchildlogdir={0}\n[program:service]\ncommand=/bin/sh -c 'exec {1} 3>/dev/null'\n",
+                     pidfile={0}/supervisord.pid\nchildlogdir={0}\n[program:service]\ncommand=/bin/sh -c 'exec {1} 3>/dev/null'\n",
                     dir.display(),
                     script.display()
                 );

@@ -123,3 +123,31 @@ fn a_storm_of_orphans_does_not_hold_up_a_signal() {
     assert_eq!(namespace.wait().code(), 11);
     assert!(asked.elapsed() < Duration::from_secs(3));
 }
+
+#[test]
+fn the_entry_of_the_program_is_a_call_that_blocks_every_signal() {
+    // Where a program that can be moved begins without randomization; its header says where in
+    // it the entry point is.
+    let base: u64 = if cfg!(target_arch = "aarch64") {
+        0xaaaa_aaaa_0000
+    } else {
+        0x5555_5555_4000
+    };
+    let header = std::fs::read(INIT).unwrap();
+    let entry = base + u64::from_le_bytes(header[24..32].try_into().unwrap());
+    let mut command = std::process::Command::new("setarch");
+    command.args(["--addr-no-randomize", "strace", "-i", INIT, "--version"]);
+    let ended = finish(command);
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let first = ended.stderr.lines().find_map(|line| {
+        let (place, call) = line.strip_prefix('[')?.split_once("] ")?;
+        let place = u64::from_str_radix(place, 16).ok()?;
+        (entry..entry + 64).contains(&place).then_some(call)
+    });
+    let blocks = "rt_sigprocmask(SIG_SETMASK, ~[], [], 8)";
+    assert!(
+        first.is_some_and(|call| call.starts_with(blocks)),
+        "{}",
+        ended.stderr
+    );
+}

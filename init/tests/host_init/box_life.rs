@@ -275,3 +275,89 @@ fn a_stopped_service_stays_down_until_it_is_started() {
     );
     assert_eq!(running.service("control").state, "ready");
 }
+
+#[test]
+fn a_boot_that_takes_long_can_be_looked_at() {
+    let mut recipe = Recipe::new();
+    recipe.set("CIB_SETUP_COMMANDS", "until [ -e go ]; do sleep 0.02; done");
+    let workspace = recipe.folder("workspace");
+    let mut running = recipe.start();
+    let status = eventually("the setup command runs", || {
+        let status = running.status()?;
+        let setup = status.steps.iter().find(|step| step.name == "setup")?;
+        (setup.state == "running").then_some(status)
+    });
+    assert_eq!(status.phase, "booting");
+    let state = |name| {
+        let step = status.steps.iter().find(|step| step.name == name);
+        step.map(|step| step.state.as_str())
+    };
+    assert_eq!(state("read-config"), Some("done"));
+    assert_eq!(state("control"), Some("pending"));
+    let health = running.ask(&InitRequest::Healthcheck {});
+    let detail = "the box is booting".to_owned();
+    assert_eq!(
+        health,
+        Some(InitReply::Health {
+            healthy: false,
+            detail
+        })
+    );
+    std::fs::write(workspace.join("go"), "").unwrap();
+    running.wait_until_up();
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn control_is_told_how_the_log_is_written() {
+    let mut recipe = Recipe::new();
+    recipe.set("CIB_LOG", "json").set("CIB_LOG_LEVEL", "debug");
+    recipe.program(
+        "cib-control",
+        "#!/bin/bash\necho \"$*\"\ntrap 'exit 0' TERM\necho >&3\nwhile :; do sleep 0.05; done\n",
+    );
+    let mut running = recipe.start();
+    running.wait_until_up();
+    running.says("--log json");
+    running.says("--log-level debug");
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
+fn a_service_has_the_grace_that_it_asks_for_where_the_box_has_the_time() {
+    let mut recipe = Recipe::new();
+    recipe.set("CIB_SHUTDOWN_TIMEOUT", "30");
+    // Longer than the eight seconds of a box that was told nothing would leave it.
+    recipe.configure(
+        "[service.slow]\ngrace = \"20s\"\ncommand = [\"/bin/bash\", \"-c\", \"trap 'sleep 4; \
+         echo flushed > /workspace/flushed; exit' TERM; echo listens; while :; do sleep 0.02; done\"]\n",
+    );
+    let mut running = recipe.start();
+    running.wait_until_up();
+    running.says("slow      listens");
+    assert_eq!(running.stop(), Some(0));
+    assert!(recipe.folder("workspace").join("flushed").exists());
+}
+
+#[test]
+fn a_box_that_is_quiet_holds_a_fraction_of_its_program() {
+    let mut recipe = Recipe::new();
+    let mut running = recipe.start();
+    running.wait_until_up();
+    let rollup = format!("/proc/{}/smaps_rollup", running.pid());
+    let of_files = || {
+        let rollup = std::fs::read_to_string(&rollup).ok()?;
+        let kib = |name| -> Option<u64> {
+            let field = crate::support::field_of(&rollup, name)?;
+            field.trim_end_matches(" kB").parse().ok()
+        };
+        Some(kib("Rss")? - kib("Anonymous")?)
+    };
+    let busy = of_files().unwrap();
+    eventually("pages are given back", || {
+        (of_files()? < busy / 2).then_some(())
+    });
+    // And come back for whoever asks.
+    assert_eq!(running.status().unwrap().phase, "up");
+    assert_eq!(running.stop(), Some(0));
+}
