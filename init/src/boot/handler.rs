@@ -8,6 +8,7 @@ use cib_protocol::session::SessionSpec;
 
 use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
+use crate::boot::rest::Stir;
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::session::Keepers;
@@ -33,10 +34,12 @@ pub(super) struct Running {
     pub(super) supervisor: Supervisor,
     pub(super) booted: Rc<Booted>,
     pub(super) logs: Logs,
+    pub(super) stir: Stir,
 }
 
 impl Handler for Running {
     async fn handle(&self, request: InitRequest) -> InitReply {
+        self.stir.stir();
         match request {
             InitRequest::Status {} => InitReply::Status(Box::new(self.status().await)),
             InitRequest::Healthcheck {} => self.health(),

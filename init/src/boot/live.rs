@@ -11,6 +11,7 @@ use crate::boot::Ground;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
 use crate::boot::progress::{Failed, Overdue, Progress};
+use crate::boot::rest::Stir;
 use crate::boot::setup::AsCoder;
 use crate::egress::joined::Joined;
 use crate::egress::{Egress, EgressError};
@@ -98,6 +99,7 @@ pub(super) struct Parts {
     pub(super) logs: Logs,
     pub(super) supervisor: Supervisor,
     pub(super) runtime: Runtime,
+    pub(super) stir: Stir,
 }
 
 /// What has been brought up so far, for whoever looks at it and whoever takes it down.
@@ -146,6 +148,7 @@ pub(super) async fn boot(
         supervisor: parts.supervisor.clone(),
         booted: Rc::clone(booted),
         logs: parts.logs.clone(),
+        stir: parts.stir.clone(),
     };
     tokio::task::spawn_local(socket::serve(listener, Rc::new(running)));
     let jobs = setup::jobs(&settings.setup, &ground.paths);
@@ -167,6 +170,7 @@ pub(super) async fn boot(
     };
     let line = format!("{what} after {took} ms");
     parts.logs.write(Level::Info, "init", &line);
+    parts.stir.stir();
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod handler;
 mod last_resort;
 mod live;
 pub mod progress;
+mod rest;
 mod secrets;
 mod setup;
 
@@ -26,6 +27,7 @@ use crate::bare;
 use crate::boot::handler::Phase;
 use crate::boot::live::{Booted, Parts};
 use crate::boot::progress::Progress;
+use crate::boot::rest::Stir;
 use crate::cgroup::Hierarchy;
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Fault, Settings};
@@ -187,11 +189,14 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
     let _ = processes.protect_init();
     take_orphans(&logs);
     let (asked, mut asks) = mpsc::unbounded_channel();
+    let stir = Stir::default();
+    tokio::task::spawn_local(stir.clone().rest());
     match Signals::new() {
         Ok(signals) => drop(tokio::task::spawn_local(listen(
             signals,
             processes.clone(),
             asked,
+            stir.clone(),
         ))),
         Err(error) => {
             logs.write(
@@ -222,6 +227,7 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
         logs: logs.clone(),
         supervisor: supervisor.clone(),
         runtime,
+        stir,
     };
     let booted = Rc::new(Booted::default());
     let end = tokio::select! {
@@ -285,10 +291,16 @@ async fn until_the_end(
 }
 
 /// Reaps, and passes on what asks for the end.
-async fn listen(signals: Signals, processes: Processes, asked: mpsc::UnboundedSender<()>) {
+async fn listen(
+    signals: Signals,
+    processes: Processes,
+    asked: mpsc::UnboundedSender<()>,
+    stir: Stir,
+) {
     // Whoever died before anybody listened.
     processes.reaper().drain().await;
     while let Ok(delivered) = signals.next().await {
+        stir.stir();
         match delivered.signal {
             libc::SIGCHLD => processes.reaper().drain().await,
             libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR => {

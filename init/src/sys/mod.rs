@@ -6,6 +6,7 @@
 pub mod child;
 pub mod environ;
 pub mod launch;
+pub mod memory;
 pub mod ready;
 pub mod signal;
 pub mod start;

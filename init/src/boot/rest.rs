@@ -1,0 +1,35 @@
+//! PID 1 sleeps most of its life, and need not hold then what booting took.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::sys::memory::Program;
+
+/// So long nobody has to have died or asked before memory is given back.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Knows that something happened. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Stir(Rc<Notify>);
+
+impl Stir {
+    /// Something happened.
+    pub(super) fn stir(&self) {
+        self.0.notify_one();
+    }
+
+    /// Gives memory back once after each thing that happened, when it has been quiet since.
+    pub(super) async fn rest(self) {
+        let Ok(program) = Program::of_this_process() else {
+            return;
+        };
+        loop {
+            self.0.notified().await;
+            while timeout(QUIET, self.0.notified()).await.is_ok() {}
+            program.rest();
+        }
+    }
+}
