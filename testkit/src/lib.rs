@@ -10,6 +10,7 @@
 pub mod api;
 pub mod cli;
 pub mod client;
+pub mod delay;
 pub mod dns;
 pub mod engine;
 pub mod fuzz;

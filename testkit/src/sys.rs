@@ -1,5 +1,7 @@
-//! The two calls that no safe crate has: a packet socket's address and its queue bypass.
+//! The calls that no safe crate has: a packet socket's address and its queue bypass, and TUN
+//! devices.
 
+use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
@@ -51,6 +53,36 @@ pub(crate) fn bypass_queue(socket: &Socket) -> io::Result<()> {
     };
     if result == 0 {
         Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Opens the TUN device `name` of the current network namespace, making it if it is not there:
+/// IP packets alone, with nothing before them. It goes with the last descriptor.
+///
+/// # Errors
+/// There is no `/dev/net/tun`, or no `NET_ADMIN`, or the name is taken or too long.
+pub(crate) fn tun(name: &str) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")?;
+    // SAFETY: all zeros is an `ifreq` without a name and without flags.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte.cast_signed();
+    }
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI;
+    request.ifr_ifru.ifru_flags = i16::try_from(flags).unwrap_or_default();
+    // SAFETY: the descriptor is open, and TUNSETIFF reads and writes one `ifreq`, which lives
+    // across the call.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    if result == 0 {
+        Ok(file)
     } else {
         Err(io::Error::last_os_error())
     }
