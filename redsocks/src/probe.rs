@@ -93,6 +93,7 @@ pub async fn probe(
 ) -> Health {
     let limits = Timeouts {
         connect: deadline,
+        greeting: deadline,
         handshake: deadline,
     };
     let dialer = Dialer::new(upstream.clone(), addresses.iter().copied(), limits);

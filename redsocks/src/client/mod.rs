@@ -27,7 +27,9 @@ use crate::upstream::{Scheme, Upstream};
 pub struct Timeouts {
     /// For the TCP connection to the upstream, all its addresses together.
     pub connect: Duration,
-    /// For everything after that, until the upstream has connected to the target.
+    /// For its answers before the target is named, which depend on nobody but the upstream.
+    pub greeting: Duration,
+    /// For everything after the connection, until the upstream has connected to the target.
     pub handshake: Duration,
 }
 
@@ -36,6 +38,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            greeting: Duration::from_secs(5),
             handshake: Duration::from_secs(10),
         }
     }
@@ -87,19 +90,12 @@ impl Dialer {
     /// that it would not or could not connect to.
     pub async fn connect(&self, target: &Target) -> Result<TcpStream, DialError> {
         let mut stream = self.reach().await?;
-        let deadline = Instant::now() + self.timeouts.handshake;
-        self.until(
-            deadline,
-            Stage::Greeting,
-            authenticate(&mut stream, &self.upstream),
-        )
-        .await?;
-        self.until(
-            deadline,
-            Stage::Request,
-            request(&mut stream, &self.upstream, target),
-        )
-        .await?;
+        let began = Instant::now();
+        self.introduce(&mut stream, began).await?;
+        let within = self.timeouts.handshake;
+        let asked = request(&mut stream, &self.upstream, target);
+        self.until(began + within, Stage::Request, within, asked)
+            .await?;
         Ok(stream)
     }
 
@@ -145,26 +141,28 @@ impl Dialer {
     /// As [`connect`](Self::connect).
     pub async fn greet(&self) -> Result<(), DialError> {
         let mut stream = self.reach().await?;
-        let deadline = Instant::now() + self.timeouts.handshake;
-        self.until(
-            deadline,
-            Stage::Greeting,
-            authenticate(&mut stream, &self.upstream),
-        )
-        .await
+        self.introduce(&mut stream, Instant::now()).await
+    }
+
+    async fn introduce(&self, stream: &mut TcpStream, began: Instant) -> Result<(), DialError> {
+        let within = self.timeouts.greeting.min(self.timeouts.handshake);
+        let introduced = authenticate(stream, &self.upstream);
+        self.until(began + within, Stage::Greeting, within, introduced)
+            .await
     }
 
     async fn until(
         &self,
         deadline: Instant,
         stage: Stage,
+        after: Duration,
         work: impl Future<Output = Result<(), DialError>>,
     ) -> Result<(), DialError> {
         timeout_at(deadline, work).await.unwrap_or_else(|_| {
             Err(DialError::TimedOut {
                 upstream: self.upstream.endpoint().clone(),
                 stage,
-                after: self.timeouts.handshake,
+                after,
             })
         })
     }

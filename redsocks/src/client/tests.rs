@@ -8,6 +8,7 @@ use super::*;
 
 const LIMITS: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
+    greeting: Duration::from_secs(5),
     handshake: Duration::from_secs(5),
 };
 
@@ -287,7 +288,7 @@ async fn a_proxy_that_is_not_there_or_keeps_silent_counts_as_down() {
     let port = silent.local_addr().unwrap().port();
     let upstream = Upstream::parse(&format!("socks5://127.0.0.1:{port}")).unwrap();
     let limits = Timeouts {
-        handshake: Duration::from_millis(50),
+        greeting: Duration::from_millis(50),
         ..LIMITS
     };
     let error = Dialer::new(upstream, [ip], limits)

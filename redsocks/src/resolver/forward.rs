@@ -82,14 +82,23 @@ impl Forwarder {
         };
         let link =
             |server: &DnsServer| [Way::Tcp53, Way::Doh].map(|way| Link::new(server.clone(), way));
+        let state = Arc::new(Mutex::new(State {
+            route: Route::new(mode, servers.iter().map(ways).collect()),
+            gate: Gate::Open,
+            reported: Reported::Nothing,
+        }));
+        // A silent upstream is found out after its query went home, and is for the next to
+        // know.
+        let known = Arc::clone(&state);
+        let on_failure = move |error: &DialError| {
+            if error.is_upstream_down() {
+                lock(&known).lose(&log::chain(error), pause_after(error));
+            }
+        };
         Self {
-            ground: Arc::new(Ground::new(dialer, ca_bundle)),
+            ground: Arc::new(Ground::new(dialer, ca_bundle, Box::new(on_failure))),
             links: servers.iter().map(link).collect(),
-            state: Arc::new(Mutex::new(State {
-                route: Route::new(mode, servers.iter().map(ways).collect()),
-                gate: Gate::Open,
-                reported: Reported::Nothing,
-            })),
+            state,
         }
     }
 
@@ -125,12 +134,16 @@ impl Forwarder {
                     return Ok(answer);
                 }
                 Err(Missed::UpstreamDown { why, pause }) => {
-                    self.lost_upstream(&why, pause);
+                    self.lock().lose(&why, pause);
                     return Err(NoAnswer);
                 }
                 Err(Missed::Leg { outcome, why }) => {
                     self.lock().route.report(leg, outcome, Instant::now());
                     misses.push(format!("server {} over {}: {why}", leg.server + 1, leg.way));
+                    // Found out meanwhile, on another leg's account.
+                    if self.is_down() {
+                        return Err(NoAnswer);
+                    }
                 }
             }
         }
@@ -197,14 +210,6 @@ impl Forwarder {
         }
     }
 
-    fn lost_upstream(&self, why: &str, pause: Duration) {
-        let mut state = self.lock();
-        state.gate.close(Instant::now(), pause, false);
-        if std::mem::replace(&mut state.reported, Reported::Down) != Reported::Down {
-            log::warn(format_args!("no DNS: {why}"));
-        }
-    }
-
     /// The reasons name servers, and never what was looked up.
     fn unanswered(&self, misses: &[String]) {
         let reasons = misses.join("; ");
@@ -221,6 +226,16 @@ impl Forwarder {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+impl State {
+    /// The upstream is down.
+    fn lose(&mut self, why: &str, pause: Duration) {
+        self.gate.close(Instant::now(), pause, false);
+        if std::mem::replace(&mut self.reported, Reported::Down) != Reported::Down {
+            log::warn(format_args!("no DNS: {why}"));
+        }
     }
 }
 

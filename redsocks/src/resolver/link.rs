@@ -3,6 +3,7 @@
 //! The connection is made by a task of its own, which outlives the query that wanted it: on a
 //! slow upstream the first query may give up waiting, and the next one finds it ready.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -46,18 +47,30 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Vec<u8>, LinkError>>,
 }
 
+/// Told of every failure to connect, also of those that no query waits for any more.
+pub(super) type OnFailure = dyn Fn(&DialError) + Send + Sync;
+
 /// What all links need.
-#[derive(Debug)]
 pub(super) struct Ground {
     pub(super) dialer: Arc<Dialer>,
+    on_failure: Box<OnFailure>,
     ca_bundle: PathBuf,
     tls: OnceLock<Arc<ClientConfig>>,
 }
 
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground")
+            .field("dialer", &self.dialer)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Ground {
-    pub(super) fn new(dialer: Arc<Dialer>, ca_bundle: PathBuf) -> Self {
+    pub(super) fn new(dialer: Arc<Dialer>, ca_bundle: PathBuf, on_failure: Box<OnFailure>) -> Self {
         Self {
             dialer,
+            on_failure,
             ca_bundle,
             tls: OnceLock::new(),
         }
@@ -156,6 +169,9 @@ async fn run(
     match connected {
         Ok(session) => session.drive(requests).await,
         Err(error) => {
+            if let LinkError::Dial(error) = &error {
+                (ground.on_failure)(error);
+            }
             requests.close();
             while let Some(request) = requests.recv().await {
                 // Whoever asked may have stopped waiting.

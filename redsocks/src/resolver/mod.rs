@@ -50,9 +50,10 @@ pub enum StartFault {
 }
 
 /// How long a link to a DNS server may take to come about. Queries wait less; a slow upstream
-/// (Tor) is given the time to be ready for the next one.
+/// (Tor) is given the time to be ready for the next one, but not to say that it is there.
 const DIAL: Timeouts = Timeouts {
     connect: std::time::Duration::from_secs(3),
+    greeting: std::time::Duration::from_millis(2500),
     handshake: std::time::Duration::from_secs(10),
 };
 

@@ -51,25 +51,18 @@ async fn a_frozen_upstream_means_servfail_in_time_and_later_at_once() {
         Err(ResponseCode::ServFail)
     );
     assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "glibc would have asked again"
+        begin.elapsed() < Duration::from_millis(3500),
+        "{:?}",
+        begin.elapsed()
     );
-    // The handshake's own limit, 10 s, makes it known that the upstream is down; from then on
-    // nobody waits.
-    let mut quick = 0;
-    let end = Instant::now() + Duration::from_secs(20);
-    while quick < 100 {
+    // Meanwhile it is known that the upstream is down; from then on nobody waits.
+    for _ in 0..100 {
         let begin = Instant::now();
         assert_eq!(
             resolver.look_up("host.example.").await,
             Err(ResponseCode::ServFail)
         );
-        quick = if begin.elapsed() < AT_ONCE {
-            quick + 1
-        } else {
-            0
-        };
-        assert!(Instant::now() < end, "queries wait for the frozen upstream");
+        assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
 }
