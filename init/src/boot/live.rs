@@ -14,7 +14,8 @@ use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::rest::Stir;
 use crate::boot::setup::AsCoder;
 use crate::egress::joined::Joined;
-use crate::egress::{Egress, EgressError};
+use crate::egress::services::RESOLVER;
+use crate::egress::{Egress, EgressError, Turn};
 use crate::environment::{Auth, ProxyMode, Settings};
 use crate::errors::chain;
 use crate::exit;
@@ -493,20 +494,22 @@ async fn end_with(logs: Logs, supervisor: Supervisor, joined: Joined) {
     }
 }
 
-/// Holds the redirector down while the upstream is silent. The connect bridge needs no such
-/// thing: it answers its clients itself.
-fn gate(parts: &Parts, egress: &Egress) -> impl Fn(bool) + 'static {
+/// Holds the redirector down while the upstream is silent, and takes it to another address.
+/// The connect bridge needs no such thing: it answers its clients itself.
+fn gate(parts: &Parts, egress: &Egress) -> impl Fn(Turn) + 'static {
     let supervisor = parts.supervisor.clone();
     let locked = egress.is_locked();
-    move |open| {
+    move |turn| {
         let supervisor = supervisor.clone();
         if locked {
             tokio::task::spawn_local(async move {
                 // The service is there: the boot added it.
-                let _ = if open {
-                    supervisor.start(REDIRECTOR).await.map(drop)
-                } else {
-                    supervisor.stop(REDIRECTOR).await
+                let _ = match turn {
+                    Turn::Run => supervisor.start(REDIRECTOR).await.map(drop),
+                    Turn::Hold => supervisor.stop(REDIRECTOR).await,
+                    Turn::Renew => supervisor
+                        .restart(RESOLVER)
+                        .and_then(|()| supervisor.restart(REDIRECTOR)),
                 };
             });
         }

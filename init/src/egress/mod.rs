@@ -7,6 +7,7 @@
 pub mod install;
 pub mod joined;
 pub mod liveness;
+mod pins;
 pub mod refusals;
 mod route;
 pub mod rules;
@@ -30,7 +31,7 @@ use cib_redsocks::redirector::{
     ConfigurationFault, NextHop, Redirector, Redsocks, Settings as RedirectorSettings, next_hop,
 };
 use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
-use cib_redsocks::resolve::{Files, ResolvConf, ResolveFault, resolve};
+use cib_redsocks::resolve::{Files, ResolvConf, ResolveFault, resolve, resolve_through};
 use cib_redsocks::resolver::ResolverConfig;
 use cib_redsocks::selftest::{self, EchoFault};
 use cib_redsocks::upstream::Upstream;
@@ -92,6 +93,17 @@ pub enum EgressError {
     Open(Check),
 }
 
+/// What becomes of the redirector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It runs.
+    Run,
+    /// It is held down.
+    Hold,
+    /// It and the resolver are started anew, with what is configured now.
+    Renew,
+}
+
 /// The way out of this box. Cheap to clone.
 #[derive(Clone)]
 pub struct Egress(Rc<Inner>);
@@ -117,6 +129,10 @@ struct State {
     /// What was refused under rules that were replaced since.
     refused_before: Counters,
     liveness: Liveness,
+    /// Where the box's own programs are, once they were configured.
+    bin: PathBuf,
+    /// Another address than the configured one is to be used.
+    moved: bool,
 }
 
 impl Egress {
@@ -193,6 +209,7 @@ impl Egress {
     /// # Errors
     /// A file cannot be written, or redsocks cannot be told what the URL says.
     pub fn configure(&self, bin: &Path) -> Result<Vec<Service>, EgressError> {
+        self.0.state.borrow_mut().bin = bin.to_owned();
         let addresses = self.0.state.borrow().addresses.clone();
         if !self.is_locked() {
             let path = self.0.run.join("connect/connect.json");
@@ -319,9 +336,10 @@ impl Egress {
 
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
     /// devices that appear, probes the upstream, and logs what is refused. `first` is what
-    /// [`Egress::prove`] found; `gate` lets the redirector run, or holds it down while the
-    /// upstream is silent. Must be called within a `LocalSet`.
-    pub fn watch(&self, first: Health, gate: impl Fn(bool) + 'static) {
+    /// [`Egress::prove`] found; `gate` lets the redirector run, holds it down while the
+    /// upstream is silent, or has it read its configuration again. Must be called within a
+    /// `LocalSet`.
+    pub fn watch(&self, first: Health, gate: impl Fn(Turn) + 'static) {
         watch::start(self, first, Rc::new(gate));
     }
 
@@ -389,15 +407,108 @@ impl Egress {
         echo().await
     }
 
+    /// Probes the upstream where redsocks finds it. If there is nobody, and another of its
+    /// addresses answers, that one is to be used: see [`Egress::moved`].
     async fn probe(&self) -> Health {
         let addresses = self.0.state.borrow().addresses.clone();
-        probe::probe(
-            &self.0.upstream,
-            &addresses,
-            Depth::Greeting,
-            probe::DEADLINE,
-        )
-        .await
+        let (used, standing_by) = pins::others(&addresses);
+        let Some(used) = used else {
+            return self.probe_at(&addresses).await;
+        };
+        let health = self.probe_at(&[used]).await;
+        if matches!(health, Health::Unreachable { .. } | Health::TimedOut { .. }) {
+            for other in standing_by {
+                let found = self.probe_at(&[other]).await;
+                if found.is_up() {
+                    let mut state = self.0.state.borrow_mut();
+                    state.addresses = pins::preferring(&state.addresses, other);
+                    state.moved = true;
+                    return found;
+                }
+            }
+        }
+        health
+    }
+
+    async fn probe_at(&self, addresses: &[IpAddr]) -> Health {
+        let upstream = &self.0.upstream;
+        probe::probe(upstream, addresses, Depth::Greeting, probe::DEADLINE).await
+    }
+
+    /// Whether another address is to be used since this was last asked. Its configuration is
+    /// then written, and redsocks and the resolver have to be started anew.
+    fn moved(&self) -> bool {
+        if !std::mem::take(&mut self.0.state.borrow_mut().moved) || !self.is_locked() {
+            return false;
+        }
+        let address = self.0.state.borrow().addresses.first().copied();
+        let told = address.map(|address| address.to_string());
+        let bin = self.0.state.borrow().bin.clone();
+        let (level, line) = match self.configure(&bin) {
+            Ok(_) => (
+                Level::Warn,
+                format!(
+                    "the proxy {} is used at its address {} from now on: the one before does \
+                     not answer",
+                    self.0.upstream.endpoint(),
+                    told.unwrap_or_default()
+                ),
+            ),
+            Err(fault) => (Level::Error, chain(&fault)),
+        };
+        self.0.logs.write(level, "egress", &line);
+        level == Level::Warn
+    }
+
+    /// Asks through the upstream for the addresses that its name has now, and pins those that
+    /// answer as it does.
+    async fn look_again(&self, name: &str) {
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, cib_nft::DNS_PORT.get()));
+        let Ok(fresh) = resolve_through(server, name, RESOLVE_TIMEOUT).await else {
+            // A name that only the system knew at boot, or a proxy that is away just now.
+            return;
+        };
+        let unknown = pins::unknown(&self.0.state.borrow().addresses, &fresh);
+        for address in unknown {
+            let unpin = || {
+                let mut state = self.0.state.borrow_mut();
+                state.addresses.retain(|pinned| *pinned != address);
+            };
+            self.0.state.borrow_mut().addresses.push(address);
+            // It has to be pinned before it can be asked.
+            let pinned = self.pin().await;
+            let health = self.probe_at(&[address]).await;
+            let line = match pinned {
+                Ok(()) if health.is_up() => {
+                    format!("the proxy {name} has the address {address} as well: pinned")
+                }
+                Ok(()) => {
+                    unpin();
+                    match self.pin().await {
+                        Ok(()) => format!("the proxy {name} does not answer at {address}"),
+                        Err(fault) => chain(&fault),
+                    }
+                }
+                Err(fault) => {
+                    unpin();
+                    chain(&fault)
+                }
+            };
+            self.0.logs.write(Level::Info, "egress", &line);
+        }
+    }
+
+    /// Brings the rules into force for the addresses as they are, if the box is open.
+    async fn pin(&self) -> Result<(), EgressError> {
+        let open = matches!(
+            self.0.state.borrow().policy,
+            Some(EgressPolicy::Open { .. })
+        );
+        if open {
+            let wiring = self.wiring()?;
+            self.enforce(EgressPolicy::Open { wiring }).await?;
+        }
+        Ok(())
     }
 
     async fn drift_check(&self) -> Check {

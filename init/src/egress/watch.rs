@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use cib_nft::watch::{Changes, Links, Refusals};
 use cib_redsocks::probe::{DEADLINE, Health, INTERVAL};
+use cib_redsocks::upstream::Host;
 use tokio::time::{Instant, sleep};
 
-use super::liveness::Reaction;
-use super::{Egress, lost, rules};
+use super::liveness::{Liveness, Reaction};
+use super::{Egress, Turn, lost, rules};
 use crate::errors::chain;
 use crate::logs::Level;
 
@@ -19,11 +20,13 @@ const NAME: &str = "egress";
 const AGAIN: Duration = Duration::from_secs(5);
 /// One user's refused packets to one port are told once in so long.
 const QUIET: Duration = Duration::from_secs(60);
+/// How often the upstream's name is looked up again.
+const NAMES: Duration = Duration::from_secs(300);
 /// So many different ones are remembered for that; beyond, the counters tell.
 const REMEMBERED: usize = 64;
 
 /// What lets the redirector run, or holds it down.
-type Gate = dyn Fn(bool);
+type Gate = dyn Fn(Turn);
 
 pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>) {
     tokio::task::spawn_local(probe(egress.clone(), first, gate));
@@ -31,6 +34,7 @@ pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>) {
         tokio::task::spawn_local(changes(egress.clone()));
         tokio::task::spawn_local(links(egress.clone()));
         tokio::task::spawn_local(refused(egress.clone()));
+        tokio::task::spawn_local(names(egress.clone()));
     }
 }
 
@@ -39,6 +43,9 @@ async fn probe(egress: Egress, first: Health, gate: Rc<Gate>) {
     let mut health = first;
     loop {
         egress.observe(health, &*gate);
+        if egress.moved() {
+            gate(Turn::Renew);
+        }
         sleep(INTERVAL).await;
         health = egress.probe().await;
     }
@@ -56,8 +63,8 @@ impl Egress {
         };
         self.0.logs.write(level, NAME, &sentence);
         match reaction {
-            Reaction::Recovered => gate(true),
-            Reaction::Silent => gate(false),
+            Reaction::Recovered => gate(Turn::Run),
+            Reaction::Silent => gate(Turn::Hold),
             Reaction::None | Reaction::Lost => {}
         }
     }
@@ -109,6 +116,19 @@ impl Egress {
         {
             self.0.logs.write(Level::Error, NAME, &chain(&fault));
         }
+    }
+}
+
+/// Looks the upstream's name up again and again, while the upstream is there to ask through.
+async fn names(egress: Egress) {
+    let Host::Name(name) = egress.0.upstream.host().clone() else {
+        return;
+    };
+    loop {
+        if egress.0.state.borrow().liveness == Liveness::Up {
+            egress.look_again(&name).await;
+        }
+        sleep(NAMES).await;
     }
 }
 

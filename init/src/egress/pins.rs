@@ -1,0 +1,66 @@
+//! Which of the upstream's addresses is used, and which more it has.
+//!
+//! redsocks is given one address. When that one is silent or gone and another answers, the
+//! other one is used from then on. A name may have got more addresses since the boot; they
+//! are asked for through the upstream itself, and pinned once they have answered as it does.
+//! None is dropped before the next boot: what the system said then may be right here alone.
+
+use std::net::IpAddr;
+
+/// No more than so many are pinned, whatever the name has: each is a way out.
+const MOST: usize = 16;
+
+/// Those to look at when the used one does not answer: the others, in their order, of the
+/// kind that redsocks can use. Without any the next hop is the relay, which tries them all
+/// itself.
+pub(super) fn others(addresses: &[IpAddr]) -> (Option<IpAddr>, Vec<IpAddr>) {
+    let mut usable = addresses.iter().copied().filter(IpAddr::is_ipv4);
+    (usable.next(), usable.collect())
+}
+
+/// The addresses with `first` before all others.
+pub(super) fn preferring(addresses: &[IpAddr], first: IpAddr) -> Vec<IpAddr> {
+    let rest = addresses.iter().copied().filter(|known| *known != first);
+    std::iter::once(first).chain(rest).collect()
+}
+
+/// The addresses among `fresh` that are not pinned yet, as many as there is room for.
+pub(super) fn unknown(pinned: &[IpAddr], fresh: &[IpAddr]) -> Vec<IpAddr> {
+    let mut unknown = Vec::new();
+    for address in fresh {
+        if !pinned.contains(address) && !unknown.contains(address) {
+            unknown.push(*address);
+        }
+    }
+    unknown.truncate(MOST.saturating_sub(pinned.len()));
+    unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(words: &[&str]) -> Vec<IpAddr> {
+        words.iter().map(|word| word.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_first_ipv4_address_is_used_and_the_others_stand_by() {
+        let all = addresses(&["192.0.2.1", "2001:db8::1", "192.0.2.2"]);
+        let (used, standing_by) = others(&all);
+        assert_eq!(used, Some(all[0]));
+        assert_eq!(standing_by, addresses(&["192.0.2.2"]));
+        let moved = preferring(&all, all[2]);
+        assert_eq!(moved, addresses(&["192.0.2.2", "192.0.2.1", "2001:db8::1"]));
+        assert_eq!(others(&addresses(&["2001:db8::1"])).0, None);
+    }
+
+    #[test]
+    fn new_addresses_are_taken_once_each_and_never_too_many() {
+        let pinned = addresses(&["192.0.2.1"]);
+        let fresh = addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.2"]);
+        assert_eq!(unknown(&pinned, &fresh), addresses(&["192.0.2.2"]));
+        let many: Vec<IpAddr> = (1..=99_u8).map(|n| [198, 51, 100, n].into()).collect();
+        assert_eq!(unknown(&pinned, &many).len(), MOST - 1);
+    }
+}
