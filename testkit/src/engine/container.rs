@@ -1,5 +1,6 @@
 //! Containers: described, started, asked, removed.
 
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -294,6 +295,18 @@ impl Container {
             "{from} was not copied to {}",
             self.name
         );
+    }
+
+    /// Copies a file of this machine into the directory `to`, which works before it is started
+    /// as well.
+    ///
+    /// # Panics
+    /// The engine refuses.
+    #[track_caller]
+    pub fn copy_in(&self, file: &Path, to: &str) {
+        let file = file.display().to_string();
+        let to = format!("{}:{to}", self.name);
+        let _nothing = self.engine.docker(&["cp", &file, &to]);
     }
 
     /// The files changed, added or deleted since it was made, a line each.

@@ -13,7 +13,8 @@ use crate::sys;
 const IPV4: u16 = 0x0800;
 
 /// An echo request; the kernel fills in the checksum for ICMPv6, and for ICMP on sockets of
-/// the datagram type.
+/// the datagram type. Connected, as iputils' ping is: the kernel takes an ICMPv6 datagram that
+/// the rules refuse, and tells a socket without a peer nothing.
 pub(super) fn ping(to: IpAddr, kind: Type) -> io::Result<Came> {
     let to = SocketAddr::new(to, 0);
     let (domain, protocol, echo) = match to {
@@ -25,7 +26,8 @@ pub(super) fn ping(to: IpAddr, kind: Type) -> io::Result<Came> {
         SocketAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, [128, 0, 0, 0, 0, 0, 0, 0]),
     };
     let socket = Socket::new(domain, kind, Some(protocol))?;
-    socket.send_to(&echo, &to.into())?;
+    socket.connect(&to.into())?;
+    socket.send(&echo)?;
     answer(&socket)
 }
 
