@@ -94,6 +94,7 @@ async fn a_request_that_cannot_be_meant_is_refused_by_name() {
             "unknown_field",
             "`memroy`",
         ),
+        (json!({"limits": [1, 2]}), "bad_value", "expected an object"),
         (
             json!({"limits": {"memory": 0}}),
             "bad_value",

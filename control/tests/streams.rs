@@ -439,6 +439,7 @@ async fn commands_over_a_websocket_reach_the_keeper_and_are_answered_if_wanted()
     );
     for (message, code) in [
         (json!({"command": {"inptu": {}}}), "bad_value"),
+        (json!([1, {"interrupt": {}}]), "bad_value"),
         (
             json!({"command": {"input": {"data": "x", "enter": true}}}),
             "unknown_field",

@@ -30,9 +30,14 @@ pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};
 pub struct CreateSession {
     /// Absolute directory in the box; `/workspace` if absent.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub workdir: Option<String>,
     /// Model alias or id.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = 200), regex(pattern = "^[!-,.-~][!-~]*$"))
+    )]
     pub model: Option<String>,
     /// First message.
     #[serde(default)]
@@ -42,6 +47,10 @@ pub struct CreateSession {
     pub driver: Option<Driver>,
     /// Reasoning effort.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(regex(pattern = "^(low|medium|high|xhigh|max)$"))
+    )]
     pub effort: Option<String>,
     /// What needs no asking.
     #[serde(default)]
@@ -79,10 +88,17 @@ pub struct CreateSession {
     )]
     pub hooks: Option<serde_json::Map<String, serde_json::Value>>,
     /// What the session may use; on resuming as before, if absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::object::option")]
     pub limits: Option<Limits>,
     /// A name for people.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = 200),
+            regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")
+        )
+    )]
     pub title: Option<String>,
 }
 
@@ -109,6 +125,7 @@ pub struct Accepted {
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// The message or the bytes.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub data: String,
     /// How `data` is written.
     #[serde(default)]
@@ -155,6 +172,10 @@ pub struct Answer {
 #[serde(deny_unknown_fields)]
 pub struct SetModel {
     /// Model alias or id, used from the next request on.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = 200), regex(pattern = "^[!-,.-~][!-~]*$"))
+    )]
     pub model: String,
 }
 
@@ -193,8 +214,10 @@ pub struct SetPermission {
 #[serde(deny_unknown_fields)]
 pub struct Resize {
     /// Columns of the terminal, at least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cols: u16,
     /// Rows of the terminal, at least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub rows: u16,
 }
 
@@ -204,6 +227,13 @@ pub struct Resize {
 #[serde(deny_unknown_fields)]
 pub struct ChangeSession {
     /// A name for people.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = 200),
+            regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")
+        )
+    )]
     pub title: String,
 }
 

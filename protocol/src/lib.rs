@@ -22,6 +22,7 @@ pub mod init;
 pub mod keeper;
 pub mod limits;
 pub mod login;
+mod object;
 pub mod secret;
 pub mod session;
 pub mod time;

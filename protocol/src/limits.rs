@@ -9,21 +9,27 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Bytes of memory for Claude and everything it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub memory: Option<u64>,
     /// CPUs' worth of time, 1.0 is one core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub cpus: Option<f64>,
     /// Processes and threads alive at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub pids: Option<u64>,
     /// US dollars, by Claude's own accounting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub max_cost_usd: Option<f64>,
     /// Turns, counted by results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_turns: Option<u64>,
     /// Seconds of wall clock since the session was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_duration: Option<u64>,
 }
 

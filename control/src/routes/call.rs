@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::Param;
+use super::{Kind, Param};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::fault::{Code, Fault};
@@ -102,6 +102,24 @@ impl Call {
     }
 }
 
+impl Param {
+    fn check(&self, value: &str) -> Result<(), Fault> {
+        let name = self.name;
+        let bad = |what: String| Err(Fault::new(Code::BadValue, format!("`{name}` is {what}")));
+        match self.kind {
+            Kind::Text => Ok(()),
+            Kind::Number(least, most) => match value.parse::<u64>() {
+                Err(_) => bad(format!("a whole number, not `{value}`")),
+                Ok(number) if number < least => bad(format!("at least {least}")),
+                Ok(number) if number > most => bad(format!("at most {most}")),
+                Ok(_) => Ok(()),
+            },
+            Kind::Word(words) if words.contains(&value) => Ok(()),
+            Kind::Word(words) => bad(format!("`{}`, not `{value}`", words.join("` or `"))),
+        }
+    }
+}
+
 /// A query string, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
@@ -112,7 +130,7 @@ impl Query {
     ///
     /// # Errors
     /// [`Code::TokenInQuery`] for something that looks like a token, [`Code::BadValue`] for
-    /// what is unknown, double or no UTF-8.
+    /// what is unknown, double, no UTF-8 or not what the parameter is.
     pub fn parse(text: &str, known: &[Param]) -> Result<Self, Fault> {
         let bad = |detail: String| Err(Fault::new(Code::BadValue, detail));
         let mut pairs: Vec<(String, String)> = Vec::new();
@@ -128,7 +146,7 @@ impl Query {
                      for a WebSocket as the subprotocol `bearer.<token>`",
                 ));
             }
-            if !known.iter().any(|param| param.name == name) {
+            let Some(param) = known.iter().find(|param| param.name == name) else {
                 let names: Vec<_> = known.iter().map(|param| param.name).collect();
                 let names = if names.is_empty() {
                     "this route takes none".to_owned()
@@ -136,7 +154,8 @@ impl Query {
                     format!("this route takes {}", names.join(", "))
                 };
                 return bad(format!("unknown parameter `{name}`; {names}"));
-            }
+            };
+            param.check(&value)?;
             if pairs.iter().any(|(known, _)| *known == name) {
                 return bad(format!("the parameter `{name}` is there twice"));
             }
@@ -154,21 +173,11 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A parameter that is a number.
-    ///
-    /// # Errors
-    /// [`Code::BadValue`] if it is not one.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, Fault> {
-        self.get(name)
-            .map(|value| {
-                value.parse().map_err(|_| {
-                    Fault::new(
-                        Code::BadValue,
-                        format!("`{name}` is a whole number, not `{value}`"),
-                    )
-                })
-            })
-            .transpose()
+    /// A parameter that is a number, if it is there.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        // It was checked when it was parsed.
+        self.get(name)?.parse().ok()
     }
 }
 
@@ -274,14 +283,13 @@ impl fmt::Debug for Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
     use super::*;
 
     const KNOWN: &[Param] = &[
         Param {
             name: "from",
             help: "",
-            kind: Kind::Number,
+            kind: Kind::Number(1, 9),
         },
         Param {
             name: "kinds",
@@ -297,7 +305,7 @@ mod tests {
     #[test]
     fn a_query_is_decoded() {
         let query = Query::parse("from=7&kinds=a%2Cb+c&", KNOWN).unwrap();
-        assert_eq!(query.number("from").unwrap(), Some(7));
+        assert_eq!(query.number("from"), Some(7));
         assert_eq!(query.get("kinds"), Some("a,b c"));
         assert_eq!(query.get("limit"), None);
     }
@@ -308,7 +316,17 @@ mod tests {
         assert_eq!(code("from=7&from=8"), Some(Code::BadValue));
         assert_eq!(code("kinds=%ff"), Some(Code::BadValue));
         assert_eq!(code("token=abc"), Some(Code::TokenInQuery));
-        let query = Query::parse("from=-1", KNOWN).unwrap();
-        assert!(query.number("from").is_err());
+        for bad in [
+            "-1",
+            "0",
+            "10",
+            "x",
+            "",
+            "1.0",
+            "+1 ",
+            "18446744073709551616",
+        ] {
+            assert_eq!(code(&format!("from={bad}")), Some(Code::BadValue), "{bad}");
+        }
     }
 }

@@ -31,7 +31,7 @@ struct Turn {
 
 pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
     let id = call.id(Program::Claude)?;
-    let since = call.query.number("since")?.unwrap_or(0);
+    let since = call.query.number("since").unwrap_or(0);
     let mut cursor = cursor(&call, Program::Claude, since, Kinds::default()).await?;
     let mut turn = Turn::after(since);
     while let Some(batch) = cursor.ready().await.map_err(Fault::internal)? {

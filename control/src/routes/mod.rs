@@ -113,8 +113,8 @@ pub enum Answer {
 /// How a parameter is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A whole number, at least zero.
-    Number,
+    /// A whole number between these two, both included.
+    Number(u64, u64),
     /// Any text.
     Text,
     /// One of these words.

@@ -78,16 +78,7 @@ pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
 /// Ends what the path names, and says what it is then.
 pub(super) async fn end_one(call: &Call, program: Program) -> Result<SessionMeta, Fault> {
     let id = call.id(program)?;
-    let kill = match call.query.get("signal") {
-        None | Some("term") => false,
-        Some("kill") => true,
-        Some(other) => {
-            return Err(Fault::new(
-                Code::BadValue,
-                format!("`signal` is `term` or `kill`, not `{other}`"),
-            ));
-        }
-    };
+    let kill = call.query.get("signal") == Some("kill");
     let app = &call.app;
     let meta = app.store.get(program, id).await?;
     if !meta.state.is_live() {

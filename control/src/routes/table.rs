@@ -22,19 +22,19 @@ const fn body(shape: Shape) -> Option<Body> {
 const FROM: Param = Param {
     name: "from",
     help: "Seq of the last frame that the client has; frames after it are sent. 0 is all.",
-    kind: Kind::Number,
+    kind: Kind::Number(0, u64::MAX),
 };
 
 const TAIL: Param = Param {
     name: "tail",
     help: "Instead of `from`: begins with the frames in the last so many bytes of the journal.",
-    kind: Kind::Number,
+    kind: Kind::Number(0, u64::MAX),
 };
 
 const SINCE: Param = Param {
     name: "since",
     help: "Seq of the last frame that the client knows of; later ones are told. 0 is all.",
-    kind: Kind::Number,
+    kind: Kind::Number(0, u64::MAX),
 };
 
 const KINDS: Param = Param {
@@ -46,14 +46,14 @@ const KINDS: Param = Param {
 
 const LIMIT: Param = Param {
     name: "limit",
-    help: "Most frames in the answer; 1000 if absent, at most 100000.",
-    kind: Kind::Number,
+    help: "Most frames in the answer; 1000 if absent.",
+    kind: Kind::Number(1, 100_000),
 };
 
 const WAIT: Param = Param {
     name: "wait_ms",
-    help: "How long to wait for a frame if there is none, in milliseconds, at most 30000.",
-    kind: Kind::Number,
+    help: "How long to wait for a frame if there is none, in milliseconds.",
+    kind: Kind::Number(0, 30_000),
 };
 
 const SIGNAL: Param = Param {

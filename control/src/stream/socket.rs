@@ -8,6 +8,7 @@ use cib_protocol::api::{Encoding, Input, Resize, StreamCommand, StreamReply, Str
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{Program, SessionId};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::size::{Act, Client};
 use crate::app::App;
@@ -68,21 +69,21 @@ impl Speaker {
 
     /// Does what a message asks and returns the answer that the client wants, if any.
     pub async fn hear(&self, message: &str) -> Option<String> {
-        match serde_json::from_str::<StreamRequest>(message) {
+        match parse::<StreamRequest>(message) {
             Ok(request) => {
                 let outcome = self.obey(request.command).await;
                 answer(request.reference, outcome)
             }
-            Err(error) => answer(None, Err(Fault::from_json(&error))),
+            Err(fault) => answer(None, Err(fault)),
         }
     }
 
     /// As [`Speaker::hear`], for a terminal.
     pub async fn hear_terminal(&self, message: &str) -> Option<String> {
-        let (reference, command) = match serde_json::from_str(message) {
+        let (reference, command) = match parse(message) {
             Ok(TerminalText::Request(request)) => (request.reference, request.command),
             Ok(TerminalText::Command(command)) => (None, command),
-            Err(error) => return answer(None, Err(Fault::from_json(&error))),
+            Err(fault) => return answer(None, Err(fault)),
         };
         answer(reference, self.obey(command).await)
     }
@@ -154,6 +155,18 @@ impl Speaker {
             .await
             .map(|_| ())
     }
+}
+
+/// A message as a value. Where an object is expected, serde would also take its values as an
+/// array.
+fn parse<T: DeserializeOwned>(message: &str) -> Result<T, Fault> {
+    if message.trim_ascii_start().starts_with('[') {
+        return Err(Fault::new(
+            Code::BadValue,
+            "the message is not a JSON object",
+        ));
+    }
+    serde_json::from_str(message).map_err(|error| Fault::from_json(&error))
 }
 
 /// What a client is told of a command: that it was done if it asked to know, and in any case

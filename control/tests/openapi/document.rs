@@ -123,7 +123,12 @@ fn query(param: &Param) -> Value {
         "in": "query",
         "description": param.help,
         "schema": match param.kind {
-            Kind::Number => json!({"type": "integer", "format": "uint64", "minimum": 0}),
+            Kind::Number(least, u64::MAX) => {
+                json!({"type": "integer", "format": "uint64", "minimum": least})
+            }
+            Kind::Number(least, most) => {
+                json!({"type": "integer", "minimum": least, "maximum": most})
+            }
             Kind::Text => json!({"type": "string"}),
             Kind::Word(words) => json!({"type": "string", "enum": words}),
         },

@@ -10,9 +10,11 @@ use crate::session::SessionId;
 #[serde(deny_unknown_fields)]
 pub struct Send {
     /// The message.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub prompt: String,
     /// Milliseconds to wait for the end of the turn; 60000 if absent, at most 300000.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = 300_000)))]
     pub timeout_ms: Option<u64>,
 }
 

@@ -16,21 +16,31 @@ use crate::time::Timestamp;
 pub struct CreateShell {
     /// Absolute directory in the box; `/workspace` if absent.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub workdir: Option<String>,
     /// Columns of the terminal; 120 if absent. Comes with `rows`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cols: Option<u16>,
     /// Rows of the terminal; 32 if absent. Comes with `cols`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub rows: Option<u16>,
     /// Variables for the shell.
     #[serde(default)]
     pub env: BTreeMap<String, Secret>,
     /// What the shell may use. Turns and cost are Claude's and mean nothing here.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::object::option")]
     pub limits: Option<Limits>,
     /// A name for people.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = 200),
+            regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")
+        )
+    )]
     pub title: Option<String>,
 }
 

@@ -11,14 +11,24 @@ use crate::time::Timestamp;
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// A name for people.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = 100),
+            regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*\S[^\u0000-\u001f\u007f-\u009f]*$")
+        )
+    )]
     pub label: String,
     /// What the token may do; `*` is everything.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub scopes: Vec<String>,
     /// Seconds until it expires; never, if absent.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub ttl: Option<u64>,
     /// The same in hours. Only one of the two may be there.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub ttl_hours: Option<u64>,
 }
 
