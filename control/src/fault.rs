@@ -183,10 +183,10 @@ impl Fault {
         let causes = self.causes();
         if self.code == Code::Internal {
             tracing::error!(route, code, causes, "a request failed");
-        } else if self.source.is_some() {
+        } else if self.source.is_some() && self.code.number() >= 500 {
             tracing::warn!(route, code, causes, "a request failed");
         } else {
-            tracing::debug!(route, code, "a request was refused");
+            tracing::debug!(route, code, causes, "a request was refused");
         }
     }
 

@@ -124,7 +124,8 @@ fn query(param: &Param) -> Value {
         "description": param.help,
         "schema": match param.kind {
             Kind::Number(least, u64::MAX) => {
-                json!({"type": "integer", "format": "uint64", "minimum": least})
+                let most = u64::MAX;
+                json!({"type": "integer", "format": "uint64", "minimum": least, "maximum": most})
             }
             Kind::Number(least, most) => {
                 json!({"type": "integer", "minimum": least, "maximum": most})

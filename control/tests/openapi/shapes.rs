@@ -1,5 +1,6 @@
 //! The JSON values of the API as schemas.
 
+use cib_control::auth::scope::{Scope, WILDCARD};
 use cib_control::routes::Shape;
 use cib_protocol::api::{
     Accepted, Answer, ChangeSession, Chat, ClaudeLogin, CreateSession, CreateShell, CreateToken,
@@ -73,6 +74,12 @@ impl Shapes {
         let _ = generator.subschema_for::<StreamEnd>();
         let _ = generator.subschema_for::<Data>();
         let mut schemas = generator.take_definitions(true);
+        // The protocol knows scopes as words alone.
+        let words: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        let every: Vec<_> = [WILDCARD].into_iter().chain(words).collect();
+        if let Some(token) = schemas.get_mut("CreateToken") {
+            token["properties"]["scopes"]["items"]["enum"] = every.into();
+        }
         schemas.insert("Frame".to_owned(), frame());
         schemas.insert("Transcript".to_owned(), transcript());
         schemas

@@ -100,6 +100,13 @@ pub struct StartLogin {
     pub method: LoginMethod,
     /// Address to fill in on the login page.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = 254),
+            regex(pattern = r"^[^\s\u0000-\u001f\u007f-\u009f-][^\s\u0000-\u001f\u007f-\u009f]*$")
+        )
+    )]
     pub email: Option<String>,
     /// Log in by the organisation's single sign-on.
     #[serde(default)]
@@ -112,5 +119,6 @@ pub struct StartLogin {
 #[serde(deny_unknown_fields)]
 pub struct LoginCode {
     /// What the login page showed, whole.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 4096)))]
     pub code: Secret,
 }
