@@ -14,8 +14,8 @@ use cib_protocol::limits::{Limits, Resources};
 use group::Group;
 use tree::Tree;
 
-/// Milliseconds between two looks at limits.
-pub const LOOK_MS: u64 = 1000;
+/// Milliseconds between two looks at limits; more than a keeper takes to make itself small.
+pub const LOOK_MS: u64 = 1500;
 
 /// Milliseconds over which the use of CPUs is averaged, at least.
 const RATE_MS: u64 = 1000;

@@ -108,6 +108,34 @@ fn todos_and_subagents_and_thinking_are_told() {
 }
 
 #[test]
+fn what_has_no_kind_of_its_own_is_kept_as_it_came() {
+    let real = Real::new();
+    let keeper = real.start("@agent @text said by the helper\n@text all done");
+    let frames = wait_turns(&keeper, 1);
+    let raw = data(&frames, "raw");
+    let started = raw.iter().find(|raw| raw["subtype"] == "task_started");
+    assert_eq!(started.expect("the start of a task")["type"], "system");
+}
+
+#[test]
+fn large_output_of_a_tool_is_cut_at_the_cap_and_its_size_is_stated() {
+    for driver in ["stream", "tty"] {
+        let mut real = Real::new();
+        real.place.options = vec!["--output-cap".into(), "1000".into()];
+        let mut spec = real.spec("@bash seq 1 2000\n@text done");
+        spec["driver"] = driver.into();
+        let keeper = real.place.start(&spec);
+        let frames = wait_turns(&keeper, 1);
+        let result = &data(&frames, "tool.use.result")[0];
+        let output = result["output"].as_str().unwrap();
+        assert!(output.starts_with("1\n2\n3\n"), "{driver}");
+        assert_eq!(output.len(), 1000, "{driver}");
+        // What seq prints, without the last line's end.
+        assert_eq!(result["original_bytes"], 8892, "{driver}");
+    }
+}
+
+#[test]
 fn an_interrupt_ends_the_turn_and_not_the_session() {
     let real = Real::new();
     let keeper = real

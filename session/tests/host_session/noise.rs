@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
-use crate::keeper::{Place, SOON, data};
+use crate::keeper::{Keeper, Place, SOON, data};
 use cib_protocol::keeper::{KeeperFault, KeeperReply};
 use cib_testkit::wait::wait_until;
 use serde_json::json;
@@ -155,24 +155,41 @@ fn a_spec_that_is_wrong_is_refused_without_a_trace_and_quotes_no_value() {
     }
 }
 
+/// A keeper's own memory in KiB; what it shares with others counts in part.
+fn pss(keeper: &Keeper) -> u64 {
+    let path = format!("/proc/{}/smaps_rollup", keeper.process.pid());
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 #[test]
-fn a_keeper_that_sleeps_keeps_little_of_its_code() {
+fn a_keeper_that_sleeps_is_small_and_wakes_up_again() {
+    for limits in [json!({}), json!({"memory": 1_u64 << 40, "pids": 1000})] {
+        let place = Place::new();
+        let mut spec = place.spec("echo");
+        spec["limits"] = limits;
+        let keeper = place.start(&spec);
+        keeper.wait_state("idle");
+        wait_until(SOON, "a keeper of 1.5 MB", || pss(&keeper) <= 1536);
+        keeper.input("it wakes up again");
+        keeper.wait_frame("stop", |stop| stop["reason"] == "turn_end");
+    }
+}
+
+#[test]
+fn a_keeper_that_streams_takes_four_megabytes_at_most() {
     let place = Place::new();
-    let keeper = place.start(&place.spec("echo"));
+    let keeper = place.start(&place.spec("pours"));
     keeper.wait_state("idle");
-    let smaps = format!("/proc/{}/smaps", keeper.process.pid());
-    wait_until(SOON, "a small keeper", || {
-        let text = fs::read_to_string(&smaps).unwrap();
-        let mut code = text
-            .lines()
-            .skip_while(|line| !(line.contains(" r-xp ") && line.ends_with("cib-session")));
-        let mut kib = |field: &str| -> u64 {
-            let line = code.find(|line| line.starts_with(field)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        };
-        let (size, resident) = (kib("Size:"), kib("Rss:"));
-        resident < size / 2
+    let journal = keeper.dir.join("transcript.jsonl");
+    let (mut most, mut looks) = (0, 0);
+    keeper.input("as fast as it can");
+    wait_until(SOON, "twenty megabytes of frames", || {
+        most = most.max(pss(&keeper));
+        looks += 1;
+        fs::metadata(&journal).unwrap().len() > 20_000_000
     });
-    keeper.input("it wakes up again");
-    keeper.wait_frame("stop", |stop| stop["reason"] == "turn_end");
+    assert!(looks > 5, "it was looked at while it streamed");
+    assert!(most <= 4096, "a keeper that streams takes {most} KiB");
 }

@@ -93,6 +93,31 @@ fn the_terminal_starts_without_a_dialog_and_a_turn_is_told_in_order() {
 }
 
 #[test]
+fn todos_and_subagents_and_thinking_are_told_on_the_terminal_too() {
+    let real = Real::new();
+    let script = "@think let me see\n@todo [x] first|[~] second\n\
+        @agent @bash echo by the helper\\n@text done\n@text all done";
+    let keeper = start(&real, Some(script));
+    let frames = wait_turns(&keeper, 1);
+    let todos = data(&frames, "todo.update");
+    let items = todos.last().unwrap()["items"].as_array().unwrap();
+    let statuses: Vec<_> = items.iter().map(|item| item["status"].clone()).collect();
+    assert_eq!(statuses, ["completed", "in_progress"]);
+    let thoughts = data(&frames, "thinking");
+    assert!(thoughts.iter().any(|text| text["text"] == "let me see"));
+    let calls = data(&frames, "tool.use.start");
+    let agent = calls.iter().find(|call| call["tool"] == "Agent").unwrap();
+    let of_helper = |frame: &&Value| frame["agent"]["parent_tool_use_id"] == agent["tool_use_id"];
+    assert_eq!(calls.iter().find(of_helper).unwrap()["tool"], "Bash");
+    let results = data(&frames, "tool.use.result");
+    assert_eq!(
+        results.iter().find(of_helper).unwrap()["output"],
+        "by the helper"
+    );
+    assert!(text(&frames, "assistant").ends_with("all done"));
+}
+
+#[test]
 fn keys_and_sizes_reach_the_terminal() {
     let real = Real::new();
     let mut keeper = start(&real, None);
