@@ -69,11 +69,24 @@ rust_totals() { printf '%s/test-totals\n' "$(cib_cache)"; }
 # rust_bench_static PACKAGE BENCH [ARGUMENT...]: builds a package's programs and one of its
 # benches as the images are built, static, and runs that bench.
 rust_bench_static() {
-  local package=$1 bench=$2 triple upper
+  local package=$1 bench=$2
   shift 2
+  rust_static bench --package "$package" --bench "$bench" -- "$@"
+}
+
+# rust_build_static PACKAGE: builds a package's programs as the images are built, for a bench
+# of another package.
+rust_build_static() {
+  rust_static build --profile bench --package "$1" --bins
+}
+
+# rust_static COMMAND OPTION...: cargo for static programs of this machine.
+rust_static() {
+  local command=$1 triple upper
+  shift
   triple=$(rustc --print host-tuple)
   upper=$(tr 'a-z-' 'A-Z_' <<<"$triple")
   # A target that is named keeps the flags away from build scripts and procedural macros.
   env "CARGO_TARGET_${upper}_RUSTFLAGS=-C target-feature=+crt-static" \
-    cargo bench --locked --quiet --target "$triple" --package "$package" --bench "$bench" -- "$@"
+    cargo "$command" --locked --quiet --target "$triple" "$@"
 }

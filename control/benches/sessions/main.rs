@@ -1,8 +1,16 @@
-//! What it costs to serve sessions: frames a second through journals to readers, how long a
-//! frame takes, and how much memory control needs. In the same run a minimal axum server that
-//! echoes lines as server-sent events shows what the machine itself allows.
+//! What it costs to serve sessions, beside servers that do less or the same: frames a second,
+//! how long a frame takes, and memory. Everything is measured in one run on one machine, so
+//! that what the machine does to one it does to the others. Losses stay in the tables.
 //!
-//! `cargo bench -p cib-control --bench sessions` prints a table.
+//! ```text
+//! scripts/bench sessions            # everything, about five minutes
+//! scripts/bench sessions stream     # one measurement: stream, tty or memory
+//! ```
+//!
+//! * stream: a scripted CLI, through a keeper and its journal, to readers of server-sent
+//!   events; control alone; and a minimal axum server that echoes lines as such events.
+//! * tty: a program on a terminal, to readers of a WebSocket; and the same with terminado.
+//! * memory: control and its keepers, idle and at work.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -10,13 +18,15 @@
 )]
 
 mod echo;
-mod journal;
 mod peer;
+mod program;
 mod readers;
+mod stamp;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use peer::{Control, Echo, Peer};
+use peer::{Control, Echo, Kept, Peer, Terminado, Whole};
 use readers::Readers;
 
 /// How many clients read at once.
@@ -32,48 +42,101 @@ const PACE: Duration = Duration::from_millis(1);
 /// Idle sessions whose cost is measured.
 const SESSIONS: [usize; 3] = [1, 10, 50];
 
+/// Starts a peer.
+type Start = fn() -> Box<dyn Peer>;
+
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some(echo::ARGUMENT) {
-        return echo::serve();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [echo::ARGUMENT, ..] => return echo::serve(),
+        [program::CLI, ..] => return program::cli(),
+        [program::TERMINAL, go] => program::terminal(Path::new(go)),
+        _ => {}
     }
-    println!("| peer | readers | frames/s written | frames/s to each reader | p50 | p99 |");
-    println!("|---|---|---|---|---|---|");
-    for readers in READERS {
-        row("cib-control", readers, || Box::new(Control::start(1)));
-        row("axum echo", readers, || Box::new(Echo::start()));
+    // cargo adds an option of its own.
+    let chosen: Vec<_> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    for (name, measure) in [("stream", stream as fn()), ("tty", tty), ("memory", memory)] {
+        if chosen.is_empty() || chosen.iter().any(|word| **word == name) {
+            measure();
+        }
     }
-    println!("\n| idle sessions | PSS of cib-control | with a reader on each |");
-    println!("|---|---|---|");
+}
+
+fn stream() {
+    let peers: [(&str, Start); 3] = [
+        ("cib-session and cib-control", || {
+            Box::new(Whole::start(1, Kept::Stream))
+        }),
+        ("cib-control alone", || Box::new(Control::start())),
+        ("axum echo", || Box::new(Echo::start())),
+    ];
+    table("Token-level text, as server-sent events", &peers);
+}
+
+fn tty() {
+    let peers: [(&str, Start); 2] = [
+        ("cib-session and cib-control", || {
+            Box::new(Whole::start(1, Kept::Terminal))
+        }),
+        ("terminado", || Box::new(Terminado::start())),
+    ];
+    table("Lines of a terminal, over WebSockets", &peers);
+}
+
+fn memory() {
+    println!("\n### Memory (PSS)\n");
+    println!("| idle sessions | control | with a reader on each | a keeper | the largest keeper |");
+    println!("|---|---|---|---|---|");
     for sessions in SESSIONS {
-        let mut control = Control::start(sessions);
-        control.list();
-        let alone = control.pss();
-        let readers = control.follow_all();
-        let followed = control.pss();
-        println!("| {sessions} | {alone} KiB | {followed} KiB |");
+        let whole = Whole::start(sessions, Kept::Stream);
+        whole.list();
+        let alone = whole.pss();
+        let readers = whole.follow_all();
+        let followed = whole.pss();
+        let keepers = whole.keepers_pss();
+        let (middle, largest) = (keepers[keepers.len() / 2], keepers[keepers.len() - 1]);
+        println!("| {sessions} | {alone} KiB | {followed} KiB | {middle} KiB | {largest} KiB |");
         drop(readers);
     }
+    let mut whole = Whole::start(1, Kept::Stream);
+    whole.write(FRAMES, None);
+    let peak = whole.writer_peak().unwrap_or_default();
+    println!("\nA keeper that writes {FRAMES} frames as fast as they come: at most {peak} KiB.");
 }
 
-fn row(name: &str, readers: usize, start: impl Fn() -> Box<dyn Peer>) {
-    let (written, read) = throughput(start().as_mut(), readers);
-    let (p50, p99) = latency(start().as_mut(), readers);
-    println!(
-        "| {name} | {readers} | {written:.0} | {read:.0} | {} µs | {} µs |",
-        p50.as_micros(),
-        p99.as_micros()
-    );
+fn table(title: &str, peers: &[(&str, Start)]) {
+    println!("\n### {title}\n");
+    println!("| peer | readers | frames/s taken | frames/s to each reader | p50 | p99 |");
+    println!("|---|---|---|---|---|---|");
+    for readers in READERS {
+        for (name, start) in peers {
+            let (taken, read) = throughput(start().as_mut(), readers);
+            let (p50, p99) = latency(start().as_mut(), readers);
+            println!(
+                "| {name} | {readers} | {taken} | {read:.0} | {} µs | {} µs |",
+                p50.as_micros(),
+                p99.as_micros()
+            );
+        }
+    }
 }
 
-/// Frames a second that the writer got rid of, and that every reader had received.
-fn throughput(peer: &mut dyn Peer, readers: usize) -> (f64, f64) {
+/// Frames a second that the server had taken, and that every reader had received. A program on
+/// a terminal does not tell when its lines were taken.
+fn throughput(peer: &mut dyn Peer, readers: usize) -> (String, f64) {
     let frames = FRAMES / readers as u64 + 1000;
     let readers = Readers::start(peer.address(), &peer.request(), readers, frames);
     let start = Instant::now();
     peer.write(frames, None);
-    let written = start.elapsed();
+    let taken = start.elapsed();
     let read = readers.finish();
-    (rate(frames, written), rate(frames, read.since(start)))
+    let is_told = !matches!(peer.request(), readers::Request::Socket(..));
+    let taken = match is_told {
+        true => format!("{:.0}", rate(frames, taken)),
+        false => "—".to_owned(),
+    };
+    (taken, rate(frames, read.since(start)))
 }
 
 /// The middle of all delays from before the write to after the read, and the one that only one
