@@ -42,6 +42,7 @@ As the box (what /init without arguments does):
   cib-init healthcheck     exit with 0 if the box is healthy
   cib-init svc start|stop|restart|logs SERVICE
   cib-init egress status|test|doctor
+  cib-init claude-version  which of the image's Claude Codes runs here
   cib-init exec [-u USER] [--] [COMMAND...]
                            a shell or command with the restrictions of the box
 
@@ -65,6 +66,8 @@ pub enum Subcommand {
     Service,
     /// The way out.
     Egress,
+    /// Which Claude Code runs here.
+    ClaudeVersion,
     /// A shell with the restrictions of the box.
     Exec,
 }
@@ -79,6 +82,7 @@ impl Subcommand {
             b"healthcheck" => Self::Healthcheck,
             b"svc" => Self::Service,
             b"egress" => Self::Egress,
+            b"claude-version" => Self::ClaudeVersion,
             b"exec" => Self::Exec,
             _ => return None,
         })
@@ -129,6 +133,7 @@ fn run(subcommand: Subcommand, arguments: Arguments) -> u8 {
         Subcommand::Healthcheck => commands::healthcheck(),
         Subcommand::Service => commands::service(&words),
         Subcommand::Egress => commands::egress(&words),
+        Subcommand::ClaudeVersion => commands::claude_version(),
         Subcommand::Exec => commands::exec(&words),
     }
 }

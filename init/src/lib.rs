@@ -14,6 +14,7 @@ pub mod bare;
 pub mod boot;
 pub mod capabilities;
 pub mod cgroup;
+pub mod claude;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -136,6 +136,14 @@ pub(super) async fn boot(
                     for local development alone";
         parts.logs.write(Level::Warn, "init", line);
     }
+    if let Some(choice) = &ground.claude {
+        let level = if choice.is_fallback() {
+            Level::Warn
+        } else {
+            Level::Info
+        };
+        parts.logs.write(level, "init", &choice.to_string());
+    }
     let run = &ground.paths.run;
     std::fs::create_dir_all(run).map_err(|source| BootError::Run {
         path: run.clone(),
@@ -267,6 +275,7 @@ impl<'a> Stage<'a> {
                 ssh_agent: self.ssh_agent.get().cloned(),
                 gnupg_home: keys.gnupg_home.clone(),
                 bridge_port: bridge.then_some(cib_redsocks::connect::CONNECT_PORT),
+                claude_version: ground.claude.as_ref().map(|choice| choice.version.clone()),
             };
             ChildEnvironment::new(&self.ground.environment, settings, &additions)
         }))

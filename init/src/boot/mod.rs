@@ -29,6 +29,7 @@ use crate::boot::live::{Booted, Parts};
 use crate::boot::progress::Progress;
 use crate::boot::rest::Stir;
 use crate::cgroup::Hierarchy;
+use crate::claude::{self, Carried, Choice};
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Fault, Settings};
 use crate::errors::chain;
@@ -58,6 +59,8 @@ pub struct Ground {
     pub facts: HostFacts,
     /// Where everything is.
     pub paths: Paths,
+    /// The Claude Code of this box, where its image carries any.
+    pub claude: Option<Choice>,
 }
 
 /// Reads and judges environment, configuration and host, and changes nothing.
@@ -68,13 +71,18 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
     let environment = Environment::of_process();
     match Configuration::load(Path::new(DIRECTORY), &environment) {
         Ok(configuration) => {
-            let (paths, facts, faults) = judge(&configuration.settings);
+            let (paths, facts, mut faults) = judge(&configuration.settings);
+            let claude = claude(&configuration.settings, &paths).unwrap_or_else(|fault| {
+                faults.push(fault);
+                None
+            });
             if faults.is_empty() {
                 Ok(Ground {
                     configuration,
                     environment,
                     facts,
                     paths,
+                    claude,
                 })
             } else {
                 Err((faults, configuration.warnings))
@@ -83,8 +91,11 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
         Err(mut refusal) => {
             // The host is judged by what could be understood, so that a missing token and a
             // missing capability do not come in two rounds.
-            let (_, _, faults) = judge(&refusal.understood);
+            let (paths, _, faults) = judge(&refusal.understood);
             refusal.faults.extend(faults);
+            refusal
+                .faults
+                .extend(claude(&refusal.understood, &paths).err());
             Err((refusal.faults, refusal.warnings))
         }
     }
@@ -99,6 +110,17 @@ fn judge(settings: &Settings) -> (Paths, HostFacts, Vec<Fault>) {
         Err(_) => Vec::new(),
     };
     (paths, facts, faults)
+}
+
+/// The version of Claude Code that these settings come to on this machine.
+///
+/// # Errors
+/// There is none that would run.
+pub fn claude(settings: &Settings, paths: &Paths) -> Result<Option<Choice>, Fault> {
+    let asked = settings.sessions.claude_version.as_deref();
+    Carried::observe(&paths.at(claude::DIRECTORY))
+        .map(|carried| carried.choose(asked, claude::avx()))
+        .transpose()
 }
 
 /// Prints what [`survey`] found, one line each; the exit code.

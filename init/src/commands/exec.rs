@@ -54,6 +54,7 @@ pub fn exec(words: &[String]) -> u8 {
     let agent = ground.paths.ssh_agent();
     let additions = Additions {
         ssh_agent: agent.exists().then_some(agent),
+        claude_version: ground.claude.map(|choice| choice.version),
         ..Additions::default()
     };
     let environment = ChildEnvironment::new(

@@ -13,10 +13,14 @@ use std::time::Duration;
 use cib_protocol::init::{InitReply, InitRequest};
 
 use crate::boot::{self, Ground};
+use crate::claude;
+use crate::config::{Configuration, DIRECTORY};
+use crate::environment::{Environment, Place};
 use crate::errors::chain;
 use crate::exit;
 use crate::plan::Plan;
 use crate::socket::client::{self, ask};
+use crate::steps::Paths;
 use crate::steps::setup;
 
 pub use exec::exec;
@@ -95,6 +99,41 @@ pub fn healthcheck() -> u8 {
             let _ = unexpected(Ok(other));
             1
         }
+    }
+}
+
+/// `cib-init claude-version`: the one of the image's versions that runs here, for the launcher
+/// of that name. It needs nothing of a configuration but that one setting, and a fallback that
+/// nobody asked for is told.
+#[must_use]
+pub fn claude_version() -> u8 {
+    let variable = Place::variable(claude::VARIABLE);
+    let settings = match Configuration::load(Path::new(DIRECTORY), &Environment::of_process()) {
+        Ok(configuration) => configuration.settings,
+        Err(mut refusal) => {
+            refusal.faults.retain(|fault| fault.place == variable);
+            if !refusal.faults.is_empty() {
+                return boot::refuse(&refusal.faults, &[]);
+            }
+            *refusal.understood
+        }
+    };
+    let paths = Paths::of_the_box(settings.container.data_dir.clone());
+    match boot::claude(&settings, &paths) {
+        Ok(Some(choice)) => {
+            if choice.is_fallback() {
+                let _ = writeln!(io::stderr(), "cib-init: {choice}");
+            }
+            print(&format!("{}\n", choice.version))
+        }
+        Ok(None) => {
+            let _ = writeln!(
+                io::stderr(),
+                "cib-init: there is no Claude Code in this image"
+            );
+            exit::CONFIG
+        }
+        Err(fault) => boot::refuse(&[fault], &[]),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Additions {
     pub gnupg_home: Option<PathBuf>,
     /// Port of the connect bridge on the box's loopback, with `CIB_PROXY_MODE=env`.
     pub bridge_port: Option<u16>,
+    /// `CIB_CLAUDE_VERSION`: what the box has decided, which is seldom what it was given.
+    pub claude_version: Option<String>,
 }
 
 impl ChildEnvironment {
@@ -62,6 +64,9 @@ impl ChildEnvironment {
         };
         add("SSH_AUTH_SOCK", &additions.ssh_agent);
         add("GNUPGHOME", &additions.gnupg_home);
+        if let Some(version) = &additions.claude_version {
+            given.insert(crate::claude::VARIABLE.to_owned(), version.clone());
+        }
         if let (ProxyMode::Env, Some(port)) = (settings.egress.mode, additions.bridge_port) {
             bridge(&mut given, port);
         }

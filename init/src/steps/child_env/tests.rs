@@ -136,11 +136,25 @@ fn a_secret_that_strayed_into_another_variable_is_withheld() {
 }
 
 #[test]
+fn sessions_get_the_claude_that_the_box_has_chosen() {
+    let additions = Additions {
+        claude_version: Some("2.1.112".to_owned()),
+        ..Additions::default()
+    };
+    for given in [&[("CIB_CLAUDE_VERSION", "2.1.330")][..], &[]] {
+        let child = child(given, &additions);
+        let keeper = child.keeper(&account(CODER));
+        assert_eq!(keeper["CIB_CLAUDE_VERSION"], "2.1.112");
+    }
+}
+
+#[test]
 fn the_relayed_agent_and_the_bridge_are_told() {
     let additions = Additions {
         ssh_agent: Some("/run/cib/ssh-agent.sock".into()),
         gnupg_home: Some("/dev/shm/cib-keys/gnupg".into()),
         bridge_port: Some(12346),
+        ..Additions::default()
     };
     let child = child(
         &[
