@@ -9,6 +9,27 @@ variable "VERSION" {
   }
 }
 
+variable "REGISTRY" {
+  validation {
+    condition     = can(regex("^([a-z0-9][a-z0-9._:/-]*/)?$", REGISTRY))
+    error_message = "REGISTRY is what comes before the name claude-in-box with a slash at its end, or empty."
+  }
+}
+
+variable "PLATFORMS" {
+  validation {
+    condition     = can(regex("^(linux/(amd64|arm64|arm/v7)(,linux/(amd64|arm64|arm/v7))*)?$", PLATFORMS))
+    error_message = "PLATFORMS is a comma-separated list of linux/amd64, linux/arm64 and linux/arm/v7, or empty."
+  }
+}
+
+variable "CARGO_PROFILE" {
+  validation {
+    condition     = CARGO_PROFILE == "release" || CARGO_PROFILE == "dev"
+    error_message = "CARGO_PROFILE is release or dev."
+  }
+}
+
 variable "CLAUDE_VERSION" {
   validation {
     condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", CLAUDE_VERSION))

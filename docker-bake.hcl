@@ -2,6 +2,8 @@
 # docker buildx bake all             the same and base
 # docker buildx bake release         every flavour for every platform, with attestations
 # docker buildx bake testkit         what the tests talk to
+# docker buildx bake -f docker-bake.hcl -f docker-bake.checks.hcl validate
+#                                    BuildKit's checks of the Dockerfile
 #
 # It parses with buildx 0.13; what needs a newer one stands in docker-bake.checks.hcl.
 # scripts/bake-plan prints what these targets come to and compares it with the committed plan.
@@ -42,11 +44,19 @@ variable "PLATFORMS" {
 }
 
 variable "BASE_IMAGE" {
+  # A release gives it with its digest, and so the label says what it was made of.
   default = "debian:trixie-slim"
 }
 
 variable "CARGO_PROFILE" {
+  # release, or dev for a quick build.
   default = "release"
+}
+
+variable "CACHE" {
+  # Where builders share their layers: an image repository, or empty for the builder's own
+  # cache alone. Each target has its tag there, and builders of one platform one each.
+  default = ""
 }
 
 variable "CA_BUNDLE" {
@@ -55,27 +65,49 @@ variable "CA_BUNDLE" {
 }
 
 variable "NPM_CONFIG_REGISTRY" {
+  # Where npm's packages come from; empty for npm's own registry.
   default = ""
 }
 
-# A value that does not match ends the bake with an error that names it. Newer versions of
-# buildx say it better, with the validation blocks of docker-bake.checks.hcl.
+# A value that does not match ends the bake, with the rule in what it says: there is no other
+# way to an error of one's own than to have a text read as a number. Newer versions of buildx
+# say it better, with the validation blocks of docker-bake.checks.hcl.
 function "checked" {
-  params = [pattern, value]
-  result = regex(pattern, value)
+  params = [pattern, value, rule]
+  result = can(regex(pattern, value)) ? value : "${parseint(rule, 10)}"
 }
 
 function "version" {
   params = []
-  result = checked("^(?:latest|edge|[0-9]+\\.[0-9]+\\.[0-9]+(?:-[0-9A-Za-z.-]+)?)$", VERSION)
+  result = checked(
+    "^(latest|edge|[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?)$", VERSION,
+    "VERSION is latest, edge, or a semantic version without a leading v",
+  )
 }
 
+function "platforms" {
+  params = []
+  result = checked(
+    "^(linux/(amd64|arm64|arm/v7)(,linux/(amd64|arm64|arm/v7))*)?$", PLATFORMS,
+    "PLATFORMS is a comma-separated list of linux/amd64, linux/arm64 and linux/arm/v7, or empty",
+  )
+}
+
+function "registry" {
+  params = []
+  result = checked(
+    "^([a-z0-9][a-z0-9._:/-]*/)?$", REGISTRY,
+    "REGISTRY is what comes before the name claude-in-box with a slash at its end, or empty",
+  )
+}
+
+# latest is the full image; the others say what they are.
 function "tags" {
-  params = [suffix]
-  result = ["${REGISTRY}claude-in-box:${version()}${suffix}"]
+  params = [flavour]
+  result = ["${registry()}claude-in-box:${version()}${flavour == "full" ? "" : "-${flavour}"}"]
 }
 
-# The same words as labels of an image and as annotations of its manifest.
+# What an image says of itself.
 function "described" {
   params = [flavour]
   result = {
@@ -85,8 +117,25 @@ function "described" {
     "org.opencontainers.image.version"       = version()
     "org.opencontainers.image.revision"      = REVISION == "" ? null : REVISION
     "org.opencontainers.image.base.name"     = BASE_IMAGE
-    "io.claude-in-box.claude-code.version"   = CLAUDE_VERSION
   }
+}
+
+# The same words once more, where a registry finds them without fetching the image.
+function "annotated" {
+  params = [flavour]
+  result = [for key, word in described(flavour) : "manifest:${key}=${word}" if word != null]
+}
+
+function "cached" {
+  params = [name]
+  result = CACHE == "" ? [] : ["type=registry,ref=${CACHE}:${name}${PLATFORMS == "" ? "" : "-${regex_replace(PLATFORMS, "[/,]", "-")}"}"]
+}
+
+# How a released image is written: small layers, OCI media types whatever the builder's
+# default, and no time in it that is newer than the source.
+function "layers" {
+  params = []
+  result = "type=image,oci-mediatypes=true,compression=zstd,compression-level=19,force-compression=true,rewrite-timestamp=true"
 }
 
 group "default" {
@@ -107,79 +156,64 @@ target "docker-metadata-action" {}
 target "_common" {
   context    = "."
   dockerfile = "images/Dockerfile"
-  platforms  = PLATFORMS == "" ? [] : split(",", PLATFORMS)
+  platforms  = platforms() == "" ? [] : split(",", platforms())
   secret     = CA_BUNDLE == "" ? [] : ["id=ca,src=${CA_BUNDLE}"]
   attest     = ["type=provenance,disabled=true"]
   args = {
-    BASE_IMAGE          = BASE_IMAGE
-    CARGO_PROFILE       = CARGO_PROFILE
-    CLAUDE_VERSION      = checked("^[0-9]+\\.[0-9]+\\.[0-9]+$", CLAUDE_VERSION)
-    DEBIAN_SNAPSHOT     = checked("^(?:[0-9]{8}T[0-9]{6}Z)?$", DEBIAN_SNAPSHOT)
+    BASE_IMAGE    = BASE_IMAGE
+    CARGO_PROFILE = checked("^(release|dev)$", CARGO_PROFILE, "CARGO_PROFILE is release or dev")
+    CLAUDE_VERSION = checked(
+      "^[0-9]+\\.[0-9]+\\.[0-9]+$", CLAUDE_VERSION,
+      "CLAUDE_VERSION is a full version of Claude Code, like 2.1.330",
+    )
+    DEBIAN_SNAPSHOT = checked(
+      "^([0-9]{8}T[0-9]{6}Z)?$", DEBIAN_SNAPSHOT,
+      "DEBIAN_SNAPSHOT is a moment like 20261121T000000Z, or empty",
+    )
     NPM_CONFIG_REGISTRY = NPM_CONFIG_REGISTRY
-    SOURCE_DATE_EPOCH   = SOURCE_DATE_EPOCH == "" ? null : checked("^[0-9]+$", SOURCE_DATE_EPOCH)
+    SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH == "" ? null : checked(
+      "^[0-9]+$", SOURCE_DATE_EPOCH,
+      "SOURCE_DATE_EPOCH is a number of seconds, or empty",
+    )
   }
 }
 
 target "_release" {
   inherits  = ["_common", "docker-metadata-action"]
-  platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7"]
+  platforms = platforms() == "" ? ["linux/amd64", "linux/arm64", "linux/arm/v7"] : split(",", platforms())
   attest    = ["type=provenance,mode=max", "type=sbom"]
 }
 
-target "base" {
-  inherits = ["_common"]
-  target   = "base"
-  tags     = tags("-base")
-  labels   = described("base")
+# For this machine, or for PLATFORMS.
+target "image" {
+  matrix     = { flavour = ["base", "headless", "full"] }
+  name       = flavour
+  inherits   = ["_common"]
+  target     = flavour
+  tags       = tags(flavour)
+  labels     = described(flavour)
+  cache-from = cached(flavour)
 }
 
-target "headless" {
-  inherits = ["_common"]
-  target   = "headless"
-  tags     = tags("-headless")
-  labels   = described("headless")
-}
-
-target "full" {
-  inherits = ["_common"]
-  target   = "full"
-  tags     = tags("")
-  labels   = described("full")
-}
-
-target "base-release" {
-  inherits = ["_release"]
-  target   = "base"
-  labels   = described("base")
-  output   = [layers()]
-}
-
-target "headless-release" {
-  inherits = ["_release"]
-  target   = "headless"
-  labels   = described("headless")
-  output   = [layers()]
-}
-
-target "full-release" {
-  inherits = ["_release"]
-  target   = "full"
-  labels   = described("full")
-  output   = [layers()]
-}
-
-# How a released image is written: small layers, OCI media types whatever the builder's
-# default, and no time in it that is newer than the source.
-function "layers" {
-  params = []
-  result = "type=image,oci-mediatypes=true,compression=zstd,compression-level=19,force-compression=true,rewrite-timestamp=true"
+target "image-release" {
+  matrix      = { flavour = ["base", "headless", "full"] }
+  name        = "${flavour}-release"
+  inherits    = ["_release"]
+  target      = flavour
+  labels      = described(flavour)
+  annotations = annotated(flavour)
+  output      = [layers()]
+  cache-from  = cached(flavour)
+  cache-to    = [for cache in cached(flavour) : "${cache},mode=max"]
 }
 
 # The box's programs alone, one folder a platform.
 target "programs-release" {
-  inherits = ["_release"]
-  target   = "programs"
-  output   = ["type=local,dest=programs"]
+  inherits   = ["_release"]
+  target     = "programs"
+  output     = ["type=local,dest=programs"]
+  cache-from = cached("programs")
+  cache-to   = [for cache in cached("programs") : "${cache},mode=max"]
 }
 
 target "testkit" {

@@ -131,11 +131,17 @@ impl Spec {
         self
     }
 
+    /// An option of `docker create` without a value, such as `--init`.
+    #[must_use]
+    pub fn flag(mut self, name: &str) -> Self {
+        self.options.push(name.into());
+        self
+    }
+
     /// Gives it every capability and a writable `/proc/sys`. Never for a box.
     #[must_use]
-    pub fn privileged(mut self) -> Self {
-        self.options.push("--privileged".into());
-        self
+    pub fn privileged(self) -> Self {
+        self.flag("--privileged")
     }
 
     /// What comes after the image.
