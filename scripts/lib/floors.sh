@@ -38,13 +38,16 @@ floor_host() {
 
 # box: the images in an engine, as a person would run them.
 floor_box() {
-  apt_install jq curl openssh-client musl-tools
+  apt_install jq curl openssh-client musl-tools binutils zstd
   rust_ensure
   engine_use
   base_image_ensure
   step "Building the images"
   bake headless testkit
+  step "Looking at the images"
+  image_quick_tests
   floor_run box --test-threads 1
+  return "$images_failed"
 }
 
 # leaks: the leak matrix alone, out of the floors that it belongs to.

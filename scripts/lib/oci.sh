@@ -54,18 +54,24 @@ oci_manifest() {
 # oci_layers LAYOUT: the layers of the one image in it, each as its compressed and unpacked
 # size in bytes and what made it.
 oci_layers() {
-  local layout=$1 manifest layer size unpacked
-  manifest=$(jq -r '.manifests[0].digest' "$layout/index.json")
-  if jq -e '.manifests' "$(oci_path "$layout" "$manifest")" >/dev/null; then
-    manifest=$(jq -r '.manifests[0].digest' "$(oci_path "$layout" "$manifest")")
-  fi
-  paste <(jq -r '.layers[] | [.digest, .size] | @tsv' "$(oci_path "$layout" "$manifest")") \
+  local layout=$1 layer size unpacked
+  paste <(oci_manifest_of "$layout" | jq -r '.layers[] | [.digest, .size] | @tsv') \
     <(jq -r '.history[] | select(.empty_layer | not) | .created_by // "" | gsub("\\s+"; " ") | sub(".*(# buildkit|target=/[^ ]*) "; "")' \
-      "$(oci_path "$layout" "$(jq -r .config.digest "$(oci_path "$layout" "$manifest")")")") |
+      "$(oci_path "$layout" "$(oci_manifest_of "$layout" | jq -r .config.digest)")") |
     while IFS=$'\t' read -r layer size what; do
       unpacked=$(zstd -dc "$(oci_path "$layout" "$layer")" | wc -c)
       printf '%s\t%s\t%s\n' "$size" "$unpacked" "$what"
     done
+}
+
+# oci_manifest_of LAYOUT: the manifest of the one image in it, below an index or not.
+oci_manifest_of() {
+  local manifest
+  manifest=$(jq -r '.manifests[0].digest' "$1/index.json")
+  if jq -e '.manifests' "$(oci_path "$1" "$manifest")" >/dev/null; then
+    manifest=$(jq -r '.manifests[0].digest' "$(oci_path "$1" "$manifest")")
+  fi
+  cat "$(oci_path "$1" "$manifest")"
 }
 
 oci_path() { printf '%s/blobs/%s\n' "$1" "${2/://}"; }

@@ -1,0 +1,179 @@
+# shellcheck shell=bash
+# Claims about the plan of the images, about the images as files, and about how they are built.
+# Nothing in an image is started for them.
+
+# shellcheck source=scripts/lib/image-checks.sh
+source "$CIB_ROOT/scripts/lib/image-checks.sh"
+
+readonly IMAGE_EXPECTATIONS=$CIB_ROOT/images/expected
+
+# image_tag FLAVOUR
+image_tag() {
+  case $1 in
+    full) printf 'claude-in-box:latest\n' ;;
+    *) printf 'claude-in-box:latest-%s\n' "$1" ;;
+  esac
+}
+
+# expect FILE: standard input is what images/expected/FILE says. With CIB_WRITE_EXPECTED=1 it
+# becomes that.
+expect() {
+  local file=$IMAGE_EXPECTATIONS/$1
+  if [[ ${CIB_WRITE_EXPECTED:-} == 1 ]]; then
+    mkdir -p "$(dirname "$file")"
+    cat >"$file"
+  else
+    diff --unified "$file" -
+  fi
+}
+
+# ---- the plan ------------------------------------------------------------------------------
+
+# bake_prints [OPTION...] TARGET...: the plan of these targets.
+bake_prints() { (cd "$CIB_ROOT" && docker buildx bake --file docker-bake.hcl --print "$@" 2>/dev/null); }
+
+claim_the_bake_file_comes_to_the_committed_plan() { "$CIB_ROOT/scripts/bake-plan" --check; }
+
+claim_a_wrong_variable_ends_the_bake_and_is_named() {
+  local assignment
+  for assignment in VERSION=v1.0 REGISTRY=registry.example PLATFORMS=linux/mips CARGO_PROFILE=fast \
+    CLAUDE_VERSION=2.1 SOURCE_DATE_EPOCH=now DEBIAN_SNAPSHOT=today; do
+    if said=$(cd "$CIB_ROOT" && env "$assignment" docker buildx bake --print release all 2>&1); then
+      echo "$assignment was taken"
+      return 1
+    fi
+    grep -o "cannot parse \"${assignment%%=*} is .*\"" <<<"$said"
+  done
+}
+
+claim_the_variables_reach_the_plan() {
+  REGISTRY=registry.example/me/ VERSION=1.2.3 REVISION=0123abc PLATFORMS=linux/arm64 \
+    SOURCE_DATE_EPOCH=1700000000 CACHE=registry.example/me/cache bake_prints full headless-release |
+    jq -e '.target
+      | .full.tags == ["registry.example/me/claude-in-box:1.2.3"]
+      and .full.platforms == ["linux/arm64"]
+      and .full.args.SOURCE_DATE_EPOCH == "1700000000"
+      and .full["cache-from"] == ["type=registry,ref=registry.example/me/cache:full-linux-arm64"]
+      and (.["headless-release"]
+        | .platforms == ["linux/arm64"]
+        and .labels["org.opencontainers.image.revision"] == "0123abc"
+        and (.annotations | index("manifest:org.opencontainers.image.revision=0123abc"))
+        and .["cache-to"] == ["type=registry,ref=registry.example/me/cache:headless-linux-arm64,mode=max"])'
+}
+
+# docker/metadata-action writes such a file, and bake gets it as one more.
+claim_a_release_takes_what_metadata_action_says() {
+  local file
+  file=$(mktemp --suffix .json)
+  cat >"$file" <<'JSON'
+{"target": {"docker-metadata-action": {
+  "tags": ["registry.example/box:1.2.3", "registry.example/box:latest"],
+  "labels": {"org.opencontainers.image.source": "https://forge.example/box"}}}}
+JSON
+  bake_prints --file "$file" base-release headless-release full-release |
+    jq -e '[.target[]] | length == 3 and all(
+      .tags == ["registry.example/box:1.2.3", "registry.example/box:latest"]
+      and .labels["org.opencontainers.image.source"] == "https://forge.example/box"
+      and .labels["org.opencontainers.image.title"] == "claude-in-box")'
+  rm -f "$file"
+}
+
+claim_the_compose_files_limit_what_the_guides_say() {
+  local folder
+  folder=$(mktemp -d)
+  cp "$CIB_ROOT"/deploy/*.yaml "$folder"
+  mkdir "$folder/secrets"
+  touch "$folder"/secrets/{auth_token,proxy_url,anthropic_api_key}
+  docker compose --file "$folder/compose.yaml" config --quiet
+  board() { docker compose --file "$folder/compose.yaml" --file "$folder/compose.$1.yaml" config --format json; }
+  board raspberry-pi | jq -e '.services.box
+    | .image == "claude-in-box:latest-headless" and .environment.CIB_MODE == "headless"
+    and .mem_limit == "1468006400" and .memswap_limit == "2936012800" and .oom_score_adj == 500'
+  board n100 | jq -e '.services.box
+    | .image == "claude-in-box:latest" and .mem_limit == "6442450944" and .memswap_limit == "8589934592"
+    and .cpus == 3 and .pids_limit == 2048'
+  rm -rf "$folder"
+}
+
+claim_the_guide_shows_the_derived_image_as_it_is() {
+  local guide file
+  guide=$(<"$CIB_ROOT/docs/guides/derived-images.md")
+  for file in redis.toml 10-default-branch; do
+    [[ $guide == *"$(<"$CIB_ROOT/images/examples/derived/$file")"* ]] || {
+      echo "docs/guides/derived-images.md shows another $file"
+      return 1
+    }
+  done
+}
+
+# ---- what is in an image -------------------------------------------------------------------
+
+claim_files_modes_and_owners_are_the_expected_ones() { # FLAVOUR
+  local archive
+  archive=$(mktemp)
+  image_root "$(image_tag "$1")" "$archive"
+  image_layout "$archive" | expect "$1.layout"
+  rm -f "$archive"
+}
+
+claim_the_runtime_contract_is_the_expected_one() { image_contract "$(image_tag "$1")" | expect "$1.json"; }
+
+claim_every_program_is_static_and_hardened() { # FLAVOUR
+  local archive
+  archive=$(mktemp)
+  image_root "$(image_tag "$1")" "$archive"
+  image_hardening "$archive" | expect hardening.tsv
+  rm -f "$archive"
+}
+
+claim_no_certificate_of_the_builder_is_in_it() { # FLAVOUR
+  local archive bundle
+  archive=$(mktemp)
+  bundle=$(host_ca_bundle)
+  image_root "$(image_tag "$1")" "$archive"
+  # The image's own bundle is Debian's; the machine's may hold one certificate more.
+  tar -xOf "$archive" etc/ssl/certs/ca-certificates.crt | certificates | sort >"$archive.image"
+  certificates <"$bundle" | sort | comm -23 - "$archive.image" >"$archive.only-here"
+  while IFS= read -r line; do
+    if tar -xOf "$archive" etc/ssl/certs/ca-certificates.crt | tr -d '\n' | grep -qF "$line"; then
+      echo "a certificate of this machine is in the image"
+      return 1
+    fi
+  done <"$archive.only-here"
+  # And by no other path either: the secret's mount left nothing behind.
+  if tar -tf "$archive" | grep -E '^run/secrets/|^\./run/secrets/'; then
+    echo "something is left in /run/secrets"
+    return 1
+  fi
+  rm -f "$archive" "$archive".*
+}
+
+# certificates: each PEM certificate of standard input as one line of base64.
+certificates() { awk '/BEGIN CERT/ { c = ""; on = 1; next } /END CERT/ { print c; on = 0 } on { c = c $0 }'; }
+
+# ---- how it is built -----------------------------------------------------------------------
+
+claim_it_is_within_its_budget() { "$CIB_ROOT/scripts/image-report" --check "$@"; }
+
+claim_the_sizes_in_the_documentation_are_the_budget() {
+  diff --unified "$CIB_ROOT/docs/reference/image-sizes.md" <("$CIB_ROOT/scripts/image-report" --docs)
+}
+
+# claim_building_it_twice... FLAVOUR [STAGE]: without any cache, cargo's included; or with only
+# this stage made anew.
+claim_building_it_twice_gives_the_same_digest() {
+  local folder round
+  local -a anew=(--no-cache --set '*.args.CARGO_TARGET_DIR=/anew')
+  [[ -z ${2:-} ]] || anew=(--set "*.no-cache-filter=$2")
+  folder=$(mktemp -d)
+  for round in 1 2; do
+    SOURCE_DATE_EPOCH=1700000000 bake "$1" "${anew[@]}" --set '*.tags=' \
+      --set "*.output=type=oci,tar=false,dest=$folder/$round,oci-mediatypes=true,rewrite-timestamp=true"
+    # The layers come first: they say where a difference is.
+    oci_manifest_of "$folder/$round" | jq -r '.layers[].digest' >"$folder/digests.$round"
+    jq -r '.manifests[0].digest' "$folder/$round/index.json" >>"$folder/digests.$round"
+  done
+  diff --unified "$folder/digests.1" "$folder/digests.2"
+  tail -n 1 "$folder/digests.1"
+  rm -rf "$folder"
+}

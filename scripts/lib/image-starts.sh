@@ -1,0 +1,195 @@
+# shellcheck shell=bash
+# Claims that start a box from an image. testkit/tests/box_contract.rs has those that hold for
+# the headless image on this machine; here are those for other images, platforms and engines.
+
+readonly IMAGE_TOKEN=0123456789abcdef0123
+
+# image_box NAME IMAGE [OPTION...] [-- ARGUMENT...]: a box and the stand-in for the Messages API
+# on a network of their own, which goes with this shell. Prints the box's URL.
+image_box() {
+  local name=$1 image=$2
+  local -a options=()
+  shift 2
+  while (($#)) && [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+  done
+  (($# == 0)) || shift
+  # shellcheck disable=SC2064 # this name, now
+  trap "docker rm --force --volumes $name $name-api >/dev/null 2>&1; docker network rm $name >/dev/null 2>&1" EXIT
+  docker network create "$name" >/dev/null
+  docker run --detach --label cib-test --name "$name-api" --network "$name" --network-alias api \
+    cib-testkit:latest api --listen 0.0.0.0:8080 >/dev/null
+  docker run --detach --label cib-test --name "$name" --network "$name" --publish 127.0.0.1::8080 \
+    --env CIB_AUTH_TOKEN=$IMAGE_TOKEN --env CIB_MODE=headless \
+    --env ANTHROPIC_BASE_URL=http://api:8080 --env ANTHROPIC_API_KEY=sk-not-a-key \
+    "${options[@]}" "$image" "$@" >/dev/null
+}
+
+image_url() { printf 'http://%s\n' "$(docker port "$1" 8080/tcp)"; }
+
+image_api() { # NAME PATH OPTION...
+  curl -fsS --max-time 20 -H "Authorization: Bearer $IMAGE_TOKEN" -H 'Content-Type: application/json' \
+    "$(image_url "$1")$2" "${@:3}"
+}
+
+image_answers() { image_api "$1" /api/health | jq -e '.status == "ok"'; }
+
+# image_is_up NAME SECONDS: waits until it answers; shows its log when it does not.
+image_is_up() {
+  wait_until "$2" image_answers "$1" || {
+    docker logs "$1"
+    return 1
+  }
+  image_api "$1" /api/health
+  docker exec "$1" cib-init healthcheck
+}
+
+image_turn_is_over() { image_api "$1" "/api/sessions/$2/transcript?from=1" | jq -e '.frames | any(.kind == "stop")'; }
+
+# image_turn NAME SECONDS: one turn of Claude with a tool in it; prints its frames.
+image_turn() {
+  local session frames
+  session=$(image_api "$1" /api/sessions -d '{"workdir": "/workspace",
+    "prompt": "Keep a word.\n@bash echo kept > /workspace/word && cat /workspace/word\n@text It is kept."}' | jq -r .id)
+  wait_until "$2" image_turn_is_over "$1" "$session" || {
+    docker logs "$1"
+    image_api "$1" "/api/sessions/$session/transcript?from=1"
+    return 1
+  }
+  frames=$(image_api "$1" "/api/sessions/$session/transcript?from=1")
+  jq -c '.frames[] | {kind, data}' <<<"$frames" | cut -c1-300
+  [[ $(docker exec "$1" cat /workspace/word) == kept ]]
+  jq -e '[.frames[] | select(.kind == "text.delta") | .data.text] | join("") | contains("It is kept.")' <<<"$frames"
+}
+
+# image_ran NAME VERSION: the sessions of this box ran that Claude Code.
+image_ran() {
+  local session
+  session=$(image_api "$1" /api/sessions | jq -r '(.sessions // .)[0].id')
+  image_api "$1" "/api/sessions/$session/transcript?from=1" |
+    jq -e --arg version "$2" '.frames | any(.kind == "meta" and .data.claude_version == $version)'
+}
+
+# ---- the full image ------------------------------------------------------------------------
+
+claim_its_languages_and_tools_work() {
+  docker run --rm --interactive --user coder --workdir /tmp --entrypoint bash "$(image_tag full)" -euo pipefail -s <<'SH'
+for tool in node npm npx python3 pip go git git-lfs gh gcc g++ make patch file jq less rg curl \
+  ssh gpg ps unzip zip xz claude; do
+  command -v "$tool" || { echo "there is no $tool" >&2; exit 1; }
+done
+node -e 'console.log(6 * 7)' | grep -x 42
+npm --version
+npx --version
+python3 -m venv venv
+venv/bin/python -c 'print(6 * 7)' | grep -x 42
+venv/bin/pip --version
+printf 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println(6 * 7) }\n' >program.go
+go run program.go | grep -x 42
+printf '#include <stdio.h>\nint main(void) { printf("%%d\\n", 6 * 7); }\n' >in_c.c
+make in_c
+./in_c | grep -x 42
+printf '#include <iostream>\nint main() { std::cout << 6 * 7 << std::endl; }\n' >in_cc.cc
+make in_cc
+./in_cc | grep -x 42
+git init --quiet repository
+git -C repository lfs install --local
+gh --version
+test -d /usr/share/claude-in-box/web
+SH
+}
+
+claim_it_carries_no_language_and_no_web_pages() { # FLAVOUR
+  docker run --rm --interactive --entrypoint sh "$(image_tag "$1")" -eu -s <<'SH'
+for tool in node npm python3 go gcc make; do
+  if command -v "$tool"; then exit 1; fi
+done
+test ! -e /usr/share/claude-in-box/web
+SH
+}
+
+claim_claude_works_in_the_version_that_is_asked_for() { # VERSION
+  image_box "cib-asked-$$" "$(image_tag full)" --env CIB_CLAUDE_VERSION="$1"
+  image_is_up "cib-asked-$$" 60
+  image_turn "cib-asked-$$" 120
+  image_ran "cib-asked-$$" "$1"
+  docker logs "cib-asked-$$" 2>&1 | grep -F "Claude Code $1, as CIB_CLAUDE_VERSION says"
+}
+
+# The native builds for x86-64 are made of AVX instructions. Init alone runs on a processor
+# without them here, an emulated one, and decides for the rest of the box.
+claim_a_processor_without_avx_gets_the_version_that_runs_on_it() {
+  local emulator status=0 said
+  emulator=$(command -v qemu-x86_64-static)
+  local -a old=(--volume "$emulator:/emulator:ro" --entrypoint /emulator)
+  image_box "cib-old-$$" "$(image_tag full)" "${old[@]}" -- -cpu Nehalem /usr/bin/cib-init box
+  image_is_up "cib-old-$$" 60
+  docker logs "cib-old-$$" 2>&1 | grep -F 'Claude Code 2.1.112' | grep -F 'lacks AVX'
+  image_turn "cib-old-$$" 120
+  image_ran "cib-old-$$" 2.1.112
+  said=$(docker run --rm --env CIB_AUTH_TOKEN=$IMAGE_TOKEN "${old[@]}" "$(image_tag headless)" \
+    -cpu Nehalem /usr/bin/cib-init check 2>&1) || status=$?
+  printf '%s\n' "$said"
+  ((status == 78))
+  grep -F 'lacks AVX' <<<"$said" | grep -F claude-in-box:latest
+}
+
+# ---- a derived image -----------------------------------------------------------------------
+
+claim_a_derived_image_adds_a_service_and_a_step() {
+  local box=cib-derived-$$ name
+  local -a arguments=()
+  for name in http_proxy https_proxy no_proxy; do
+    [[ -z ${!name:-} ]] || arguments+=(--build-arg "${name^^}=${!name}")
+  done
+  docker build --quiet "${arguments[@]}" --tag cib-derived-test "$CIB_ROOT/images/examples/derived"
+  # shellcheck disable=SC2064 # this name, now
+  trap "docker rm --force --volumes $box >/dev/null 2>&1" EXIT
+  docker run --rm --env CIB_AUTH_TOKEN=$IMAGE_TOKEN cib-derived-test cib-init check
+  docker run --detach --label cib-test --name "$box" --env CIB_AUTH_TOKEN=$IMAGE_TOKEN cib-derived-test >/dev/null
+  wait_until 60 box_is_healthy "$box" || {
+    docker logs "$box"
+    return 1
+  }
+  docker exec "$box" cib-init status --json | jq -e '.services | any(.name == "redis" and .state == "ready")'
+  [[ $(docker exec "$box" redis-cli ping) == PONG ]]
+  [[ $(docker exec --user coder "$box" git config --global init.defaultBranch) == main ]]
+}
+
+box_is_healthy() { [[ $(box_field "$1" '{{.State.Health.Status}}') == healthy ]]; }
+
+# ---- other platforms -----------------------------------------------------------------------
+
+# foreign_tag DEBIAN_ARCH
+foreign_tag() { printf 'claude-in-box:test-%s\n' "$1"; }
+
+claim_its_programs_are_for_their_platform() { # DEBIAN_ARCH
+  local archive folder machine program
+  case $1 in
+    arm64) machine=AArch64 ;;
+    armhf) machine=ARM ;;
+  esac
+  folder=$(mktemp -d)
+  archive=$folder/root.tar
+  image_root "$(foreign_tag "$1")" "$archive" "$(docker_platform "$1")"
+  tar -C "$folder" -xf "$archive" --wildcards 'usr/bin/cib-*'
+  for program in "$folder"/usr/bin/cib-*; do
+    readelf --file-header "$program" | grep -E "Machine: +$machine\$"
+    [[ $(elf_hardening "$program") == 'pie full-relro nx static stripped' ]]
+  done
+  rm -rf "$folder"
+}
+
+# claim_it_boots... DEBIAN_ARCH VERSION [turn]: under emulation, where a turn takes its time.
+claim_it_boots_and_answers() {
+  local box=cib-foreign-$1-$$
+  image_box "$box" "$(foreign_tag "$1")" --platform "$(docker_platform "$1")"
+  image_is_up "$box" 180
+  docker exec "$box" uname -m
+  docker exec "$box" claude --version | tee /dev/stderr | grep -F "$2"
+  if [[ $1 == armhf ]]; then docker logs "$box" 2>&1 | grep -F 'no native build for this platform'; fi
+  [[ ${3:-} == turn ]] || return 0
+  image_turn "$box" 300
+  image_ran "$box" "$2"
+}
