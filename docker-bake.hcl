@@ -59,6 +59,12 @@ variable "CACHE" {
   default = ""
 }
 
+variable "PUSH_TO" {
+  # Registry and repository that a release's images are pushed to, by digest alone: tags come
+  # when all platforms are there. Empty for no push.
+  default = ""
+}
+
 variable "CA_BUNDLE" {
   # A file of certificates that the build trusts. A secret: it is in no layer.
   default = ""
@@ -135,7 +141,7 @@ function "cached" {
 # default, and no time in it that is newer than the source.
 function "layers" {
   params = []
-  result = "type=image,oci-mediatypes=true,compression=zstd,compression-level=19,force-compression=true,rewrite-timestamp=true"
+  result = "type=image,oci-mediatypes=true,compression=zstd,compression-level=19,force-compression=true,rewrite-timestamp=true${PUSH_TO == "" ? "" : ",name=${PUSH_TO},push-by-digest=true,name-canonical=true,push=true"}"
 }
 
 group "default" {

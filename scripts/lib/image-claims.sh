@@ -78,6 +78,30 @@ JSON
   rm -f "$file"
 }
 
+claim_a_release_is_pushed_by_digest_in_small_layers() {
+  PUSH_TO=registry.example/me/box bake_prints headless-release | jq -e '.target["headless-release"].output[0] | split(",")
+    | (index("compression=zstd") and index("rewrite-timestamp=true"))
+    and index("name=registry.example/me/box") and index("push-by-digest=true") and index("push=true")'
+}
+
+# What the release workflow asks before it does anything.
+claim_a_release_has_one_version_and_a_changelog() {
+  local folder status
+  folder=$(mktemp -d)
+  cp -r "$CIB_ROOT/scripts" "$folder"
+  printf '[workspace.package]\nversion = "1.2.3"\n\n[profile.release]\nversion = "9"\n' >"$folder/Cargo.toml"
+  printf '# Changelog\n\n## [Unreleased]\n\n- later\n\n## [1.2.3] - 2026-01-01\n\n- now\n\n## [1.2.2]\n\n- before\n' >"$folder/CHANGELOG.md"
+  [[ $("$folder/scripts/release-notes" v1.2.3) == '- now' ]]
+  status=0
+  "$folder/scripts/release-notes" v1.2.4 || status=$?
+  ((status == 78))
+  sed -i 's/^- now$//' "$folder/CHANGELOG.md"
+  status=0
+  "$folder/scripts/release-notes" v1.2.3 || status=$?
+  ((status == 78))
+  rm -rf "$folder"
+}
+
 claim_the_compose_files_limit_what_the_guides_say() {
   local folder
   folder=$(mktemp -d)
