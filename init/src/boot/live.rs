@@ -275,7 +275,11 @@ impl<'a> Stage<'a> {
                 ssh_agent: self.ssh_agent.get().cloned(),
                 gnupg_home: keys.gnupg_home.clone(),
                 bridge_port: bridge.then_some(cib_redsocks::connect::CONNECT_PORT),
-                claude_version: ground.claude.as_ref().map(|choice| choice.version.clone()),
+                claude_version: self
+                    .ground
+                    .claude
+                    .as_ref()
+                    .map(|choice| choice.version.clone()),
             };
             ChildEnvironment::new(&self.ground.environment, settings, &additions)
         }))

@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cib_protocol::session::SessionId;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat, mkdirat};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat, mkdirat, statat};
+use rustix::process::{getegid, geteuid};
 
 /// Why a directory is not as it has to be.
 #[derive(Debug, thiserror::Error)]
@@ -95,12 +96,20 @@ fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> rustix::io::Result
         Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error),
     }
-    if let Some((uid, gid)) = owner {
+    // Only a member of a directory's group may set its set-group-id bit, unless it has FSETID.
+    // Giving the directory away leaves the bit alone, so the mode comes before the owner.
+    let give = |uid, gid| {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+    };
+    let current = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode & 0o7777;
+    if current != mode {
+        if owner.is_some() {
+            give(geteuid().as_raw(), getegid().as_raw())?;
+        }
+        chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
     }
-    // After the owner: giving a directory away clears its set-group-id bit.
-    chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())
+    owner.map_or(Ok(()), |(uid, gid)| give(uid, gid))
 }
 
 #[cfg(test)]
