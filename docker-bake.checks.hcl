@@ -57,7 +57,7 @@ group "validate" {
 
 # BuildKit's own checks of the Dockerfile, once for each image that comes out of it.
 target "validate-dockerfile" {
-  matrix   = { stage = ["base", "headless", "full", "testkit"] }
+  matrix   = { stage = ["base", "headless", "full", "testkit", "podman"] }
   name     = "validate-${stage}"
   inherits = ["_common"]
   target   = stage

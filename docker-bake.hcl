@@ -1,7 +1,7 @@
 # docker buildx bake                 latest and latest-headless for this machine's platform
 # docker buildx bake all             the same and base
 # docker buildx bake release         every flavour for every platform, with attestations
-# docker buildx bake testkit         what the tests talk to
+# docker buildx bake testkit podman  what the tests talk to, and another engine
 # docker buildx bake -f docker-bake.hcl -f docker-bake.checks.hcl validate
 #                                    BuildKit's checks of the Dockerfile
 #
@@ -226,4 +226,10 @@ target "testkit" {
   inherits = ["_common"]
   target   = "testkit"
   tags     = ["cib-testkit:latest"]
+}
+
+target "podman" {
+  inherits = ["_common"]
+  target   = "podman"
+  tags     = ["cib-podman:latest"]
 }

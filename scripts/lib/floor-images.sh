@@ -64,10 +64,11 @@ floor_images() {
   engine_use
   base_image_ensure
   step "Building the images"
-  bake all testkit
+  bake all testkit podman
   for flavour in base full; do image_files_test "$flavour"; done
   image_test it_carries_no_language_and_no_web_pages base
   image_test its_languages_and_tools_work
+  image_test it_starts_and_ends_under_rootless_podman base
   image_test claude_works_in_the_version_that_is_asked_for 2.1.112
   image_test claude_works_in_the_version_that_is_asked_for "$(image_claude_version)"
   if [[ $(uname -m) == x86_64 ]]; then

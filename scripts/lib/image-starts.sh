@@ -135,6 +135,29 @@ claim_a_processor_without_avx_gets_the_version_that_runs_on_it() {
   grep -F 'lacks AVX' <<<"$said" | grep -F claude-in-box:latest
 }
 
+# ---- another engine ------------------------------------------------------------------------
+
+# The image is given to Podman as a registry would give it, and OCI images have no HEALTHCHECK:
+# there it is an option.
+claim_it_starts_and_ends_under_rootless_podman() { # FLAVOUR
+  local engine=cib-podman-$$
+  # shellcheck disable=SC2064 # this name, now
+  trap "docker rm --force --volumes $engine >/dev/null 2>&1" EXIT
+  docker run --detach --privileged --label cib-test --name "$engine" cib-podman:latest >/dev/null
+  podman_() { docker exec --interactive --user person --env XDG_RUNTIME_DIR=/tmp "$engine" podman "$@"; }
+  [[ $(podman_ info --format '{{.Host.Security.Rootless}}') == true ]]
+  docker save "$(image_tag "$1")" | podman_ load
+  podman_ run --detach --name box --health-cmd 'cib-init healthcheck' \
+    --env CIB_AUTH_TOKEN=$IMAGE_TOKEN "docker.io/library/$(image_tag "$1")"
+  wait_until 60 podman_ healthcheck run box || {
+    podman_ logs box
+    return 1
+  }
+  podman_ exec box cib-init status
+  podman_ stop --time 10 box
+  [[ $(podman_ inspect --format '{{.State.ExitCode}}' box) == 0 ]]
+}
+
 # ---- a derived image -----------------------------------------------------------------------
 
 claim_a_derived_image_adds_a_service_and_a_step() {
