@@ -109,6 +109,7 @@ claim_the_compose_files_limit_what_the_guides_say() {
   mkdir "$folder/secrets"
   touch "$folder"/secrets/{auth_token,proxy_url,anthropic_api_key}
   docker compose --file "$folder/compose.yaml" config --quiet
+  docker compose --file "$folder/compose.hardened.yaml" config --quiet
   board() { docker compose --file "$folder/compose.yaml" --file "$folder/compose.$1.yaml" config --format json; }
   board raspberry-pi | jq -e '.services.box
     | .image == "claude-in-box:latest-headless" and .environment.CIB_MODE == "headless"

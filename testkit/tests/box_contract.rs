@@ -114,18 +114,6 @@ fn claude_works_for_root_with_no_more_than_an_init_needs() {
 }
 
 #[test]
-fn root_without_capabilities_is_refused_with_both_remedies() {
-    let cage = a_box().option("--cap-drop", "ALL").start();
-    let code = cage.wait_exit(BOOT);
-    let log = cage.logs();
-    assert_eq!(code, CONFIG, "{log}");
-    assert!(
-        log.contains("--cap-add CHOWN") && log.contains("--user 1000:1000"),
-        "{log}"
-    );
-}
-
-#[test]
 fn claude_works_below_another_init() {
     let log = works(a_box().flag("--init"));
     assert!(log.contains("subreaper"), "{log}");

@@ -13,13 +13,11 @@ use crate::environment::{Fault, Place, ProxyMode, Settings};
 const NET_ADMIN: u32 = 12;
 
 /// What root needs to be init of other users' processes, with the bits of capability.h. All
-/// are in what Docker and Podman give by default. Without `FSETID` the folder of a session
-/// loses its group, and control cannot read what is in it.
-const NEEDED_BY_ROOT: [(&str, u32); 7] = [
+/// are in what Docker and Podman give by default.
+const NEEDED_BY_ROOT: [(&str, u32); 6] = [
     ("CHOWN", 0),
     ("DAC_OVERRIDE", 1),
     ("FOWNER", 3),
-    ("FSETID", 4),
     ("KILL", 5),
     ("SETGID", 6),
     ("SETUID", 7),
