@@ -120,9 +120,11 @@ claim_claude_works_in_the_version_that_is_asked_for() { # VERSION
 # The native builds for x86-64 are made of AVX instructions. Init alone runs on a processor
 # without them here, an emulated one, and decides for the rest of the box.
 claim_a_processor_without_avx_gets_the_version_that_runs_on_it() {
-  local emulator status=0 said
-  emulator=$(command -v qemu-x86_64-static)
-  local -a old=(--volume "$emulator:/emulator:ro" --entrypoint /emulator)
+  local folder status=0 said
+  folder=$(mktemp -d)
+  # A private engine has a /usr of its own.
+  cp "$(command -v qemu-x86_64-static)" "$folder/emulator"
+  local -a old=(--volume "$folder/emulator:/emulator:ro" --entrypoint /emulator)
   image_box "cib-old-$$" "$(image_tag full)" "${old[@]}" -- -cpu Nehalem /usr/bin/cib-init box
   image_is_up "cib-old-$$" 60
   docker logs "cib-old-$$" 2>&1 | grep -F 'Claude Code 2.1.112' | grep -F 'lacks AVX'
@@ -133,6 +135,7 @@ claim_a_processor_without_avx_gets_the_version_that_runs_on_it() {
   printf '%s\n' "$said"
   ((status == 78))
   grep -F 'lacks AVX' <<<"$said" | grep -F claude-in-box:latest
+  rm -rf "$folder"
 }
 
 # ---- another engine ------------------------------------------------------------------------
@@ -188,10 +191,11 @@ box_is_healthy() { [[ $(box_field "$1" '{{.State.Health.Status}}') == healthy ]]
 foreign_tag() { printf 'claude-in-box:test-%s\n' "$1"; }
 
 claim_its_programs_are_for_their_platform() { # DEBIAN_ARCH
-  local archive folder machine program
+  local archive folder machine program hardened
   case $1 in
-    arm64) machine=AArch64 ;;
-    armhf) machine=ARM ;;
+    arm64) machine=AArch64 hardened='pie full-relro nx static stripped' ;;
+    # The C library of 32-bit ARM has no start file for what is static and position-independent.
+    armhf) machine=ARM hardened='fixed partial-relro nx static stripped' ;;
   esac
   folder=$(mktemp -d)
   archive=$folder/root.tar
@@ -199,7 +203,8 @@ claim_its_programs_are_for_their_platform() { # DEBIAN_ARCH
   tar -C "$folder" -xf "$archive" --wildcards 'usr/bin/cib-*'
   for program in "$folder"/usr/bin/cib-*; do
     readelf --file-header "$program" | grep -E "Machine: +$machine\$"
-    [[ $(elf_hardening "$program") == 'pie full-relro nx static stripped' ]]
+    elf_hardening "$program"
+    [[ $(elf_hardening "$program") == "$hardened" ]]
   done
   rm -rf "$folder"
 }
