@@ -47,6 +47,9 @@ const DRAIN_MS: u64 = 300;
 /// Milliseconds that Claude may live on after it closed its output.
 const CLOSED_MS: u64 = 2000;
 
+/// Milliseconds for which a look at what the session uses is good enough.
+const MEASURE_MS: u64 = 250;
+
 /// A running session.
 struct Keeper {
     options: Options,
@@ -65,6 +68,8 @@ struct Keeper {
     meter: Meter,
     /// When limits on that are looked at next.
     look_at: u64,
+    /// Until when what was seen last is good enough.
+    measure_at: u64,
     /// Columns and rows of the terminal, whether there is one or will be.
     size: (u16, u16),
     /// When Claude has to have answered; `None` since it has.
@@ -350,9 +355,14 @@ impl Keeper {
         self.meter.reached(&self.record.meta.limits)
     }
 
-    /// Notes what the session's processes use.
+    /// Notes what the session's processes use. It may take a look at every process, so a client
+    /// that asks again and again gets what was seen a moment ago.
     fn measure(&mut self) {
-        self.record.meta.resources = self.meter.read(self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        if now_ms >= self.measure_at {
+            self.measure_at = now_ms + MEASURE_MS;
+            self.record.meta.resources = self.meter.read(now_ms);
+        }
     }
 
     /// Whether Claude has ended and everything it said has been read.

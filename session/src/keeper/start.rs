@@ -190,6 +190,7 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
         quiet: Quiet::new(),
         meter,
         look_at: LOOK_MS,
+        measure_at: 0,
         size,
     };
     keeper.begin(step);
