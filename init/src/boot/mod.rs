@@ -149,6 +149,7 @@ pub fn run() -> u8 {
     environ::scrub(secrets::VARIABLES);
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(rest::before_sleep)
         .build()
     {
         Ok(runtime) => runtime,

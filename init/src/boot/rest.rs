@@ -1,6 +1,8 @@
 //! PID 1 sleeps most of its life, and need not hold then what booting took.
 
 use std::rc::Rc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -10,6 +12,9 @@ use crate::sys::memory::Program;
 
 /// So long nobody has to have died or asked before memory is given back.
 const QUIET: Duration = Duration::from_secs(1);
+
+static PROGRAM: OnceLock<Program> = OnceLock::new();
+static DUE: AtomicBool = AtomicBool::new(false);
 
 /// Knows that something happened. Cheap to clone.
 #[derive(Clone, Default)]
@@ -21,15 +26,26 @@ impl Stir {
         self.0.notify_one();
     }
 
-    /// Gives memory back once after each thing that happened, when it has been quiet since.
+    /// Has memory given back once after each thing that happened, when it has been quiet since.
     pub(super) async fn rest(self) {
         let Ok(program) = Program::of_this_process() else {
             return;
         };
+        let _ = PROGRAM.set(program);
         loop {
             self.0.notified().await;
             while timeout(QUIET, self.0.notified()).await.is_ok() {}
-            program.rest();
+            DUE.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// The runtime is about to sleep. Only here is memory given back: what runs between would
+/// bring many a page in again at once.
+pub(super) fn before_sleep() {
+    if DUE.swap(false, Ordering::Relaxed)
+        && let Some(program) = PROGRAM.get()
+    {
+        program.rest();
     }
 }
