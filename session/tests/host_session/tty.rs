@@ -107,13 +107,14 @@ fn todos_and_subagents_and_thinking_are_told_on_the_terminal_too() {
     assert!(thoughts.iter().any(|text| text["text"] == "let me see"));
     let calls = data(&frames, "tool.use.start");
     let agent = calls.iter().find(|call| call["tool"] == "Agent").unwrap();
-    let of_helper = |frame: &&Value| frame["agent"]["parent_tool_use_id"] == agent["tool_use_id"];
-    assert_eq!(calls.iter().find(of_helper).unwrap()["tool"], "Bash");
-    let results = data(&frames, "tool.use.result");
+    // On the terminal a helper may go on when the turn that called it is over.
+    let of_helper = |frame: &Value| frame["agent"]["parent_tool_use_id"] == agent["tool_use_id"];
     assert_eq!(
-        results.iter().find(of_helper).unwrap()["output"],
-        "by the helper"
+        keeper.wait_frame("tool.use.start", of_helper)["tool"],
+        "Bash"
     );
+    let result = keeper.wait_frame("tool.use.result", of_helper);
+    assert_eq!(result["output"], "by the helper");
 }
 
 #[test]
