@@ -1,9 +1,14 @@
 //! The table itself.
 
+mod faults;
+mod params;
+
 use super::{Access, Answer, Body, Kind, Param, Route, Served, Shape, Verb};
 use super::{call::Call, chat, commands, login, meta, sessions, shells, streams, tokens};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
+use faults::{ANSWERING, CREATING, KEEPER, LOGIN, SHELL};
+use params::{FROM, KINDS, LIMIT, SIGNAL, SINCE, TAIL, WAIT};
 
 /// Most bytes of an input.
 const INPUT_LIMIT: usize = 16 * 1024 * 1024;
@@ -18,99 +23,6 @@ const fn body(shape: Shape) -> Option<Body> {
         required: true,
     })
 }
-
-const FROM: Param = Param {
-    name: "from",
-    help: "Seq of the last frame that the client has; frames after it are sent. 0 is all.",
-    kind: Kind::Number(0, u64::MAX),
-};
-
-const TAIL: Param = Param {
-    name: "tail",
-    help: "Instead of `from`: begins with the frames in the last so many bytes of the journal.",
-    kind: Kind::Number(0, u64::MAX),
-};
-
-const SINCE: Param = Param {
-    name: "since",
-    help: "Seq of the last frame that the client knows of; later ones are told. 0 is all.",
-    kind: Kind::Number(0, u64::MAX),
-};
-
-const KINDS: Param = Param {
-    name: "kinds",
-    help: "Kinds of frames that are wanted, separated by commas; `tool.*` is all that begin so. \
-           Absent is all.",
-    kind: Kind::Text,
-};
-
-const LIMIT: Param = Param {
-    name: "limit",
-    help: "Most frames in the answer; 1000 if absent.",
-    kind: Kind::Number(1, 100_000),
-};
-
-const WAIT: Param = Param {
-    name: "wait_ms",
-    help: "How long to wait for a frame if there is none, in milliseconds.",
-    kind: Kind::Number(0, 30_000),
-};
-
-const SIGNAL: Param = Param {
-    name: "signal",
-    help: "`term` asks Claude to end first, `kill` does not.",
-    kind: Kind::Word(&["term", "kill"]),
-};
-
-/// Faults of everything about Claude's login.
-const LOGIN: &[Code] = &[
-    Code::LoginRunning,
-    Code::NoLogin,
-    Code::ClaudeRefused,
-    Code::KeeperFailed,
-    Code::NotNow,
-    Code::InitUnreachable,
-    Code::KeeperTimeout,
-];
-
-/// Faults of commands that go to a shell's keeper.
-const SHELL: &[Code] = &[
-    Code::NoSuchShell,
-    Code::SessionEnded,
-    Code::Busy,
-    Code::KeeperTimeout,
-];
-
-/// Faults of commands that go to a session's keeper.
-const KEEPER: &[Code] = &[
-    Code::NoSuchSession,
-    Code::SessionEnded,
-    Code::WrongDriver,
-    Code::ClaudeRefused,
-    Code::Busy,
-    Code::JournalUnwritable,
-    Code::KeeperTimeout,
-];
-
-const ANSWERING: &[Code] = &[
-    Code::NoSuchSession,
-    Code::NoSuchQuestion,
-    Code::SessionEnded,
-    Code::ClaudeRefused,
-    Code::Busy,
-    Code::JournalUnwritable,
-    Code::KeeperTimeout,
-];
-
-const CREATING: &[Code] = &[
-    Code::WorkdirOutside,
-    Code::NoSuchSession,
-    Code::SessionRunning,
-    Code::NothingToResume,
-    Code::KeeperFailed,
-    Code::NotNow,
-    Code::InitUnreachable,
-];
 
 macro_rules! handler {
     (now $($path:tt)+) => {

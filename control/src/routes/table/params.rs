@@ -1,0 +1,46 @@
+//! The parameters that routes share.
+
+use super::{Kind, Param};
+
+pub(super) const FROM: Param = Param {
+    name: "from",
+    help: "Seq of the last frame that the client has; frames after it are sent. 0 is all.",
+    kind: Kind::Number(0, u64::MAX),
+};
+
+pub(super) const TAIL: Param = Param {
+    name: "tail",
+    help: "Instead of `from`: begins with the frames in the last so many bytes of the journal.",
+    kind: Kind::Number(0, u64::MAX),
+};
+
+pub(super) const SINCE: Param = Param {
+    name: "since",
+    help: "Seq of the last frame that the client knows of; later ones are told. 0 is all.",
+    kind: Kind::Number(0, u64::MAX),
+};
+
+pub(super) const KINDS: Param = Param {
+    name: "kinds",
+    help: "Kinds of frames that are wanted, separated by commas; `tool.*` is all that begin so. \
+           Absent is all.",
+    kind: Kind::Text,
+};
+
+pub(super) const LIMIT: Param = Param {
+    name: "limit",
+    help: "Most frames in the answer; 1000 if absent.",
+    kind: Kind::Number(1, 100_000),
+};
+
+pub(super) const WAIT: Param = Param {
+    name: "wait_ms",
+    help: "How long to wait for a frame if there is none, in milliseconds.",
+    kind: Kind::Number(0, 30_000),
+};
+
+pub(super) const SIGNAL: Param = Param {
+    name: "signal",
+    help: "`term` asks Claude to end first, `kill` does not.",
+    kind: Kind::Word(&["term", "kill"]),
+};
