@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use cib_testkit::client::BoxClient;
-use cib_testkit::engine::Engine;
+use cib_testkit::client::{BoxClient, Frame};
+use cib_testkit::engine::{Container, Engine};
 use cib_testkit::lab::Lab;
-use cib_testkit::wait::wait_for;
+use cib_testkit::wait::{wait_for, wait_until};
 use serde_json::{Value, json};
 
 const BOOT: Duration = Duration::from_secs(60);
@@ -148,4 +148,42 @@ fn a_login_and_what_claude_remembers_outlive_the_container() {
     assert_eq!(after["logged_in"], true, "{after}");
     assert_eq!(after["email"], "person@example.com", "{after}");
     assert_eq!(after["subscription"], "max", "{after}");
+}
+
+/// The most memory that the only keeper has in so many looks, in KiB (`Pss`, proc(5)).
+fn memory_of_keeper(cage: &Container, looks: u32) -> u64 {
+    let script = format!(
+        "p=$(grep -lx cib-session /proc/[0-9]*/comm | cut -d/ -f3); m=0; \
+         for i in $(seq {looks}); do \
+         v=$(sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$p/smaps_rollup); \
+         test $v -le $m || m=$v; done; echo $m"
+    );
+    let ran = cage.exec_privileged(&["sh", "-c", &script]);
+    let most = ran.stdout.trim().parse();
+    most.unwrap_or_else(|_| panic!("{}{}", ran.stdout, ran.stderr))
+}
+
+#[test]
+fn a_keeper_takes_little_memory_when_idle_and_not_much_more_while_it_streams() {
+    let lab = Lab::new();
+    let cage = lab.a_box().start();
+    cage.wait_healthy(BOOT);
+    let api = lab.api();
+    let session = api.open("@text Hello.");
+    let mut events = api.events(&session, 0).unwrap();
+    let _ = events.until(SOON, Frame::is_stop);
+    wait_until(SOON, "a keeper of at most 1.5 MB", || {
+        memory_of_keeper(&cage, 1) <= 1536
+    });
+    api.say(
+        &session,
+        &format!("@slow 2\n@text {}", "word ".repeat(6000)),
+    );
+    let _ = events.until(SOON, |frame| frame.word("text").starts_with("word"));
+    let most = memory_of_keeper(&cage, 200);
+    let shown = api.get(&format!("/api/sessions/{session}")).unwrap();
+    let shown = shown.expect(200);
+    assert_eq!(shown["turns"], 1, "looked at too late: {shown}");
+    assert_eq!(shown["state"], "working", "{shown}");
+    assert!(most <= 4096, "a keeper that streams takes {most} KiB");
 }
