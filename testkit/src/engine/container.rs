@@ -33,9 +33,6 @@ pub struct Container {
     name: String,
 }
 
-/// How often a command that the engine could not begin is begun again.
-const RETRIES: u32 = 2;
-
 /// A script that ends with success once the shell `condition` holds, and otherwise fails after
 /// `deadline`.
 #[must_use]
@@ -55,17 +52,6 @@ pub struct Ran {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-}
-
-impl Ran {
-    /// Whether the engine's runtime lost its own helper while it prepared the command, which
-    /// happens on a machine under load. The command itself was never begun, so nothing is
-    /// hidden by beginning it again; whatever else goes wrong is the test's to see.
-    fn was_never_begun(&self) -> bool {
-        self.code != 0
-            && self.stderr.contains("OCI runtime exec failed")
-            && self.stderr.contains("waiting for init preliminary setup")
-    }
 }
 
 impl Spec {
@@ -326,21 +312,11 @@ impl Container {
     }
 
     fn run(&self, options: &[&str], command: &[&str]) -> Ran {
-        let arguments = [options, command].concat();
-        let mut refusals = 0;
-        loop {
-            let output = self.engine.run(&arguments);
-            let ran = Ran {
-                code: output.status.code().unwrap_or(-1),
-                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            };
-            if refusals == RETRIES || !ran.was_never_begun() {
-                return ran;
-            }
-            refusals += 1;
-            let line = format!("{}: begun again after: {}\n", self.name, ran.stderr.trim());
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        let output = self.engine.run(&[options, command].concat());
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 
@@ -470,28 +446,6 @@ impl Drop for Container {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ran(code: i32, stderr: &str) -> Ran {
-        Ran {
-            code,
-            stdout: String::new(),
-            stderr: stderr.into(),
-        }
-    }
-
-    #[test]
-    fn only_a_command_that_was_never_begun_is_begun_again() {
-        let lost = "OCI runtime exec failed: exec failed: unable to start container process: \
-                    error executing setns process: waiting for init preliminary setup: \
-                    read init-p: connection reset by peer: unknown";
-        assert!(ran(126, lost).was_never_begun());
-        assert!(!ran(0, lost).was_never_begun());
-        let missing = "OCI runtime exec failed: exec failed: unable to start container process: \
-                       exec: \"nowhere\": executable file not found in $PATH: unknown";
-        assert!(!ran(127, missing).was_never_begun());
-        assert!(!ran(1, "connection reset by peer").was_never_begun());
-        assert!(!ran(1, "Error response from daemon: container is not running").was_never_begun());
-    }
 
     #[test]
     fn a_wait_in_a_shell_ends_with_its_condition_or_with_a_failure() {

@@ -26,6 +26,9 @@ pub const BOX_IMAGE: &str = "claude-in-box:latest-headless";
 /// The image of what the tests talk to; `CIB_TESTKIT_IMAGE` overrides it.
 pub const KIT_IMAGE: &str = "cib-testkit:latest";
 
+/// How often a command that the engine could not begin is begun again.
+const RETRIES: u32 = 2;
+
 /// The engine, once it has answered.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -78,17 +81,28 @@ impl Engine {
         Spec::new(self, &self.kit_image, role)
     }
 
-    /// Runs `docker` and returns whatever came of it.
+    /// Runs `docker` and returns whatever came of it. What the engine's runtime lost before it
+    /// began is begun again, and said on standard error.
     ///
     /// # Panics
     /// There is no `docker` command.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
-        let run = Command::new("docker")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output();
-        run.unwrap_or_else(|error| panic!("docker cannot be started: {error}"))
+        let mut retries = 0;
+        loop {
+            let run = Command::new("docker")
+                .args(arguments)
+                .stdin(Stdio::null())
+                .output();
+            let output = run.unwrap_or_else(|error| panic!("docker cannot be started: {error}"));
+            let said = stderr(&output);
+            if output.status.success() || retries == RETRIES || !was_never_begun(&said) {
+                return output;
+            }
+            retries += 1;
+            let line = format!("docker {}: again after: {said}\n", arguments.join(" "));
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        }
     }
 
     /// Runs `docker`, which has to succeed, and returns its standard output without the last
@@ -119,6 +133,40 @@ fn unique(role: &str) -> String {
     format!("cibt-{}-{count}-{role}", std::process::id())
 }
 
+/// Whether the engine's runtime lost its own helper while it prepared a process, which happens
+/// on a machine under load. The process itself was never begun, so nothing is hidden by
+/// beginning it again; whatever else goes wrong is the test's to see.
+fn was_never_begun(said: &str) -> bool {
+    said.contains("OCI runtime") && said.contains("waiting for init preliminary setup")
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_never_begun_is_begun_again() {
+        for lost in [
+            "OCI runtime exec failed: exec failed: unable to start container process: \
+             waiting for init preliminary setup: read init-p: connection reset by peer: unknown",
+            "Error response from daemon: failed to create task for container: failed to create \
+             shim task: OCI runtime create failed: runc create failed: unable to start \
+             container process: waiting for init preliminary setup: read init-p: connection \
+             reset by peer: unknown",
+        ] {
+            assert!(was_never_begun(lost), "{lost}");
+        }
+        for real in [
+            "OCI runtime exec failed: exec failed: unable to start container process: \
+             exec: \"nowhere\": executable file not found in $PATH: unknown",
+            "connection reset by peer",
+            "Error response from daemon: container is not running",
+        ] {
+            assert!(!was_never_begun(real), "{real}");
+        }
+    }
 }
