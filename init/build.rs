@@ -1,4 +1,4 @@
-//! Makes the program begin at its own entry point: see `src/entry.rs`.
+//! Makes the program begin at the bare init's entry point: see `bare/src/sys/entry.rs`.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -3,11 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use cib_bare::signal::SignalSet;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::sys::ready;
-use crate::sys::signal::{self, Delivered, RECORD, SignalSet};
+use crate::sys::signal::{self, Delivered, RECORD};
 
 /// Every signal that this process gets. All of them must be blocked.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::peers::{BARE, YARDSTICK, in_turn};
 use crate::support::{signal, status_field};
 use crate::table::{median, print, row, us};
 
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 300;
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn measure() {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use cib_bare::{KILL_AGAIN, Remaining, UNKILLABLE};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::bare::{KILL_AGAIN, Remaining, UNKILLABLE};
 use crate::boot::live::{Booted, Parts};
 use crate::errors::chain;
 use crate::logs::Level;

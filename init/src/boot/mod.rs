@@ -23,7 +23,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::bare;
 use crate::boot::handler::Phase;
 use crate::boot::live::{Booted, Parts};
 use crate::boot::progress::Progress;
@@ -170,7 +169,7 @@ pub fn run() -> u8 {
     match (lived, dropped) {
         (Ok(code), Ok(())) => code,
         _ => {
-            bare::clear(AFTER_PANIC);
+            cib_bare::clear(AFTER_PANIC);
             exit::INTERNAL
         }
     }

@@ -8,7 +8,6 @@ use super::document::{Cell, Set, Table};
 use super::probe::probe;
 use super::service::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
 use crate::environment::{Environment, Fault, Place, Wrong, duration, lookup, path, quoted, size};
-use crate::sys::signal;
 
 /// A declared service, and the places that later faults are about.
 #[derive(Clone, Debug)]
@@ -232,7 +231,7 @@ fn span(
 
 fn stop_signal(cell: &Cell<'_>) -> Result<i32, Wrong> {
     let text = cell.scalar()?;
-    signal::parse(&text)
+    cib_bare::signal::parse(text.as_bytes())
         .filter(|number| *number > 0)
         .ok_or_else(|| {
             Wrong::new(

@@ -9,7 +9,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use super::signal::{self, SignalSet};
+use cib_bare::signal::SignalSet;
+
+use super::signal;
 
 /// A child in the words of the kernel.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 
 use std::ffi::CStr;
 
-use super::start;
+use cib_bare::Process;
 
 /// Overwrites the values of these variables in the memory that `/proc/self/environ` shows.
 /// `std::env` sees them empty from then on.
 ///
 /// Called once, by the only thread, after the values were copied out.
 pub fn scrub(names: &[&str]) {
-    let mut entry = start::environment();
+    let mut entry = Process::given().environment();
     if entry.is_null() {
         return;
     }

@@ -5,7 +5,6 @@
 
 pub mod child;
 pub mod environ;
-pub mod launch;
 pub mod memory;
 pub mod ready;
 pub mod signal;

@@ -6,8 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program under test.
-pub(crate) const INIT: &str = env!("CARGO_BIN_EXE_cib-init");
+/// The program under test: the one of this build, or that of an image.
+pub(crate) const INIT: &str = match option_env!("CIB_TEST_INIT") {
+    Some(path) => path,
+    None => env!("CARGO_BIN_EXE_cib-init"),
+};
 /// Long enough for a loaded machine, short enough for a person.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
