@@ -51,6 +51,7 @@ image_quick_tests() {
   image_test the_guide_shows_the_derived_image_as_it_is
   image_test the_sizes_in_the_documentation_are_the_budget
   image_files_test headless
+  image_test its_program_passes_the_tests_of_a_bare_init headless
   image_test it_carries_no_language_and_no_web_pages headless
   image_test a_derived_image_adds_a_service_and_a_step
   image_test it_is_within_its_budget base

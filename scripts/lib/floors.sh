@@ -38,7 +38,7 @@ floor_host() {
 
 # box: the images in an engine, as a person would run them.
 floor_box() {
-  apt_install jq curl openssh-client musl-tools binutils zstd
+  apt_install jq curl openssh-client musl-tools binutils zstd perl procps strace util-linux
   rust_ensure
   engine_use
   base_image_ensure

@@ -151,6 +151,22 @@ claim_every_program_is_static_and_hardened() { # FLAVOUR
   rm -f "$archive"
 }
 
+# The same tests that the host floor runs on a debug build. The file has one path, or the tests
+# would be compiled anew each time.
+claim_its_program_passes_the_tests_of_a_bare_init() { # FLAVOUR
+  local folder
+  folder=$(cib_cache)/program
+  mkdir -p "$folder"
+  image_root "$(image_tag "$1")" "$folder/image.tar"
+  tar -C "$folder" -xf "$folder/image.tar" usr/bin/cib-init
+  rm "$folder/image.tar"
+  (
+    cd "$CIB_ROOT"
+    CIB_TEST_INIT=$folder/usr/bin/cib-init \
+      cargo test --locked --package cib-init --test host_init bare_ -- --test-threads 2
+  )
+}
+
 claim_no_certificate_of_the_builder_is_in_it() { # FLAVOUR
   local archive bundle
   archive=$(mktemp)
