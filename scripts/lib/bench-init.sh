@@ -8,7 +8,10 @@ source "$CIB_ROOT/scripts/lib/rust.sh"
 # by default.
 bench_init() {
   need_root "measuring PID 1 (it makes namespaces)"
-  apt_install tini dumb-init catatonit s6 supervisor perl util-linux
+  apt_install tini dumb-init catatonit s6 supervisor perl util-linux \
+    iproute2 nftables redsocks microsocks
   rust_ensure
+  rust_build_static cib-control
+  rust_build_static cib-redsocks
   rust_bench_static cib-init init "$@"
 }

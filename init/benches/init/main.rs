@@ -6,9 +6,11 @@
 //! cargo bench -p cib-init --bench init -- start   # one measurement
 //! ```
 //!
-//! Needs root and, from Debian, tini, dumb-init, catatonit, s6, supervisor and perl. Build it
-//! with `RUSTFLAGS=-Ctarget-feature=+crt-static` and `--target`, as the image is built:
-//! dynamic linking alone costs more than everything measured here.
+//! Needs root and, from Debian, tini, dumb-init, catatonit, s6, supervisor and perl; `box`
+//! also needs redsocks, nftables, iproute2 and microsocks, and `cib-control` and
+//! `cib-resolver` beside init. Build all of it with `RUSTFLAGS=-Ctarget-feature=+crt-static`
+//! and `--target`, as the image is built: dynamic linking alone costs more than everything
+//! measured here. `scripts/bench init` does.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,6 +30,7 @@ mod idle;
 mod namespace;
 mod orphans;
 mod peers;
+mod real;
 mod restart;
 mod start;
 mod table;

@@ -105,6 +105,10 @@ pub(crate) fn require() {
         "supervisord",
         "perl",
         "unshare",
+        "ip",
+        "nft",
+        "redsocks",
+        "microsocks",
     ];
     let path = std::env::var("PATH").unwrap_or_default();
     let there = |tool: &str| {
@@ -114,7 +118,8 @@ pub(crate) fn require() {
     let missing: Vec<&str> = tools.into_iter().filter(|tool| !there(tool)).collect();
     assert!(
         missing.is_empty(),
-        "missing: {}; apt-get install tini dumb-init catatonit s6 supervisor perl",
+        "missing: {}; apt-get install tini dumb-init catatonit s6 supervisor perl iproute2 nftables \
+         redsocks microsocks",
         missing.join(", ")
     );
     assert!(rustix::process::geteuid().is_root(), "namespaces need root");

@@ -114,16 +114,16 @@ impl Recipe {
 
     /// Starts something else as PID 1.
     pub(crate) fn start_with(&mut self, words: &[&str]) -> Running {
+        self.start_in(&["unshare", "--net"], words)
+    }
+
+    /// The same in the network namespace that the first words enter.
+    pub(crate) fn start_in(&mut self, network: &[&str], words: &[&str]) -> Running {
         let captured = self.stdout.is_none();
         let mut child = Command::new("env")
-            .args([
-                "--default-signal",
-                "unshare",
-                "--mount",
-                "--net",
-                "--kill-child",
-                "--fork",
-            ])
+            .arg("--default-signal")
+            .args(network)
+            .args(["unshare", "--mount", "--kill-child", "--fork"])
             .args(["bash", "-c", LAY, "lay"])
             .arg(self.dir.path())
             .args(words)
