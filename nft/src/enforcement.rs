@@ -18,6 +18,7 @@ use crate::verify::VerifyError;
 #[derive(Clone, Debug)]
 pub struct Enforcement {
     policy: EgressPolicy,
+    devices: BTreeSet<String>,
     step: Step,
     inet: Ruleset,
     netdev: Ruleset,
@@ -25,15 +26,36 @@ pub struct Enforcement {
     warnings: Vec<Warning>,
 }
 
-/// A policy is in force.
+/// A policy is in force. This is kept for as long as it is, so the rules, which take hundreds of
+/// kilobytes as data, are made again when they are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enforced {
-    /// The tables as they stand, for looking at them again.
-    pub rulesets: Vec<Ruleset>,
+    policy: EgressPolicy,
+    /// Those with the egress hook, or nothing on a kernel without it.
+    devices: Option<BTreeSet<String>>,
     /// Whether refused packets are reported.
     pub reports: Reports,
     /// What this kernel could not do.
     pub warnings: Vec<Warning>,
+}
+
+impl Enforced {
+    /// The tables that were enforced.
+    pub fn tables(&self) -> impl Iterator<Item = Table> + use<> {
+        let hooked = self.devices.is_some();
+        let enforced = move |table: &Table| hooked || *table != Table::Netdev;
+        Table::ALL.into_iter().filter(enforced)
+    }
+
+    /// One of them as it stands, for looking at it again.
+    #[must_use]
+    pub fn ruleset(&self, table: Table) -> Ruleset {
+        match (table, &self.devices) {
+            (Table::Inet, _) => Ruleset::inet(&self.policy, self.reports),
+            (Table::Netdev, Some(devices)) => Ruleset::netdev(&self.policy, devices),
+            (Table::Netdev, None) => Ruleset::netdev(&EgressPolicy::Direct, &BTreeSet::new()),
+        }
+    }
 }
 
 /// What is missing, though the promise is kept without it.
@@ -74,6 +96,7 @@ impl Enforcement {
             inet: Ruleset::inet(&policy, reports),
             netdev: Ruleset::netdev(&policy, devices),
             policy,
+            devices: devices.clone(),
             step: Step::Apply(Table::Inet),
             reports,
             warnings: Vec::new(),
@@ -121,9 +144,9 @@ impl Enforcement {
             .warnings
             .iter()
             .any(|w| matches!(w, Warning::NoEgressHook(_)));
-        let rulesets = std::iter::once(&self.inet).chain(hooked.then_some(&self.netdev));
         (self.step == Step::Done).then(|| Enforced {
-            rulesets: rulesets.cloned().collect(),
+            policy: self.policy.clone(),
+            devices: hooked.then(|| self.devices.clone()),
             reports: self.reports,
             warnings: self.warnings.clone(),
         })
@@ -170,6 +193,13 @@ mod tests {
         ended(0, &ruleset.listing())
     }
 
+    fn rulesets(enforced: &Enforced) -> Vec<Ruleset> {
+        enforced
+            .tables()
+            .map(|table| enforced.ruleset(table))
+            .collect()
+    }
+
     fn closed() -> Enforcement {
         Enforcement::new(EgressPolicy::Closed, &["eth0".to_owned()].into())
     }
@@ -186,7 +216,9 @@ mod tests {
         }
         assert_eq!(enforcement.next(), None);
         let enforced = enforcement.enforced().unwrap();
-        assert_eq!((enforced.rulesets.len(), enforced.warnings), (2, vec![]));
+        let made = [enforcement.inet, enforcement.netdev];
+        assert_eq!(rulesets(&enforced), made);
+        assert_eq!(enforced.warnings, []);
     }
 
     #[test]
@@ -202,6 +234,10 @@ mod tests {
         enforcement.finished(&listed).unwrap();
         assert!(matches!(enforcement.warnings[..], [Warning::NoReports(_)]));
         assert_eq!(enforcement.reports, Reports::Off);
+        assert_eq!(enforcement.enforced(), None);
+        enforcement.finished(&ended(1, "")).unwrap();
+        let enforced = enforcement.enforced().unwrap();
+        assert_eq!(rulesets(&enforced), [enforcement.inet]);
     }
 
     #[test]
@@ -213,7 +249,7 @@ mod tests {
         enforcement.finished(&ended(1, "")).unwrap();
         let enforced = enforcement.enforced().unwrap();
         assert!(matches!(enforced.warnings[..], [Warning::NoEgressHook(_)]));
-        assert_eq!(enforced.rulesets, [enforcement.inet]);
+        assert_eq!(rulesets(&enforced), [enforcement.inet]);
     }
 
     #[test]

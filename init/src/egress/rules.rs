@@ -1,6 +1,9 @@
 //! The rules brought into force: each step of `cib_nft` run through the one reaper.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 
 use cib_nft::{
     Counters, EgressPolicy, EnforceError, Enforced, Enforcement, Finished, Invocation, Listing,
@@ -21,6 +24,9 @@ pub enum RulesError {
     /// `nft` could not be run.
     #[error("cannot run nft")]
     Run(#[from] RunError),
+    /// There is no thread to make or read them in.
+    #[error("cannot start a thread for the rules")]
+    Thread(#[source] io::Error),
     /// The kernel refused them, or has something else.
     #[error(transparent)]
     Enforce(#[from] EnforceError),
@@ -38,16 +44,26 @@ pub async fn enforce(
     policy: EgressPolicy,
     devices: &BTreeSet<String>,
 ) -> Result<Enforced, RulesError> {
-    let mut enforcement = Enforcement::new(policy, devices);
-    loop {
-        let Some(invocation) = enforcement.next() else {
-            if let Some(enforced) = enforcement.enforced() {
-                return Ok(enforced);
-            }
-            continue;
-        };
-        enforcement.finished(&run(processes, invocation).await?)?;
+    let mut enforcement = aside(|| Enforcement::new(policy, devices))?;
+    while let Some(invocation) = aside(|| enforcement.next())? {
+        let finished = run(processes, invocation).await?;
+        aside(|| enforcement.finished(&finished))??;
     }
+    aside(move || {
+        let enforced = enforcement.enforced();
+        enforced.expect("an enforcement without a next step is done")
+    })
+}
+
+/// Works in a thread of its own, and waits for it. As data, rules take hundreds of kilobytes in
+/// thousands of pieces. The allocator keeps some of those that a thread gave back for that same
+/// thread, and each holds a page of PID 1 for as long as the thread lives.
+fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, RulesError> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, work);
+        let done = thread.map_err(RulesError::Thread)?.join();
+        Ok(done.unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Whether the rules stand as they were enforced, and if not, in what they differ.
@@ -58,9 +74,10 @@ pub async fn drift(
     processes: &Processes,
     enforced: &Enforced,
 ) -> Result<Option<VerifyError>, RulesError> {
-    for ruleset in &enforced.rulesets {
-        let finished = run(processes, ruleset.table().list()).await?;
-        if let Err(drift) = ruleset.verify(&Listing::read(&finished)?) {
+    for table in enforced.tables() {
+        let listing = Listing::read(&run(processes, table.list()).await?)?;
+        let verify = || enforced.ruleset(table).verify(&listing);
+        if let Err(drift) = aside(verify)? {
             return Ok(Some(drift));
         }
     }
@@ -76,8 +93,8 @@ pub async fn counters(processes: &Processes) -> Result<Counters, RulesError> {
     for table in Table::ALL {
         let finished = run(processes, table.counters()).await?;
         // The kernel may have no egress hook, and then no such table.
-        if let Ok(read) = finished.succeeded("read the counters").map(Counters::read) {
-            sum.add(&read.unwrap_or_default());
+        if let Ok(listed) = finished.succeeded("read the counters") {
+            sum.add(&aside(|| Counters::read(listed))?.unwrap_or_default());
         }
     }
     Ok(sum)
