@@ -316,7 +316,8 @@ impl<'a> Stage<'a> {
         }
         let egress = self.egress()?;
         let health = egress.prove().await?;
-        egress.watch(health, gate(self.parts, egress));
+        let stir = self.parts.stir.clone();
+        egress.watch(health, gate(self.parts, egress), move || stir.stir());
         Ok(())
     }
 

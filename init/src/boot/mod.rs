@@ -41,7 +41,7 @@ use crate::steps::Paths;
 use crate::steps::accounts::Accounts;
 use crate::steps::host::HostFacts;
 use crate::supervisor::{GivenUp, Supervisor};
-use crate::sys::{environ, start};
+use crate::sys::{environ, memory, start};
 
 /// What everybody gets to end when nobody is left to end them in order.
 const AFTER_PANIC: Duration = Duration::from_secs(2);
@@ -146,6 +146,7 @@ pub fn run() -> u8 {
     };
     let surveyed = Duration::from_micros(start::uptime_us());
     environ::scrub(secrets::VARIABLES);
+    memory::be_sparing();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(rest::before_sleep)

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::sys::memory::Program;
 
-/// So long nobody has to have died or asked before memory is given back.
-const QUIET: Duration = Duration::from_secs(1);
+/// So long nothing has to have happened before memory is given back.
+const QUIET: Duration = Duration::from_millis(200);
 
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 static DUE: AtomicBool = AtomicBool::new(false);

@@ -337,10 +337,16 @@ impl Egress {
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
     /// devices that appear, probes the upstream, and logs what is refused. `first` is what
     /// [`Egress::prove`] found; `gate` lets the redirector run, holds it down while the
-    /// upstream is silent, or has it read its configuration again. Must be called within a
+    /// upstream is silent, or has it read its configuration again; `settled` is told when
+    /// something that comes again and again is over for now. Must be called within a
     /// `LocalSet`.
-    pub fn watch(&self, first: Health, gate: impl Fn(Turn) + 'static) {
-        watch::start(self, first, Rc::new(gate));
+    pub fn watch(
+        &self,
+        first: Health,
+        gate: impl Fn(Turn) + 'static,
+        settled: impl Fn() + 'static,
+    ) {
+        watch::start(self, first, Rc::new(gate), Rc::new(settled));
     }
 
     async fn enforce(&self, policy: EgressPolicy) -> Result<Vec<String>, EgressError> {

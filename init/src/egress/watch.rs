@@ -27,18 +27,20 @@ const REMEMBERED: usize = 64;
 
 /// What lets the redirector run, or holds it down.
 type Gate = dyn Fn(Turn);
+/// What is told that something that comes again and again is over for now.
+type Settled = dyn Fn();
 
-pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>) {
-    tokio::task::spawn_local(probe(egress.clone(), first, gate));
+pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>, settled: Rc<Settled>) {
+    tokio::task::spawn_local(probe(egress.clone(), first, gate, Rc::clone(&settled)));
     if egress.is_locked() {
         tokio::task::spawn_local(changes(egress.clone()));
         tokio::task::spawn_local(links(egress.clone()));
-        tokio::task::spawn_local(refused(egress.clone()));
+        tokio::task::spawn_local(refused(egress.clone(), settled));
         tokio::task::spawn_local(names(egress.clone()));
     }
 }
 
-async fn probe(egress: Egress, first: Health, gate: Rc<Gate>) {
+async fn probe(egress: Egress, first: Health, gate: Rc<Gate>, settled: Rc<Settled>) {
     debug_assert!(DEADLINE + INTERVAL <= Duration::from_secs(10));
     let mut health = first;
     loop {
@@ -46,6 +48,7 @@ async fn probe(egress: Egress, first: Health, gate: Rc<Gate>) {
         if egress.moved() {
             gate(Turn::Renew);
         }
+        settled();
         sleep(INTERVAL).await;
         health = egress.probe().await;
     }
@@ -183,7 +186,7 @@ async fn links(egress: Egress) {
     }
 }
 
-async fn refused(egress: Egress) {
+async fn refused(egress: Egress, settled: Rc<Settled>) {
     // Without the kernel's packet log the counters have to do; enforcing already said so.
     let Ok(mut refusals) = Refusals::open().await else {
         return;
@@ -211,6 +214,7 @@ async fn refused(egress: Egress) {
             );
             egress.0.logs.write(Level::Info, NAME, &line);
         }
+        settled();
     }
 }
 
