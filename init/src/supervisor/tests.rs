@@ -46,8 +46,12 @@ enum Run {
 enum Happened {
     Began(usize),
     Ready(usize),
+    /// By somebody: one that is asked because it was not ready in time is not told.
     Asked(usize),
-    Ended { who: usize, well: bool },
+    Ended {
+        who: usize,
+        well: bool,
+    },
 }
 
 type Record = Rc<RefCell<Vec<Happened>>>;
@@ -113,9 +117,13 @@ impl Pretender {
                     Event::Timer
                 }
             };
+            let late = matches!(event, Event::Timer);
             let mut next = Some(event);
             while let Some(event) = next.take() {
                 for action in self.machine.on(event) {
+                    if matches!(action, Action::AskToStop) && !late {
+                        self.happened(Happened::Asked(self.who));
+                    }
                     next = self.act(action).or(next);
                 }
             }
@@ -133,7 +141,6 @@ impl Pretender {
         match action {
             Action::Spawn => return self.spawn(),
             Action::AskToStop => {
-                self.happened(Happened::Asked(self.who));
                 if let Some(Run::Runs {
                     stops: Some(after),
                     success,
