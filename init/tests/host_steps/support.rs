@@ -67,8 +67,9 @@ impl Root {
     /// Sets owner, group and mode.
     pub(crate) fn give(&self, path: &str, uid: u32, gid: u32, mode: u32) {
         let path = self.at(path);
-        chown(&path, Some(uid), Some(gid)).unwrap();
+        // In this order a set-group-id bit needs no capability, as in a hardened box.
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        chown(&path, Some(uid), Some(gid)).unwrap();
     }
 
     /// Owner, group and mode of the entry itself, as `1000:1000 0600`.
