@@ -20,7 +20,8 @@ pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
 const CONTROL: &str = "#!/bin/bash\ntrap 'exit 0' TERM\necho >&3\nexec 3>&-\n\
     while :; do sleep 0.05; done\n";
 
-/// Lays the root file system and starts PID 1 in it. `$1` is the test's directory.
+/// Lays the root file system and starts PID 1 in it. `$1` is the test's directory, `$2` what a
+/// user namespace of its own has as `uid_map`: who writes that has to be outside of it.
 const LAY: &str = r#"
 set -e
 mount --make-rprivate /
@@ -41,15 +42,22 @@ printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nolog
 printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncoder:x:1000:\n' > etc/group
 chown 1000:1000 home/coder workspace
 ip link set lo up
-root="$PWD"
-shift
-exec unshare --pid --fork --kill-child --mount-proc --root="$root" -- "$@"
+root="$PWD" ids="$2"
+shift 2
+set -- unshare --pid --fork --kill-child --mount --mount-proc --root="$root" -- "$@"
+[ -n "$ids" ] || exec "$@"
+own=$$ outside=$(readlink /proc/self/ns/user)
+(until [ "$(readlink /proc/$own/ns/user)" != "$outside" ]; do :; done
+ echo "$ids" >/proc/$own/gid_map
+ echo "$ids" >/proc/$own/uid_map) &
+exec unshare --user -- bash -c 'until grep -q . /proc/self/uid_map; do :; done; exec "$@"' mapped "$@"
 "#;
 
 /// What a box is started with.
 pub(crate) struct Recipe {
     dir: tempfile::TempDir,
     variables: Vec<(String, String)>,
+    ids: String,
     stdout: Option<Stdio>,
 }
 
@@ -67,6 +75,7 @@ impl Recipe {
         let mut recipe = Self {
             dir,
             variables: Vec::new(),
+            ids: String::new(),
             stdout: None,
         };
         recipe.set("CIB_AUTH_TOKEN", TOKEN);
@@ -79,6 +88,12 @@ impl Recipe {
     pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives the box a user namespace with these ids, as `uid_map` has them.
+    pub(crate) fn user_namespace(&mut self, ids: &str) -> &mut Self {
+        self.ids = ids.to_owned();
         self
     }
 
@@ -126,6 +141,7 @@ impl Recipe {
             .args(["unshare", "--mount", "--kill-child", "--fork"])
             .args(["bash", "-c", LAY, "lay"])
             .arg(self.dir.path())
+            .arg(&self.ids)
             .args(words)
             .env_clear()
             .envs(self.variables.iter().cloned())

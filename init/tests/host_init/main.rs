@@ -15,5 +15,6 @@ mod box_life;
 mod box_logs;
 mod box_sessions;
 mod box_storm;
+mod box_users;
 mod boxed;
 mod support;
