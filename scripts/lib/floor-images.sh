@@ -95,6 +95,8 @@ floor_platforms() {
     bake headless --set "*.platform=$(docker_platform "$arch")" --set "*.tags=$(foreign_tag "$arch")"
     image_test its_programs_are_for_their_platform "$arch"
   done
+  image_test it_is_a_bare_init arm64
+  image_test it_is_a_bare_init armhf
   image_test it_boots_and_answers arm64 "$(image_claude_version)"
   image_test it_boots_and_answers armhf 2.1.112 turn
   image_test it_is_within_its_budget --platform linux/arm/v7 base headless

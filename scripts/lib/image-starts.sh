@@ -209,6 +209,38 @@ claim_its_programs_are_for_their_platform() { # DEBIAN_ARCH
   rm -rf "$folder"
 }
 
+# What is in assembly there: the start of a command with and without a terminal, its end by a
+# signal, and as somebody else's child the end of those that it left behind.
+claim_it_is_a_bare_init() { # ARCH
+  local name=cib-bare-$1-$$ status
+  # shellcheck disable=SC2064 # this name, now
+  trap "docker rm --force $name >/dev/null 2>&1" EXIT
+  bare() { docker run --rm --label cib-test --platform "$(docker_platform "$1")" "${@:2}"; }
+  code() { # EXPECTED COMMAND...
+    status=0
+    "${@:2}" || status=$?
+    ((status == $1)) || {
+      echo "exit code $status, not $1: ${*:2}"
+      return 1
+    }
+  }
+  local image
+  image=$(foreign_tag "$1")
+  code 7 bare "$1" "$image" sh -c 'exit 7'
+  code 127 bare "$1" "$image" no-such-command
+  code 64 bare "$1" "$image" --no-such-option
+  code 0 bare "$1" --tty "$image" sh -c 'test -t 0 && test -t 1'
+  code 8 timeout 60 docker run --rm --label cib-test --platform "$(docker_platform "$1")" "$image" \
+    cib-init --grace 20 -- sh -c 'setsid sleep 300 & exit 8'
+  docker run --detach --label cib-test --name "$name" --platform "$(docker_platform "$1")" "$image" \
+    --rewrite HUP:TERM sh -c 'setsid sleep 300 & echo up; exec sleep 600' >/dev/null
+  wait_until 60 grep_log "$name" up
+  docker kill --signal HUP "$name" >/dev/null
+  [[ $(timeout 60 docker wait "$name") == 143 ]]
+}
+
+grep_log() { docker logs "$1" 2>&1 | grep -qx "$2"; }
+
 # claim_it_boots... DEBIAN_ARCH VERSION [turn]: under emulation, where a turn takes its time.
 claim_it_boots_and_answers() {
   local box=cib-foreign-$1-$$

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::signal;
+use crate::sys::list::List;
 use crate::text::{equal, number, seconds};
 use crate::time::Time;
 
@@ -13,7 +14,7 @@ const GRACE: Time = Time::of(Duration::from_secs(8));
 const LONGEST: Time = Time::of(Duration::from_secs(24 * 3600));
 
 /// What the command line asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Options {
     /// Number of the argument that names the command.
     pub(crate) command: usize,
@@ -70,7 +71,7 @@ impl Options {
         Self {
             command: 0,
             group: false,
-            rewrites: Rewrites::none(),
+            rewrites: Rewrites(List::new()),
             remapped: [0; 4],
             grace: GRACE,
             parent_death: None,
@@ -286,38 +287,40 @@ impl Flag {
     }
 }
 
-/// Which signals become others on their way to the command: 0 is as it came.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rewrites([u8; signal::MAX as usize + 1]);
+/// Which signals become others on their way to the command.
+#[derive(Debug)]
+pub(crate) struct Rewrites(List<Rewrite, { signal::MAX as usize }>);
 
-/// In place of a signal that is not passed on.
-const DROPPED: u8 = u8::MAX;
+#[derive(Clone, Copy, Debug)]
+struct Rewrite {
+    from: i32,
+    /// `None` if it is not passed on.
+    to: Option<i32>,
+}
 
 impl Rewrites {
-    fn none() -> Self {
-        Self([0; signal::MAX as usize + 1])
-    }
-
-    /// Takes `FROM:TO`; `None` if it is not two signals.
+    /// Takes `FROM:TO`; `None` if it is not two signals. The last word on a signal counts.
     fn add(&mut self, text: &[u8]) -> Option<()> {
         let mut parts = text.splitn(2, |byte| *byte == b':');
         let (from, to) = (parts.next()?, parts.next()?);
         let to = match to {
-            [b'0'] => DROPPED,
-            _ => u8::try_from(signal::read(to)?).ok()?,
+            [b'0'] => None,
+            _ => Some(signal::read(to)?),
         };
-        let from = usize::try_from(signal::read(from)?).ok()?;
-        *self.0.get_mut(from)? = to;
-        Some(())
+        let from = signal::read(from)?;
+        for known in self.0.items_mut() {
+            if known.from == from {
+                known.to = to;
+                return Some(());
+            }
+        }
+        self.0.push(Rewrite { from, to })
     }
 
     /// The signal to send for one that came; `None` if it is dropped.
     pub(crate) fn apply(&self, signal: i32) -> Option<i32> {
-        match *self.0.get(usize::try_from(signal).ok()?)? {
-            0 => Some(signal),
-            DROPPED => None,
-            to => Some(i32::from(to)),
-        }
+        let known = self.0.items().iter().find(|known| known.from == signal);
+        known.map_or(Some(signal), |known| known.to)
     }
 }
 
@@ -388,6 +391,16 @@ mod tests {
         assert_eq!(options.rewrites.apply(34), Some(64));
         assert_eq!(options.rewrites.apply(1), Some(1));
         assert_eq!(options.rewrites.apply(64), Some(64));
+    }
+
+    #[test]
+    fn every_signal_can_be_rewritten_and_the_last_word_counts() {
+        let all = (1..=64).map(|from| format!("-r {from}:9 -r {from}:{} ", 65 - from));
+        let line = all.collect::<String>() + "x";
+        let options = options(&line);
+        for from in 1..=64 {
+            assert_eq!(options.rewrites.apply(from), Some(65 - from));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod call;
 mod entry;
 pub(crate) mod kernel;
 pub(crate) mod launch;
+pub(crate) mod list;
 pub mod process;
 pub(crate) mod table;
 
