@@ -79,6 +79,33 @@ fn rewritten_signals_arrive_as_others_and_dropped_ones_do_not() {
 }
 
 #[test]
+fn each_signal_that_is_sent_is_said_if_asked() {
+    let mut namespace = Namespace::start(&[
+        "-v",
+        "-r",
+        "HUP:RTMIN+2",
+        "-r",
+        "INT:0",
+        "perl",
+        "-e",
+        &witness(15),
+    ]);
+    assert_eq!(namespace.line(), "ready");
+    for signal in [libc::SIGINT, libc::SIGHUP] {
+        namespace.signal(signal);
+    }
+    assert_eq!(namespace.line(), "36");
+    namespace.signal(libc::SIGTERM);
+    let said = namespace.wait().stderr;
+    let lines: Vec<&str> = said.lines().collect();
+    let [first, second] = lines[..] else {
+        panic!("{said}");
+    };
+    assert!(first.starts_with("cib-init: sent RTMIN+2 to "), "{said}");
+    assert!(second.starts_with("cib-init: sent TERM to "), "{said}");
+}
+
+#[test]
 fn the_group_hears_signals_if_asked_and_else_the_command_alone() {
     let family = "$| = 1; my $name = fork ? 'parent' : 'child'; \
         $SIG{USR1} = sub { syswrite STDOUT, \"$name\\n\" }; $SIG{TERM} = sub { exit 0 }; \
