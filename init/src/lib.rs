@@ -22,6 +22,7 @@ pub mod environment;
 pub mod errors;
 pub mod exit;
 pub mod logs;
+pub mod pause;
 pub mod plan;
 pub mod process;
 pub mod reaper;

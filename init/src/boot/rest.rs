@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
+use crate::pause::Timer;
 use crate::sys::memory::Program;
 
 /// So long nothing has to have happened before memory is given back.
@@ -32,10 +32,19 @@ impl Stir {
             return;
         };
         let _ = PROGRAM.set(program);
+        let mut timer = Timer::new();
         loop {
             self.0.notified().await;
-            while timeout(QUIET, self.0.notified()).await.is_ok() {}
+            while self.stirs_again(&mut timer).await {}
             DUE.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something happens before it has been quiet for long enough.
+    async fn stirs_again(&self, timer: &mut Timer) -> bool {
+        tokio::select! {
+            () = self.0.notified() => true,
+            () = timer.pause(QUIET) => false,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::liveness::{Liveness, Reaction};
 use super::{Egress, Turn, lost, rules};
 use crate::errors::chain;
 use crate::logs::Level;
+use crate::pause::Timer;
 
 /// Name of egress in the log.
 const NAME: &str = "egress";
@@ -43,13 +44,14 @@ pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>, settled: Rc<
 async fn probe(egress: Egress, first: Health, gate: Rc<Gate>, settled: Rc<Settled>) {
     debug_assert!(DEADLINE + INTERVAL <= Duration::from_secs(10));
     let mut health = first;
+    let mut timer = Timer::new();
     loop {
         egress.observe(health, &*gate);
         if egress.moved() {
             gate(Turn::Renew);
         }
         settled();
-        sleep(INTERVAL).await;
+        timer.pause(INTERVAL).await;
         health = egress.probe().await;
     }
 }
@@ -127,11 +129,12 @@ async fn names(egress: Egress) {
     let Host::Name(name) = egress.0.upstream.host().clone() else {
         return;
     };
+    let mut timer = Timer::new();
     loop {
         if egress.0.state.borrow().liveness == Liveness::Up {
             egress.look_again(&name).await;
         }
-        sleep(NAMES).await;
+        timer.pause(NAMES).await;
     }
 }
 
