@@ -16,7 +16,7 @@ const LARGE: i32 = 32 * 1024;
 #[cfg(target_env = "gnu")]
 const SPARE: i32 = 64 * 1024;
 /// What the frames of [`Program::rest`] and of the calls that it makes may take, in bytes.
-const FRAMES: usize = 16 * 1024;
+const FRAMES: usize = 8 * 1024;
 
 /// The mappings of this program's file that nothing ever writes, its code and the constants
 /// in front of it; and its stack.
