@@ -4,9 +4,10 @@
 //! As the *box* ([`boot`]) it carries out the [`plan`], then keeps services running
 //! ([`supervisor`]), starts keepers ([`session`]) and answers on its socket ([`socket`]).
 //!
-//! The box is one thread. Everything that waits for a child goes through the one
-//! [`reaper`]; `tokio::process` and `std::process` are never used here, because both wait
-//! for their children themselves and would race with it.
+//! The box is one thread; another one now and then makes or reads rules, and is waited for.
+//! Everything that waits for a child goes through the one [`reaper`]; `tokio::process` and
+//! `std::process` are never used here, because both wait for their children themselves and
+//! would race with it.
 
 #![deny(unsafe_code)]
 
