@@ -54,6 +54,30 @@ fn a_thousand_kept_alive_connections_are_all_answered_under_dockers_usual_limit(
     assert_eq!(told, "holding 1000\nanswered again 1000\nclosed\n");
 }
 
+/// 1.2 MB, in the KiB of `Pss` in proc(5).
+const PID_1: u64 = 1_200_000 / 1024;
+
+#[test]
+fn pid_1_of_a_quiet_box_holds_at_most_1_2_mb_with_every_service_running() {
+    let lab = Lab::new();
+    let cage = lab.a_box().start();
+    cage.wait_healthy(BOOT);
+    let services = cage.exec(&["cib-init", "status"]).stdout;
+    for name in ["control", "redsocks", "resolver"] {
+        let line = services.lines().find(|line| line.contains(name));
+        assert!(
+            line.is_some_and(|line| line.contains("ready")),
+            "{services}"
+        );
+    }
+    // Every five seconds it looks at the proxy, for which it needs more for a moment.
+    wait_until(SOON, "PID 1 holds at most 1.2 MB", || {
+        let script = "sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/1/smaps_rollup";
+        let held = cage.exec_privileged(&["sh", "-c", script]).stdout;
+        held.trim().parse::<u64>().is_ok_and(|held| held <= PID_1)
+    });
+}
+
 #[test]
 fn two_hundred_of_two_hundred_names_are_found_with_glibc() {
     let lab = Lab::new();
