@@ -4,7 +4,7 @@
 pub const OK: u8 = 0;
 /// The command line could not be understood (`EX_USAGE`).
 pub const USAGE: u8 = 64;
-/// Something inside failed (`EX_SOFTWARE`).
+/// Something inside failed, or a service that the box needs was given up (`EX_SOFTWARE`).
 pub const INTERNAL: u8 = 70;
 /// The command exists but cannot be executed, as shells have it.
 pub const NOT_EXECUTABLE: u8 = 126;
