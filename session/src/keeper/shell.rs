@@ -163,8 +163,20 @@ impl Shell {
             }
             self.act();
             self.record.flush(self.clock.now_ms());
+            self.wait_for_room();
         }
         self.conclude()
+    }
+
+    /// A time in which nothing can be written down, and so nothing is read, is none in which
+    /// what a shell showed could have been read. Unless it has to end now.
+    fn wait_for_room(&mut self) {
+        if self.record.blocked().is_some()
+            && self.leaving.is_none()
+            && let Some((_, at)) = &mut self.exit
+        {
+            *at = self.clock.now_ms();
+        }
     }
 
     fn wait(&self) -> Vec<(Source, PollFlags)> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::keeper::{Keeper, Place, SOON, data, frames, is_alive};
 use cib_protocol::frame::Frame;
@@ -171,6 +172,57 @@ fn an_end_is_told_behind_everything_that_claude_said_or_not_at_all() {
     } else {
         assert_eq!(code, 74);
     }
+}
+
+#[test]
+fn a_shell_that_dies_while_the_disk_is_full_loses_nothing_that_it_showed() {
+    let mut place = place_on("mount -t tmpfs -o size=64k tmpfs");
+    let mut spec = place.spec("");
+    spec["program"] = "shell".into();
+    let id = spec["id"].as_str().unwrap().parse().unwrap();
+    place.wrapper.push(place.dir(id).display().to_string());
+    let mut keeper = place.start(&spec);
+    let mut holder = in_namespace(keeper.process.pid(), "sleep");
+    holder.arg("600");
+    let holder = Process::spawn(holder).unwrap();
+    let dir = PathBuf::from(format!("/proc/{}/root", holder.pid()));
+    let dir = dir.join(keeper.dir.strip_prefix("/").unwrap());
+
+    // Each number is noted where there is room, once the terminal has taken it.
+    let (shell, count) = (place.path("shell"), place.path("count"));
+    let script = format!(
+        "echo $$ > {}; while :; do i=$((i + 1)); echo \"number $i\"; echo $i >> {}; done\r",
+        shell.display(),
+        count.display()
+    );
+    let keys = cib_session::base64::encode(script.as_bytes());
+    let typed = keeper.ask(&json!({"op": "raw", "data": keys}));
+    assert_eq!(typed, KeeperReply::Done);
+    wait_blocked(&keeper);
+    let shell: u32 = fs::read_to_string(shell).unwrap().trim().parse().unwrap();
+    let killed = Command::new("kill")
+        .args(["-KILL", &shell.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    wait_until(SOON, "the shell's end", || !is_alive(shell));
+    let counted = fs::read_to_string(count).unwrap();
+    let last = counted.lines().last().unwrap();
+
+    // Longer than a terminal may stay open behind its shell.
+    let died = Instant::now();
+    wait_until(SOON, "half a second", || {
+        wait_blocked(&keeper);
+        died.elapsed() > Duration::from_millis(500)
+    });
+    enlarge(&keeper, holder.pid());
+    assert_eq!(keeper.wait_exit(), 0);
+    let shown: Vec<u8> = data(&frames(&dir), "pty.raw")
+        .iter()
+        .flat_map(|raw| cib_session::base64::decode(raw["data"].as_str().unwrap()).unwrap())
+        .collect();
+    let shown = String::from_utf8_lossy(&shown);
+    let line = format!("number {}\r\n", last.trim());
+    assert!(shown.contains(&line), "{line:?} is lost");
 }
 
 #[test]
