@@ -189,8 +189,9 @@ fn two_hundred_of_two_hundred_names_are_found_with_musl() {
 fn a_network_that_is_connected_to_a_running_box_is_no_way_out() {
     let engine = Engine::get();
     let lab = Lab::new();
-    let cage = booted(&lab, |spec| spec);
+    // Before the box, which is connected to it later: it can only go when the box has.
     let other = Network::public(engine);
+    let cage = booted(&lab, |spec| spec);
     let idle = |role: &str, n: u8| {
         let spec = engine.kit(role).on(&other, n);
         spec.option("--entrypoint", "sleep")

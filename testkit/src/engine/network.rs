@@ -185,7 +185,13 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let _ = Engine::get().run(&["network", "rm", &self.name]);
+        let removed = Engine::get().run(&["network", "rm", &self.name]);
+        // A network that stays takes its addresses from everything that comes after it.
+        assert!(
+            removed.status.success() || std::thread::panicking(),
+            "a network is left behind: {}",
+            stderr(&removed)
+        );
     }
 }
 
