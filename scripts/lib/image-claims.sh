@@ -160,11 +160,8 @@ claim_its_program_passes_the_tests_of_a_bare_init() { # FLAVOUR
   image_root "$(image_tag "$1")" "$folder/image.tar"
   tar -C "$folder" -xf "$folder/image.tar" usr/bin/cib-init
   rm "$folder/image.tar"
-  (
-    cd "$CIB_ROOT"
-    CIB_TEST_INIT=$folder/usr/bin/cib-init \
-      cargo test --locked --package cib-init --test host_init bare_ -- --test-threads 2
-  )
+  CIB_TEST_INIT=$folder/usr/bin/cib-init cargo test --manifest-path "$CIB_ROOT/Cargo.toml" --locked \
+    --package cib-init --test host_init bare_ -- --test-threads 2
 }
 
 claim_no_certificate_of_the_builder_is_in_it() { # FLAVOUR

@@ -209,37 +209,37 @@ claim_its_programs_are_for_their_platform() { # DEBIAN_ARCH
   rm -rf "$folder"
 }
 
-# What is in assembly there: the start of a command with and without a terminal, its end by a
-# signal, and as somebody else's child the end of those that it left behind.
-claim_it_is_a_bare_init() { # ARCH
-  local name=cib-bare-$1-$$ status
+# image_exits CODE ARCH OPTION... IMAGE ARGUMENT...: a command in a foreign image ends with this code.
+image_exits() {
+  local status=0
+  docker run --rm --label cib-test --platform "$(docker_platform "$2")" "${@:3}" || status=$?
+  ((status == $1)) || {
+    echo "exit code $status, not $1: ${*:3}"
+    return 1
+  }
+}
+
+image_says() { docker logs "$1" 2>&1 | grep -qx "$2"; }
+
+# claim_it_is_a_bare_init DEBIAN_ARCH: what is in assembly there: the start of a command with and
+# without a terminal, its end by a signal, and, as somebody else's child, the end of those that
+# it left behind.
+claim_it_is_a_bare_init() {
+  local name=cib-bare-$1-$$ image
+  image=$(foreign_tag "$1")
   # shellcheck disable=SC2064 # this name, now
   trap "docker rm --force $name >/dev/null 2>&1" EXIT
-  bare() { docker run --rm --label cib-test --platform "$(docker_platform "$1")" "${@:2}"; }
-  code() { # EXPECTED COMMAND...
-    status=0
-    "${@:2}" || status=$?
-    ((status == $1)) || {
-      echo "exit code $status, not $1: ${*:2}"
-      return 1
-    }
-  }
-  local image
-  image=$(foreign_tag "$1")
-  code 7 bare "$1" "$image" sh -c 'exit 7'
-  code 127 bare "$1" "$image" no-such-command
-  code 64 bare "$1" "$image" --no-such-option
-  code 0 bare "$1" --tty "$image" sh -c 'test -t 0 && test -t 1'
-  code 8 timeout 60 docker run --rm --label cib-test --platform "$(docker_platform "$1")" "$image" \
-    cib-init --grace 20 -- sh -c 'setsid sleep 300 & exit 8'
+  image_exits 7 "$1" "$image" sh -c 'exit 7'
+  image_exits 127 "$1" "$image" no-such-command
+  image_exits 64 "$1" "$image" --no-such-option
+  image_exits 0 "$1" --tty "$image" sh -c 'test -t 0 && test -t 1'
+  image_exits 8 "$1" "$image" timeout 60 cib-init --grace 20 -- sh -c 'setsid sleep 300 & exit 8'
   docker run --detach --label cib-test --name "$name" --platform "$(docker_platform "$1")" "$image" \
     --rewrite HUP:TERM sh -c 'setsid sleep 300 & echo up; exec sleep 600' >/dev/null
-  wait_until 60 grep_log "$name" up
+  wait_until 60 image_says "$name" up
   docker kill --signal HUP "$name" >/dev/null
   [[ $(timeout 60 docker wait "$name") == 143 ]]
 }
-
-grep_log() { docker logs "$1" 2>&1 | grep -qx "$2"; }
 
 # claim_it_boots... DEBIAN_ARCH VERSION [turn]: under emulation, where a turn takes its time.
 claim_it_boots_and_answers() {
