@@ -8,10 +8,12 @@
 //!
 //! Nothing is relocated yet when this runs, and the C library's `memcpy` and its like do not
 //! work until it is. The crate therefore needs nobody: no symbol but its own, no constant that
-//! holds an address, no panic. `images/build/needs-nobody` refuses an object of it that does,
-//! on every platform at each build of the programs. That is why slices are compared by a
-//! function here, and words stand in one string instead of a table. A debug build is linked dynamically, where the same code runs after the
-//! dynamic linker.
+//! holds an address, no panic. That is why slices are compared by a function here, and words
+//! stand in one string instead of a table. `images/build/needs-nobody` refuses an object of it
+//! that needs anything, on every platform at each build of the programs. What the optimizer makes
+//! of it when it sees the whole program is only seen when that runs: the tests of the bare init
+//! run on the image's program as well as on a debug build, which is linked dynamically and runs
+//! the same code after the dynamic linker.
 
 #![cfg_attr(not(test), no_std)]
 #![no_builtins]
@@ -23,7 +25,7 @@ mod init;
 mod options;
 mod program;
 pub mod signal;
-pub mod sys;
+mod sys;
 mod text;
 mod time;
 

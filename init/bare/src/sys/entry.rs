@@ -20,8 +20,7 @@ use crate::{program, sys::kernel};
 static INHERITED_MASK: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The signals that were blocked when the process started.
-#[must_use]
-pub fn inherited_mask() -> SignalSet {
+pub(super) fn inherited_mask() -> SignalSet {
     SignalSet::from_bits(INHERITED_MASK.load(Ordering::Relaxed))
 }
 

@@ -11,7 +11,5 @@ mod entry;
 pub(crate) mod kernel;
 pub(crate) mod launch;
 pub(crate) mod list;
-pub mod process;
+pub(crate) mod process;
 pub(crate) mod table;
-
-pub use entry::inherited_mask;
