@@ -4,6 +4,7 @@
 //! out. This module puts them in order at boot ([`Egress::close`], [`Egress::open`],
 //! [`Egress::configure`], [`Egress::prove`]) and watches afterwards ([`Egress::watch`]).
 
+mod host;
 pub mod install;
 pub mod joined;
 pub mod liveness;
@@ -31,7 +32,7 @@ use cib_redsocks::redirector::{
     ConfigurationFault, NextHop, Redirector, Redsocks, Settings as RedirectorSettings, next_hop,
 };
 use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
-use cib_redsocks::resolve::{Files, ResolvConf, ResolveFault, resolve, resolve_through};
+use cib_redsocks::resolve::{Files, ResolveFault, resolve, resolve_through};
 use cib_redsocks::resolver::ResolverConfig;
 use cib_redsocks::selftest::{self, EchoFault};
 use cib_redsocks::upstream::Upstream;
@@ -172,7 +173,7 @@ impl Egress {
         let host = self.0.upstream.host();
         if self.is_locked() && host.address().is_none() {
             self.enforce(EgressPolicy::Closing {
-                resolvers: resolvers(),
+                resolvers: host::resolvers(),
             })
             .await?;
         }
@@ -227,7 +228,7 @@ impl Egress {
             upstream: &self.0.upstream,
             next_hop: hop.address(),
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.0.settings.redsocks_port),
-            nofile: hard_limit_of_files(),
+            nofile: host::hard_limit_of_files(),
         };
         let redirector_path = self.0.run.join("redsocks/redsocks.conf");
         let text = self.0.redirector.configuration(&settings)?;
@@ -350,7 +351,7 @@ impl Egress {
     }
 
     async fn enforce(&self, policy: EgressPolicy) -> Result<Vec<String>, EgressError> {
-        let devices = devices();
+        let devices = host::devices();
         let before = rules::counters(&self.0.processes).await.unwrap_or_default();
         let enforced = rules::enforce(&self.0.processes, policy.clone(), &devices).await?;
         let warnings = enforced.warnings.iter().map(ToString::to_string).collect();
@@ -567,35 +568,6 @@ fn redirected(echo: Result<Duration, EchoFault>) -> Check {
             detail: format!("{}; restart the box", chain(&fault)),
         },
     }
-}
-
-/// The name servers that may be asked for the upstream's name.
-fn resolvers() -> BTreeSet<IpAddr> {
-    let text = std::fs::read_to_string(Files::default().resolv_conf).unwrap_or_default();
-    ResolvConf::parse(&text)
-        .servers
-        .into_iter()
-        .map(|server| server.ip())
-        .collect()
-}
-
-/// Every device of this network namespace but the loopback.
-fn devices() -> BTreeSet<String> {
-    std::fs::read_dir("/sys/class/net")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name != "lo" && name != "bonding_masters")
-        .collect()
-}
-
-/// The hard limit of open files, which redsocks is given whole: containers start with a soft
-/// limit of 1024, at which it stalls with 128 connections.
-fn hard_limit_of_files() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile)
-        .maximum
-        .unwrap_or(1 << 20)
 }
 
 /// Turns an I/O error of a watch into the line that says what no longer works.
