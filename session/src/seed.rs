@@ -10,15 +10,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use cib_protocol::session::{AuthMode, SessionSpec};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::json::{self, Object};
-use crate::log;
 
 /// How much of an API key the CLI remembers as approved: its last characters.
 const KEY_TAIL: usize = 20;
+
+/// The variable in which Claude finds an API key.
+const API_KEY: &str = "ANTHROPIC_API_KEY";
 
 /// Why a file could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -43,22 +44,24 @@ pub enum SeedError {
     },
 }
 
-/// Completes the files of the user that Claude will run as. What fails is logged, because
-/// Claude may well start without it.
-pub fn seed(spec: &SessionSpec) {
+/// Completes the files of this user, with whose environment Claude will be started. What fails
+/// is told, because Claude may well start without it.
+#[must_use]
+pub fn seed() -> Vec<String> {
     let Some(files) = Files::find() else {
-        log!("neither HOME nor CLAUDE_CONFIG_DIR is set: Claude may ask its first questions");
-        return;
+        return vec!["Claude may ask its first questions: it has no home".to_owned()];
     };
-    let key = api_key(spec);
-    for (path, wanted) in [
+    let key = env::var(API_KEY).ok();
+    let wanted = [
         (&files.state, state(key.as_deref())),
         (&files.settings, settings()),
-    ] {
-        if let Err(error) = complete(path, &wanted) {
-            log!("{}", crate::app::chain(&error));
-        }
-    }
+    ];
+    let completed = wanted.map(|(path, wanted)| complete(path, &wanted));
+    completed
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| crate::app::chain(&error))
+        .collect()
 }
 
 /// Where the CLI keeps what it remembers and what it is told.
@@ -81,18 +84,6 @@ impl Files {
             state: home.join(".claude.json"),
             settings: home.join(".claude/settings.json"),
         })
-    }
-}
-
-/// The API key that Claude will find in its environment.
-fn api_key(spec: &SessionSpec) -> Option<String> {
-    const NAME: &str = "ANTHROPIC_API_KEY";
-    if let Some(key) = spec.env.get(NAME) {
-        return Some(key.expose().to_owned());
-    }
-    match spec.auth_mode {
-        AuthMode::Subscription => None,
-        AuthMode::Auto | AuthMode::ApiKey => env::var(NAME).ok(),
     }
 }
 

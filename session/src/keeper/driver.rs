@@ -6,11 +6,11 @@ use cib_protocol::session::{self, PermissionMode, State};
 use uuid::Uuid;
 
 use super::hooks::{self, Heard, Hooks};
+use super::watch::Watch;
 use crate::ledger::Ledger;
 use crate::stream::lines::Splitter;
 use crate::stream::{self, NoSuchQuestion, Stream};
 use crate::tty::{self, HookId, Tty};
-use crate::watch::Watch;
 use cib_protocol::frame::{Data, PtyRaw};
 
 /// A driver with what it reads from.
@@ -170,6 +170,14 @@ impl Driver {
         }
     }
 
+    /// A last look at what Claude has written, while somebody can still look.
+    pub(super) fn look(&mut self, now_ms: u64) -> Step {
+        match self {
+            Self::Stream { .. } => Step::default(),
+            Self::Tty(terminal) => terminal.look(now_ms),
+        }
+    }
+
     /// Claude's process has ended.
     pub(super) fn ended(&mut self, now_ms: u64) -> Step {
         match self {
@@ -239,15 +247,29 @@ impl Terminal {
         }
     }
 
-    /// Looks at Claude's files.
+    /// Has Claude's files looked at.
     pub(super) fn look(&mut self, now_ms: u64) -> Step {
         let mut out = tty::Out::default();
         let tty = &mut self.tty;
         let said = self
             .watch
             .look(|line| tty.transcript(&line, now_ms, &mut out));
+        self.seen(said, out, now_ms)
+    }
+
+    /// Takes what is told of Claude's files.
+    pub(super) fn told(&mut self, now_ms: u64) -> Step {
+        let mut out = tty::Out::default();
+        let tty = &mut self.tty;
+        let said = self
+            .watch
+            .hear(|line| tty.transcript(&line, now_ms, &mut out));
+        self.seen(said, out, now_ms)
+    }
+
+    fn seen(&mut self, said: Option<String>, mut out: tty::Out, now_ms: u64) -> Step {
         if let Some(said) = said {
-            tty.state_file(&said, now_ms, &mut out);
+            self.tty.state_file(&said, now_ms, &mut out);
         }
         self.settle(out)
     }
