@@ -9,6 +9,7 @@ use cib_protocol::session::SessionSpec;
 use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
 use crate::boot::rest::Stir;
+use crate::egress::Egress;
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::session::Keepers;
@@ -125,12 +126,19 @@ impl Running {
         let (healthy, detail) = match self.phase.get() {
             Phase::Booting => (false, "the box is booting".to_owned()),
             Phase::ShuttingDown => (false, "the box is shutting down".to_owned()),
-            Phase::Up => match self.supervisor.unready().as_slice() {
-                [] => (true, "everything is ready".to_owned()),
-                unready => (false, format!("not ready: {}", unready.join(", "))),
+            Phase::Up => match (self.supervisor.unready().as_slice(), self.troubles()) {
+                ([], troubles) if troubles.is_empty() => (true, "everything is ready".to_owned()),
+                ([], troubles) => (false, troubles.join("; ")),
+                (unready, _) => (false, format!("not ready: {}", unready.join(", "))),
             },
         };
         InitReply::Health { healthy, detail }
+    }
+
+    /// What is wrong with the way out.
+    fn troubles(&self) -> Vec<String> {
+        let egress = self.booted.egress.get();
+        egress.map(Egress::troubles).unwrap_or_default()
     }
 
     async fn status(&self) -> BoxStatus {
@@ -142,9 +150,10 @@ impl Running {
                 ..EgressStatus::default()
             },
         };
+        let troubles = self.troubles();
         let phase = match self.phase.get() {
             Phase::Booting => "booting",
-            Phase::Up if self.supervisor.unready().is_empty() => "up",
+            Phase::Up if self.supervisor.unready().is_empty() && troubles.is_empty() => "up",
             Phase::Up => "degraded",
             Phase::ShuttingDown => "shutting_down",
         };
@@ -161,7 +170,7 @@ impl Running {
                 .get()
                 .map(Keepers::live)
                 .unwrap_or_default(),
-            warnings: self.booted.warnings.borrow().clone(),
+            warnings: [self.booted.warnings.borrow().clone(), troubles].concat(),
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::rest::Stir;
 use crate::boot::setup::AsCoder;
 use crate::egress::joined::Joined;
-use crate::egress::services::RESOLVER;
-use crate::egress::{Egress, EgressError, Turn};
+use crate::egress::services::{RESOLVER, SOCKETS};
+use crate::egress::{Egress, EgressError, Program, Turn};
 use crate::environment::{Auth, ProxyMode, Settings};
 use crate::errors::chain;
 use crate::exit;
@@ -295,9 +295,10 @@ impl<'a> Stage<'a> {
         let egress = self.egress()?;
         let warnings = egress.open().await?;
         self.warn_of_egress(&warnings);
-        for service in egress.configure(&self.parts.bin)? {
+        for Program { service, sockets } in egress.configure(&self.parts.bin)? {
             let name = service.name.clone();
-            self.parts.supervisor.add(service);
+            let descriptors = (SOCKETS..).zip(sockets).collect();
+            self.parts.supervisor.add_with(service, descriptors);
             // One that is not ready yet is started again for as long as it takes; the rules
             // stand without it.
             if !self.parts.supervisor.start(&name).await? {

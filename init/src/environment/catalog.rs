@@ -68,6 +68,15 @@ catalog! {
         Kind::List("addresses such as `1.1.1.1` or `9.9.9.9:53`, or `https://host/path`"), "1.1.1.1, 9.9.9.9",
         "DNS servers that are asked through the proxy. An address is asked over TCP, and over HTTPS \
          where that is refused. Used with a proxy only.";
+        CIB_PROXY_PROBE, Setting, Kind::Text("`host:port`, or `off`"), "",
+        "Where the box connects to through the proxy when it starts, every five minutes, and in \
+         `cib-init egress test`, to see whether connections by address get through; it says \
+         nothing there and hangs up. Unset: the first of `CIB_DNS_SERVERS` that answers, to which \
+         the resolver connects in any case.";
+        CIB_NETWORK_SHARED, Variable, Kind::Flag, "0",
+        "Says that the network namespace is shared with others on purpose, as with `--network \
+         container:NAME`. With `CIB_PROXY_URL` the box closes it for everybody in it, and without \
+         this it does not start where it finds somebody else's bridges, devices or listeners.";
         CIB_LOCAL_NAMES, Setting, Kind::List("host names"), "",
         "Exact names that Docker's own name server answers instead: other containers, which \
          `CIB_LAN` lets the box reach.";

@@ -26,8 +26,8 @@ pub use reference::markdown;
 pub use secret_file::{SecretFileError, read_secret_file};
 pub use settings::{
     AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
-    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
-    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure,
+    ProbeTarget, ProxyMode, Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
 };
 pub use source::{Environment, FileSetting, FileSettings, Value};
 pub use variable::{Delivery, Group, Kind, Variable};

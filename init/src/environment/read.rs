@@ -202,6 +202,10 @@ fn egress(reader: &mut Reader<'_>, mode: ProxyMode) -> EgressSettings {
             .list(&names::CIB_LOCAL_NAMES, parse::local_name)
             .into_iter()
             .collect(),
+        probe: reader
+            .value(&names::CIB_PROXY_PROBE, parse::probe_target)
+            .unwrap_or_default(),
+        shared: reader.flag(&names::CIB_NETWORK_SHARED),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cib_nft::Lan;
 use cib_protocol::secret::Secret;
+use cib_redsocks::client::Target;
 use cib_redsocks::resolver::DnsServer;
 use cib_redsocks::resolver::config::LocalName;
 use cib_redsocks::upstream::Upstream;
@@ -71,6 +72,22 @@ pub struct EgressSettings {
     pub dns_servers: Vec<DnsServer>,
     /// Names that Docker's own name server answers.
     pub local_names: BTreeSet<LocalName>,
+    /// What is connected to, to see whether the proxy carries.
+    pub probe: ProbeTarget,
+    /// Whether others may be in the network that is closed.
+    pub shared: bool,
+}
+
+/// What is connected to through the proxy, to see whether it carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProbeTarget {
+    /// The name servers, to which the resolver connects in any case.
+    #[default]
+    NameServers,
+    /// This one.
+    At(Target),
+    /// Nothing.
+    Off,
 }
 
 /// How packets get to the proxy.

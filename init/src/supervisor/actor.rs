@@ -1,6 +1,7 @@
 //! One service's task: it feeds the [`Machine`] and does what comes out.
 
 use std::future::Future;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -43,6 +44,7 @@ pub type LookUpIds = dyn Fn(&str, Option<&str>) -> Result<Option<Ids>, String>;
 /// The owner of one service's process.
 pub(super) struct Actor {
     service: Service,
+    descriptors: Vec<(RawFd, Rc<OwnedFd>)>,
     runtime: Runtime,
     machine: Machine,
     wishes: mpsc::UnboundedReceiver<Event>,
@@ -59,6 +61,7 @@ pub(super) struct Actor {
 impl Actor {
     pub(super) fn new(
         service: Service,
+        descriptors: Vec<(RawFd, Rc<OwnedFd>)>,
         runtime: Runtime,
         wishes: mpsc::UnboundedReceiver<Event>,
         publish: watch::Sender<Seen>,
@@ -67,6 +70,7 @@ impl Actor {
         let machine = Machine::new(service.restart.clone());
         Self {
             service,
+            descriptors,
             runtime,
             machine,
             wishes,
@@ -182,6 +186,7 @@ impl Actor {
         command.ids = ids;
         command.umask = service.umask;
         command.rlimits = rlimits(service);
+        command.fds.clone_from(&self.descriptors);
         self.group = self.group();
         command.cgroup = self.group.clone();
         let readying = Readying::prepare(service, &mut command, &self.runtime)?;

@@ -11,6 +11,7 @@ pub mod readiness;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -102,10 +103,15 @@ impl Supervisor {
     /// Takes a service in, down. Its needs are taken in before it. Must be called within a
     /// `LocalSet`.
     pub fn add(&self, service: Service) {
+        self.add_with(service, Vec::new());
+    }
+
+    /// The same for a service that is given descriptors at each start, each under its number.
+    pub fn add_with(&self, service: Service, descriptors: Vec<(RawFd, Rc<OwnedFd>)>) {
         let (name, needs, grace) = (service.name.clone(), service.needs.clone(), service.grace);
         let (runtime, given_up) = (self.0.runtime.clone(), self.0.given_up.clone());
         self.enrol(name, needs, grace, |queue, publish| {
-            Actor::new(service, runtime, queue, publish, given_up).run()
+            Actor::new(service, descriptors, runtime, queue, publish, given_up).run()
         });
     }
 

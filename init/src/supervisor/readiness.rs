@@ -26,7 +26,8 @@ pub(super) enum Readying {
     Running,
     Newline(pipe::Receiver),
     Notify(NotifySocket),
-    Listening(ListenAddress),
+    /// Somebody listens there: this user, if one is named.
+    Listening(ListenAddress, Option<u32>),
     Path(PathBuf),
     Command {
         processes: Processes,
@@ -68,7 +69,11 @@ impl Readying {
                     .push(("NOTIFY_SOCKET".into(), socket.path.clone().into()));
                 Self::Notify(socket)
             }
-            Probe::Listening { address } => Self::Listening(address.clone()),
+            Probe::Listening { address } => {
+                // Root may become anybody; what runs as somebody else listens as that one.
+                let owner = command.ids.as_ref().map(|ids| ids.uid);
+                Self::Listening(address.clone(), owner.filter(|uid| *uid != 0))
+            }
             Probe::Path(path) => Self::Path(path.clone()),
             Probe::Command(words) => {
                 let (program, args) = words
@@ -98,9 +103,9 @@ impl Readying {
             Self::Running => {}
             Self::Newline(read) => newline(read).await,
             Self::Notify(socket) => socket.ready().await,
-            Self::Listening(address) => {
+            Self::Listening(address, owner) => {
                 for pause in pauses() {
-                    if listens(&address).await {
+                    if listens(&address, owner).await {
                         return;
                     }
                     sleep(pause).await;
@@ -176,12 +181,16 @@ async fn newline(mut read: pipe::Receiver) {
 }
 
 /// Whether somebody listens. For IPv4 the kernel's own table is asked, because connecting
-/// would look to redsocks like a connection that nobody redirected.
-async fn listens(address: &ListenAddress) -> bool {
+/// would look to redsocks like a connection that nobody redirected, and would not tell the
+/// service from somebody who took its place while it was down.
+async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
     match address {
         ListenAddress::Unix(path) => UnixStream::connect(path).await.is_ok(),
         ListenAddress::Tcp(SocketAddr::V4(address)) => {
-            cib_redsocks::redirector::is_listening(*address).unwrap_or(false)
+            match cib_redsocks::redirector::listener(*address) {
+                Ok(Some(uid)) => owner.is_none_or(|owner| owner == uid),
+                _ => false,
+            }
         }
         ListenAddress::Tcp(address) => TcpStream::connect(reachable(*address)).await.is_ok(),
     }
