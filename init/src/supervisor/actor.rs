@@ -19,7 +19,7 @@ use crate::process::{Child, Processes};
 use crate::spawn::{Capabilities, Command, Ids, Resource, Rlimit};
 use crate::supervisor::machine::{Action, Event, Machine, State, Timer};
 use crate::supervisor::readiness::Readying;
-use crate::supervisor::{GivenUp, Seen};
+use crate::supervisor::{GivenUp, Lent, Seen};
 
 /// What every actor needs of the box.
 #[derive(Clone)]
@@ -43,6 +43,7 @@ pub type LookUpIds = dyn Fn(&str, Option<&str>) -> Result<Option<Ids>, String>;
 /// The owner of one service's process.
 pub(super) struct Actor {
     service: Service,
+    lent: Lent,
     runtime: Runtime,
     machine: Machine,
     wishes: mpsc::UnboundedReceiver<Event>,
@@ -67,6 +68,7 @@ impl Actor {
         let machine = Machine::new(service.restart.clone());
         Self {
             service,
+            lent: Lent::new(),
             runtime,
             machine,
             wishes,
@@ -79,6 +81,12 @@ impl Actor {
             ready_since: None,
             last_exit: None,
         }
+    }
+
+    /// Gives the process these at every start.
+    pub(super) fn lending(mut self, lent: Lent) -> Self {
+        self.lent = lent;
+        self
     }
 
     pub(super) async fn run(mut self) {
@@ -184,6 +192,7 @@ impl Actor {
         command.rlimits = rlimits(service);
         self.group = self.group();
         command.cgroup = self.group.clone();
+        command.fds.clone_from(&self.lent);
         let readying = Readying::prepare(service, &mut command, &self.runtime)?;
         let child = self
             .runtime

@@ -11,6 +11,7 @@ pub mod readiness;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,9 @@ struct Inner {
     /// Whether everything is being stopped for good: then nothing is started any more.
     closing: Cell<bool>,
 }
+
+/// Descriptors that init keeps, and the numbers under which a service gets them.
+pub type Lent = Vec<(RawFd, Rc<OwnedFd>)>;
 
 /// How a service is reached and seen.
 #[derive(Clone)]
@@ -102,10 +106,18 @@ impl Supervisor {
     /// Takes a service in, down. Its needs are taken in before it. Must be called within a
     /// `LocalSet`.
     pub fn add(&self, service: Service) {
+        self.add_lending(service, Vec::new());
+    }
+
+    /// As [`Supervisor::add`], for a service that gets descriptors of init's, each under a
+    /// number, at every start.
+    pub fn add_lending(&self, service: Service, lent: Lent) {
         let (name, needs, grace) = (service.name.clone(), service.needs.clone(), service.grace);
         let (runtime, given_up) = (self.0.runtime.clone(), self.0.given_up.clone());
         self.enrol(name, needs, grace, |queue, publish| {
-            Actor::new(service, runtime, queue, publish, given_up).run()
+            Actor::new(service, runtime, queue, publish, given_up)
+                .lending(lent)
+                .run()
         });
     }
 
