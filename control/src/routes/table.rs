@@ -46,7 +46,7 @@ pub const ROUTES: &[Route] = &[
         body: None,
         answer: Answer::Ok(Shape::Health),
         faults: &[],
-        handler: handler!(now meta::health),
+        handler: handler!(meta::health),
     },
     Route {
         name: "info",

@@ -82,7 +82,7 @@ async fn resume(app: &App, id: SessionId, deadline: Instant) -> Result<(), Fault
             ..CreateSession::default()
         };
         let spec = create::spec(request, &app.store, &app.roots).await?;
-        match app.init.start(spec).await {
+        match app.start(spec).await {
             Err(fault)
                 if matches!(fault.code(), Code::NotNow | Code::InitUnreachable)
                     && Instant::now() < deadline =>

@@ -139,10 +139,7 @@ impl Store {
         T: Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
-        tokio::task::spawn_blocking(move || work(&self))
-            .await
-            .map_err(Fault::internal)?
-            .map_err(Fault::internal)
+        crate::work::run(move || work(&self)).await
     }
 
     /// What `meta.json` says, corrected by what can be seen: the journal may be further on,

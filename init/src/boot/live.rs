@@ -4,12 +4,14 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::boot::Ground;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
+use crate::boot::listeners;
 use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::rest::Stir;
 use crate::boot::setup::AsCoder;
@@ -59,6 +61,14 @@ pub(super) enum StepError {
     Setup(#[from] SetupError),
     #[error("control cannot be told whom to let in")]
     Auth(#[source] io::Error),
+    #[error("port {port} (CIB_PORT) cannot be listened on; is another server there?")]
+    Port {
+        port: u16,
+        #[source]
+        source: io::Error,
+    },
+    #[error("control cannot be given a socket for its health")]
+    Health(#[source] io::Error),
     #[error(transparent)]
     Service(#[from] NoSuchService),
     #[error("`{0}` did not become ready; its lines above say why")]
@@ -198,6 +208,8 @@ struct Stage<'a> {
     /// Where coder finds its ssh-agent.
     ssh_agent: OnceCell<PathBuf>,
     environment: OnceCell<ChildEnvironment>,
+    /// The API's port, held before any program of coder's runs.
+    port: OnceCell<Rc<OwnedFd>>,
 }
 
 impl<'a> Stage<'a> {
@@ -226,6 +238,7 @@ impl<'a> Stage<'a> {
             keys: OnceCell::new(),
             ssh_agent: OnceCell::new(),
             environment: OnceCell::new(),
+            port: OnceCell::new(),
         }
     }
 
@@ -298,7 +311,7 @@ impl<'a> Stage<'a> {
         for Program { service, sockets } in egress.configure(&self.parts.bin)? {
             let name = service.name.clone();
             let descriptors = (SOCKETS..).zip(sockets).collect();
-            self.parts.supervisor.add_with(service, descriptors);
+            self.parts.supervisor.add_lending(service, descriptors);
             // One that is not ready yet is started again for as long as it takes; the rules
             // stand without it.
             if !self.parts.supervisor.start(&name).await? {
@@ -339,6 +352,10 @@ impl<'a> Stage<'a> {
         let (users, outcome) = prepared;
         let _ = self.users.set(users);
         self.tell("init", outcome);
+        // Whoever only holds the network serves nothing.
+        if self.settings().egress.mode != ProxyMode::Hold {
+            self.hold_port()?;
+        }
         Ok(())
     }
 
@@ -437,13 +454,32 @@ impl<'a> Stage<'a> {
         ))
     }
 
+    fn hold_port(&self) -> Result<Rc<OwnedFd>, StepError> {
+        if let Some(held) = self.port.get() {
+            return Ok(Rc::clone(held));
+        }
+        let settings = self.settings();
+        let (port, everywhere) = (settings.port, settings.auth != Auth::Disabled);
+        let held =
+            listeners::port(port, everywhere).map_err(|source| StepError::Port { port, source })?;
+        Ok(Rc::clone(self.port.get_or_init(|| held)))
+    }
+
     async fn start_control(&self) -> Result<(), StepError> {
         let settings = self.settings();
         let run = &self.ground.paths.run;
         let auth = run.join("control/auth.json");
-        control::write_auth(&auth, &settings.auth).map_err(StepError::Auth)?;
+        let proxy = settings.trusted_proxy_secret.as_ref();
+        control::write_auth(&auth, &settings.auth, proxy).map_err(StepError::Auth)?;
+        let group = self.users()?.control.gid;
+        let health = listeners::health(&run.join("control/health.sock"), group)
+            .map_err(StepError::Health)?;
         let service = control::service(&self.parts.bin, settings, run, &auth);
-        self.parts.supervisor.add(service);
+        let lent = vec![
+            (control::LISTEN_FD, self.hold_port()?),
+            (control::HEALTH_FD, health),
+        ];
+        self.parts.supervisor.add_lending(service, lent);
         if self.parts.supervisor.start(control::NAME).await? {
             Ok(())
         } else {

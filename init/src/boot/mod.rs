@@ -7,6 +7,7 @@ mod control;
 mod ending;
 mod handler;
 mod last_resort;
+mod listeners;
 mod live;
 pub mod progress;
 mod rest;

@@ -6,6 +6,7 @@ use crate::environment::{Auth, CATALOG, Settings};
 /// read. Whoever may `docker inspect` sees them all the same; the `_FILE` twins help there.
 pub(super) const VARIABLES: &[&str] = &[
     "CIB_AUTH_TOKEN",
+    "CIB_TRUSTED_PROXY_SECRET",
     "CIB_PROXY_URL",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -24,6 +25,8 @@ pub(super) fn values(settings: &Settings) -> Vec<String> {
     if let Auth::Token(token) = &settings.auth {
         values.push(token.expose().to_owned());
     }
+    let proxy = settings.trusted_proxy_secret.iter();
+    values.extend(proxy.map(|secret| secret.expose().to_owned()));
     if let Some(credentials) = settings
         .egress
         .upstream

@@ -45,7 +45,12 @@ catalog! {
         CIB_PORT, Setting, PORT, "8080",
         "TCP port of the API.";
         CIB_TRUSTED_PROXIES, Setting, NETWORKS, "",
-        "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed.";
+        "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed. An address of \
+         the box itself is never one, because programs in the box could send from it, unless \
+         `CIB_TRUSTED_PROXY_SECRET` is set.";
+        CIB_TRUSTED_PROXY_SECRET, Secret, Kind::Text("at least 16 printable characters without a space"), "",
+        "What each of them has to send as `X-CIB-Proxy-Secret`. Whoever does not is no proxy, \
+         wherever it is.";
     }
     Egress {
         CIB_PROXY_URL, Secret,
@@ -144,6 +149,9 @@ catalog! {
     Sessions {
         CIB_RESUME, Setting, Kind::Choice(&["never", "always"]), "never",
         "`always` resumes, when the container starts, the sessions that were working when it stopped.";
+        CIB_MAX_SESSIONS, Setting, Kind::Integer { min: 0, max: 100_000 }, "",
+        "How many sessions may be live at once; one more is refused. `0` is no limit. Unset: one \
+         for each 400 MB of memory that the container may use, or the machine has, and at least 2.";
         CIB_JOURNAL_SYNC, Setting, Kind::Choice(&["none", "batch", "frame"]), "none",
         "When a session's journal is forced to disk: when the kernel likes and at the session's \
          end, after every write, or after every frame. The death of a process or of the container \

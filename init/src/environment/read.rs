@@ -1,8 +1,12 @@
 //! From the environment and the configuration files to [`Settings`].
 
+use std::collections::BTreeSet;
+
 use cib_nft::Lan;
 use cib_protocol::secret::Secret;
 use cib_redsocks::upstream::{Upstream, UpstreamFault, VARIABLE};
+
+use ipnet::IpNet;
 
 use super::catalog as names;
 use super::fault::{Fault, Place};
@@ -18,6 +22,10 @@ use super::unknown::unknown;
 
 /// Least number of characters of the master token.
 const TOKEN_LEAST: usize = 16;
+
+/// Least number of different characters in it. Wrong tokens are slowed down, but the right one is
+/// let in whatever came before it, so it must not be among the first that come to mind.
+const TOKEN_DIFFERENT: usize = 6;
 
 /// What reading gave: settings or faults, and warnings either way.
 #[derive(Debug)]
@@ -61,11 +69,13 @@ impl Settings {
 /// Placeholders stand where a fault was reported; the caller throws them away with the rest.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let proxy_mode = reader.choice(&names::CIB_PROXY_MODE);
+    let (trusted_proxies, trusted_proxy_secret) = proxies(reader);
     Settings {
         auth: auth(reader, proxy_mode),
         mode: reader.choice(&names::CIB_MODE),
         port: port(reader, &names::CIB_PORT),
-        trusted_proxies: reader.list(&names::CIB_TRUSTED_PROXIES, parse::network),
+        trusted_proxies,
+        trusted_proxy_secret,
         egress: egress(reader, proxy_mode),
         container: container(reader),
         keys: keys(reader),
@@ -79,6 +89,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         },
         sessions: SessionSettings {
             resume: reader.choice(&names::CIB_RESUME),
+            max: reader.integer(&names::CIB_MAX_SESSIONS),
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
         },
@@ -131,12 +142,33 @@ fn auth(reader: &mut Reader<'_>, mode: ProxyMode) -> Auth {
     }
 }
 
+/// The reverse proxies that are believed, and what they have to send.
+fn proxies(reader: &mut Reader<'_>) -> (Vec<IpNet>, Option<Secret>) {
+    let networks = reader.list(&names::CIB_TRUSTED_PROXIES, parse::network);
+    let secret = reader.value(&names::CIB_TRUSTED_PROXY_SECRET, token);
+    if secret.is_some() && networks.is_empty() {
+        reader.warn(
+            &names::CIB_TRUSTED_PROXY_SECRET,
+            "is set, and no proxy is trusted",
+            "name the proxy in CIB_TRUSTED_PROXIES as well",
+        );
+    }
+    (networks, secret)
+}
+
+/// A secret that somebody sends in a header, and that nobody may guess.
 fn token(text: &str) -> Result<Secret, Wrong> {
     let length = text.chars().count();
     if length < TOKEN_LEAST {
         return Err(Wrong::new(
             format!("has {length} characters, and at least {TOKEN_LEAST} are needed"),
             "take a longer one, e.g. of `openssl rand -hex 32`",
+        ));
+    }
+    if text.bytes().collect::<BTreeSet<_>>().len() < TOKEN_DIFFERENT {
+        return Err(Wrong::new(
+            format!("has less than {TOKEN_DIFFERENT} different characters, so it can be guessed"),
+            "take a random one, e.g. of `openssl rand -hex 32`",
         ));
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub port: u16,
     /// Reverse proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What they have to send as well.
+    pub trusted_proxy_secret: Option<Secret>,
     /// How packets leave.
     pub egress: EgressSettings,
     /// User, files and life time.
@@ -252,6 +254,8 @@ pub enum OnSetupFailure {
 pub struct SessionSettings {
     /// What happens to sessions that were working when the container stopped.
     pub resume: Resume,
+    /// How many may be live at once; 0 for any number, nothing for what memory holds.
+    pub max: Option<u64>,
     /// When journals are forced to disk.
     pub journal_sync: JournalSync,
     /// Version of Claude Code.

@@ -20,7 +20,7 @@ use crate::process::{Child, Processes};
 use crate::spawn::{Capabilities, Command, Ids, Resource, Rlimit};
 use crate::supervisor::machine::{Action, Event, Machine, State, Timer};
 use crate::supervisor::readiness::Readying;
-use crate::supervisor::{GivenUp, Seen};
+use crate::supervisor::{GivenUp, Lent, Seen};
 
 /// What every actor needs of the box.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub type LookUpIds = dyn Fn(&str, Option<&str>) -> Result<Option<Ids>, String>;
 /// The owner of one service's process.
 pub(super) struct Actor {
     service: Service,
-    descriptors: Vec<(RawFd, Rc<OwnedFd>)>,
+    lent: Lent,
     runtime: Runtime,
     machine: Machine,
     wishes: mpsc::UnboundedReceiver<Event>,
@@ -61,7 +61,6 @@ pub(super) struct Actor {
 impl Actor {
     pub(super) fn new(
         service: Service,
-        descriptors: Vec<(RawFd, Rc<OwnedFd>)>,
         runtime: Runtime,
         wishes: mpsc::UnboundedReceiver<Event>,
         publish: watch::Sender<Seen>,
@@ -70,7 +69,7 @@ impl Actor {
         let machine = Machine::new(service.restart.clone());
         Self {
             service,
-            descriptors,
+            lent: Lent::new(),
             runtime,
             machine,
             wishes,
@@ -83,6 +82,12 @@ impl Actor {
             ready_since: None,
             last_exit: None,
         }
+    }
+
+    /// Gives the process these at every start.
+    pub(super) fn lending(mut self, lent: Lent) -> Self {
+        self.lent = lent;
+        self
     }
 
     pub(super) async fn run(mut self) {
@@ -186,9 +191,9 @@ impl Actor {
         command.ids = ids;
         command.umask = service.umask;
         command.rlimits = rlimits(service);
-        command.fds.clone_from(&self.descriptors);
         self.group = self.group();
         command.cgroup = self.group.clone();
+        command.fds.clone_from(&self.lent);
         let readying = Readying::prepare(service, &mut command, &self.runtime)?;
         let child = self
             .runtime

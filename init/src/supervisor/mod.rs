@@ -38,6 +38,9 @@ struct Inner {
     closing: Cell<bool>,
 }
 
+/// Descriptors that init keeps, and the numbers under which a service gets them.
+pub type Lent = Vec<(RawFd, Rc<OwnedFd>)>;
+
 /// How a service is reached and seen.
 #[derive(Clone)]
 struct Handle {
@@ -103,15 +106,18 @@ impl Supervisor {
     /// Takes a service in, down. Its needs are taken in before it. Must be called within a
     /// `LocalSet`.
     pub fn add(&self, service: Service) {
-        self.add_with(service, Vec::new());
+        self.add_lending(service, Vec::new());
     }
 
-    /// The same for a service that is given descriptors at each start, each under its number.
-    pub fn add_with(&self, service: Service, descriptors: Vec<(RawFd, Rc<OwnedFd>)>) {
+    /// As [`Supervisor::add`], for a service that gets descriptors of init's, each under a
+    /// number, at every start.
+    pub fn add_lending(&self, service: Service, lent: Lent) {
         let (name, needs, grace) = (service.name.clone(), service.needs.clone(), service.grace);
         let (runtime, given_up) = (self.0.runtime.clone(), self.0.given_up.clone());
         self.enrol(name, needs, grace, |queue, publish| {
-            Actor::new(service, descriptors, runtime, queue, publish, given_up).run()
+            Actor::new(service, runtime, queue, publish, given_up)
+                .lending(lent)
+                .run()
         });
     }
 
