@@ -9,9 +9,10 @@ use super::fault::{Fault, Place};
 use super::parse::{self, Wrong};
 use super::reader::{Choice, ReadFile, Reader};
 use super::settings::{
-    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
-    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
-    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
+    GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
+    OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, Settings, SetupRun,
+    SetupSettings, Signing,
 };
 use super::source::{Environment, FileSettings};
 use super::unknown::unknown;
@@ -88,6 +89,11 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
             base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
             model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+        },
+        // The last, when every file has been read.
+        secrets: SecretSettings {
+            exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),
+            files: std::mem::take(&mut reader.secret_files),
         },
     }
 }
@@ -281,6 +287,11 @@ impl Choice for ProxyMode {
         ("hold", Self::Hold),
         ("join", Self::Join),
     ];
+}
+
+impl Choice for ExposedSecrets {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("allow", Self::Allow)];
 }
 
 impl Choice for LogFormat {
