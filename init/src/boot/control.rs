@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cib_protocol::init::ControlAuth;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
 use crate::environment::{Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, Settings};
 use crate::socket::CONTROL_UID;
 use crate::steps::accounts::CIB;
+use crate::steps::{Owner, write_file};
 
 /// Name of the service.
 pub(super) const NAME: &str = "control";
@@ -38,25 +38,15 @@ pub(super) fn write_auth(path: &Path, auth: &Auth) -> io::Result<()> {
     };
     let dir = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(dir)?;
-    let fresh = dir.join("auth.json.new");
-    std::fs::write(&fresh, serde_json::to_vec(&content)?)?;
-    chmodat(
-        CWD,
-        &fresh,
-        Mode::RUSR | Mode::WUSR | Mode::RGRP,
-        AtFlags::empty(),
-    )?;
-    if rustix::process::geteuid().is_root() {
-        let group = Gid::from_raw(CONTROL_UID);
-        chownat(
-            CWD,
-            &fresh,
-            Some(Uid::ROOT),
-            Some(group),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?;
-    }
-    std::fs::rename(&fresh, path)
+    let root = rustix::process::geteuid().is_root();
+    let owner = root.then_some(Owner {
+        uid: 0,
+        gid: CONTROL_UID,
+    });
+    // Never readable for anybody else, not even while it is written.
+    write_file(path, &serde_json::to_vec(&content)?, owner, 0o640)
+        .map(drop)
+        .map_err(io::Error::other)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -130,6 +130,12 @@ pub(super) async fn boot(
     for warning in &ground.configuration.warnings {
         booted.warn(&parts.logs, warning.to_string());
     }
+    for change in &ground.closed.changes {
+        parts.logs.write(Level::Info, "init", &change.to_string());
+    }
+    for warning in &ground.closed.warnings {
+        booted.warn(&parts.logs, warning.clone());
+    }
     let holds = settings.egress.mode == ProxyMode::Hold;
     if settings.auth == Auth::Disabled && !holds {
         let line = "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \

@@ -95,10 +95,7 @@ impl<'a> Reader<'a> {
                 );
                 return Found::Faulty;
             }
-            (Some(text), None) => (
-                Value::Text(text.to_owned()),
-                Place::variable(variable.name),
-            ),
+            (Some(text), None) => (Value::Text(text.to_owned()), Place::variable(variable.name)),
             (None, Some(path)) => {
                 let place = Place::variable(variable.file_name());
                 match self.named_file(variable, path) {

@@ -75,7 +75,10 @@ mod tests {
         };
         link("..2026_11_28", "..data");
         link("..data/token", "token");
-        assert_eq!(read_secret_file(&dir.path().join("token")).unwrap(), "value");
+        assert_eq!(
+            read_secret_file(&dir.path().join("token")).unwrap(),
+            "value"
+        );
         link("/dev/zero", "device");
         assert!(matches!(
             read_secret_file(&dir.path().join("device")),

@@ -260,12 +260,20 @@ fn what_kubernetes_sets_for_a_service_named_like_the_box_is_ignored_with_one_war
     assert_eq!(reading.settings.unwrap().port, 8080);
     let warnings: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
-    assert!(warnings[0].contains("enableServiceLinks: false"), "{}", warnings[0]);
+    assert!(
+        warnings[0].contains("enableServiceLinks: false"),
+        "{}",
+        warnings[0]
+    );
     assert!(warnings[0].contains("9 more"), "{}", warnings[0]);
     // What is none of them is still what it was.
     assert!(faults(&[("CIB_PORT", "http://10.96.0.5")])[0].contains("is not a number"));
     let reading = read(&[("CIB_AUTH_TOKEN", TOKEN), ("CIB_PORT_RANGE", "1-2")]);
-    assert!(reading.warnings[0].to_string().contains("publish the ports"));
+    assert!(
+        reading.warnings[0]
+            .to_string()
+            .contains("publish the ports")
+    );
 }
 
 #[test]

@@ -43,7 +43,9 @@ fn service_links(environment: &Environment) -> Option<Fault> {
     };
     Some(Fault::new(
         Place::variable(first),
-        format!("{more}come of a Kubernetes Service named like the box's variables, and are ignored"),
+        format!(
+            "{more}come of a Kubernetes Service named like the box's variables, and are ignored"
+        ),
         "set enableServiceLinks: false for the pod, or rename the Service",
     ))
 }
