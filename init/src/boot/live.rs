@@ -504,7 +504,8 @@ impl<'a> Stage<'a> {
 async fn end_with(logs: Logs, supervisor: Supervisor, joined: Joined) {
     match joined.lost().await {
         Ok(()) => {
-            let line = "the container that held the network has ended, and the network with it";
+            let line = "the container that held the network has ended, and the network with it; \
+                        start both anew, with compose by `up -d --wait --force-recreate`";
             logs.write(Level::Error, "egress", line);
             supervisor.lose("network");
         }
