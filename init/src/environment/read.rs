@@ -83,19 +83,37 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
         },
-        claude: Credentials {
-            api_key: reader.secret(&names::ANTHROPIC_API_KEY),
-            auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
-            oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
-            base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
-            model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
-        },
+        claude: claude(reader),
         // The last, when every file has been read.
         secrets: SecretSettings {
             exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),
             files: std::mem::take(&mut reader.secret_files),
         },
     }
+}
+
+fn claude(reader: &mut Reader<'_>) -> Credentials {
+    let credentials = Credentials {
+        api_key: reader.secret(&names::ANTHROPIC_API_KEY),
+        auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
+        oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
+        base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
+        model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+    };
+    let address = credentials.base_url.as_deref().unwrap_or_default();
+    let host = address
+        .split_once("://")
+        .map_or(address, |(_, rest)| rest)
+        .split('/')
+        .next();
+    if host.is_some_and(|host| host.contains('@')) {
+        reader.warn(
+            &names::ANTHROPIC_BASE_URL,
+            "has a password in it, which every program of coder's is given",
+            "give it as ANTHROPIC_AUTH_TOKEN",
+        );
+    }
+    credentials
 }
 
 fn port(reader: &mut Reader<'_>, variable: &'static super::Variable) -> u16 {

@@ -474,6 +474,11 @@ fn what_is_odd_is_warned_of() {
             "does not go through the proxy",
         ),
         ("CIB_GIT_SIGNING_KEY", "ABCD", "nothing is signed"),
+        (
+            "ANTHROPIC_BASE_URL",
+            "https://me:hunter2@api.example/v1",
+            "has a password in it",
+        ),
     ] {
         let reading = read(&[("CIB_AUTH_TOKEN", TOKEN), (name, value)]);
         assert!(reading.settings.is_ok());

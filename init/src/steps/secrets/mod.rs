@@ -345,3 +345,73 @@ fn made_roots_own(path: &Path, mode: u32) -> rustix::io::Result<()> {
         fchmod(&fd, Mode::from_raw_mode(mode))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coder() -> Account {
+        Account {
+            name: "coder".to_owned(),
+            uid: 1000,
+            gid: 1000,
+            groups: Vec::new(),
+            home: "/home/coder".into(),
+            shell: "/bin/sh".into(),
+        }
+    }
+
+    fn settings(path: &Path, exposed: ExposedSecrets) -> SecretSettings {
+        let variable = "CIB_AUTH_TOKEN_FILE".to_owned();
+        let path = path.to_owned();
+        SecretSettings {
+            files: vec![SecretFile { variable, path }],
+            exposed,
+        }
+    }
+
+    #[test]
+    fn a_box_that_is_one_user_says_so_for_each_file_and_changes_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let settings = settings(file.path(), ExposedSecrets::Refuse);
+        let (faults, warnings) = judge(&settings, &coder(), false);
+        assert!(faults.is_empty(), "{faults:?}");
+        let told = warnings[0].to_string();
+        assert!(
+            told.starts_with("CIB_AUTH_TOKEN_FILE: ") && told.contains("one user"),
+            "{told}"
+        );
+        let (outcome, faults, _) = close(&settings, &coder(), false);
+        assert_eq!((outcome, faults), (Outcome::default(), Vec::new()));
+    }
+
+    #[test]
+    fn every_fault_names_the_file_the_remedy_and_the_way_to_allow_it() {
+        let file = settings(Path::new("/mnt/token"), ExposedSecrets::Refuse);
+        for exposure in [
+            Exposure::Read("/mnt/token".into()),
+            Exposure::Seen("/workspace/token".into()),
+            Exposure::Replaced("/mnt".into()),
+        ] {
+            let told = fault(&file.files[0], &exposure).to_string();
+            for word in ["`/mnt/token`", "mount ", "CIB_EXPOSED_SECRETS=allow"] {
+                assert!(told.contains(word), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_counts_as_secret_only_if_nothing_else_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir(root.join("..now")).unwrap();
+        fs::write(root.join("..now/token"), "").unwrap();
+        std::os::unix::fs::symlink("..now/token", root.join("token")).unwrap();
+        let settings = settings(&root.join("token"), ExposedSecrets::Refuse);
+        let named = Named::of(&settings.files);
+        assert!(named.holds_nothing_else(&root, &mut 0));
+        fs::write(root.join("..now/other"), "").unwrap();
+        assert!(!named.holds_nothing_else(&root, &mut 0));
+        assert_eq!(named.others_in(&root.join("..now")), ["`other`"]);
+    }
+}
