@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use cib_protocol::init::ControlAuth;
 use cib_protocol::secret::Secret;
-use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
 use crate::environment::{Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, Settings};
 use crate::socket::CONTROL_UID;
 use crate::steps::accounts::CIB;
+use crate::steps::{Owner, write_file};
 
 /// Name of the service.
 pub(super) const NAME: &str = "control";
@@ -56,23 +56,15 @@ pub(super) fn write_auth(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> io
     };
     let dir = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(dir)?;
-    let fresh = dir.join("auth.json.new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // Closed to everybody else from its first moment.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    if rustix::process::geteuid().is_root() {
-        fchown(&file, Some(Uid::ROOT), Some(Gid::from_raw(CONTROL_UID)))?;
-    }
-    fchmod(&file, Mode::RUSR | Mode::WUSR | Mode::RGRP)?;
-    file.write_all(&serde_json::to_vec(&content)?)?;
-    std::fs::rename(&fresh, path)
+    let root = rustix::process::geteuid().is_root();
+    let owner = root.then_some(Owner {
+        uid: 0,
+        gid: CONTROL_UID,
+    });
+    // Never readable for anybody else, not even while it is written.
+    write_file(path, &serde_json::to_vec(&content)?, owner, 0o640)
+        .map(drop)
+        .map_err(io::Error::other)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

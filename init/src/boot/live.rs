@@ -140,6 +140,12 @@ pub(super) async fn boot(
     for warning in &ground.configuration.warnings {
         booted.warn(&parts.logs, warning.to_string());
     }
+    for change in &ground.closed.changes {
+        parts.logs.write(Level::Info, "init", &change.to_string());
+    }
+    for warning in &ground.closed.warnings {
+        booted.warn(&parts.logs, warning.clone());
+    }
     let holds = settings.egress.mode == ProxyMode::Hold;
     if settings.auth == Auth::Disabled && !holds {
         let line = "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \
@@ -534,7 +540,8 @@ impl<'a> Stage<'a> {
 async fn end_with(logs: Logs, supervisor: Supervisor, joined: Joined) {
     match joined.lost().await {
         Ok(()) => {
-            let line = "the container that held the network has ended, and the network with it";
+            let line = "the container that held the network has ended, and the network with it; \
+                        start both anew, with compose by `up -d --wait --force-recreate`";
             logs.write(Level::Error, "egress", line);
             supervisor.lose("network");
         }

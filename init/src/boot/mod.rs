@@ -38,9 +38,9 @@ use crate::logs::{Level, Logs};
 use crate::plan::StepId;
 use crate::process::Processes;
 use crate::signals::Signals;
-use crate::steps::Paths;
 use crate::steps::accounts::Accounts;
 use crate::steps::host::HostFacts;
+use crate::steps::{Outcome, Paths};
 use crate::supervisor::{GivenUp, Supervisor};
 use crate::sys::{environ, memory, start};
 
@@ -61,6 +61,8 @@ pub struct Ground {
     pub paths: Paths,
     /// The Claude Code of this box, where its image carries any.
     pub claude: Option<Choice>,
+    /// What was done to the files of secrets; nothing before the boot.
+    pub closed: Outcome,
 }
 
 /// Reads and judges environment, configuration and host, and changes nothing.
@@ -70,8 +72,9 @@ pub struct Ground {
 pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
     let environment = Environment::of_process();
     match Configuration::load(Path::new(DIRECTORY), &environment) {
-        Ok(configuration) => {
-            let (paths, facts, mut faults) = judge(&configuration.settings);
+        Ok(mut configuration) => {
+            let (paths, facts, mut faults, warnings) = judge(&configuration.settings);
+            configuration.warnings.extend(warnings);
             let claude = claude(&configuration.settings, &paths).unwrap_or_else(|fault| {
                 faults.push(fault);
                 None
@@ -83,6 +86,7 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
                     facts,
                     paths,
                     claude,
+                    closed: Outcome::default(),
                 })
             } else {
                 Err((faults, configuration.warnings))
@@ -91,8 +95,9 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
         Err(mut refusal) => {
             // The host is judged by what could be understood, so that a missing token and a
             // missing capability do not come in two rounds.
-            let (paths, _, faults) = judge(&refusal.understood);
+            let (paths, _, faults, warnings) = judge(&refusal.understood);
             refusal.faults.extend(faults);
+            refusal.warnings.extend(warnings);
             refusal
                 .faults
                 .extend(claude(&refusal.understood, &paths).err());
@@ -101,15 +106,21 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
     }
 }
 
-fn judge(settings: &Settings) -> (Paths, HostFacts, Vec<Fault>) {
+fn judge(settings: &Settings) -> (Paths, HostFacts, Vec<Fault>, Vec<Fault>) {
     let paths = Paths::of_the_box(settings.container.data_dir.clone());
     let facts = HostFacts::observe(&paths);
-    let faults = match Accounts::read(&paths) {
-        Ok(accounts) => facts.judge(settings, &paths, &accounts),
-        // The users step reports it with its path.
-        Err(_) => Vec::new(),
-    };
-    (paths, facts, faults)
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    // Otherwise the users step reports it with its path.
+    if let Ok(accounts) = Accounts::read(&paths) {
+        faults.extend(facts.judge(settings, &paths, &accounts));
+        if let Some(coder) = secrets::coder(&accounts, &settings.container) {
+            let (exposed, allowed) =
+                crate::steps::secrets::judge(&settings.secrets, &coder, facts.root());
+            faults.extend(exposed);
+            warnings.extend(allowed);
+        }
+    }
+    (paths, facts, faults, warnings)
 }
 
 /// The version of Claude Code that these settings come to on this machine.
@@ -141,10 +152,13 @@ pub fn refuse(faults: &[Fault], warnings: &[Fault]) -> u8 {
 /// Boots the box, supervises it until it is to end, and ends it; the exit code.
 #[must_use]
 pub fn run() -> u8 {
-    let ground = match survey() {
+    let mut ground = match survey() {
         Ok(ground) => ground,
         Err((faults, warnings)) => return refuse(&faults, &warnings),
     };
+    if let Err(faults) = secrets::close(&mut ground) {
+        return refuse(&faults, &ground.configuration.warnings);
+    }
     let surveyed = Duration::from_micros(start::uptime_us());
     environ::scrub(secrets::VARIABLES);
     memory::be_sparing();

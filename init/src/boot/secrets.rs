@@ -1,6 +1,10 @@
-//! What must not be seen: which variables are scrubbed, which values are masked.
+//! What must not be seen: which variables are scrubbed, which values are masked, which files
+//! are closed.
 
-use crate::environment::{Auth, CATALOG, Settings};
+use super::Ground;
+use crate::environment::{Auth, CATALOG, ContainerSettings, Fault, Settings};
+use crate::steps::accounts::{Account, Accounts, CODER};
+use crate::steps::secrets;
 
 /// Variables whose values are overwritten in what `/proc/1/environ` shows, once they were
 /// read. Whoever may `docker inspect` sees them all the same; the `_FILE` twins help there.
@@ -12,6 +16,41 @@ pub(super) const VARIABLES: &[&str] = &[
     "ANTHROPIC_AUTH_TOKEN",
     "CLAUDE_CODE_OAUTH_TOKEN",
 ];
+
+/// Coder, with the ids that it is going to have.
+pub(super) fn coder(accounts: &Accounts, container: &ContainerSettings) -> Option<Account> {
+    let image = accounts.own(CODER).ok()?;
+    Some(Account {
+        uid: container.puid.unwrap_or(image.uid),
+        gid: container.pgid.unwrap_or(image.gid),
+        ..image
+    })
+}
+
+/// Closes the files of secrets to coder, before anything of coder's runs.
+///
+/// # Errors
+/// Coder could still read one, and that is not allowed.
+pub(super) fn close(ground: &mut Ground) -> Result<(), Vec<Fault>> {
+    let settings = &ground.configuration.settings;
+    let accounts = Accounts::read(&ground.paths).unwrap_or_default();
+    let Some(coder) = coder(&accounts, &settings.container) else {
+        return Ok(());
+    };
+    let (outcome, faults, warnings) =
+        secrets::close(&settings.secrets, &coder, ground.facts.root());
+    ground.closed = outcome;
+    for warning in warnings {
+        if !ground.configuration.warnings.contains(&warning) {
+            ground.configuration.warnings.push(warning);
+        }
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults)
+    }
+}
 
 /// Every secret value, as it may turn up in a line.
 pub(super) fn values(settings: &Settings) -> Vec<String> {

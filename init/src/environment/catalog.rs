@@ -40,6 +40,10 @@ catalog! {
         CIB_AUTH_DISABLED, Variable, Kind::Flag, "0",
         "Asks for no token. The API then listens on the box's own loopback alone, and says so again \
          and again. For development on one's own machine.";
+        CIB_EXPOSED_SECRETS, Variable, Kind::Choice(&["refuse", "allow"]), "refuse",
+        "What happens when `coder`, as whom the agent runs, could read a file that the `_FILE` \
+         twin of a secret names, and init cannot close it (`docs/guides/secrets.md`). `refuse` \
+         ends the start with exit code 78; `allow` starts the box and warns.";
         CIB_MODE, Setting, Kind::Choice(&["default", "headless"]), "default",
         "`headless` serves the API without the web pages.";
         CIB_PORT, Setting, PORT, "8080",
@@ -118,7 +122,7 @@ catalog! {
          reads, with the modes that ssh insists on, and `~/.ssh` leads there.";
         CIB_GNUPG_DIR, Setting, Kind::Path, "",
         "The same for `~/.gnupg`.";
-        CIB_KNOWN_HOSTS, SettingOrFile, Kind::Text("lines as in `~/.ssh/known_hosts`"), "",
+        CIB_KNOWN_HOSTS, SettingOrFile, Kind::Lines("lines as in `~/.ssh/known_hosts`"), "",
         "Host keys that every ssh in the box trusts, beside those in `~/.ssh/known_hosts`.";
         CIB_KNOWN_HOSTS_POLICY, Setting, Kind::Choice(&["accept-new", "strict", "off"]), "accept-new",
         "What ssh does with a host that it does not know: `accept-new` remembers it, `strict` \
@@ -133,7 +137,7 @@ catalog! {
         "Key for `CIB_GIT_SIGNING`.";
     }
     Setup {
-        CIB_SETUP_COMMANDS, Setting, Kind::Text("a JSON array of commands, or one command a line"), "",
+        CIB_SETUP_COMMANDS, Setting, Kind::Lines("a JSON array of commands, or one command a line"), "",
         "Shell commands that run as `coder` in `/workspace` when the network stands and before the \
          API answers, in order. They come after `/etc/claude-in-box/setup.d/*` and `CIB_SETUP_FILE`.";
         CIB_SETUP_FILE, Setting, Kind::Path, "",

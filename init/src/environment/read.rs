@@ -13,9 +13,10 @@ use super::fault::{Fault, Place};
 use super::parse::{self, Wrong};
 use super::reader::{Choice, ReadFile, Reader};
 use super::settings::{
-    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
-    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
-    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
+    GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
+    OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, Settings, SetupRun,
+    SetupSettings, Signing,
 };
 use super::source::{Environment, FileSettings};
 use super::unknown::unknown;
@@ -93,14 +94,37 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
         },
-        claude: Credentials {
-            api_key: reader.secret(&names::ANTHROPIC_API_KEY),
-            auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
-            oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
-            base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
-            model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+        claude: claude(reader),
+        // The last, when every file has been read.
+        secrets: SecretSettings {
+            exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),
+            files: std::mem::take(&mut reader.secret_files),
         },
     }
+}
+
+fn claude(reader: &mut Reader<'_>) -> Credentials {
+    let credentials = Credentials {
+        api_key: reader.secret(&names::ANTHROPIC_API_KEY),
+        auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
+        oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
+        base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
+        model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+    };
+    let address = credentials.base_url.as_deref().unwrap_or_default();
+    let host = address
+        .split_once("://")
+        .map_or(address, |(_, rest)| rest)
+        .split('/')
+        .next();
+    if host.is_some_and(|host| host.contains('@')) {
+        reader.warn(
+            &names::ANTHROPIC_BASE_URL,
+            "has a password in it, which every program of coder's is given",
+            "give it as ANTHROPIC_AUTH_TOKEN",
+        );
+    }
+    credentials
 }
 
 fn port(reader: &mut Reader<'_>, variable: &'static super::Variable) -> u16 {
@@ -313,6 +337,11 @@ impl Choice for ProxyMode {
         ("hold", Self::Hold),
         ("join", Self::Join),
     ];
+}
+
+impl Choice for ExposedSecrets {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("allow", Self::Allow)];
 }
 
 impl Choice for LogFormat {

@@ -39,6 +39,35 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// What Claude itself reads.
     pub claude: Credentials,
+    /// Where secrets came from.
+    pub secrets: SecretSettings,
+}
+
+/// Where secrets came from, and what may be done with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretSettings {
+    /// The files that secrets were read from.
+    pub files: Vec<SecretFile>,
+    /// What happens when coder can read one of them.
+    pub exposed: ExposedSecrets,
+}
+
+/// A file that a secret was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The variable that names it, such as `CIB_AUTH_TOKEN_FILE`.
+    pub variable: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What happens when coder can read the file of a secret, and init cannot close it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExposedSecrets {
+    /// The box does not start.
+    Refuse,
+    /// The box starts, and says so.
+    Allow,
 }
 
 /// Who may use the API.

@@ -39,9 +39,9 @@ pub(super) fn failed<E: Into<io::Error>>(
 
 /// User and group of a file; `None` leaves what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Owner {
@@ -195,7 +195,7 @@ pub(super) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<b
 
 /// Puts a file in place: a reader sees the old one or the new one, complete and with its mode
 /// and owner. False if it was there, the same, already.
-pub(super) fn write_file(
+pub(crate) fn write_file(
     path: &Path,
     bytes: &[u8],
     owner: Option<Owner>,

@@ -13,9 +13,11 @@ pub mod host;
 pub mod keys;
 mod outcome;
 mod paths;
+pub mod secrets;
 pub mod setup;
 pub mod users;
 
 pub use files::FileError;
+pub(crate) use files::{Owner, write_file};
 pub use outcome::{Change, Outcome};
 pub use paths::Paths;

@@ -41,6 +41,11 @@ mount --bind "$1/workspace" workspace
 printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
 printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncoder:x:1000:\n' > etc/group
 chown 1000:1000 home/coder workspace
+while read -r from to; do
+  if [ -d "$1/$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && : >"$to"; fi
+  mount --bind "$1/$from" "$to"
+  mount -o remount,bind,ro "$to"
+done <"$1/mounts"
 ip link set lo up
 root="$PWD" ids="$2"
 shift 2
@@ -70,6 +75,7 @@ impl Recipe {
         }
         // Not a link: init looks for the other programs where it is itself.
         std::fs::copy(INIT, dir.path().join("bin/cib-init")).unwrap();
+        std::fs::write(dir.path().join("mounts"), "").unwrap();
         let world = PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), world).unwrap();
         let mut recipe = Self {
@@ -102,6 +108,25 @@ impl Recipe {
         let path = self.dir.path().join("bin").join(name);
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        self
+    }
+
+    /// Writes a file of the test's directory, with an owner and a mode.
+    pub(crate) fn file(&mut self, path: &str, text: &str, owner: u32, mode: u32) -> &mut Self {
+        let path = self.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        self
+    }
+
+    /// Mounts a file or folder of the test's directory read-only, as an engine does.
+    pub(crate) fn mount(&mut self, from: &str, to: &str) -> &mut Self {
+        let list = self.dir.path().join("mounts");
+        let mut lines = std::fs::read_to_string(&list).unwrap();
+        lines.push_str(&format!("{from} {}\n", to.trim_start_matches('/')));
+        std::fs::write(&list, lines).unwrap();
         self
     }
 

@@ -14,6 +14,7 @@ mod bare_terminal;
 mod box_egress;
 mod box_life;
 mod box_logs;
+mod box_secrets;
 mod box_sessions;
 mod box_storm;
 mod box_users;
