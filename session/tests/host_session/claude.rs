@@ -255,11 +255,7 @@ fn a_turn_that_claude_begins_itself_is_not_the_users() {
 fn an_mcp_server_that_never_answers_is_named() {
     let real = Real::new();
     let servers = json!({"mcpServers": {"silent": {"command": "sleep", "args": ["1000"]}}});
-    fs::write(real.place.path("work/.mcp.json"), servers.to_string()).unwrap();
-    let home = real.place.path("home/.claude");
-    fs::create_dir_all(&home).unwrap();
-    let settings = json!({"enableAllProjectMcpServers": true});
-    fs::write(home.join("settings.json"), settings.to_string()).unwrap();
+    fs::write(real.place.path("home/.claude.json"), servers.to_string()).unwrap();
     let keeper = real.start("@text hello");
     keeper.wait_frame("meta", |meta| {
         meta["note"]
