@@ -125,7 +125,10 @@ fn is_scalar(byte: u8) -> bool {
 /// Whether bytes are a number as JSON writes it.
 fn is_number(bytes: &[u8]) -> bool {
     fn digits(bytes: &[u8]) -> Option<&[u8]> {
-        let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         (count > 0).then(|| &bytes[count..])
     }
     let whole = bytes.strip_prefix(b"-").unwrap_or(bytes);

@@ -26,7 +26,10 @@ fn half_a_surrogate_pair_becomes_the_replacement_in_its_place() {
 #[test]
 fn clean_text_is_not_copied() {
     for clean in [r#"{"a":"\ud83d\ude00 \\ \n"}"#, "{}", "", "\\", "\\u12"] {
-        assert!(matches!(text(clean.as_bytes()), Cow::Borrowed(_)), "{clean}");
+        assert!(
+            matches!(text(clean.as_bytes()), Cow::Borrowed(_)),
+            "{clean}"
+        );
     }
 }
 
@@ -69,10 +72,20 @@ fn a_value_that_cannot_be_used_costs_itself() {
     assert_eq!(object.count("id"), Some(7));
     assert_eq!(object.string("name").as_deref(), Some("n\u{fffd}"));
     assert_eq!(object.get("gone"), None);
-    assert!(object.object("odd").is_some_and(|odd| odd.object("a").is_none()));
-    assert_eq!((object.number("cost"), object.count("cost")), (Some(-1.5), None));
+    assert!(
+        object
+            .object("odd")
+            .is_some_and(|odd| odd.object("a").is_none())
+    );
+    assert_eq!(
+        (object.number("cost"), object.count("cost")),
+        (Some(-1.5), None)
+    );
     assert_eq!((object.number("many"), object.count("many")), (None, None));
-    assert_eq!((object.count("fraction"), object.count("whole")), (None, Some(12)));
+    assert_eq!(
+        (object.count("fraction"), object.count("whole")),
+        (None, Some(12))
+    );
     assert_eq!(object.string("name2"), None);
     assert_eq!(object.flag("yes"), Some(true));
     assert_eq!(object.string("twice").as_deref(), Some("2"));
@@ -83,19 +96,47 @@ fn a_value_that_cannot_be_used_costs_itself() {
 #[test]
 fn what_is_no_json_is_not_taken_for_some() {
     for broken in [
-        "", "{", "[", "{]", "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "01", "1.", "-", "nul",
-        "\"", "\"\\\"", "1 2", "[1 2]", "+1", "1e", "{a:1}", "\"\\x\"", "\"\\u12g4\"",
+        "",
+        "{",
+        "[",
+        "{]",
+        "[1,]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "01",
+        "1.",
+        "-",
+        "nul",
+        "\"",
+        "\"\\\"",
+        "1 2",
+        "[1 2]",
+        "+1",
+        "1e",
+        "{a:1}",
+        "\"\\x\"",
+        "\"\\u12g4\"",
     ] {
         assert!(parse(broken).is_err(), "{broken}");
     }
-    for broken in ["", "{", "[]", "{\"a\"", "{\"a\":1", "{\"a\":1}x", "{\"a\":1,}"] {
+    for broken in [
+        "",
+        "{",
+        "[]",
+        "{\"a\"",
+        "{\"a\":1",
+        "{\"a\":1}x",
+        "{\"a\":1,}",
+    ] {
         assert!(Object::read(broken).is_none(), "{broken}");
     }
 }
 
 #[test]
 fn numbers_stay_as_they_are_written_on_a_line_of_their_own() {
-    let written = "{ \"a\" : 1.0,\r\n\t\"b\":12345678901234567890123, \"c d\": \"x \\\" y\u{2028}\" }";
+    let written =
+        "{ \"a\" : 1.0,\r\n\t\"b\":12345678901234567890123, \"c d\": \"x \\\" y\u{2028}\" }";
     assert_eq!(
         one_line(written),
         r#"{"a":1.0,"b":12345678901234567890123,"c d":"x \" y\u2028"}"#

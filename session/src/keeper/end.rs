@@ -180,7 +180,8 @@ impl Keeper {
         let why = asked.or_else(|| self.meter.reached(&self.record.meta.limits).map(Why::Limit));
         let (state, mut reason) = verdict(why, exit);
         if let Some(waited_for) = &self.waited_for {
-            reason = format!("{reason}: {waited_for}");
+            let first = waited_for.lines().next().unwrap_or_default();
+            reason = format!("{reason}: {first}");
         }
         let resources = self.meter.read_last(self.clock.now_ms());
         self.record.amend(|meta| meta.resources = resources);

@@ -191,9 +191,6 @@ mod tests {
         }
         let mut blocks = Blocks::default();
         blocks.streamed(None, None, Kind::Text, "no beginning");
-        assert_eq!(
-            blocks.rest(None, Some("m"), Kind::Text, "no beginning"),
-            ""
-        );
+        assert_eq!(blocks.rest(None, Some("m"), Kind::Text, "no beginning"), "");
     }
 }

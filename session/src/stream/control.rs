@@ -190,7 +190,11 @@ impl Stream {
             return None;
         }
         let id = message.string("request_id");
-        if self.questions.iter().any(|open| Some(&open.id) == id.as_ref()) {
+        if self
+            .questions
+            .iter()
+            .any(|open| Some(&open.id) == id.as_ref())
+        {
             // Two questions of one id would make an answer to either an answer to both. The
             // first one's is the answer.
             return None;

@@ -34,7 +34,8 @@ impl Stream {
             }
             "hook_response" => {
                 let id = system.text("hook_id");
-                self.hooks.retain(|(known, _)| Some(&**known) != id.as_deref());
+                self.hooks
+                    .retain(|(known, _)| Some(&**known) != id.as_deref());
                 out.frames.push(hook(system));
             }
             "init" => self.begins(system, now_ms, out),

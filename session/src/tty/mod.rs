@@ -265,7 +265,7 @@ impl Tty {
         now_ms: u64,
         out: &mut Out,
     ) -> Result<(), NoSuchQuestion> {
-        if let Some((_, dialogue)) = self.dialogue.take_if(|(asked, _)| asked == id) {
+        if let Some((_, dialogue)) = self.dialogue.take_if(|(asked, _)| *asked == id) {
             let answer = answers.values().next().map(String::as_str);
             out.keys.push(dialogue.keys(answer));
             self.screen.clear();

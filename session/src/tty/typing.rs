@@ -278,10 +278,7 @@ mod tests {
         let mut typing = Typing::default();
         typing.message(&words("?"), 0);
         let [home, delete, end] = TAKE_OFF;
-        assert_eq!(
-            all(&mut typing),
-            ["\u{15}", " ? ", home, delete, end, "\r"]
-        );
+        assert_eq!(all(&mut typing), ["\u{15}", " ? ", home, delete, end, "\r"]);
         typing.message(&words("!touch a file that\nhas a name"), 0);
         assert_eq!(
             all(&mut typing)[1..],
@@ -378,6 +375,9 @@ mod tests {
         let mut typing = Typing::default();
         typing.message(&command("/vim"), 0);
         typing.message(&words("two"), 0);
-        assert_eq!(all(&mut typing)[1..], ["/vim", "\r", "\u{15}", "two ", "\r"]);
+        assert_eq!(
+            all(&mut typing)[1..],
+            ["/vim", "\r", "\u{15}", "two ", "\r"]
+        );
     }
 }

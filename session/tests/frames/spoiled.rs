@@ -41,15 +41,19 @@ fn written() -> Vec<Value> {
         "p_bashfail",
         "p_agentbg",
     ];
-    let lines = names.into_iter().flat_map(fixture).filter_map(|line| {
-        match line.get("msg") {
+    let lines = names
+        .into_iter()
+        .flat_map(fixture)
+        .filter_map(|line| match line.get("msg") {
             None => Some(line),
             Some(message) => (line["dir"] == "out").then(|| message.clone()),
-        }
-    });
+        });
     lines
         .filter(|line| {
-            let kind = format!("{} {} {}", line["type"], line["subtype"], line["event"]["type"]);
+            let kind = format!(
+                "{} {} {}",
+                line["type"], line["subtype"], line["event"]["type"]
+            );
             let count = seen.entry(kind).or_default();
             *count += 1;
             *count <= EACH && line.to_string().len() < 16 * 1024
@@ -208,7 +212,9 @@ fn a_request_whose_id_is_no_text_is_answered_under_that_id() {
 fn spoiling_one_value_of_a_conversation_never_makes_a_text_be_told_twice() {
     let text_of = |lines: &[String]| {
         let mut stream = stream();
-        let frames = lines.iter().flat_map(|line| heard(&mut stream, line).frames);
+        let frames = lines
+            .iter()
+            .flat_map(|line| heard(&mut stream, line).frames);
         let texts = frames.filter_map(|frame| match frame {
             Data::Text(text) | Data::Thinking(text) => Some(text.text),
             _ => None,
@@ -230,7 +236,10 @@ fn spoiling_one_value_of_a_conversation_never_makes_a_text_be_told_twice() {
                 let mut damaged = whole.clone();
                 damaged[number] = spoiled(line, &place, with);
                 let told = text_of(&damaged);
-                assert!(told.len() <= clean.len(), "{place} of line {number}: {told}");
+                assert!(
+                    told.len() <= clean.len(),
+                    "{place} of line {number}: {told}"
+                );
             }
         }
     }
@@ -240,7 +249,12 @@ fn spoiling_one_value_of_a_conversation_never_makes_a_text_be_told_twice() {
 fn transcripts_and_hooks_with_one_value_spoiled_are_acted_on_all_the_same() {
     let tty = |version: &str| {
         let ledger = Ledger::starting(0, Meta::default());
-        Tty::new(ledger, Abilities::of(version), Timestamp::from_millis(0), 0.0)
+        Tty::new(
+            ledger,
+            Abilities::of(version),
+            Timestamp::from_millis(0),
+            0.0,
+        )
     };
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut few = |lines: Vec<Value>, of: &str| -> Vec<Value> {
@@ -290,7 +304,9 @@ fn piped(text: &str) -> Out {
 
 #[test]
 fn lines_that_are_too_long_are_acted_on_all_the_same() {
-    let lines: Vec<_> = (0..200_000).map(|n| format!("+line {n} of a patch")).collect();
+    let lines: Vec<_> = (0..200_000)
+        .map(|n| format!("+line {n} of a patch"))
+        .collect();
     let patch = json!({
         "message": {"role": "user", "content": [
             {"tool_use_id": "t1", "type": "tool_result", "content": "updated", "is_error": false},
@@ -302,7 +318,10 @@ fn lines_that_are_too_long_are_acted_on_all_the_same() {
     let [Data::ToolUseResult(result)] = out.frames.as_slice() else {
         panic!("{} frames", out.frames.len());
     };
-    assert_eq!((result.tool_use_id.as_str(), &result.output), ("t1", &json!("updated")));
+    assert_eq!(
+        (result.tool_use_id.as_str(), &result.output),
+        ("t1", &json!("updated"))
+    );
 
     let write = json!({"tool_name": "Write", "tool_input": {"content": "y".repeat(1_100_000)}});
     let result = json!({
@@ -310,9 +329,13 @@ fn lines_that_are_too_long_are_acted_on_all_the_same() {
         "result": "done", "total_cost_usd": 0.5, "subtype": "success", "type": "result",
     });
     let out = piped(&result.to_string());
-    assert_eq!((count(&out.frames, "usage"), count(&out.frames, "stop")), (1, 1));
+    assert_eq!(
+        (count(&out.frames, "usage"), count(&out.frames, "stop")),
+        (1, 1)
+    );
 
-    let image = json!({"type": "image", "source": {"type": "base64", "data": "A".repeat(1_300_000)}});
+    let image =
+        json!({"type": "image", "source": {"type": "base64", "data": "A".repeat(1_300_000)}});
     let images = json!({
         "type": "user",
         "message": {"role": "user", "content": [
@@ -332,7 +355,10 @@ fn lines_that_are_too_long_are_acted_on_all_the_same() {
         "request": {"input": {"edits": lines}, "subtype": "can_use_tool", "tool_name": "MultiEdit"},
     });
     let out = piped(&request.to_string());
-    assert!(out.to_claude[0].contains("deny"), "what was cut is not asked for");
+    assert!(
+        out.to_claude[0].contains("deny"),
+        "what was cut is not asked for"
+    );
 }
 
 #[test]

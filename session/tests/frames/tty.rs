@@ -142,7 +142,12 @@ fn a_turn_on_the_terminal_names_its_message_and_one_of_claudes_own_names_none() 
     tty.input("go", id, false, 2, &mut out).unwrap();
     let stop = json!({"hook_event_name": "Stop"});
     // A command in the background ends before the message is submitted.
-    hook(&mut tty, 1, &prompt("<task-notification>done</task-notification>"), &mut out);
+    hook(
+        &mut tty,
+        1,
+        &prompt("<task-notification>done</task-notification>"),
+        &mut out,
+    );
     hook(&mut tty, 2, &stop, &mut out);
     rest_until_idle(&mut tty, &mut out);
     hook(&mut tty, 3, &prompt("go"), &mut out);
@@ -159,7 +164,10 @@ fn a_turn_on_the_terminal_names_its_message_and_one_of_claudes_own_names_none() 
             (Some(By::User), vec![]),
         ]
     );
-    let users = out.frames.iter().filter(|frame| matches!(frame, Data::Text(_)));
+    let users = out
+        .frames
+        .iter()
+        .filter(|frame| matches!(frame, Data::Text(_)));
     assert_eq!(users.count(), 2, "each message is told once");
 }
 
@@ -214,7 +222,11 @@ fn a_menu_that_nobody_asked_for_is_a_question_and_its_answer_presses_the_key() {
     let (mut tty, mut out) = (tty(), Out::default());
     let menu = "\u{1b}[2J\u{1b}[HThe file /h/.claude.json is damaged\r\n\r\n❯ 1. Exit\r\n  2. Reset\r\n\r\nEnter to confirm\r\n";
     tty.drawn(menu.as_bytes(), 10);
-    while !out.frames.iter().any(|frame| matches!(frame, Data::AskQuestion(_))) {
+    while !out
+        .frames
+        .iter()
+        .any(|frame| matches!(frame, Data::AskQuestion(_)))
+    {
         let at = tty.deadline().unwrap();
         assert!(at < 10_000, "nobody is asked");
         tty.tick(at, &mut out);

@@ -353,13 +353,20 @@ fn each_arrives(keeper: &Keeper, messages: &[&str]) {
         let input = json!({"op": "input", "text": message, "id": id});
         assert_eq!(keeper.ask(&input), KeeperReply::Done, "{message}");
         let stop = keeper.wait_frame("stop", |stop| stop["messages"][0] == id.to_string());
-        assert_eq!((&stop["reason"], &stop["by"]), (&json!("turn_end"), &json!("user")));
+        assert_eq!(
+            (&stop["reason"], &stop["by"]),
+            (&json!("turn_end"), &json!("user"))
+        );
         let prompts = prompts(keeper);
         assert_eq!(prompts.len(), place + 1, "{prompts:?}");
         assert_eq!(prompts[place], *message);
     }
     let frames = keeper.frames();
-    assert_eq!(text(&frames, "user"), messages.concat(), "each is told once");
+    assert_eq!(
+        text(&frames, "user"),
+        messages.concat(),
+        "each is told once"
+    );
 }
 
 const ODD: [&str; 13] = [
@@ -398,7 +405,12 @@ fn what_cannot_be_typed_is_refused_and_commands_are_asked_for() {
     let real = Real::new();
     let keeper = start(&real, Some("@text one"));
     wait_turns(&keeper, 1);
-    for text in ["/exit is a good word", "a\tb", "a\u{1b}[201~b", "one\r\ntwo"] {
+    for text in [
+        "/exit is a good word",
+        "a\tb",
+        "a\u{1b}[201~b",
+        "one\r\ntwo",
+    ] {
         let refused = keeper.ask(&json!({"op": "input", "text": text}));
         let KeeperReply::Refused { code, detail } = refused else {
             panic!("{text}: {refused:?}");
@@ -410,7 +422,9 @@ fn what_cannot_be_typed_is_refused_and_commands_are_asked_for() {
     keeper.wait_frame("meta", |meta| meta["model"] == "claude-sonnet-4-6");
     let command = json!({"op": "input", "text": "!echo ran > ran.txt", "command": true});
     assert_eq!(keeper.ask(&command), KeeperReply::Done);
-    wait_until(SOON, "the command", || real.place.path("work/ran.txt").exists());
+    wait_until(SOON, "the command", || {
+        real.place.path("work/ran.txt").exists()
+    });
 }
 
 #[test]
