@@ -369,7 +369,8 @@ pub enum By {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop {
-    /// `turn_end`, `interrupted`, `api_error`, `hook_stopped`, `limit NAME`, `exit`, `exit N`.
+    /// `turn_end`, `interrupted`, `api_error`, `hook_stopped`, `not_submitted`, `limit NAME`, `exit`,
+    /// `exit N`.
     pub reason: String,
     /// Whether the session ended with it, or only a turn.
     pub last: bool,
