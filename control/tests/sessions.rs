@@ -381,7 +381,9 @@ async fn each_command_reaches_the_keeper_as_it_was_meant() {
         keeper.told(),
         [
             KeeperRequest::Input {
-                text: "hello".into()
+                text: "hello".into(),
+                id: None,
+                command: false,
             },
             KeeperRequest::Raw {
                 data: "Gwo=".into()

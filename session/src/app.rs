@@ -37,10 +37,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Finish(finish)) => finish_session(&finish),
         Ok(Command::Hook(hook)) => match &hook.run {
             None => {
-                hook::carry(&hook.socket);
+                if let Some(socket) = &hook.socket {
+                    hook::carry(socket);
+                }
                 OK
             }
-            Some(command) => hook::run(&hook.socket, command),
+            Some(command) => hook::run(hook.socket.as_deref(), command),
         },
         Ok(Command::Launcher(launch)) => launcher(launch),
         Ok(Command::Visit) => as_user(home::answer_visit),

@@ -20,7 +20,7 @@ cib-session keeps one session: it owns Claude and the session's journal.
 Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
-  cib-session hook --socket PATH [--run COMMAND]
+  cib-session hook [--socket PATH] [--run COMMAND]
   cib-session login --runtime DIR [options]
   cib-session launcher --fd N [options]
   cib-session --help | --version
@@ -132,8 +132,8 @@ pub struct Launch {
 /// Options of `hook`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// The keeper's socket.
-    pub socket: PathBuf,
+    /// The keeper's socket. Without one nobody is told, and there has to be something to run.
+    pub socket: Option<PathBuf>,
     /// Somebody else's hook, a shell's command, to be run and told of.
     pub run: Option<OsString>,
 }
@@ -363,7 +363,9 @@ fn hook(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError>
             _ => return Err(UsageError::Option(option)),
         }
     }
-    let socket = socket.ok_or(UsageError::Missing("--socket"))?;
+    if socket.is_none() && run.is_none() {
+        return Err(UsageError::Missing("--socket"));
+    }
     Ok(Command::Hook(Hook { socket, run }))
 }
 

@@ -59,6 +59,7 @@ pub fn finish(dir: &Path, state: State, sync: SyncPolicy) -> Result<(), FinishEr
                 reason: reason.to_owned(),
                 last: true,
                 detail: None,
+                ..Stop::default()
             }),
             Data::Status(Status {
                 state,

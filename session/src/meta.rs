@@ -118,7 +118,7 @@ pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) -> bo
         Data::Stop(stop) => {
             if stop.last {
                 meta.reason = Some(stop.reason.clone());
-            } else {
+            } else if stop.is_users_turn() {
                 meta.turns += 1;
             }
             true

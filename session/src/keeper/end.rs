@@ -70,6 +70,9 @@ impl Keeper {
             return;
         }
         let now_ms = self.clock.now_ms();
+        if why == Why::NoAnswer {
+            self.waited_for = self.driver.waits_for();
+        }
         let state = self.record.meta.state;
         self.record.amend(|meta| meta.ended_in = Some(state));
         self.answer_by = None;
@@ -175,11 +178,15 @@ impl Keeper {
         let asked = self.leaving.as_ref().map(|leaving| leaving.why);
         // A limit may have ended Claude before anybody has looked.
         let why = asked.or_else(|| self.meter.reached(&self.record.meta.limits).map(Why::Limit));
-        let (state, reason) = verdict(why, exit);
+        let (state, mut reason) = verdict(why, exit);
+        if let Some(waited_for) = &self.waited_for {
+            let first = waited_for.lines().next().unwrap_or_default();
+            reason = format!("{reason}: {first}");
+        }
         let resources = self.meter.read_last(self.clock.now_ms());
         self.record.amend(|meta| meta.resources = resources);
         let detail = (state == State::Failed)
-            .then(|| self.claude.complaints.text())
+            .then(|| self.claude.complaints.text().or(self.waited_for.take()))
             .flatten();
         self.record
             .amend(|meta| meta.exit_code = exit.map(|exit| exit.code));
@@ -187,6 +194,7 @@ impl Keeper {
             reason,
             last: true,
             detail,
+            ..Stop::default()
         })]);
         let step = self.driver.set_state(state, self.clock.now_ms());
         self.record.append(step.frames);

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
+use cib_protocol::time::Timestamp;
 use rustix::event::PollFlags;
 
 use super::clients::peer;
@@ -67,7 +68,8 @@ impl Hooks {
             listener,
             user,
             hooks: Vec::new(),
-            next: 1,
+            // Not from one: a question of the driver before may have had that id.
+            next: u64::try_from(Timestamp::now().as_millis()).unwrap_or(1),
             limits,
         })
     }

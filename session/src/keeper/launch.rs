@@ -67,6 +67,8 @@ impl Launch<'_> {
     fn stream(&mut self) -> io::Result<Launched> {
         let mut settings = Settings::default();
         if self.has_hooks() {
+            // The same patience and bounds as on a terminal.
+            settings = Settings::wrapped(format!("{} --run", hook_command(None)?));
             let abilities = self.ask_version()?;
             self.add_hooks(&mut settings, abilities);
         }
@@ -95,7 +97,7 @@ impl Launch<'_> {
         let limits = line_limits(self.options);
         let abilities = self.ask_version()?;
         let hooks = Hooks::listen(runtime, self.runner.uid(), limits)?;
-        let carrier = hook_command(&runtime.join(hooks::SOCKET))?;
+        let carrier = hook_command(Some(&runtime.join(hooks::SOCKET)))?;
         let mut settings = Settings::wrapped(format!("{carrier} --run"));
         self.add_hooks(&mut settings, abilities);
         settings.add_own(&carrier, abilities);
@@ -302,11 +304,12 @@ fn open_for_others(dir: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// What Claude's shell runs for a hook: this program again.
-fn hook_command(socket: &Path) -> io::Result<String> {
+fn hook_command(socket: Option<&Path>) -> io::Result<String> {
     let program = std::env::current_exe()?;
-    Ok(format!(
-        "{} hook --socket {}",
-        quoted(&program.display().to_string()),
-        quoted(&socket.display().to_string())
-    ))
+    let mut command = format!("{} hook", quoted(&program.display().to_string()));
+    if let Some(socket) = socket {
+        command.push_str(" --socket ");
+        command.push_str(&quoted(&socket.display().to_string()));
+    }
+    Ok(command)
 }

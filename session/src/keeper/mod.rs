@@ -82,6 +82,8 @@ struct Keeper {
     /// When an end of Claude's output without an end of Claude is a failure.
     close_by: Option<u64>,
     leaving: Option<Leaving>,
+    /// What Claude waited for when it did not answer.
+    waited_for: Option<String>,
     exit: Option<(Exit, u64)>,
     buffer: Box<[u8]>,
 }

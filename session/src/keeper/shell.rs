@@ -425,6 +425,7 @@ fn last_words(reason: String, state: State, detail: Option<String>, elapsed_ms: 
         reason,
         last: true,
         detail,
+        ..Stop::default()
     };
     [Data::Stop(stop), status(state, elapsed_ms)]
 }

@@ -14,6 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use uuid::Uuid;
 
 use super::clients::Clients;
+use super::driver::Input;
 use super::launch::{Launch, Launched};
 use super::quiet::Quiet;
 use super::record::Record;
@@ -192,6 +193,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
         answer_by: Some(clock.now_ms() + options.start_ms),
         close_by: None,
         leaving: None,
+        waited_for: None,
         exit: None,
         buffer: vec![0; READ].into_boxed_slice(),
         options,
@@ -213,8 +215,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
     };
     keeper.begin(step);
     if let Some(prompt) = keeper.spec.prompt.take() {
-        let step = keeper.driver.input(prompt, keeper.clock.now_ms());
-        keeper.take(step);
+        keeper.say_first(prompt);
     }
     keeper.record.flush(keeper.clock.now_ms());
     say_ready(keeper.options.ready.take());
@@ -222,6 +223,27 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
         Ok(())
     } else {
         Err(StartError::Unwritten)
+    }
+}
+
+impl Keeper {
+    /// Says what the session begins with. What cannot be said is a note.
+    fn say_first(&mut self, text: String) {
+        let input = Input {
+            text,
+            id: Uuid::new_v4(),
+            is_command: false,
+        };
+        match self.driver.input(input, self.clock.now_ms()) {
+            Ok(step) => self.take(step),
+            Err(error) => {
+                let note = Some(format!("the first message was not sent: {error}"));
+                self.record.append([Data::Meta(Meta {
+                    note,
+                    ..Meta::default()
+                })]);
+            }
+        }
     }
 }
 
@@ -355,6 +377,7 @@ pub(super) fn stillborn(why: &str) -> [Data; 2] {
             reason: "Claude cannot be started".to_owned(),
             last: true,
             detail: Some(why.to_owned()),
+            ..Stop::default()
         }),
         Data::Status(Status {
             state: State::Failed,
