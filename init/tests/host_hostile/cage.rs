@@ -215,14 +215,7 @@ impl Cage for Caged {
         let mut command = Command::new("nsenter");
         command
             .args(["--target", &self.running.pid().to_string()])
-            .args([
-                "--mount",
-                "--pid",
-                "--net",
-                "--root",
-                "--wd",
-                "--",
-            ])
+            .args(["--mount", "--pid", "--net", "--root", "--wd", "--"])
             .args(["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"])
             .args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"])
             .args([

@@ -81,7 +81,9 @@ pub(super) fn children_signal(_: &Aim) -> Outcome {
 
 pub(super) fn kill_groups(_: &Aim) -> Outcome {
     each("killed the group of", |victim| {
-        kill(Pid::from_raw(-victim.pid), Signal::SIGKILL)
+        // The group of PID 1 has no name here: -1 stands for all of the agent's own processes.
+        let group = if victim.pid == 1 { 1 } else { -victim.pid };
+        kill(Pid::from_raw(group), Signal::SIGKILL)
     })
 }
 
