@@ -300,7 +300,17 @@ impl<'a> Stage<'a> {
                     .as_ref()
                     .map(|choice| choice.version.clone()),
             };
-            ChildEnvironment::new(&self.ground.environment, settings, &additions)
+            let children = ChildEnvironment::new(&self.ground.environment, settings, &additions);
+            if !children.unreachable.is_empty() {
+                let line = format!(
+                    "no program gets {}: with CIB_PROXY_URL the box may not reach the private \
+                     addresses in them; list those in CIB_LAN if that is meant, or unset them (an \
+                     engine takes them from its own configuration)",
+                    children.unreachable.join(", ")
+                );
+                self.booted.warn(&self.parts.logs, line);
+            }
+            children
         }))
     }
 

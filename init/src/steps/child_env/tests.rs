@@ -50,6 +50,36 @@ fn a_plain_child_gets_what_it_needs_to_run_and_nothing_else() {
 }
 
 #[test]
+fn a_proxy_variable_that_leads_where_the_box_may_not_go_is_withheld_and_named() {
+    let given = [
+        ("HTTP_PROXY", "http://172.17.0.1:3128"),
+        ("https_proxy", "http://user:pass@10.0.0.5:3128/"),
+        ("ALL_PROXY", "http://[fd00::5]:3128"),
+        ("FTP_PROXY", "http://127.0.0.1:3128"),
+        ("http_proxy", "http://192.168.1.9:3128"),
+        ("RSYNC_PROXY", "203.0.113.7:3128"),
+        ("NO_PROXY", "10.0.0.5"),
+        ("CIB_LAN", "192.168.1.0/24"),
+    ];
+    let with_proxy = [&given[..], &[("CIB_PROXY_URL", URL)]].concat();
+    let child = child(&with_proxy, &Additions::default());
+    assert_eq!(
+        child.unreachable,
+        ["ALL_PROXY", "HTTP_PROXY", "https_proxy"]
+    );
+    let coder = child.coder(&account("coder"));
+    for kept in ["FTP_PROXY", "http_proxy", "RSYNC_PROXY", "NO_PROXY"] {
+        assert!(coder.contains_key(kept), "{kept}");
+    }
+    for withheld in &child.unreachable {
+        assert!(!coder.contains_key(withheld), "{withheld}");
+    }
+    // Without a proxy of its own the box goes where it likes.
+    let direct = self::child(&given, &Additions::default());
+    assert_eq!(direct.unreachable, [""; 0]);
+}
+
+#[test]
 fn coder_gets_what_the_user_gave_but_nothing_of_inits_and_no_secret() {
     let child = child(
         &[
