@@ -153,6 +153,8 @@ impl Keeper {
             reason: "exit".to_owned(),
             last: true,
             detail: None,
+            by: None,
+            messages: Vec::new(),
         })]);
         self.become_state(state);
         self.vanish();

@@ -222,7 +222,7 @@ impl Machine {
     pub(super) fn on(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Close(resolvers) => self.advance(
-                Stage::Fresh,
+                &Stage::Fresh,
                 match resolvers {
                     Some(resolvers) => Stage::Closing(resolvers),
                     None => Stage::Closed,
@@ -238,7 +238,7 @@ impl Machine {
                     _ => Vec::new(),
                 }
             }
-            Event::Open => self.advance(Stage::Closed, Stage::Open),
+            Event::Open => self.advance(&Stage::Closed, Stage::Open),
             Event::Shut => {
                 self.candidates.clear();
                 // Where nothing was applied, nothing could leave or everything may.
@@ -273,8 +273,8 @@ impl Machine {
         }
     }
 
-    fn advance(&mut self, from: Stage, to: Stage) -> Vec<Action> {
-        if self.stage == from {
+    fn advance(&mut self, from: &Stage, to: Stage) -> Vec<Action> {
+        if self.stage == *from {
             self.become_stage(to)
         } else {
             Vec::new()

@@ -1,7 +1,7 @@
 //! One service's task: it feeds the [`Machine`] and does what comes out.
 
 use std::future::Future;
-use std::os::fd::{OwnedFd, RawFd};
+
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
