@@ -55,28 +55,32 @@ impl Lender {
     }
 
     /// Asks as init does.
-    fn ask(&self) -> std::io::Result<Value> {
-        let mut stream = UnixStream::connect(&self.path)?;
-        stream.set_read_timeout(Some(Duration::from_millis(1500)))?;
-        let mut line = String::new();
-        stream.read_to_string(&mut line)?;
-        assert!(line.ends_with('\n'), "{line:?}");
-        Ok(serde_json::from_str(&line)?)
+    async fn ask(&self) -> std::io::Result<Value> {
+        let path = self.path.clone();
+        let asking = move || {
+            let mut stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(Duration::from_millis(1500)))?;
+            let mut line = String::new();
+            stream.read_to_string(&mut line)?;
+            assert!(line.ends_with('\n'), "{line:?}");
+            Ok(serde_json::from_str(&line)?)
+        };
+        tokio::task::spawn_blocking(asking).await.unwrap()
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn health_says_that_requests_are_served_and_why_if_not() {
     let world = World::new();
     let lender = Lender::new(&world);
     let process = lender.start(&world);
-    assert_eq!(lender.ask().unwrap()["ok"], true);
+    assert_eq!(lender.ask().await.unwrap()["ok"], true);
     process.client().get("/api/sessions").await.ok();
     let sessions = world.data().join("sessions");
     let elsewhere = world.data().join("elsewhere");
     std::fs::rename(&sessions, &elsewhere).unwrap();
     until("that the sessions are gone is said", async || {
-        let answer = lender.ask().unwrap();
+        let answer = lender.ask().await.unwrap();
         answer["ok"] == false && answer["detail"].as_str().unwrap().contains("sessions")
     })
     .await;
@@ -84,36 +88,36 @@ async fn health_says_that_requests_are_served_and_why_if_not() {
     assert_eq!(open["status"], "degraded");
     std::fs::rename(&elsewhere, &sessions).unwrap();
     until("all is well again", async || {
-        lender.ask().unwrap()["ok"] == true
+        lender.ask().await.unwrap()["ok"] == true
     })
     .await;
     std::fs::remove_file(world.runtime().join("init.sock")).unwrap();
     until("that init is gone is said", async || {
-        let answer = lender.ask().unwrap();
+        let answer = lender.ask().await.unwrap();
         answer["ok"] == false && answer["detail"].as_str().unwrap().contains("init")
     })
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_stopped_server_is_not_healthy_and_neither_is_a_dead_one() {
     let world = World::new();
     let lender = Lender::new(&world);
     let mut process = lender.start(&world);
     process.signal(rustix::process::Signal::STOP);
     let asked = Instant::now();
-    lender.ask().unwrap_err();
+    lender.ask().await.unwrap_err();
     assert!(asked.elapsed() >= Duration::from_millis(1500));
     process.signal(rustix::process::Signal::CONT);
     until("it answers again", async || {
-        lender.ask().is_ok_and(|answer| answer["ok"] == true)
+        lender.ask().await.is_ok_and(|answer| answer["ok"] == true)
     })
     .await;
     process.kill();
-    lender.ask().unwrap_err();
+    lender.ask().await.unwrap_err();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_port_that_was_lent_is_nobody_elses_while_control_is_away() {
     let world = World::new();
     let lender = Lender::new(&world);
@@ -127,8 +131,11 @@ async fn a_port_that_was_lent_is_nobody_elses_while_control_is_away() {
     let request = b"GET /api/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     early.write_all(request).unwrap();
     let _process = lender.start(&world);
-    let mut answer = String::new();
-    early.read_to_string(&mut answer).unwrap();
+    let reading = move || {
+        let mut answer = String::new();
+        early.read_to_string(&mut answer).map(|_| answer)
+    };
+    let answer = tokio::task::spawn_blocking(reading).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 

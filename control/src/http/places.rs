@@ -2,9 +2,9 @@
 //! room is needed.
 //!
 //! A connection begins as a newcomer and stays one until a request on it was let in. Newcomers
-//! never keep anybody out: when there are too many of one peer, or too many at all, the one
-//! that has been idle longest goes, and a place is always left for the next. Callers have
-//! shares too, and the master's cannot be used up by the others.
+//! never keep anybody out: when there are too many of them, the peer that has most for its
+//! share loses the one that has been idle longest, and a place is always left for the next.
+//! Callers have shares too, and the master's cannot be used up by the others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,10 +22,6 @@ pub(super) struct Shares {
     all: usize,
     /// Those that newcomers may hold together.
     newcomers: usize,
-    /// Those that the newcomers of one peer may hold.
-    peer: usize,
-    /// Those that the newcomers out of the box itself may hold.
-    own: usize,
     /// Those that callers may hold together: newcomers find room in the rest.
     callers: usize,
     /// Those that callers other than the master may hold together.
@@ -41,14 +37,16 @@ impl Shares {
         Self {
             all,
             newcomers: part(2),
-            peer: part(4),
-            own: part(32),
             callers,
             others: callers.saturating_sub(part(8)).max(1),
             caller: part(4),
         }
     }
 }
+
+/// How much less of a newcomers' place the programs in the box count for than another peer:
+/// nobody but the agent has a reason to be many there.
+const OWN: usize = 8;
 
 /// Who holds a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +92,21 @@ impl Table {
 
     fn count(&self, which: impl Fn(&Entry) -> bool) -> usize {
         self.entries.values().filter(|entry| which(entry)).count()
+    }
+
+    /// Sends away a newcomer of the peer that has most of them for its share.
+    fn send_away_newcomer(&mut self) -> bool {
+        let mut weights: HashMap<Kin, usize> = HashMap::new();
+        for entry in self.entries.values() {
+            if entry.holder == Holder::Newcomer {
+                let weight = if entry.kin == Kin::Own { OWN } else { 1 };
+                *weights.entry(entry.kin).or_default() += weight;
+            }
+        }
+        let heaviest = weights.into_iter().max_by_key(|(_, weight)| *weight);
+        heaviest.is_some_and(|(kin, _)| {
+            self.send_away(|entry| entry.holder == Holder::Newcomer && entry.kin == kin)
+        })
     }
 
     /// Sends away the connection that has waited longest of those, an idle one first. A
@@ -170,20 +183,12 @@ impl Places {
     pub(super) fn enter(&self, kin: Kin) -> Option<Entrance> {
         let shares = self.0.shares;
         let mut table = self.0.table();
-        let share = match kin {
-            Kin::Own => shares.own,
-            Kin::Peer(_) => shares.peer,
-        };
         let mut sent_away = false;
-        let is_new = |entry: &Entry| entry.holder == Holder::Newcomer;
-        if table.count(|entry| is_new(entry) && entry.kin == kin) >= share {
-            sent_away |= table.send_away(|entry| is_new(entry) && entry.kin == kin);
-        }
-        if table.count(is_new) >= shares.newcomers {
-            sent_away |= table.send_away(is_new);
+        if table.count(|entry| entry.holder == Holder::Newcomer) >= shares.newcomers {
+            sent_away |= table.send_away_newcomer();
         }
         if table.entries.len() >= shares.all {
-            let made = table.send_away(is_new)
+            let made = table.send_away_newcomer()
                 || table.send_away(|entry| matches!(entry.holder, Holder::Other(_)))
                 || table.send_away(|_| true);
             if !made {
@@ -335,25 +340,31 @@ mod tests {
     }
 
     #[test]
-    fn idle_newcomers_of_one_peer_go_before_anybody_else_oldest_first() {
+    fn idle_newcomers_of_a_peer_with_many_go_before_anybody_else_oldest_first() {
         let places = Places::new(64);
-        let share = Shares::of(64).peer;
+        let most = Shares::of(64).newcomers;
         let other = enter(&places, peer(2));
-        let crowd: Vec<_> = (0..share + 3).map(|_| enter(&places, peer(1))).collect();
+        let crowd: Vec<_> = (0..most + 2).map(|_| enter(&places, peer(1))).collect();
         let gone: Vec<_> = crowd.iter().map(is_wanted).collect();
         assert_eq!(gone[..3], [true; 3]);
         assert!(!gone[3..].contains(&true));
         assert!(!is_wanted(&other));
+        let next = enter(&places, peer(3));
+        assert!(is_wanted(&crowd[3]));
+        assert!(!is_wanted(&other) && !is_wanted(&next));
     }
 
     #[test]
-    fn the_box_itself_is_one_peer_with_a_small_share() {
+    fn the_programs_in_the_box_are_one_peer_with_a_small_share() {
         let places = Places::new(1024);
         let owner = enter(&places, peer(1));
-        let crowd: Vec<_> = (0..1024).map(|_| enter(&places, Kin::Own)).collect();
-        let left = crowd.iter().filter(|place| !is_wanted(place)).count();
-        assert_eq!(left, Shares::of(1024).own);
+        let own: Vec<_> = (0..1024).map(|_| enter(&places, Kin::Own)).collect();
+        // Somebody outside, with hundreds, who lost nothing for the agent's sake.
+        let outside: Vec<_> = (0..400).map(|_| enter(&places, peer(2))).collect();
         assert!(!is_wanted(&owner));
+        assert!(!outside.iter().any(is_wanted));
+        let left = own.iter().filter(|place| !is_wanted(place)).count();
+        assert_eq!(left, Shares::of(1024).newcomers - 401);
     }
 
     #[test]

@@ -69,7 +69,11 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &router, &app, &places, limits),
+            Ok((stream, peer)) => {
+                admit(stream, peer, &router, &app, &places, limits);
+                // What it has sent already is read before the next one wants room.
+                tokio::task::yield_now().await;
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 // One that was reset while it waited is no reason to wait; having no

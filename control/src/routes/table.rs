@@ -323,6 +323,7 @@ pub const ROUTES: &[Route] = &[
         answer: Answer::Created(Shape::Shell),
         faults: &[
             Code::WorkdirOutside,
+            Code::TooManyShells,
             Code::KeeperFailed,
             Code::NotNow,
             Code::InitUnreachable,

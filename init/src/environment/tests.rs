@@ -538,6 +538,31 @@ fn an_array_of_a_file_is_a_list_or_commands() {
 }
 
 #[test]
+fn a_token_or_a_proxys_secret_that_can_be_guessed_is_refused_and_not_shown() {
+    for name in ["CIB_AUTH_TOKEN", "CIB_TRUSTED_PROXY_SECRET"] {
+        for guessable in ["aaaaaaaaaaaaaaaaaaaaaaaa", "121212121212121212", "abcdeabcdeabcdeabcde"] {
+            let faults = read(&[(name, guessable)]).settings.unwrap_err();
+            let said: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            let said = said.join("\n");
+            assert!(said.contains(name) && said.contains("different"), "{said}");
+            assert!(!said.contains(guessable), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_proxies_share_and_how_many_sessions_there_may_be_is_read() {
+    let settings = settings(&[
+        ("CIB_TRUSTED_PROXIES", "10.0.0.7"),
+        ("CIB_TRUSTED_PROXY_SECRET", "between-proxy-and-box"),
+        ("CIB_MAX_SESSIONS", "0"),
+    ]);
+    let secret = settings.trusted_proxy_secret.unwrap();
+    assert_eq!(secret.expose(), "between-proxy-and-box");
+    assert_eq!(settings.sessions.max, Some(0));
+}
+
+#[test]
 fn the_reference_page_is_what_the_catalog_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/environment.md");
     if std::env::var_os("CIB_UPDATE_GOLDEN").is_some() {

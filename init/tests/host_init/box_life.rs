@@ -309,6 +309,30 @@ fn a_boot_that_takes_long_can_be_looked_at() {
 }
 
 #[test]
+fn the_apis_port_and_its_health_are_held_before_any_program_of_coders_runs() {
+    let mut recipe = Recipe::new();
+    // A setup command that could listen there would wait for the owner's token.
+    recipe.set(
+        "CIB_SETUP_COMMANDS",
+        "! perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(Listen => 1, LocalPort => 8080)'",
+    );
+    recipe.program(
+        "cib-control",
+        "#!/bin/bash\nfor fd in 4 5; do echo \"$fd is $(readlink /proc/self/fd/$fd)\"; done\n\
+         stat -c '%a %U:%G' /run/cib/control /run/cib/control/*\ntrap 'exit 0' TERM\necho >&3\n\
+         while :; do sleep 0.05; done\n",
+    );
+    let mut running = recipe.start();
+    running.wait_until_up();
+    running.says("4 is socket:");
+    running.says("5 is socket:");
+    running.says("750 root:cib");
+    running.says("640 root:cib");
+    running.says("660 root:cib");
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
 fn control_is_told_how_the_log_is_written() {
     let mut recipe = Recipe::new();
     recipe.set("CIB_LOG", "json").set("CIB_LOG_LEVEL", "debug");
