@@ -41,6 +41,9 @@ pub(super) const SUBMIT: &str = "\r";
 /// What keeps a draft from being anything but words.
 const GUARD: char = ' ';
 
+/// What does not begin a message but something else, typed into an empty draft of any version.
+const MODES: [char; 5] = ['!', '?', '#', '&', '/'];
+
 /// Characters of a draft's first line that are typed before the guard in front is taken off.
 const FIRST: usize = 20;
 
@@ -104,8 +107,7 @@ impl Message {
             return chunks(&self.text);
         }
         let whole = format!("{}{GUARD}", self.text);
-        let is_plain = |first: char| first.is_alphanumeric() || first.is_whitespace();
-        if whole.starts_with(is_plain) {
+        if !whole.starts_with(MODES) {
             return chunks(&whole);
         }
         let line = whole.find('\n').unwrap_or(whole.len());

@@ -346,7 +346,7 @@ fn prompts(keeper: &Keeper) -> Vec<String> {
 }
 
 /// Sends each message and waits for its own turn.
-fn each_arrives(keeper: &Keeper, messages: &[&str]) {
+pub(crate) fn each_arrives(keeper: &Keeper, messages: &[&str]) {
     keeper.wait_state("idle");
     for (place, message) in messages.iter().enumerate() {
         let id = Uuid::new_v4();
@@ -369,7 +369,7 @@ fn each_arrives(keeper: &Keeper, messages: &[&str]) {
     );
 }
 
-const ODD: [&str; 13] = [
+pub(crate) const ODD: [&str; 13] = [
     "!touch bang",
     "?",
     "\\",
