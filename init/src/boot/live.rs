@@ -591,6 +591,10 @@ fn serve(parts: &Parts, relay: Relay) {
         let (level, line) = match notice {
             Notice::Lost(why) => (Level::Warn, format!("{variable}: {why}")),
             Notice::Back => (Level::Info, format!("{variable}: the agent is back")),
+            Notice::Full => {
+                let line = format!("{variable}: too many connections, further ones are refused");
+                (Level::Warn, line)
+            }
         };
         logs.write(level, "agent", &line);
     }));

@@ -59,6 +59,8 @@ pub struct Seen {
     pub pid: Option<u32>,
     /// How often it was started again without anybody's asking.
     pub restarts: u64,
+    /// How many runs in a row ended without having been ready for long enough.
+    pub failures: u32,
     /// Since when it is ready.
     pub ready_since: Option<Instant>,
     /// How its last run ended.
@@ -133,6 +135,7 @@ impl Supervisor {
             state: State::Down,
             pid: None,
             restarts: 0,
+            failures: 0,
             ready_since: None,
             last_exit: None,
         });

@@ -81,6 +81,14 @@ pub fn prepare(
     Ok((keys, outcome))
 }
 
+/// Whether a path lies where this module puts its copies.
+pub(super) fn is_copy(paths: &Paths, path: &Path) -> bool {
+    let upwards = path
+        .components()
+        .any(|name| name == std::path::Component::ParentDir);
+    !upwards && copy::places(paths).iter().any(|place| path.starts_with(place))
+}
+
 struct Preparing<'a> {
     paths: &'a Paths,
     home: Dir,
