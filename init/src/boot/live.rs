@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::boot::Ground;
 use crate::boot::control;
+use crate::boot::health::Control;
 use crate::boot::handler::{Phase, Running};
 use crate::boot::listeners;
 use crate::boot::progress::{Failed, Overdue, Progress};
@@ -26,7 +27,7 @@ use crate::plan::{Plan, StepId};
 use crate::process::Processes;
 use crate::session::directory::Directories;
 use crate::session::{KeeperSettings, Keepers};
-use crate::socket::{self, ListenError};
+use crate::socket::{self, Door, ListenError, Server};
 use crate::spawn::Ids;
 use crate::steps::accounts::{Account, Accounts};
 use crate::steps::agent::{self, Notice, Relay};
@@ -166,7 +167,8 @@ pub(super) async fn boot(
         source,
     })?;
     // Before the first step, so that a boot that takes long can be looked at.
-    let listener = socket::listen(&run.join("init.sock"))?;
+    let doors = [Door::Own, Door::Everybody];
+    let listeners = doors.map(|door| socket::listen(&run.join(door.name()), door));
     let running = Running {
         phase: Rc::clone(&parts.phase),
         progress: parts.progress.clone(),
@@ -174,8 +176,12 @@ pub(super) async fn boot(
         booted: Rc::clone(booted),
         logs: parts.logs.clone(),
         stir: parts.stir.clone(),
+        control: Control::at(run.join("control/health.sock")),
     };
-    tokio::task::spawn_local(socket::serve(listener, Rc::new(running)));
+    let server = Server::new(running);
+    for (door, listener) in doors.into_iter().zip(listeners) {
+        tokio::task::spawn_local(Rc::clone(&server).serve(listener?, door));
+    }
     let jobs = setup::jobs(&settings.setup, &ground.paths);
     // A script that cannot be read is one that fails.
     let count = jobs.as_ref().map_or(1, |(jobs, _)| jobs.len());

@@ -6,6 +6,7 @@
 mod control;
 mod ending;
 mod handler;
+mod health;
 mod last_resort;
 mod listeners;
 mod live;
@@ -341,7 +342,7 @@ async fn listen(
         stir.stir();
         match delivered.signal {
             libc::SIGCHLD => processes.reaper().drain().await,
-            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR => {
+            signal if cib_bare::signal::asks_to_end(signal) => {
                 let _ = asked.send(());
             }
             _ => {}

@@ -194,7 +194,7 @@ async fn newline(mut read: pipe::Receiver) {
 /// Whether somebody listens. For IPv4 the kernel's own table is asked, because connecting
 /// would look to redsocks like a connection that nobody redirected, and would not tell the
 /// service from somebody who took its place while it was down.
-async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
+pub(super) async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
     match address {
         ListenAddress::Unix(path) => UnixStream::connect(path).await.is_ok(),
         ListenAddress::Tcp(SocketAddr::V4(address)) => {
