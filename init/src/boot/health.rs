@@ -85,7 +85,9 @@ impl Control {
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Ok(Ok(text)) => match serde_json::from_str::<Answer>(&text) {
                 Ok(Answer { ok: true, .. }) => None,
-                Ok(Answer { detail, .. }) => Some(format!("control does not work: {}", plain(&detail))),
+                Ok(Answer { detail, .. }) => {
+                    Some(format!("control does not work: {}", plain(&detail)))
+                }
                 Err(_) => silent(),
             },
             Ok(Err(_)) | Err(_) => silent(),
@@ -198,7 +200,11 @@ mod tests {
 
     #[test]
     fn silence_nonsense_and_an_early_end_are_no_answer() {
-        for answer in [Some(&b""[..]), Some(&b"{\"ok\":tr"[..]), Some(&[0xff; 9000][..])] {
+        for answer in [
+            Some(&b""[..]),
+            Some(&b"{\"ok\":tr"[..]),
+            Some(&[0xff; 9000][..]),
+        ] {
             let (fault, ..) = found(answer);
             assert_eq!(fault.as_deref(), Some("control does not answer"));
         }

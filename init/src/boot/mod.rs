@@ -3,6 +3,8 @@
 //! The order is the argument for its safety. Configuration is judged before anything is
 //! touched; egress is closed before anything else runs; what belongs to the user runs last.
 
+mod aside;
+mod asking;
 mod control;
 mod ending;
 mod handler;

@@ -212,7 +212,8 @@ async fn answer<H: Handler>(
         Err(fault) => refuse(InitFault::BadRequest, fault.to_string()),
         Ok(request) if !rights.permit(&request) => refuse(
             InitFault::Forbidden,
-            "only root and cib may change the box; `status`, `logs` and `healthcheck` are open",
+            "only root and cib may change the box or read what others say to it; `status`, \
+             `healthcheck` and the other `logs` are open",
         ),
         Ok(request) if rights.may_change() => handler.handle(request).await,
         Ok(request) => return answers.shared(request, handler).await,

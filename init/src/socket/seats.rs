@@ -88,9 +88,7 @@ mod tests {
     #[test]
     fn one_user_cannot_take_every_seat_and_no_number_of_them_those_of_control() {
         let seats = Seats::default();
-        let mut held: Vec<_> = (0..OF_A_USER)
-            .map(|_| seats.take(1000).unwrap())
-            .collect();
+        let mut held: Vec<_> = (0..OF_A_USER).map(|_| seats.take(1000).unwrap()).collect();
         assert!(seats.take(1000).is_none());
         for uid in 2000..2100 {
             held.extend(std::iter::from_fn(|| seats.take(uid)));

@@ -190,7 +190,11 @@ fn those_who_look_share_an_answer_for_a_second_and_wait_their_turn() {
         answer(line, Rights::Look, &*counter, &answers).await;
         assert_eq!(counter.0.get(), 2, "and not for longer");
         answer(line, Rights::Change, &*counter, &answers).await;
-        assert_eq!(counter.0.get(), 3, "who may change something sees the present");
+        assert_eq!(
+            counter.0.get(),
+            3,
+            "who may change something sees the present"
+        );
     });
 }
 

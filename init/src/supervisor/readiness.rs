@@ -62,9 +62,7 @@ impl Readying {
         again: bool,
     ) -> Result<Self, String> {
         Ok(match &service.readiness.probe {
-            Probe::None if again => {
-                Self::RunningFor(STEADY.min(service.readiness.timeout / 2))
-            }
+            Probe::None if again => Self::RunningFor(STEADY.min(service.readiness.timeout / 2)),
             Probe::None => Self::Running,
             Probe::Newline { fd } => {
                 let (read, write) = newline_pipe().map_err(|e| e.to_string())?;

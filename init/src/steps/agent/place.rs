@@ -252,13 +252,15 @@ mod tests {
         let _listener = UnixListener::bind(dir.path().join("socket")).unwrap();
         symlink("socket", dir.path().join("link")).unwrap();
         symlink(dir.path(), dir.path().join("folder")).unwrap();
-        for name in ["link", "folder/link", "folder/../folder/./socket"] {
+        for name in ["link", "folder/link", "folder/./socket"] {
             let path = dir.path().join(name);
             assert!(place(path.clone(), Some(54_321)).look().is_ok(), "{name}");
             let coders = place(path, Some(own())).look();
             assert!(matches!(coders, Err(PlaceError::Link(_))), "{name}");
         }
-        let found = place(dir.path().join("socket"), Some(own())).find().unwrap();
+        let found = place(dir.path().join("socket"), Some(own()))
+            .find()
+            .unwrap();
         assert!(found.swayed);
     }
 
@@ -293,7 +295,9 @@ mod tests {
         let _listener = UnixListener::bind(dir.path().join("socket")).unwrap();
         for (mode, swayed) in [(0o755, false), (0o757, true), (0o1777, false)] {
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let found = place(dir.path().join("socket"), Some(54_321)).find().unwrap();
+            let found = place(dir.path().join("socket"), Some(54_321))
+                .find()
+                .unwrap();
             assert_eq!(found.swayed, swayed, "{mode:o}");
         }
     }
