@@ -207,7 +207,8 @@ type Watch = tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>;
 
 fn watch(stream: &UnixStream) -> io::Result<Watch> {
     let own = rustix::io::fcntl_dupfd_cloexec(stream, 3)?;
-    ready::watch(own, Interest::READABLE)
+    // Not for reading: a peer that only says no more would be told of for ever.
+    ready::watch(own, Interest::WRITABLE)
 }
 
 async fn hung_up(stream: &UnixStream) {
@@ -219,8 +220,8 @@ async fn hung_up(stream: &UnixStream) {
 
 /// Waits until the peer has closed both directions. One that only says no more still listens.
 async fn ended(watch: &Watch) {
-    while let Ok(mut guard) = watch.readable().await {
-        if is_over(watch.get_ref()) {
+    while let Ok(mut guard) = watch.writable().await {
+        if guard.ready().is_write_closed() || is_over(watch.get_ref()) {
             return;
         }
         guard.clear_ready();
