@@ -23,6 +23,7 @@ pub mod environment;
 pub mod errors;
 pub mod exit;
 pub mod logs;
+pub mod pace;
 pub mod pause;
 pub mod plan;
 pub mod process;

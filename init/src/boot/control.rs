@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
 use crate::environment::{Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, Settings};
-use crate::socket::CONTROL_UID;
+use crate::socket::{CONTROL_UID, Door};
 use crate::steps::accounts::CIB;
 use crate::steps::{Owner, write_file};
 
@@ -84,6 +84,9 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
         settings.container.data_dir.display().to_string(),
         "--runtime-dir".to_owned(),
         run.display().to_string(),
+        // Nobody else can stand in its way there.
+        "--init-socket".to_owned(),
+        run.join(Door::Own.name()).display().to_string(),
         "--auth".to_owned(),
         auth.display().to_string(),
         "--ready-fd".to_owned(),

@@ -9,8 +9,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::boot::Ground;
+use crate::boot::aside::{AsideError, aside};
+use crate::boot::asking::Asking;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
+use crate::boot::health::Control;
 use crate::boot::listeners;
 use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::rest::Stir;
@@ -26,15 +29,16 @@ use crate::plan::{Plan, StepId};
 use crate::process::Processes;
 use crate::session::directory::Directories;
 use crate::session::{KeeperSettings, Keepers};
-use crate::socket::{self, ListenError};
+use crate::socket::{self, Door, ListenError, Server};
 use crate::spawn::Ids;
 use crate::steps::accounts::{Account, Accounts};
 use crate::steps::agent::{self, Notice, Relay};
 use crate::steps::child_env::{Additions, ChildEnvironment};
+use crate::steps::git::{self, Taken};
 use crate::steps::keys::{self, Keys};
 use crate::steps::setup::{self, Job, JobsError, SetupError};
 use crate::steps::users::{self, Users, UsersError};
-use crate::steps::{FileError, Outcome, git};
+use crate::steps::{FileError, Outcome};
 use crate::supervisor::actor::{LookUpIds, Runtime};
 use crate::supervisor::{NoSuchService, Supervisor};
 
@@ -49,6 +53,8 @@ pub(super) enum StepError {
     /// The plan is wrong: a step came before one whose work it builds on.
     #[error("{0} are not prepared yet")]
     TooEarly(&'static str),
+    #[error("it cannot be carried out")]
+    Aside(#[from] AsideError),
     #[error("egress does not stand")]
     Egress(#[from] EgressError),
     #[error("the users cannot be prepared")]
@@ -166,7 +172,8 @@ pub(super) async fn boot(
         source,
     })?;
     // Before the first step, so that a boot that takes long can be looked at.
-    let listener = socket::listen(&run.join("init.sock"))?;
+    let doors = [Door::Own, Door::Everybody];
+    let listeners = doors.map(|door| socket::listen(&run.join(door.name()), door));
     let running = Running {
         phase: Rc::clone(&parts.phase),
         progress: parts.progress.clone(),
@@ -174,8 +181,12 @@ pub(super) async fn boot(
         booted: Rc::clone(booted),
         logs: parts.logs.clone(),
         stir: parts.stir.clone(),
+        control: Control::at(run.join("control/health.sock")),
     };
-    tokio::task::spawn_local(socket::serve(listener, Rc::new(running)));
+    let server = Server::new(running);
+    for (door, listener) in doors.into_iter().zip(listeners) {
+        tokio::task::spawn_local(Rc::clone(&server).serve(listener?, door));
+    }
     let jobs = setup::jobs(&settings.setup, &ground.paths);
     // A script that cannot be read is one that fails.
     let count = jobs.as_ref().map_or(1, |(jobs, _)| jobs.len());
@@ -255,9 +266,9 @@ impl<'a> Stage<'a> {
             StepId::CloseEgress => self.close_egress().await,
             StepId::Redirect => self.redirect().await,
             StepId::ProveEgress => self.prove_egress().await,
-            StepId::Users => self.prepare_users(),
-            StepId::Keys => self.prepare_keys(),
-            StepId::Git => self.prepare_git(),
+            StepId::Users => self.prepare_users().await,
+            StepId::Keys => self.prepare_keys().await,
+            StepId::Git => self.prepare_git().await,
             StepId::Agent => self.relay_agents(),
             StepId::Setup => self.set_up().await,
             StepId::Journals => self.close_journals().await,
@@ -362,10 +373,11 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn prepare_users(&self) -> Result<(), StepError> {
-        let container = &self.settings().container;
-        let prepared = users::prepare(&self.ground.paths, container, &self.ground.facts)?;
-        let (users, outcome) = prepared;
+    async fn prepare_users(&self) -> Result<(), StepError> {
+        let (paths, facts) = (self.ground.paths.clone(), self.ground.facts.clone());
+        let container = self.settings().container.clone();
+        let prepared = aside(move || users::prepare(&paths, &container, &facts));
+        let (users, outcome) = prepared.await??;
         let _ = self.users.set(users);
         self.tell("init", outcome);
         // Whoever only holds the network serves nothing.
@@ -375,19 +387,49 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn prepare_keys(&self) -> Result<(), StepError> {
-        let settings = &self.settings().keys;
-        let (keys, outcome) = keys::prepare(&self.ground.paths, settings, self.users()?)?;
+    async fn prepare_keys(&self) -> Result<(), StepError> {
+        let (paths, users) = (self.ground.paths.clone(), self.users()?.clone());
+        let settings = self.settings().keys.clone();
+        let prepared = aside(move || keys::prepare(&paths, &settings, &users));
+        let (keys, outcome) = prepared.await??;
         let _ = self.keys.set(keys);
         self.tell("init", outcome);
         Ok(())
     }
 
-    fn prepare_git(&self) -> Result<(), StepError> {
-        let (settings, paths) = (self.settings(), &self.ground.paths);
-        let outcome = git::prepare(paths, &settings.git, &settings.keys, self.keys()?)?;
+    async fn prepare_git(&self) -> Result<(), StepError> {
+        let (paths, found) = (self.ground.paths.clone(), self.keys()?.clone());
+        let (git, keys) = (self.settings().git.clone(), self.settings().keys.clone());
+        let prepare =
+            move |taken: Taken| aside(move || git::prepare(&paths, &git, &keys, &found, &taken));
+        let asking = self.asking()?;
+        let (taken, warnings) = asking.ask(self.keys()?).await;
+        let outcome = prepare(taken).await??;
         self.tell("init", outcome);
+        for warning in warnings {
+            self.booted.warn(&self.parts.logs, warning);
+        }
         Ok(())
+    }
+
+    /// How programs of coder's are asked what they make of coder's own files.
+    fn asking(&self) -> Result<Asking, StepError> {
+        let users = self.users()?;
+        let environment = ChildEnvironment::new(
+            &self.ground.environment,
+            self.settings(),
+            &Additions {
+                gnupg_home: self.keys()?.gnupg_home.clone(),
+                ..Additions::default()
+            },
+        );
+        Ok(Asking {
+            processes: self.parts.processes.clone(),
+            ids: ids(&users.coder, users.switch),
+            environment: environment.coder(&users.coder).into_iter().collect(),
+            home: users.coder.home.clone(),
+            forwarded: self.settings().keys.agents.ssh.is_some(),
+        })
     }
 
     fn relay_agents(&self) -> Result<(), StepError> {
@@ -591,6 +633,10 @@ fn serve(parts: &Parts, relay: Relay) {
         let (level, line) = match notice {
             Notice::Lost(why) => (Level::Warn, format!("{variable}: {why}")),
             Notice::Back => (Level::Info, format!("{variable}: the agent is back")),
+            Notice::Full => {
+                let line = format!("{variable}: too many connections, further ones are refused");
+                (Level::Warn, line)
+            }
         };
         logs.write(level, "agent", &line);
     }));

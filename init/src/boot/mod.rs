@@ -3,9 +3,12 @@
 //! The order is the argument for its safety. Configuration is judged before anything is
 //! touched; egress is closed before anything else runs; what belongs to the user runs last.
 
+mod aside;
+mod asking;
 mod control;
 mod ending;
 mod handler;
+mod health;
 mod last_resort;
 mod listeners;
 mod live;
@@ -341,7 +344,7 @@ async fn listen(
         stir.stir();
         match delivered.signal {
             libc::SIGCHLD => processes.reaper().drain().await,
-            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR => {
+            signal if cib_bare::signal::asks_to_end(signal) => {
                 let _ = asked.send(());
             }
             _ => {}

@@ -138,6 +138,16 @@ impl Progress {
         }
     }
 
+    /// The steps that failed, in order.
+    #[must_use]
+    pub fn failed(&self) -> Vec<StepId> {
+        let records = self.0.borrow();
+        let failed = records
+            .iter()
+            .filter(|record| matches!(record.state, State::Failed { .. }));
+        failed.map(|record| record.id).collect()
+    }
+
     /// The steps as `cib-init status` shows them.
     #[must_use]
     pub fn status(&self) -> Vec<StepStatus> {

@@ -22,6 +22,11 @@ use crate::supervisor::machine::{Action, Event, Machine, State, Timer};
 use crate::supervisor::readiness::Readying;
 use crate::supervisor::{GivenUp, Lent, Seen};
 
+/// What was ready for so long is started again at once when it ends.
+const STEADY: Duration = Duration::from_secs(2);
+/// What was ready for so much longer is known to work: its earlier failures are forgotten.
+const PROOF: Duration = Duration::from_secs(8);
+
 /// What every actor needs of the box.
 #[derive(Clone)]
 pub struct Runtime {
@@ -126,6 +131,7 @@ impl Actor {
             state: self.machine.state(),
             pid: self.child.as_ref().map(Child::pid),
             restarts: self.machine.restarts(),
+            failures: self.machine.failures(),
             ready_since: self.ready_since,
             last_exit: self.last_exit,
         });
@@ -139,6 +145,8 @@ impl Actor {
             Action::ArmTimer(timer) => {
                 let after = match timer {
                     Timer::Readiness => self.service.readiness.timeout,
+                    Timer::Steady => STEADY,
+                    Timer::Proof => PROOF,
                     Timer::Grace => self.service.grace,
                     Timer::Backoff(pause) => pause,
                 };
@@ -194,7 +202,8 @@ impl Actor {
         self.group = self.group();
         command.cgroup = self.group.clone();
         command.fds.clone_from(&self.lent);
-        let readying = Readying::prepare(service, &mut command, &self.runtime)?;
+        let again = self.machine.failures() > 0;
+        let readying = Readying::prepare(service, &mut command, &self.runtime, again)?;
         let child = self
             .runtime
             .processes
@@ -282,6 +291,10 @@ impl Actor {
             }
             (State::Ready, State::Starting) => {
                 self.log(Level::Warn, &format!("ended ({ended}), started again"));
+            }
+            (State::Ready, State::Backoff) => {
+                let line = format!("ended soon after it was ready ({ended}), will retry");
+                self.log(Level::Warn, &line);
             }
             (_, State::Backoff) => {
                 self.log(

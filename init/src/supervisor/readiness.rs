@@ -18,12 +18,17 @@ use crate::process::{Processes, Run};
 use crate::spawn::Command;
 use crate::supervisor::actor::{Runtime, pauses};
 
+/// What ended soon after its start has to run for so long to count as ready, if nothing else is
+/// asked of it.
+const STEADY: Duration = Duration::from_secs(1);
 /// A readiness command that takes longer is killed and asked again.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is looked at, prepared before the process starts so that nothing is missed.
 pub(super) enum Readying {
     Running,
+    /// Running for so long: one that ended soon before is not ready because it was started.
+    RunningFor(Duration),
     Newline(pipe::Receiver),
     Notify(NotifySocket),
     /// Somebody listens there: this user, if one is named.
@@ -48,13 +53,16 @@ impl Drop for NotifySocket {
 }
 
 impl Readying {
-    /// Prepares a look, and gives the service's command what it needs for it.
+    /// Prepares a look, and gives the service's command what it needs for it. `again` says that
+    /// the run before ended too soon.
     pub(super) fn prepare(
         service: &Service,
         command: &mut Command,
         runtime: &Runtime,
+        again: bool,
     ) -> Result<Self, String> {
         Ok(match &service.readiness.probe {
+            Probe::None if again => Self::RunningFor(STEADY.min(service.readiness.timeout / 2)),
             Probe::None => Self::Running,
             Probe::Newline { fd } => {
                 let (read, write) = newline_pipe().map_err(|e| e.to_string())?;
@@ -101,6 +109,7 @@ impl Readying {
     pub(super) async fn wait(self) {
         match self {
             Self::Running => {}
+            Self::RunningFor(length) => sleep(length).await,
             Self::Newline(read) => newline(read).await,
             Self::Notify(socket) => socket.ready().await,
             Self::Listening(address, owner) => {
@@ -183,7 +192,7 @@ async fn newline(mut read: pipe::Receiver) {
 /// Whether somebody listens. For IPv4 the kernel's own table is asked, because connecting
 /// would look to redsocks like a connection that nobody redirected, and would not tell the
 /// service from somebody who took its place while it was down.
-async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
+pub(super) async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
     match address {
         ListenAddress::Unix(path) => UnixStream::connect(path).await.is_ok(),
         ListenAddress::Tcp(SocketAddr::V4(address)) => {

@@ -52,7 +52,7 @@ fn the_token_is_gone_from_pid_1s_own_environment_and_from_the_log() {
     let mut recipe = Recipe::new();
     recipe.program(
         "cib-control",
-        &format!("#!/bin/bash\necho token={TOKEN}; echo >&3; exec sleep 600\n"),
+        &format!("#!/bin/bash\n/opt/box/answers & echo token={TOKEN}; echo >&3; exec sleep 600\n"),
     );
     let mut running = recipe.start();
     running.wait_until_up();
@@ -150,7 +150,7 @@ fn a_stubborn_box_ends_within_its_budget() {
     recipe.set("CIB_SHUTDOWN_TIMEOUT", "2");
     recipe.program(
         "cib-control",
-        "#!/bin/bash\ntrap '' TERM\necho >&3\nwhile :; do sleep 1; done\n",
+        "#!/bin/bash\n/opt/box/answers &\ntrap '' TERM\necho >&3\nwhile :; do sleep 1; done\n",
     );
     let mut running = recipe.start();
     running.wait_until_up();
@@ -338,7 +338,7 @@ fn control_is_told_how_the_log_is_written() {
     recipe.set("CIB_LOG", "json").set("CIB_LOG_LEVEL", "debug");
     recipe.program(
         "cib-control",
-        "#!/bin/bash\necho \"$*\"\ntrap 'exit 0' TERM\necho >&3\nwhile :; do sleep 0.05; done\n",
+        "#!/bin/bash\n/opt/box/answers &\necho \"$*\"\ntrap 'exit 0' TERM\necho >&3\nwhile :; do sleep 0.05; done\n",
     );
     let mut running = recipe.start();
     running.wait_until_up();

@@ -17,8 +17,20 @@ use crate::support::{INIT, children, eventually, signal};
 pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
 
 /// Says that it is ready, and stays until it is asked to go.
-const CONTROL: &str = "#!/bin/bash\ntrap 'exit 0' TERM\necho >&3\nexec 3>&-\n\
+const CONTROL: &str = "#!/bin/bash\n/opt/box/answers &\ntrap 'exit 0' TERM\necho >&3\nexec 3>&-\n\
     while :; do sleep 0.05; done\n";
+
+/// Answers the health check for the script that starts it, where init gave that a socket.
+const ANSWERS: &str = r#"#!/usr/bin/perl
+my $parent = getppid;
+close STDOUT; close STDERR; open(my $ready, '>&=', 3) and close $ready;
+open(my $health, '+<&=', 5) or exit;
+$health->blocking(0);
+while (getppid == $parent) {
+    if (accept(my $asks, $health)) { syswrite($asks, qq({"ok":true,"detail":"fine"}\n)) }
+    else { select(undef, undef, undef, 0.05) }
+}
+"#;
 
 /// Lays the root file system and starts PID 1 in it. `$1` is the test's directory, `$2` what a
 /// user namespace of its own has as `uid_map`: who writes that has to be outside of it.
@@ -87,6 +99,7 @@ impl Recipe {
         recipe.set("CIB_AUTH_TOKEN", TOKEN);
         recipe.set("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         recipe.program("cib-control", CONTROL);
+        recipe.program("answers", ANSWERS);
         recipe
     }
 

@@ -11,6 +11,7 @@ mod bare_end;
 mod bare_signals;
 mod bare_status;
 mod bare_terminal;
+mod box_besieged;
 mod box_life;
 mod box_logs;
 mod box_secrets;
