@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(60);
 /// How often the whole way is walked, and the upstream's name looked up again.
 const SELDOM: Duration = Duration::from_secs(300);
-/// How often the way is walked that was found closed.
+/// How often that is tried again while it does not work.
 const CLOSED: Duration = Duration::from_secs(30);
 /// How often the redirector's port is looked at that is somebody else's.
 const SQUATTED: Duration = Duration::from_secs(1);
@@ -33,12 +33,13 @@ type Settled = dyn Fn();
 
 pub(super) fn start(inner: &Rc<Inner>, first: Health, settled: Rc<Settled>) {
     let egress = || Rc::clone(inner);
+    let up = first.is_up();
     tokio::task::spawn_local(probe(egress(), first, Rc::clone(&settled)));
     if inner.settings.mode.locks() {
         tokio::task::spawn_local(changes(egress()));
         tokio::task::spawn_local(links(egress()));
         tokio::task::spawn_local(refused(egress(), settled));
-        tokio::task::spawn_local(seldom(egress()));
+        tokio::task::spawn_local(seldom(egress(), up));
     }
 }
 
@@ -62,17 +63,21 @@ async fn probe(egress: Rc<Inner>, first: Health, settled: Rc<Settled>) {
 
 /// Walks the whole way, and looks the upstream's name up again, while the upstream is there to
 /// ask through.
-async fn seldom(egress: Rc<Inner>) {
+async fn seldom(egress: Rc<Inner>, first: bool) {
     let mut timer = Timer::new();
+    let mut up = first;
     loop {
-        let up = *egress.machine.borrow().liveness() == Liveness::Up;
+        let mut again = CLOSED;
         if up {
             let trouble = egress.trouble(&egress.walk().await);
+            if trouble.is_none() {
+                again = SELDOM;
+            }
             egress.happened(Event::Path(trouble));
             look_again(&egress).await;
         }
-        let well = egress.machine.borrow().walked_into().is_none();
-        timer.pause(if well { SELDOM } else { CLOSED }).await;
+        timer.pause(again).await;
+        up = *egress.machine.borrow().liveness() == Liveness::Up;
     }
 }
 

@@ -85,7 +85,8 @@ catalog! {
         CIB_NETWORK_SHARED, Variable, Kind::Flag, "0",
         "Says that the network namespace is shared with others on purpose, as with `--network \
          container:NAME`. With `CIB_PROXY_URL` the box closes it for everybody in it, and without \
-         this it does not start where it finds somebody else's bridges, devices or listeners.";
+         this it does not start where it finds somebody else's bridges, devices or listeners, or where \
+         the network is the machine's own: also with a runtime that gives each container a machine.";
         CIB_LOCAL_NAMES, Setting, Kind::List("host names"), "",
         "Exact names that Docker's own name server answers instead: other containers, which \
          `CIB_LAN` lets the box reach.";
