@@ -11,6 +11,9 @@ mod common;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use common::keeper::text;
 use common::process::{Process, command, free_address};
 use common::until;
 use common::world::{MASTER, World};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
 use socket2::SockRef;
 
@@ -27,10 +30,10 @@ use socket2::SockRef;
 const MALFORMED: usize = 10_000;
 
 /// How many requests of each kind are sent with a token.
-const OF_EACH_KIND: usize = 10_000;
+const OF_EACH_KIND: usize = 4_000;
 
 /// Memory that may be held by caches of the allocator and of the program, in KiB.
-const SLACK: u64 = 6 * 1024;
+const SLACK: u64 = 3 * 1024;
 
 /// The headers of a request for a WebSocket.
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -184,7 +187,7 @@ async fn seen(process: &Process) -> Vec<Value> {
     let mut seen = Vec::new();
     for path in ["/api/sessions", "/api/shells", "/api/tokens"] {
         let mut answer = client.get(path).await.ok();
-        if let Some(tokens) = answer["tokens"].as_array_mut() {
+        if let Some(tokens) = answer.get_mut("tokens").and_then(Value::as_array_mut) {
             for token in tokens {
                 token["last_used_at"].take();
             }
@@ -253,7 +256,7 @@ async fn a_stranger_has_no_effect_beyond_its_own_connections() {
         .filter(|(after, before)| {
             let mut after = (*after).clone();
             // The owner's own frame.
-            if let Some(sessions) = after["sessions"].as_array_mut() {
+            if let Some(sessions) = after.get_mut("sessions").and_then(Value::as_array_mut) {
                 sessions
                     .iter_mut()
                     .for_each(|meta| meta["last_seq"] = json!(1));
@@ -310,12 +313,8 @@ fn ask_for_everything(address: SocketAddr, id: SessionId, n: usize) {
     let bearer = format!("Authorization: Bearer {MASTER}\r\n");
     let plain = [
         ("GET /api/health".to_owned(), "", 200),
-        ("GET /api/nonsense".to_owned(), "", 404),
-        ("GET /api/info".to_owned(), &*bearer, 200),
-        ("GET /api/sessions".to_owned(), &bearer, 200),
-        (format!("GET /api/sessions/{id}"), &bearer, 200),
+        ("GET /api/sessions".to_owned(), &*bearer, 200),
         (format!("GET /api/sessions/{id}/transcript"), &bearer, 200),
-        ("GET /metrics".to_owned(), &bearer, 200),
     ];
     for (line, headers, wanted) in plain {
         let request = format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
@@ -349,7 +348,7 @@ fn ask_for_everything(address: SocketAddr, id: SessionId, n: usize) {
 }
 
 #[tokio::test]
-async fn ten_thousand_requests_of_each_kind_leave_memory_and_descriptors_where_they_were() {
+async fn thousands_of_requests_of_each_kind_leave_memory_and_descriptors_where_they_were() {
     let world = World::new();
     let mut keeper = world.keeper();
     keeper.append(&[text("a"), text("b")]);
@@ -375,48 +374,67 @@ async fn ten_thousand_requests_of_each_kind_leave_memory_and_descriptors_where_t
     );
 }
 
-/// The server as a user that may not make another process or thread.
-fn confined(world: &World, address: SocketAddr) -> Process {
-    use std::os::unix::fs::{PermissionsExt as _, chown};
-    use std::os::unix::process::CommandExt as _;
+/// A user that nobody else is.
+const NOBODY_ELSE: u32 = 47_113;
 
-    let mut confined = command(world, address);
-    // Root is let off the limit.
-    if rustix::process::geteuid().is_root() {
-        const NOBODY_ELSE: u32 = 47_113;
-        let program = world.path().join("cib-control");
-        fs::copy(env!("CARGO_BIN_EXE_cib-control"), &program).unwrap();
-        let mut all = vec![world.path().to_owned()];
-        while let Some(path) = all.pop() {
-            chown(&path, Some(NOBODY_ELSE), Some(NOBODY_ELSE)).unwrap();
-            let kind = fs::symlink_metadata(&path).unwrap().file_type();
-            if kind.is_dir() {
-                all.extend(
-                    fs::read_dir(&path)
-                        .unwrap()
-                        .map(|entry| entry.unwrap().path()),
-                );
-            } else {
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-            }
+/// A box whose user has as many processes as it may have. The server was started before.
+struct Full {
+    process: Process,
+    others: Vec<Child>,
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        for other in &mut self.others {
+            let _ = other.kill();
+            let _ = other.wait();
         }
-        let arguments: Vec<_> = confined.get_args().map(ToOwned::to_owned).collect();
-        confined = std::process::Command::new(program);
-        confined
-            .env_clear()
-            .args(arguments)
-            .stdin(std::process::Stdio::null())
-            .uid(NOBODY_ELSE)
-            .gid(NOBODY_ELSE);
     }
+}
+
+fn fill(world: &World, address: SocketAddr) -> Full {
+    let plain = command(world, address);
+    if !rustix::process::geteuid().is_root() {
+        let process = Process::from_command(plain, address);
+        let none = Rlimit {
+            current: Some(1),
+            maximum: Some(1),
+        };
+        let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap());
+        prlimit(pid, Resource::Nproc, none).unwrap();
+        let others = Vec::new();
+        return Full { process, others };
+    }
+    // Root is let off the limit, so this is another user's box.
+    let program = world.path().join("cib-control");
+    fs::copy(plain.get_program(), &program).unwrap();
+    let mut all = vec![world.path().to_owned()];
+    while let Some(path) = all.pop() {
+        chown(&path, Some(NOBODY_ELSE), Some(NOBODY_ELSE)).unwrap();
+        if fs::symlink_metadata(&path).unwrap().is_dir() {
+            let entries = fs::read_dir(&path).unwrap();
+            all.extend(entries.map(|entry| entry.unwrap().path()));
+        } else {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    let mut confined = Command::new("bash");
+    confined
+        .env_clear()
+        .args(["-c", "ulimit -u 5; exec \"$@\"", "bash"])
+        .arg(program)
+        .args(plain.get_args())
+        .stdin(Stdio::null())
+        .uid(NOBODY_ELSE)
+        .gid(NOBODY_ELSE);
     let process = Process::from_silent(confined, address);
-    let none = rustix::process::Rlimit {
-        current: Some(1),
-        maximum: Some(1),
+    let sleep = |_| {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("600").uid(NOBODY_ELSE).gid(NOBODY_ELSE);
+        sleep.spawn().unwrap()
     };
-    let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid()).unwrap());
-    rustix::process::prlimit(pid, rustix::process::Resource::Nproc, none).unwrap();
-    process
+    let others = (0..8).map(sleep).collect();
+    Full { process, others }
 }
 
 #[tokio::test]
@@ -424,8 +442,8 @@ async fn a_box_without_a_process_left_is_served_and_its_session_can_be_ended() {
     let world = World::new();
     let mut keeper = world.keeper();
     keeper.append(&[text("a"), text("b")]);
-    let mut process = confined(&world, free_address());
-    let client = process.client();
+    let mut full = fill(&world, free_address());
+    let client = full.process.client();
     let path = format!("/api/sessions/{}", keeper.id);
     // At once, so that every thread is wanted.
     let pages = (0..32).map(|_| async {
@@ -441,7 +459,7 @@ async fn a_box_without_a_process_left_is_served_and_its_session_can_be_ended() {
     client.delete(&path).await.ok();
     assert_eq!(keeper.told().len(), 1, "its keeper was told to end it");
     client.get("/api/sessions").await.ok();
-    process.signal(Signal::TERM);
-    let end = process.wait(Duration::from_secs(5)).unwrap();
+    full.process.signal(Signal::TERM);
+    let end = full.process.wait(Duration::from_secs(5)).unwrap();
     assert!(end.success(), "{end}");
 }
