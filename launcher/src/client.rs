@@ -214,17 +214,11 @@ impl Launcher {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// Waits for something to happen, until the deadline.
-    pub fn wait(&self, others: &mut [PollFd<'_>], deadline: Instant) {
-        if self.has_events() {
-            return;
+    fn hang_up(&mut self) {
+        self.socket = None;
+        if !std::mem::replace(&mut self.is_gone, true) {
+            self.events.push_back(Event::Gone);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        let mut fds = others.to_vec();
-        fds.extend(self.as_fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        // An interruption is only another look.
-        let _ = poll(&mut fds, timeout);
     }
 
     fn ask(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<(), LaunchError> {
@@ -236,7 +230,12 @@ impl Launcher {
     }
 
     fn answer(&mut self) -> Result<(Reply, Vec<OwnedFd>), LaunchError> {
-        self.answer_within(ANSWER)
+        let answer = self.answer_within(ANSWER);
+        if answer.is_err() {
+            // An answer that comes later would be taken for another one's.
+            self.hang_up();
+        }
+        answer
     }
 
     fn answer_within(&mut self, within: Duration) -> Result<(Reply, Vec<OwnedFd>), LaunchError> {
@@ -276,9 +275,7 @@ impl Launcher {
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Ok(None) | Err(_) => {
-                self.socket = None;
-                self.is_gone = true;
-                self.events.push_back(Event::Gone);
+                self.hang_up();
                 None
             }
         }

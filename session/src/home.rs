@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cib_protocol::session::SessionSpec;
+use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 
 use crate::claude::command::environment;
@@ -178,13 +179,9 @@ fn workdir_fault(dir: &Path) -> Option<String> {
     Some(not_writable(dir, "the workdir", &error))
 }
 
-/// Whether a file can be made in a folder, found out by making one.
+/// Whether a file could be made in a folder.
 fn probe(dir: &Path) -> io::Result<()> {
-    let path = dir.join(format!(".cib-{}", uuid::Uuid::new_v4()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    options.open(&path)?;
-    std::fs::remove_file(&path)
+    Ok(access(dir, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Names a folder that is not to be used, whose it is, and what helps.
@@ -237,7 +234,12 @@ mod tests {
         let text = not_writable(dir.path(), "Claude's own folder", &error);
         let meta = std::fs::metadata(dir.path()).unwrap();
         assert!(text.contains(&dir.path().display().to_string()), "{text}");
-        assert!(text.contains(&format!("{}:{} (mode 0700)", meta.uid(), meta.gid())));
+        assert!(text.contains(&format!(
+            "{}:{} (mode {:04o})",
+            meta.uid(),
+            meta.gid(),
+            meta.mode() & 0o7777
+        )));
         assert!(text.contains("PUID"), "{text}");
     }
 

@@ -203,7 +203,7 @@ impl Driver {
     pub(super) fn look(&mut self, now_ms: u64) -> Step {
         match self {
             Self::Stream { .. } => Step::default(),
-            Self::Tty(terminal) => terminal.look(now_ms),
+            Self::Tty(terminal) => terminal.look(true, now_ms),
         }
     }
 
@@ -212,7 +212,7 @@ impl Driver {
         match self {
             Self::Stream { .. } => Step::default(),
             Self::Tty(terminal) => {
-                let mut step = terminal.look(now_ms);
+                let mut step = terminal.look(true, now_ms);
                 step.add(terminal.step(|tty, out| tty.ended(now_ms, out)));
                 step
             }
@@ -224,7 +224,7 @@ impl Driver {
         match self {
             Self::Tty(terminal) if terminal.tty.deadline().is_some_and(|at| now_ms >= at) => {
                 // What is due may hang on what the files say by now.
-                let mut step = terminal.look(now_ms);
+                let mut step = terminal.look(false, now_ms);
                 step.add(terminal.step(|tty, out| tty.tick(now_ms, out)));
                 step
             }
@@ -279,12 +279,12 @@ impl Terminal {
     }
 
     /// Has Claude's files looked at.
-    pub(super) fn look(&mut self, now_ms: u64) -> Step {
+    fn look(&mut self, is_last: bool, now_ms: u64) -> Step {
         let mut out = tty::Out::default();
         let tty = &mut self.tty;
         let said = self
             .watch
-            .look(|line| tty.transcript(&line, now_ms, &mut out));
+            .look(is_last, |line| tty.transcript(&line, now_ms, &mut out));
         self.seen(said, out, now_ms)
     }
 

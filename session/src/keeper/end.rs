@@ -169,6 +169,9 @@ impl Keeper {
         let last = self.driver.look(self.clock.now_ms());
         // The launcher goes on with it, should that not be enough.
         self.runner.kill_everything(REAP);
+        if let Some(settings) = &self.command.settings {
+            let _ = std::fs::remove_file(settings);
+        }
         let deadline = Instant::now() + LAST_WRITE;
         self.hear_the_rest(deadline);
         self.take(last);

@@ -146,6 +146,10 @@ impl Launch<'_> {
     }
 
     fn write_settings(&mut self, settings: &Settings) -> io::Result<()> {
+        if let Some(old) = self.command.settings.take() {
+            // Of an earlier Claude, which is gone.
+            let _ = fs::remove_file(old);
+        }
         self.command.settings = match settings.text() {
             None => None,
             Some(text) => {

@@ -19,11 +19,23 @@ use crate::runner::Runner;
 use crate::stream::lines::{Limits, Line, Splitter};
 use crate::watch::MAX_STATE;
 
-/// How long a look at the files may take.
+/// How long the keeper waits for a look at the files.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often the process may end beside one Claude.
+/// How long it waits for the last one, which nothing follows.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
+/// How long it waits while an earlier look has not been answered.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a look may be unanswered before somebody else is to look.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// How often in a row the process may end.
 const TRIES: u8 = 5;
+
+/// How long it has to live for the next end to be the first one again.
+const LASTING: Duration = Duration::from_secs(60);
 
 /// Bytes of the longest line in front of a record.
 const MAX_HEAD: usize = 64;
@@ -42,8 +54,11 @@ pub(super) struct Watch {
     inbox: Inbox,
     /// The look that was asked for last, and the last one that was answered.
     looks: (u64, u64),
+    /// Since when there is a look without an answer.
+    silent_since: Option<Instant>,
     is_dead: bool,
     tries_left: u8,
+    begun: Instant,
 }
 
 /// What is being heard.
@@ -84,12 +99,14 @@ impl Watch {
             limits,
             inbox: Inbox::default(),
             looks: (0, 0),
+            silent_since: None,
             is_dead: false,
             tries_left: TRIES,
+            begun: Instant::now(),
         };
         watch.tell_all();
         // It watches before Claude writes anything.
-        watch.look(|_| ());
+        watch.look(false, |_| ());
         Ok(watch)
     }
 
@@ -144,27 +161,36 @@ impl Watch {
     }
 
     /// Has the files looked at now, and takes what that brings.
-    pub(super) fn look(&mut self, mut line: impl FnMut(Line<'_>)) -> Option<String> {
+    pub(super) fn look(&mut self, is_last: bool, mut line: impl FnMut(Line<'_>)) -> Option<String> {
         self.looks.0 += 1;
         let number = self.looks.0;
         self.tell(&format!("look {number}\n"));
-        let deadline = Instant::now() + LOOK;
+        let now = Instant::now();
+        let deadline = now
+            + match self.silent_since {
+                _ if is_last => LAST_LOOK,
+                Some(_) => AGAIN,
+                None => LOOK,
+            };
+        let since = *self.silent_since.get_or_insert(now);
         let mut state = None;
         loop {
             self.process.stdin.write();
             state = self.hear(&mut line).or(state);
             let left = deadline.saturating_duration_since(Instant::now());
             if self.looks.1 >= number || self.is_dead {
+                self.silent_since = None;
                 return state;
             }
             if left.is_zero() {
-                // Who is held up for so long is held up by somebody.
-                self.is_dead = true;
+                // What it finds is told when it has been found. Who is held up for very long is
+                // held up by somebody.
+                self.is_dead |= since.elapsed() > SILENCE;
                 return state;
             }
             if let Some(pipe) = &self.process.stdout {
                 let left = Timespec {
-                    tv_sec: 0,
+                    tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
                     tv_nsec: left.subsec_nanos().into(),
                 };
                 let _ = poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&left));
@@ -189,6 +215,9 @@ impl Watch {
 
     /// Starts it again from where it was.
     pub(super) fn restart(&mut self, runner: &mut Runner) -> io::Result<()> {
+        if self.begun.elapsed() > LASTING {
+            self.tries_left = TRIES;
+        }
         if self.tries_left == 0 {
             return Err(io::Error::other(
                 "what watches Claude's files is ended again and again",
@@ -199,6 +228,8 @@ impl Watch {
         self.process = spawn(runner, &self.command)?;
         self.inbox = Inbox::default();
         self.is_dead = false;
+        self.silent_since = None;
+        self.begun = Instant::now();
         self.tell_all();
         Ok(())
     }
@@ -276,7 +307,12 @@ impl Watch {
                 self.inbox.record = Record::State;
                 self.inbox.left = number.parse().ok().filter(|len| *len <= MAX_STATE)?;
             }
-            "looked" => self.looks.1 = number.parse().ok()?,
+            "looked" => {
+                self.looks.1 = number.parse().ok()?;
+                if self.looks.1 >= self.looks.0 {
+                    self.silent_since = None;
+                }
+            }
             _ => return None,
         }
         Some(())
