@@ -112,7 +112,7 @@ fn refused(code: InitFault, detail: String) -> Fault {
         InitFault::SessionExists => Code::SessionRunning,
         InitFault::NoSuchSession => Code::SessionEnded,
         InitFault::KeeperFailed => Code::KeeperFailed,
-        InitFault::NotNow => Code::NotNow,
+        InitFault::NotNow | InitFault::TooManySessions => Code::NotNow,
         InitFault::BadRequest
         | InitFault::Forbidden
         | InitFault::NoSuchService

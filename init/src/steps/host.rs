@@ -213,15 +213,34 @@ impl HostFacts {
                 );
             }
         }
-        if let Some(other) = puid
+        let others = puid
             .and_then(|uid| accounts.with_id(uid))
-            .filter(|u| u.name != CODER)
-        {
-            faults.push(Fault::new(
-                Place::variable("PUID"),
-                format!("{} is the user {} of the image", other.uid, other.name),
-                "take another id",
-            ));
+            .filter(|user| user.name != CODER);
+        for (name, wanted) in [("PUID", puid), ("PGID", pgid)] {
+            let Some(id) = wanted else { continue };
+            if let Some(own) = accounts.reserved(id) {
+                let what = if name == "PUID" { "user" } else { "group" };
+                faults.push(Fault::new(
+                    Place::variable(name),
+                    format!("{id} is the {what} {own} of the box, from which coder is kept apart"),
+                    "take another id",
+                ));
+            } else if let Some(other) = others.filter(|_| name == "PUID") {
+                faults.push(Fault::new(
+                    Place::variable(name),
+                    format!("{id} is the user {} of the image", other.name),
+                    "take another id",
+                ));
+            }
+        }
+        for group in coder.groups.iter().filter(|_| self.root()) {
+            if let Some(own) = accounts.reserved(*group) {
+                faults.push(Fault::new(
+                    Place::Container,
+                    format!("/etc/group lists coder in the group {own}, which keeps it apart"),
+                    "derive the image without that membership",
+                ));
+            }
         }
     }
 }

@@ -50,8 +50,8 @@ mount --bind "$1/bin" opt/box
 mount --bind "$1/init.d" etc/claude-in-box/init.d
 mount --bind "$1/data" var/lib/claude-in-box
 mount --bind "$1/workspace" workspace
-printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
-printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncoder:x:1000:\n' > etc/group
+printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncib-keeper:x:972:972::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
+printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncib-keeper:x:972:\ncoder:x:1000:\n' > etc/group
 chown 1000:1000 home/coder workspace
 while read -r from to; do
   if [ -d "$1/$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && : >"$to"; fi
