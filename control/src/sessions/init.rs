@@ -112,7 +112,8 @@ fn refused(code: InitFault, detail: String) -> Fault {
         InitFault::SessionExists => Code::SessionRunning,
         InitFault::NoSuchSession => Code::SessionEnded,
         InitFault::KeeperFailed => Code::KeeperFailed,
-        InitFault::NotNow | InitFault::TooManySessions => Code::NotNow,
+        InitFault::NotNow => Code::NotNow,
+        InitFault::TooManySessions => Code::TooManySessions,
         InitFault::BadRequest
         | InitFault::Forbidden
         | InitFault::NoSuchService

@@ -24,6 +24,8 @@ use crate::steps::files::{self, Owner};
 
 /// User ids that sessions get, and group ids.
 pub const RANGE: RangeInclusive<u32> = 20_000..=59_999;
+/// Where their homes are, in `CIB_DATA_DIR`.
+pub const HOMES: &str = "homes";
 /// What such a session works in where it may not write to what was asked for.
 const WORKDIR: &str = "workspace";
 /// Variables that lead to what is coder's alone.
@@ -136,7 +138,7 @@ impl Separate {
     }
 
     fn homes(&self) -> PathBuf {
-        self.data.join("homes")
+        self.data.join(HOMES)
     }
 
     /// The number of a session. One is free again when neither a record nor a home is there.

@@ -169,6 +169,29 @@ fn the_ids_of_the_boxs_own_users_and_of_others_in_the_image_are_refused() {
 }
 
 #[test]
+fn separate_users_need_root_and_their_ids() {
+    let separate = [("CIB_SESSION_USERS", "separate")];
+    assert_eq!(judge(&docker(), &separate), [""; 0]);
+    let mapped = HostFacts {
+        uids: IdMap::parse("0 100000 30000\n"),
+        ..docker()
+    };
+    let faults = judge(&mapped, &separate);
+    assert!(
+        faults[0].contains("20000 to 59999 do not all exist"),
+        "{faults:?}"
+    );
+    let user = HostFacts {
+        uid: 1000,
+        gid: 1000,
+        capabilities: 0,
+        ..docker()
+    };
+    let faults = judge(&user, &separate);
+    assert!(faults[0].starts_with("CIB_SESSION_USERS: is `separate`, which only root"));
+}
+
+#[test]
 fn a_derived_image_that_puts_coder_into_a_group_of_the_boxs_is_refused() {
     let settings = settings(&[]);
     let paths = Paths::of_the_box("/var/lib/claude-in-box".into());
