@@ -250,7 +250,9 @@ fn nothing_of_a_session_is_left_when_it_is_killed() {
     for deaf in [false, true] {
         let mut recipe = box_with_keepers();
         if deaf {
-            std::fs::write(recipe.folder("workspace").join("deaf"), "").unwrap();
+            let workspace = recipe.folder("workspace");
+            std::fs::create_dir(&workspace).unwrap();
+            std::fs::write(workspace.join("deaf"), "").unwrap();
         }
         let mut running = recipe.start();
         running.wait_until_up();

@@ -176,7 +176,7 @@ fn claudes_folder_follows_puid_though_it_is_a_mount_and_a_strangers_is_left() {
     for path in ["", "/projects", "/projects/a.jsonl"] {
         assert!(
             root.shown(&format!("{claude}{path}"))
-                .starts_with("1500:1000"),
+                .starts_with("1500:1001"),
             "{path}: {outcome:?}"
         );
     }
@@ -199,8 +199,8 @@ fn claudes_folder_follows_puid_though_it_is_a_mount_and_a_strangers_is_left() {
         users::judge(&root.paths, &users, &tried, &[]),
         [
             "/home/coder/.claude (owner 4321:4321, mode 0700) cannot be written to by coder \
-             (1500:1000): permission denied: Claude keeps its login and its conversations there; \
-             set PUID=4321 PGID=4321, or give it to 1500:1000 outside"
+             (1500:1001): permission denied: Claude keeps its login and its conversations there; \
+             set PUID=4321 PGID=4321, or give it to 1500:1001 outside"
         ]
     );
 }
