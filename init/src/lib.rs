@@ -22,6 +22,7 @@ pub mod egress;
 pub mod environment;
 pub mod errors;
 pub mod exit;
+pub mod helper;
 pub mod logs;
 pub mod pace;
 pub mod pause;

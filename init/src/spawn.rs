@@ -100,6 +100,8 @@ pub enum Capabilities {
     None,
     /// What [`crate::capabilities::KEPT`] lists and init has: root shells and root services.
     Reduced,
+    /// What [`crate::capabilities::LAUNCH`] lists and init has: what starts sessions' processes.
+    Launch,
     /// Those that init has, for `nft` and the like alone.
     Own,
 }

@@ -111,6 +111,8 @@ pub enum InitFault {
     NoSuchSession,
     /// A session of that id runs already.
     SessionExists,
+    /// There is no room for another session.
+    TooManySessions,
     /// The keeper did not become ready.
     KeeperFailed,
     /// The box is booting or shutting down.

@@ -13,6 +13,7 @@ use crate::args::{self, Command, Finish, HELP, Launch, Run};
 use crate::finish::{FinishError, finish};
 use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
+use crate::sweep::sweep;
 use crate::{home, hook, log, login, sys, watch};
 
 /// Everything went as it should.
@@ -35,6 +36,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Version) => print(concat!("cib-session ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Run(run)) => run_session(run),
         Ok(Command::Finish(finish)) => finish_session(&finish),
+        Ok(Command::Sweep(sessions)) => {
+            let closed = sweep(&sessions);
+            if closed > 0 {
+                log!("{closed} sessions were live when the box last ended: interrupted");
+            }
+            OK
+        }
         Ok(Command::Hook(hook)) => match &hook.run {
             None => {
                 if let Some(socket) = &hook.socket {

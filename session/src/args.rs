@@ -20,6 +20,7 @@ cib-session keeps one session: it owns Claude and the session's journal.
 Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
+  cib-session finish --all --sessions DIR
   cib-session hook [--socket PATH] [--run COMMAND]
   cib-session login --runtime DIR [options]
   cib-session launcher --fd N [options]
@@ -61,6 +62,7 @@ Options of login:
 
 Options of finish:
   --state STATE         interrupted, stopped or failed [interrupted]
+  --all                 every session below --sessions whose record is open, instead of --dir
 
 Exit codes: 0 the session ended; 64 wrong usage; 70 Claude cannot be started, or an accident;
 74 the journal cannot be opened or written; 75 another keeper has the session; 78 wrong spec.
@@ -77,6 +79,8 @@ pub enum Command {
     Run(Run),
     /// Close a session's record.
     Finish(Finish),
+    /// Close the record of every session below this directory that is open.
+    Sweep(PathBuf),
     /// Carry a hook's input to the keeper.
     Hook(Hook),
     /// Start things for a keeper.
@@ -243,6 +247,7 @@ fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> 
 
 fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
     let mut dir = None;
+    let (mut all, mut sessions) = (false, None);
     let mut state = State::Interrupted;
     let mut sync = SyncPolicy::None;
     while let Some(option) = args.next() {
@@ -253,6 +258,8 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
         };
         match option.as_str() {
             "--dir" => dir = Some(PathBuf::from(value()?)),
+            "--all" => all = true,
+            "--sessions" => sessions = Some(PathBuf::from(value()?)),
             "--sync" => sync = read(&option, &value()?)?,
             "--state" => {
                 let word = value()?.to_string_lossy().into_owned();
@@ -267,6 +274,10 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
             "--help" | "-h" => return Ok(Command::Help),
             _ => return Err(UsageError::Option(option)),
         }
+    }
+    if all {
+        let sessions = sessions.ok_or(UsageError::Missing("--sessions"))?;
+        return Ok(Command::Sweep(sessions));
     }
     let dir = dir.ok_or(UsageError::Missing("--dir"))?;
     Ok(Command::Finish(Finish { dir, state, sync }))
@@ -411,6 +422,7 @@ mod tests {
             ("run --dir", "--dir wants a value"),
             ("run --colour", "unknown option `--colour`"),
             ("finish", "--dir has to be given"),
+            ("finish --all --dir /d", "--sessions has to be given"),
             ("login --idle-ms 5", "--runtime has to be given"),
             ("launcher --uid 1", "--gid has to be given"),
             ("launcher", "--fd has to be given"),

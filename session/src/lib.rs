@@ -30,6 +30,7 @@ pub mod runner;
 pub mod seed;
 pub mod settings;
 pub mod stream;
+pub mod sweep;
 pub mod sys;
 pub mod todo;
 pub mod tty;

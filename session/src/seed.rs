@@ -141,6 +141,22 @@ fn behind_link(path: &Path) -> PathBuf {
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    match put(path, text) {
+        // A file that is mounted alone keeps its name whatever is beside it.
+        Err(error) if path.exists() => rewrite(path, text).map_err(|_| error),
+        outcome => outcome,
+    }
+}
+
+/// Writes a file where it stands, without a moment in which it is empty.
+fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
+}
+
+/// Puts a new file into the place of another.
+fn put(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
@@ -156,7 +172,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     if let Ok(mode) = mode {
         file.set_permissions(mode)?;
     }
-    fs::rename(&new, path)
+    fs::rename(&new, path).inspect_err(|_| {
+        // That it stays behind is not worth a second error.
+        let _ = fs::remove_file(&new);
+    })
 }
 
 /// The object with what it lacks of `wanted`; `None` if it lacks nothing.
@@ -268,6 +287,18 @@ mod tests {
         let mode = fs::metadata(&real).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert!(fs::read_to_string(&real).unwrap().contains("theme"));
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_written_where_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.json");
+        fs::write(&path, "{\"a\": \"longer than what comes\"}").unwrap();
+        // The name that a new file would have is taken by a folder.
+        let taken = path.with_extension(format!("cib-{}", std::process::id()));
+        fs::create_dir(taken).unwrap();
+        replace(&path, "{}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
     }
 
     #[test]

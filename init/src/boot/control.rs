@@ -11,7 +11,10 @@ use cib_protocol::secret::Secret;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
-use crate::environment::{Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, Settings};
+use crate::environment::{
+    Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, SessionUsers, Settings,
+};
+use crate::session::tenants::HOMES;
 use crate::socket::{CONTROL_UID, Door};
 use crate::steps::accounts::CIB;
 use crate::steps::{Owner, write_file};
@@ -109,6 +112,20 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     }
     if settings.sessions.resume == Resume::Always {
         command.extend(["--resume".to_owned(), "always".to_owned()]);
+    }
+    if settings.sessions.users == SessionUsers::Separate {
+        let homes = settings
+            .container
+            .data_dir
+            .join(HOMES)
+            .display()
+            .to_string();
+        let roots = ["/workspace".to_owned(), "/home/coder".to_owned(), homes];
+        command.extend(
+            roots
+                .into_iter()
+                .flat_map(|root| ["--workdir-root".to_owned(), root]),
+        );
     }
     if let Some(most) = settings.sessions.max {
         command.extend(["--max-sessions".to_owned(), most.to_string()]);

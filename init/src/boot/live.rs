@@ -14,6 +14,7 @@ use crate::boot::asking::Asking;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
 use crate::boot::health::Control;
+use crate::boot::helped::Helped;
 use crate::boot::listeners;
 use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::rest::Stir;
@@ -21,19 +22,20 @@ use crate::boot::setup::AsCoder;
 use crate::egress::joined::Joined;
 use crate::egress::services::{RESOLVER, SOCKETS};
 use crate::egress::{Egress, EgressError, Program, Turn};
-use crate::environment::{Auth, ProxyMode, Settings};
+use crate::environment::{Auth, ProxyMode, SessionUsers, Settings};
 use crate::errors::chain;
 use crate::exit;
 use crate::logs::{Level, Logs};
 use crate::plan::{Plan, StepId};
 use crate::process::Processes;
 use crate::session::directory::Directories;
-use crate::session::{KeeperSettings, Keepers};
+use crate::session::tenants::{Separate, Tenants};
+use crate::session::{self, KeeperSettings, Keepers};
 use crate::socket::{self, Door, ListenError, Server};
 use crate::spawn::Ids;
 use crate::steps::accounts::{Account, Accounts};
 use crate::steps::agent::{self, Notice, Relay};
-use crate::steps::child_env::{Additions, ChildEnvironment};
+use crate::steps::child_env::{self, Additions, ChildEnvironment};
 use crate::steps::git::{self, Taken};
 use crate::steps::keys::{self, Keys};
 use crate::steps::setup::{self, Job, JobsError, SetupError};
@@ -271,7 +273,7 @@ impl<'a> Stage<'a> {
             StepId::Git => self.prepare_git().await,
             StepId::Agent => self.relay_agents(),
             StepId::Setup => self.set_up().await,
-            StepId::Journals => self.close_journals().await,
+            StepId::Journals => self.close_journals(),
             StepId::Control => self.start_control().await,
             StepId::Services => self.start_services().await,
         }
@@ -377,7 +379,19 @@ impl<'a> Stage<'a> {
         let (paths, facts) = (self.ground.paths.clone(), self.ground.facts.clone());
         let container = self.settings().container.clone();
         let prepared = aside(move || users::prepare(&paths, &container, &facts));
-        let (users, outcome) = prepared.await??;
+        let (users, mut outcome) = prepared.await??;
+        let helped = Helped {
+            processes: &self.parts.processes,
+            helper: self.helper(),
+            paths: &self.ground.paths,
+            users: &users,
+        };
+        helped.take_over(&mut outcome).await;
+        helped.try_places(&mut outcome).await;
+        // Whoever looks later finds them too: they hold until the box is started anew.
+        for warning in std::mem::take(&mut outcome.warnings) {
+            self.booted.warn(&self.parts.logs, warning);
+        }
         let _ = self.users.set(users);
         self.tell("init", outcome);
         // Whoever only holds the network serves nothing.
@@ -385,6 +399,11 @@ impl<'a> Stage<'a> {
             self.hold_port()?;
         }
         Ok(())
+    }
+
+    /// This program, for what PID 1 has done by another process.
+    fn helper(&self) -> PathBuf {
+        self.parts.bin.join("cib-init")
     }
 
     async fn prepare_keys(&self) -> Result<(), StepError> {
@@ -472,34 +491,58 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    async fn close_journals(&self) -> Result<(), StepError> {
+    /// Has the records closed that are still open. Nothing waits for it but whoever looks at
+    /// this step: sessions can be started meanwhile, and one that cannot be repaired costs
+    /// nobody else anything.
+    fn close_journals(&self) -> Result<(), StepError> {
         let keepers = self.keepers()?;
-        let left = keepers.finish_left_behind().await;
-        if left > 0 {
-            let line = format!("{left} sessions were live when the box last ended: interrupted");
-            self.parts.logs.write(Level::Info, "session", &line);
+        let _ = self.booted.keepers.set(keepers.clone());
+        if keepers.has_records() {
+            let progress = self.parts.progress.clone();
+            let stir = self.parts.stir.clone();
+            tokio::task::spawn_local(async move {
+                let began = std::time::Instant::now();
+                progress.goes_on(StepId::Journals);
+                keepers.repair().await;
+                progress.done(StepId::Journals, began.elapsed());
+                stir.stir();
+            });
         }
-        let _ = self.booted.keepers.set(keepers);
         Ok(())
     }
 
     fn keepers(&self) -> Result<Keepers, StepError> {
         let users = self.users()?;
         let sync = self.settings().sessions.journal_sync.word();
-        let environment = self.environment()?.keeper(&users.coder);
+        let environment = self.environment()?;
+        let variables = |map: child_env::Variables| -> session::Variables {
+            map.into_iter().map(|(k, v)| (k.into(), v.into())).collect()
+        };
+        let coder = ids_of(&users.coder);
+        let tenants = match self.settings().sessions.users {
+            SessionUsers::Separate if users.switch => Tenants::Separate(Separate {
+                coder,
+                data: self.ground.paths.data.clone(),
+                passwd: "/etc/passwd".into(),
+                helper: self.helper(),
+            }),
+            _ => Tenants::Shared(coder),
+        };
         let settings = KeeperSettings {
             program: self.parts.bin.join("cib-session"),
             options: ["--sync", sync].map(OsString::from).into(),
-            ids: ids(&users.coder, users.switch),
-            environment: environment
-                .into_iter()
-                .map(|(k, v)| (k.into(), v.into()))
-                .collect(),
+            ids: ids(&users.keeper, users.switch),
+            control: users.control.uid,
+            tenants,
+            environment: variables(environment.coder(&users.coder)),
+            credentials: variables(environment.credentials()),
+            plain: variables(environment.plain(&users.keeper)),
         };
         let directories = Directories {
             data: self.ground.paths.data.clone(),
             runtime: self.ground.paths.run.clone(),
             coder: users.coder.uid,
+            keeper: users.keeper.uid,
             control: users.control.gid,
             switch: users.switch,
         };
@@ -664,7 +707,7 @@ pub(super) fn look_up(ground: &Ground) -> Rc<LookUpIds> {
     })
 }
 
-fn ids(account: &Account, switch: bool) -> Option<Ids> {
+pub(super) fn ids(account: &Account, switch: bool) -> Option<Ids> {
     switch.then(|| ids_of(account))
 }
 

@@ -9,6 +9,7 @@ mod control;
 mod ending;
 mod handler;
 mod health;
+mod helped;
 mod last_resort;
 mod listeners;
 mod live;

@@ -131,6 +131,12 @@ impl Progress {
         self.set(id, State::Done { took }, None);
     }
 
+    /// Notes that work of a step goes on beside those that come after it.
+    pub fn goes_on(&self, id: StepId) {
+        let since = Instant::now();
+        self.set(id, State::Running { since }, None);
+    }
+
     /// Adds what a person may want to know of a step.
     pub fn explain(&self, id: StepId, detail: String) {
         if let Some(record) = self.0.borrow_mut().iter_mut().find(|r| r.id == id) {

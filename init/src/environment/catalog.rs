@@ -161,6 +161,11 @@ catalog! {
         "When a session's journal is forced to disk: when the kernel likes and at the session's \
          end, after every write, or after every frame. The death of a process or of the container \
          loses nothing with any of them; the machine's own crash can.";
+        CIB_SESSION_USERS, Setting, Kind::Choice(&["shared", "separate"]), "shared",
+        "Whose processes sessions are. `shared`: coder's, so that they share `/workspace`, the login \
+         and everything else of one user, each other's environment included. `separate`: each \
+         session's own user (20000 and up) with a home of its own below `CIB_DATA_DIR`, so that no \
+         session can read another's files, environment or home. Needs root in the container.";
         CIB_CLAUDE_VERSION, Setting, Kind::Text("a version such as `2.1.112` that the image carries"), "",
         "Version of Claude Code to use where the image carries several. Unset: the newest that runs \
          on this processor.";

@@ -29,7 +29,7 @@ pub use settings::{
     AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
     GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
     OnSetupFailure, ProbeTarget, ProxyMode, Resume, SecretFile, SecretSettings, SessionSettings,
-    Settings, SetupRun, SetupSettings, Signing,
+    SessionUsers, Settings, SetupRun, SetupSettings, Signing,
 };
 pub use source::{Environment, FileSetting, FileSettings, Value};
 pub use variable::{Delivery, Group, Kind, Variable};

@@ -15,8 +15,8 @@ use super::reader::{Choice, ReadFile, Reader};
 use super::settings::{
     AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
     GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
-    OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, Settings, SetupRun,
-    SetupSettings, Signing,
+    OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, SessionUsers, Settings,
+    SetupRun, SetupSettings, Signing,
 };
 use super::source::{Environment, FileSettings};
 use super::unknown::unknown;
@@ -93,6 +93,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             max: reader.integer(&names::CIB_MAX_SESSIONS),
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
+            users: reader.choice(&names::CIB_SESSION_USERS),
         },
         claude: claude(reader),
         // The last, when every file has been read.
@@ -384,6 +385,11 @@ impl Choice for OnSetupFailure {
 impl Choice for Resume {
     const WORDS: &'static [(&'static str, Self)] =
         &[("never", Self::Never), ("always", Self::Always)];
+}
+
+impl Choice for SessionUsers {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("shared", Self::Shared), ("separate", Self::Separate)];
 }
 
 impl Choice for JournalSync {

@@ -289,6 +289,17 @@ pub struct SessionSettings {
     pub journal_sync: JournalSync,
     /// Version of Claude Code.
     pub claude_version: Option<String>,
+    /// Whose processes they are.
+    pub users: SessionUsers,
+}
+
+/// Whose processes sessions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionUsers {
+    /// Coder's, all of them.
+    Shared,
+    /// Each session's own.
+    Separate,
 }
 
 /// What happens to sessions that were working when the container stopped.

@@ -122,10 +122,16 @@ impl ChildEnvironment {
         variables
     }
 
-    /// Of a keeper: coder's, with Claude's credentials.
+    /// What everybody is given: all that a program of the box's own needs.
     #[must_use]
-    pub fn keeper(&self, account: &Account) -> Variables {
-        let mut variables = self.coder(account);
+    pub fn common(&self) -> Variables {
+        self.common.clone()
+    }
+
+    /// Claude's credentials, which reach the keepers of its sessions and nobody else.
+    #[must_use]
+    pub fn credentials(&self) -> Variables {
+        let mut variables = Variables::new();
         let Credentials {
             api_key,
             auth_token,

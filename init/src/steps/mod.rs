@@ -7,7 +7,7 @@
 pub mod accounts;
 pub mod agent;
 pub mod child_env;
-mod files;
+pub(crate) mod files;
 pub mod git;
 pub mod host;
 pub mod keys;
@@ -15,6 +15,7 @@ mod outcome;
 mod paths;
 pub mod secrets;
 pub mod setup;
+pub mod takeover;
 pub mod users;
 
 pub use files::FileError;

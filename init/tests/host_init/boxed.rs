@@ -50,8 +50,9 @@ mount --bind "$1/bin" opt/box
 mount --bind "$1/init.d" etc/claude-in-box/init.d
 mount --bind "$1/data" var/lib/claude-in-box
 mount --bind "$1/workspace" workspace
-printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
-printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncoder:x:1000:\n' > etc/group
+if [ -e "$1/home" ]; then mkdir -p home/coder/.claude; mount --bind "$1/home" home/coder/.claude; fi
+printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncib-keeper:x:972:972::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
+printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncib-keeper:x:972:\ncoder:x:1000:\n' > etc/group
 chown 1000:1000 home/coder workspace
 while read -r from to; do
   if [ -d "$1/$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && : >"$to"; fi
@@ -272,6 +273,48 @@ impl Running {
             .into_iter()
             .find(|service| service.name == name);
         found.unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// Runs a line of shell in the box as coder, with nothing but its rights; what it printed.
+    #[track_caller]
+    pub(crate) fn as_coder(&mut self, script: &str) -> String {
+        let pid = self.pid().to_string();
+        let words = ["-t", &pid, "-p", "-m", "-n", "-r", "-w", "--", "setpriv"];
+        let rights = [
+            "--reuid=1000",
+            "--regid=1000",
+            "--clear-groups",
+            "--no-new-privs",
+        ];
+        let output = Command::new("nsenter")
+            .args(words)
+            .args(rights)
+            .args([
+                "--bounding-set=-all",
+                "--inh-caps=-all",
+                "bash",
+                "-c",
+                script,
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Processes of the box whose command line holds this, by their numbers in the box.
+    pub(crate) fn processes(&mut self, text: &str) -> Vec<u32> {
+        let proc = self.inside("/proc");
+        let entries = std::fs::read_dir(proc).unwrap().flatten();
+        let found = entries.filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let words = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
+            words.contains(text).then_some(pid)
+        });
+        found.collect()
     }
 
     /// Waits until the box is healthy.

@@ -114,7 +114,7 @@ fn coder_gets_what_the_user_gave_but_nothing_of_inits_and_no_secret() {
 }
 
 #[test]
-fn keepers_alone_see_claudes_credentials() {
+fn claudes_credentials_are_in_nobodys_environment_but_stand_for_themselves() {
     let child = child(
         &[
             ("ANTHROPIC_API_KEY", "sk-ant-1"),
@@ -122,10 +122,14 @@ fn keepers_alone_see_claudes_credentials() {
         ],
         &Additions::default(),
     );
-    let keeper = child.keeper(&account(CODER));
-    assert_eq!(keeper["ANTHROPIC_API_KEY"], "sk-ant-1");
-    assert_eq!(keeper["CLAUDE_CODE_OAUTH_TOKEN"], "oat-1");
-    for other in [child.coder(&account(CODER)), child.plain(&account("cib"))] {
+    let credentials = child.credentials();
+    assert_eq!(credentials["ANTHROPIC_API_KEY"], "sk-ant-1");
+    assert_eq!(credentials["CLAUDE_CODE_OAUTH_TOKEN"], "oat-1");
+    for other in [
+        child.common(),
+        child.coder(&account(CODER)),
+        child.plain(&account("cib")),
+    ] {
         assert!(
             other.values().all(|value| !value.contains("-1")),
             "{other:?}"
@@ -173,8 +177,8 @@ fn sessions_get_the_claude_that_the_box_has_chosen() {
     };
     for given in [&[("CIB_CLAUDE_VERSION", "2.1.330")][..], &[]] {
         let child = child(given, &additions);
-        let keeper = child.keeper(&account(CODER));
-        assert_eq!(keeper["CIB_CLAUDE_VERSION"], "2.1.112");
+        let coder = child.coder(&account(CODER));
+        assert_eq!(coder["CIB_CLAUDE_VERSION"], "2.1.112");
     }
 }
 
