@@ -1,5 +1,4 @@
 //! Who may say that it is a proxy, on networks of the test's own.
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod common;
 

@@ -265,9 +265,10 @@ async fn a_stranger_has_no_effect_beyond_its_own_connections() {
         })
         .count();
     effects += keeper.told().len();
-    let init = world.init();
-    effects += init.specs.len() + init.signals.len();
-    drop(init);
+    effects += {
+        let init = world.init();
+        init.specs.len() + init.signals.len()
+    };
     assert_eq!(effects, 0, "effects beyond the stranger's own connections");
 
     drop(slow);

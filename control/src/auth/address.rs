@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(proxies(None).client(own, &headers), Kin::Own);
         let shared = proxies(Some("between the proxy and the box"));
         assert!(!shared.vouches(own, &headers));
-        let mut knowing = headers.clone();
+        let mut knowing = headers;
         knowing.insert(
             PROXY_SECRET,
             "between the proxy and the box".parse().unwrap(),

@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(super) async fn end_below(processes: &Processes, child: ChildId) {
     let end = Instant::now() + PATIENCE;
     processes.signal(child, Signal::STOP);
-    while Instant::now() < end && signal_below(child, Signal::STOP, &[b'T', b't']) > 0 {
+    while Instant::now() < end && signal_below(child, Signal::STOP, b"Tt") > 0 {
         tokio::task::yield_now().await;
     }
     while Instant::now() < end && signal_below(child, Signal::KILL, &[]) > 0 {
