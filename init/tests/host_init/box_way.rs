@@ -282,7 +282,7 @@ fn a_proxy_that_refuses_addresses_is_said_to_and_the_box_is_degraded() {
         (!healthy && detail.contains("refuses addresses")).then_some(detail)
     });
     assert!(
-        said.contains("1.1.1.1") && said.contains("CIB_PROXY_PROBE"),
+        said.contains("9.9.9.9") && said.contains("CIB_PROXY_PROBE"),
         "{said}"
     );
     let claim = "a connection by address gets through the upstream";
