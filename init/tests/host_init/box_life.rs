@@ -318,7 +318,7 @@ fn the_apis_port_and_its_health_are_held_before_any_program_of_coders_runs() {
     );
     recipe.program(
         "cib-control",
-        "#!/bin/bash\nfor fd in 4 5; do echo \"$fd is $(readlink /proc/self/fd/$fd)\"; done\n\
+        "#!/bin/bash\n/opt/box/answers &\nfor fd in 4 5; do echo \"$fd is $(readlink /proc/self/fd/$fd)\"; done\n\
          stat -c '%a %U:%G' /run/cib/control /run/cib/control/*\ntrap 'exit 0' TERM\necho >&3\n\
          while :; do sleep 0.05; done\n",
     );
