@@ -540,7 +540,11 @@ fn an_array_of_a_file_is_a_list_or_commands() {
 #[test]
 fn a_token_or_a_proxys_secret_that_can_be_guessed_is_refused_and_not_shown() {
     for name in ["CIB_AUTH_TOKEN", "CIB_TRUSTED_PROXY_SECRET"] {
-        for guessable in ["aaaaaaaaaaaaaaaaaaaaaaaa", "121212121212121212", "abcdeabcdeabcdeabcde"] {
+        for guessable in [
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "121212121212121212",
+            "abcdeabcdeabcdeabcde",
+        ] {
             let faults = read(&[(name, guessable)]).settings.unwrap_err();
             let said: Vec<_> = faults.iter().map(ToString::to_string).collect();
             let said = said.join("\n");
