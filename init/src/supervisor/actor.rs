@@ -1,7 +1,6 @@
 //! One service's task: it feeds the [`Machine`] and does what comes out.
 
 use std::future::Future;
-
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
