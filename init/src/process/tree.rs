@@ -24,7 +24,7 @@ pub(super) async fn end_below(processes: &Processes, child: ChildId) {
     while Instant::now() < end && signal_below(child, Signal::STOP, b"Tt") > 0 {
         tokio::task::yield_now().await;
     }
-    while Instant::now() < end && signal_below(child, Signal::KILL, &[]) > 0 {
+    while Instant::now() < end && signal_below(child, Signal::KILL, b"") > 0 {
         sleep(LOOK_AGAIN).await;
     }
 }

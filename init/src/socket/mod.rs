@@ -36,8 +36,9 @@ use crate::pace::Pace;
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest line of somebody who may only look: all that it can ask is shorter.
 const LOOKERS_LINE: usize = 4096;
-/// New connections at the door for everybody: so many at once, and so many a second.
-const ARRIVALS: (u32, u32) = (512, 1000);
+/// New connections at the door for everybody: so many at once, and so many a second. Each takes
+/// up to a tenth of a millisecond, whatever becomes of it.
+const ARRIVALS: (u32, u32) = (128, 300);
 
 /// For whom a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -208,7 +208,7 @@ pub(crate) fn write_file(
         entry.kind() == FileType::RegularFile
             && entry.mode() == mode
             && owner.is_none_or(|owner| owner == Owner::of(&entry.stat))
-            && std::fs::read(path).is_ok_and(|old| old == bytes)
+            && cib_foreign::read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
     }) {
         return Ok(false);
     }

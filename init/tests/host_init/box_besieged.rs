@@ -4,6 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cib_init::socket::client::ask;
 use cib_protocol::init::{InitReply, InitRequest};
 
 use crate::boxed::{Recipe, Running};
@@ -64,11 +65,9 @@ fn share(running: &mut Running) -> f64 {
     let mut slowest = Duration::ZERO;
     while began.elapsed() < Duration::from_secs(4) {
         let asked = Instant::now();
-        let health = running.ask(&InitRequest::Healthcheck {});
-        assert!(
-            matches!(health, Some(InitReply::Health { .. })),
-            "{health:?}"
-        );
+        let door = running.inside(cib_init::socket::client::OWN_PATH);
+        let health = ask(&door, &InitRequest::Healthcheck {}, Duration::from_secs(10));
+        assert!(matches!(health, Ok(InitReply::Health { .. })), "{health:?}");
         slowest = slowest.max(asked.elapsed());
         for _ in 0..50 {
             pause();
