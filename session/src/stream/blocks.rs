@@ -117,25 +117,24 @@ impl Blocks {
             return whole;
         };
         let same = thread.message.as_deref() == message;
-        let mut blocks = thread
-            .blocks
-            .iter_mut()
-            .filter(|block| block.kind == kind && !block.repeated && block.len > 0);
-        // By what streamed; and if that was damaged, by its place in its message.
-        let mut first = None;
-        for block in &mut blocks {
-            if block.begins(whole) {
-                block.repeated = true;
-                return &whole[block.len..];
-            }
-            first.get_or_insert(block);
+        let open = |block: &&mut Block| block.kind == kind && !block.repeated && block.len > 0;
+        let mut known = thread.blocks.iter_mut().filter(open);
+        if let Some(block) = known.find(|block| block.begins(whole)) {
+            block.repeated = true;
+            return &whole[block.len..];
         }
-        match first.filter(|_| same) {
-            Some(block) => {
-                block.repeated = true;
-                whole.get(block.len..).unwrap_or_default()
-            }
-            None => whole,
+        if !same {
+            return whole;
+        }
+        // A piece or its place was damaged: by how much streamed since the last one came whole.
+        let mut streamed = 0;
+        for block in thread.blocks.iter_mut().filter(open) {
+            block.repeated = true;
+            streamed += block.len;
+        }
+        match streamed {
+            0 => whole,
+            _ => whole.get(streamed..).unwrap_or_default(),
         }
     }
 

@@ -372,8 +372,14 @@ impl Lexer {
     /// Leaves out the rest of the list or object at hand if enough is kept.
     fn drop_if_too_much(&mut self, out: &[u8]) {
         let most = self.limits.line;
-        let is_deep = self.depth > KEPT_LEVELS;
-        if self.depth > 0 && (out.len() > most + most / 4 || is_deep && out.len() > most) {
+        // What nests deeply goes first, then all but the line's own fields, then those.
+        let bound = match self.depth {
+            0 => usize::MAX,
+            1 => most + most / 2,
+            2..=KEPT_LEVELS => most + most / 4,
+            _ => most,
+        };
+        if out.len() > bound {
             self.dropping = Some(self.depth);
             self.dropped = 0;
         }
@@ -474,10 +480,10 @@ mod tests {
                 #[serde(borrow)]
                 c: &'a serde_json::value::RawValue,
             }
-            let text = std::str::from_utf8(line.bytes).unwrap();
-            let parts: Parts<'_> = serde_json::from_str(text).unwrap();
-            assert_eq!(line.removed(text, parts.b.get()), 0);
-            assert_eq!(line.removed(text, parts.c.get()), 34);
+            let kept = std::str::from_utf8(line.bytes).unwrap();
+            let parts: Parts<'_> = serde_json::from_str(kept).unwrap();
+            assert_eq!(line.removed(kept, parts.b.get()), 0);
+            assert_eq!(line.removed(kept, parts.c.get()), 34);
             assert_eq!(parts.c.get(), format!("[\"{}\"]", "x".repeat(16)));
             assert_eq!(line.size, text.len() as u64);
         });
