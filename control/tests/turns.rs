@@ -22,8 +22,7 @@ fn from_user(words: &str) -> Data {
 fn turn_end() -> Data {
     Data::Stop(Stop {
         reason: "turn_end".to_owned(),
-        last: false,
-        detail: None,
+        ..Stop::default()
     })
 }
 

@@ -65,7 +65,7 @@ pub enum KeeperRequest {
         #[serde(default)]
         kill: bool,
     },
-    /// What the session is now, fresher than `meta.json`.
+    /// What the session is now, fresher than its journal's frames.
     Status,
 }
 

@@ -10,7 +10,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,8 @@ use rustix::event::Timespec;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use uuid::Uuid;
+
+use crate::own;
 
 /// How often a process that has to end is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -58,13 +59,9 @@ impl Lock {
     /// If somebody else has it, or its file cannot be opened.
     pub fn take(path: PathBuf) -> Result<Self, LockError> {
         let open = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
+            let mut how = OpenOptions::new();
+            how.read(true).write(true).create(true).truncate(false);
+            own::open(&path, &mut how, 0o600)
         };
         let file = match open() {
             Ok(file) => file,

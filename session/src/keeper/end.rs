@@ -149,6 +149,7 @@ impl Keeper {
             reason,
             last: true,
             detail,
+            ..Stop::default()
         })]);
         let step = self.driver.set_state(state, self.clock.now_ms());
         self.record.append(step.frames);

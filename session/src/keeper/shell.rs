@@ -31,7 +31,7 @@ use crate::claude::pty::DEFAULT_SIZE;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::journal::Journal;
 use crate::lock::Lock;
-use crate::{base64, meta, replay, seed};
+use crate::{base64, meta, seed};
 
 /// Shells in the order in which they are tried behind the user's own (`SHELL`).
 const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
@@ -72,13 +72,10 @@ enum Source {
 pub(super) fn run(spec: &SessionSpec, options: Options) -> Result<(), StartError> {
     let signals = prepare()?;
     let _session = Lock::session(&options.dir)?;
-    let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
-    let mut earlier = meta::load(&options.dir)?;
-    if let Some(earlier) = &mut earlier {
-        replay::catch_up(&options.dir, earlier);
-    }
+    let (mut journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
+    let earlier = meta::load(&options.dir, &mut journal)?;
     let mut now = meta::begin(spec, earlier, Timestamp::now());
-    now.last_seq = opened.last_seq;
+    now.last_seq = journal.last_seq();
     let clock = Clock::new(now.created_at);
     // Somebody will start Claude in it by hand.
     seed::seed(spec);
@@ -86,8 +83,9 @@ pub(super) fn run(spec: &SessionSpec, options: Options) -> Result<(), StartError
         workdir: Some(spec.workdir.display().to_string()),
         ..Meta::default()
     };
-    let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
-    record.append(opening(facts, opened.torn));
+    let told = opening(facts, &now, opened.torn);
+    let mut record = Record::new(journal, now);
+    record.append(told);
     let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
         dir: options.runtime.clone(),
         source,
@@ -278,7 +276,10 @@ impl Shell {
                 self.act();
             }
             KeeperRequest::SetTitle { title } => {
-                self.record.amend(|meta| meta.title = Some(title));
+                self.record.append([Data::Meta(Meta {
+                    title: Some(title),
+                    ..Meta::default()
+                })]);
             }
             KeeperRequest::Raw { data } => {
                 self.check_stays()?;
@@ -394,6 +395,7 @@ fn last_words(reason: String, state: State, detail: Option<String>, elapsed_ms: 
         reason,
         last: true,
         detail,
+        ..Stop::default()
     };
     [Data::Stop(stop), status(state, elapsed_ms)]
 }

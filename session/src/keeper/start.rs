@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cib_protocol::frame::{Data, Meta, Status, Stop};
-use cib_protocol::session::{Program, SessionSpec, State};
+use cib_protocol::session::{Program, SessionMeta, SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::sys::signal::{SigSet, Signal as Signo};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -25,12 +25,12 @@ use crate::journal::{self, Journal, SyncPolicy};
 use crate::ledger::Ledger;
 use crate::lock::{Lock, LockError};
 use crate::resources::{LOOK_MS, Meter, cpus};
-use crate::{log, meta, replay, seed, settings};
+use crate::{log, meta, seed, settings};
 
 /// How a keeper is to work.
 #[derive(Debug)]
 pub struct Options {
-    /// The session's directory: journal, `meta.json`, lock.
+    /// The session's directory: journal, lock.
     pub dir: PathBuf,
     /// Where the socket goes.
     pub runtime: PathBuf,
@@ -108,11 +108,8 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     }
     let signals = prepare()?;
     let _session = Lock::session(&options.dir)?;
-    let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
-    let mut earlier = meta::load(&options.dir)?;
-    if let Some(earlier) = &mut earlier {
-        replay::catch_up(&options.dir, earlier);
-    }
+    let (mut journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
+    let earlier = meta::load(&options.dir, &mut journal)?;
     let is_new = earlier.is_none();
     spec.hooks = settings::own_hooks(&options.dir, spec.hooks, is_new).map_err(|source| {
         StartError::System {
@@ -123,7 +120,7 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     let mut now = meta::begin(&spec, earlier, Timestamp::now());
     let conversation = conversation(&spec, is_new);
     now.claude_session = Some(conversation.id());
-    now.last_seq = opened.last_seq;
+    now.last_seq = journal.last_seq();
     let clock = Clock::new(now.created_at);
     let patience = Duration::from_millis(options.grace_ms);
     let lock = Lock::conversation(&options.dir, conversation.id(), patience)?;
@@ -142,8 +139,9 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     {
         cpus::confine(cpus, spec.id);
     }
-    let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
-    record.append(opening(told, opened.torn));
+    let told = opening(told, &now, opened.torn);
+    let mut record = Record::new(journal, now);
+    record.append(told);
     let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
         dir: options.runtime.clone(),
         source,
@@ -285,7 +283,7 @@ fn facts(spec: &SessionSpec, model: Option<&str>, conversation: Conversation) ->
 }
 
 /// The first frames.
-pub(super) fn opening(facts: Meta, torn: u64) -> Vec<Data> {
+pub(super) fn opening(facts: Meta, now: &SessionMeta, torn: u64) -> Vec<Data> {
     let mut frames = vec![Data::Status(Status {
         state: State::Starting,
         elapsed_ms: 0,
@@ -298,7 +296,11 @@ pub(super) fn opening(facts: Meta, torn: u64) -> Vec<Data> {
             ..Meta::default()
         }));
     }
-    frames.push(Data::Meta(facts));
+    frames.push(Data::Meta(Meta {
+        title: now.title.clone(),
+        opening: Some(Box::new(cib_journal::fold::opening(now))),
+        ..facts
+    }));
     frames
 }
 
@@ -309,6 +311,7 @@ fn stillborn(error: &io::Error) -> [Data; 2] {
             reason: "Claude cannot be started".to_owned(),
             last: true,
             detail: Some(error.to_string()),
+            ..Stop::default()
         }),
         Data::Status(Status {
             state: State::Failed,

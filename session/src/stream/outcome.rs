@@ -66,6 +66,7 @@ pub(super) fn stop(outcome: Outcome) -> Stop {
         reason,
         last: false,
         detail: detail.filter(|text| !text.is_empty()).map(shorten),
+        ..Stop::default()
     }
 }
 

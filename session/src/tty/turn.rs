@@ -134,6 +134,7 @@ impl Turn {
                 reason: name.to_owned(),
                 last: false,
                 detail,
+                ..Stop::default()
             }));
         }
         self.running = false;
