@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use cib_protocol::api::{ChatMessage, ChatRole};
 use cib_protocol::frame::{Data, Frame, Role, Text, ToolUseResult, ToolUseStart};
 
+/// Bytes of a message beside its text.
+const MESSAGE: usize = 100;
+
 /// Folds frames into messages, in the order of their seqs.
 #[derive(Debug, Default)]
 pub struct Chat {
     messages: Vec<ChatMessage>,
+    /// Bytes of what was said, and of what it takes to say it.
+    size: usize,
     /// API message of the text that is still growing, which is the last of `messages`.
     growing: Option<(Role, Option<String>)>,
     /// Places of the tools that have not answered.
@@ -29,6 +34,12 @@ impl Chat {
         }
     }
 
+    /// Bytes that the messages come to, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// What was said.
     #[must_use]
     pub fn into_messages(self) -> Vec<ChatMessage> {
@@ -36,6 +47,7 @@ impl Chat {
     }
 
     fn text(&mut self, seq: u64, text: &Text) {
+        self.size += text.text.len();
         let speaker = (text.role, text.message_id.clone());
         if text.role == Role::Assistant
             && self.growing.as_ref() == Some(&speaker)
@@ -45,6 +57,7 @@ impl Chat {
             return;
         }
         self.growing = Some(speaker);
+        self.size += MESSAGE;
         self.messages.push(ChatMessage {
             seq,
             role: match text.role {
@@ -82,6 +95,7 @@ impl Chat {
 
     fn tool(&mut self, seq: u64, tool: String, summary: String) {
         self.growing = None;
+        self.size += MESSAGE + tool.len();
         self.messages.push(ChatMessage {
             seq,
             role: ChatRole::Tool,

@@ -111,6 +111,8 @@ codes! {
     Busy = 503 "busy",
     /// There are as many connections as may be, or as the caller may have.
     TooManyConnections = 503 "too_many_connections",
+    /// The session's journal cannot be read or is no journal. Other sessions are as they were.
+    JournalUnreadable = 500 "journal_unreadable",
     /// The session's journal cannot be written: the disk is full, or read-only.
     JournalUnwritable = 503 "journal_unwritable",
     /// The session's keeper did not answer in time.

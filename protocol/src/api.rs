@@ -106,8 +106,15 @@ pub struct CreateSession {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionList {
-    /// Every session of the box, the newest first.
+    /// The sessions of the box, the newest first. One whose journal cannot be used is in it
+    /// with `damage`.
     pub sessions: Vec<SessionMeta>,
+    /// What `after` takes for the next part of the list; absent behind the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Whether more are being looked at and not in it yet; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 /// Answer to a command that a session has taken.

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::limits::Usage;
-use crate::session::{Driver, SessionId, State};
+use crate::limits::{Limits, Resources, Usage};
+use crate::session::{AuthMode, Driver, Program, SessionId, State};
 use crate::time::Timestamp;
 
 /// One line of a journal, its data still as text.
@@ -366,7 +366,7 @@ pub enum By {
 }
 
 /// An end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop {
     /// `turn_end`, `interrupted`, `api_error`, `hook_stopped`, `not_submitted`, `limit NAME`, `exit`,
@@ -383,6 +383,15 @@ pub struct Stop {
     /// The messages that the turn answered, by the `message_id` of their `text.delta` frames.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<String>,
+    /// What the session's processes used up to here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// With `last`: Claude's exit code; 128+n if signal n ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// With `last`: where the session stood when its end began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_in: Option<State>,
 }
 
 impl Stop {
@@ -422,9 +431,44 @@ pub struct Meta {
     /// The tools that Claude has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Anything else worth telling a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Said once by every keeper, as soon as it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Box<Opening>>,
+}
+
+/// What a session was asked to be, and what it brings from before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Opening {
+    /// What is kept.
+    #[serde(default)]
+    pub program: Program,
+    /// When the session was first asked for.
+    pub created_at: Timestamp,
+    /// Whose account pays.
+    #[serde(default)]
+    pub auth_mode: AuthMode,
+    /// Reasoning effort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What its processes used before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Exit code of the run before, where nothing else in the journal tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Where the run before stood when its end began, where nothing else tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_in: Option<State>,
 }
 
 /// A hook that fired.

@@ -73,7 +73,7 @@ pub enum KeeperRequest {
         #[serde(default)]
         kill: bool,
     },
-    /// What the session is now, fresher than `meta.json`.
+    /// What the session is now, fresher than its journal's frames.
     Status,
 }
 

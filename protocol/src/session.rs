@@ -210,7 +210,7 @@ pub struct SessionSpec {
     pub size: Option<(u16, u16)>,
 }
 
-/// `meta.json`: what a session is. Replaced atomically by its keeper, the only writer.
+/// What a session is, as it follows from the frames of its journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionMeta {
@@ -258,7 +258,7 @@ pub struct SessionMeta {
     /// Claude's exit code; 128+n if signal n ended it.
     #[serde(default)]
     pub exit_code: Option<i32>,
-    /// Seq of the last frame when this was written; the journal may be ahead, never behind.
+    /// Seq of the last frame that this takes up; the journal may be ahead, never behind.
     pub last_seq: u64,
     /// Claude's own session id, which `--resume` takes.
     #[serde(default)]
@@ -277,7 +277,7 @@ pub struct SessionMeta {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_turn: Option<Usage>,
     /// Memory, time and processes: as they are in a keeper's answer, and as they were at the
-    /// last turn's end in `meta.json`.
+    /// last turn's end in a list.
     #[serde(default)]
     pub resources: Resources,
     /// Turns that ended.
@@ -286,4 +286,7 @@ pub struct SessionMeta {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// What is wrong with its journal, if not every line of it can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
 }

@@ -178,7 +178,7 @@ fn finish_session(asked: &Finish) -> u8 {
     log!("{}", chain(&error));
     match error {
         FinishError::Locked(error) => lock_code(&error),
-        FinishError::NoMeta => CONFIG,
+        FinishError::NoMeta | FinishError::Nameless(_) => CONFIG,
         FinishError::Meta(_) | FinishError::Journal(_) | FinishError::Write(_) => IO,
     }
 }

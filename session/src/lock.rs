@@ -10,13 +10,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
+
+use crate::own;
 
 /// How long what an earlier keeper left behind may take to go: a launcher's patience, and some.
 pub const PATIENCE: Duration = Duration::from_secs(6);
@@ -60,13 +61,9 @@ impl Lock {
     /// If somebody else has it, or its file cannot be opened.
     pub fn take(path: PathBuf) -> Result<Self, LockError> {
         let open = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
+            let mut how = OpenOptions::new();
+            how.read(true).write(true).create(true).truncate(false);
+            own::open(&path, &mut how, 0o600)
         };
         let file = match open() {
             Ok(file) => file,

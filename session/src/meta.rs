@@ -1,162 +1,133 @@
-//! `meta.json`: what the session is, folded from its frames and replaced as a whole.
+//! What a session was before its keeper begins: what its journal says, and what keepers of
+//! earlier versions said in a file beside it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use cib_protocol::frame::Data;
-use cib_protocol::session::{PermissionMode, SessionMeta, SessionSpec, State};
+use cib_foreign::ForeignError;
+use cib_journal::fold::{self, Fold, FoldError};
+use cib_protocol::frame::{Data, Meta, Status};
+use cib_protocol::session::{SessionId, SessionMeta};
 use cib_protocol::time::Timestamp;
 
-/// Name of the file in the session's directory.
-pub const FILE: &str = "meta.json";
+use crate::journal::Journal;
+use crate::json;
 
-/// Why `meta.json` cannot be read.
+pub use cib_journal::fold::{apply, begin};
+
+/// What earlier versions kept beside the journal. The agent could write it.
+pub const OLD_FILE: &str = "meta.json";
+
+/// Bytes of that file that are read.
+const MOST: u64 = 1024 * 1024;
+
+/// Why nothing can be said of a session's past.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be opened or read.
-    #[error("cannot read {FILE}")]
-    Io(#[from] io::Error),
-    /// It is not what a keeper wrote.
-    #[error("{FILE} is damaged")]
-    Damaged(#[from] serde_json::Error),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] FoldError),
+    /// What was taken over cannot be written.
+    #[error("cannot write what {OLD_FILE} told into the journal")]
+    Write(#[source] io::Error),
 }
 
-/// Reads `meta.json`; `None` if there is none.
+/// What the journal says that the session is; `None` if there is no frame in it. What an
+/// earlier version left beside it is taken over first, once, and then removed.
 ///
 /// # Errors
-/// If it cannot be read, or holds something else.
-pub fn load(dir: &Path) -> Result<Option<SessionMeta>, LoadError> {
-    match fs::read(dir.join(FILE)) {
-        Ok(bytes) => Ok(Some(crate::json::from_bytes(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+/// If the journal cannot be read, or what was taken over cannot be written.
+pub fn load(dir: &Path, journal: &mut Journal) -> Result<Option<SessionMeta>, LoadError> {
+    Ok(fold(dir, journal)?.into_meta())
 }
 
-/// Replaces `meta.json`, so that a reader sees the old one or the new one and nothing between.
-/// With `sync` both the file and its name are on the disk before this returns.
+/// As [`load`], with what else is known of the journal's end.
 ///
 /// # Errors
-/// If the new file cannot be written; the old one then stands as it was.
-pub fn store(dir: &Path, meta: &SessionMeta, sync: bool) -> io::Result<()> {
-    let new = dir.join("meta.json.new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&new)?;
-    // Not left to the umask: control reads it by its group.
-    file.set_permissions(fs::Permissions::from_mode(0o640))?;
-    let mut bytes = serde_json::to_vec(meta)?;
-    bytes.push(b'\n');
-    file.write_all(&bytes)?;
-    if sync {
-        file.sync_all()?;
+/// As [`load`].
+pub fn fold(dir: &Path, journal: &mut Journal) -> Result<Fold, LoadError> {
+    let session = journal.session();
+    let known = fold::load(dir, session)?;
+    let old = dir.join(OLD_FILE);
+    if fs::symlink_metadata(&old).is_err() {
+        return Ok(known);
     }
-    fs::rename(&new, dir.join(FILE))?;
-    if sync {
-        File::open(dir)?.sync_all()?;
+    let is_wanted = !known.is_opened();
+    let Some(frames) = known.meta().filter(|_| is_wanted).map(|meta| {
+        let told = read(&old, session);
+        take_over(meta, told)
+    }) else {
+        // Nothing is missing, or there is no session for it to tell of.
+        remove(&old);
+        return Ok(known);
+    };
+    for data in &frames {
+        journal.push(Timestamp::now(), data);
     }
-    Ok(())
+    journal.flush().map_err(LoadError::Write)?;
+    journal.sync().map_err(LoadError::Write)?;
+    remove(&old);
+    Ok(fold::load(dir, session)?)
 }
 
-/// What a session is at its first breath, or at its next one after it had ended: what it has
-/// used, its turns and its birthday stay.
-#[must_use]
-pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -> SessionMeta {
-    let earlier = earlier.filter(|earlier| earlier.id == spec.id);
-    let old = earlier.as_ref();
-    SessionMeta {
-        id: spec.id,
-        program: spec.program,
-        workdir: spec.workdir.clone(),
-        driver: spec.driver,
-        model: spec.model.clone().or_else(|| old?.model.clone()),
-        effort: spec.effort.clone(),
-        permission_mode: spec.permission_mode,
-        auth_mode: spec.auth_mode,
-        title: spec.title.clone().or_else(|| old?.title.clone()),
-        state: State::Starting,
-        reason: None,
-        created_at: old.map_or(now, |old| old.created_at),
-        started_at: old.and_then(|old| old.started_at),
-        stopped_at: None,
-        ended_in: None,
-        exit_code: None,
-        last_seq: old.map_or(0, |old| old.last_seq),
-        claude_session: None,
-        claude_version: old.and_then(|old| old.claude_version.clone()),
-        claude_pid: None,
-        usage: old.map(|old| old.usage).unwrap_or_default(),
-        last_turn: old.and_then(|old| old.last_turn),
-        resources: old.map(|old| old.resources).unwrap_or_default(),
-        turns: old.map_or(0, |old| old.turns),
-        limits: spec.limits.clone(),
+fn read(path: &Path, session: SessionId) -> Result<SessionMeta, String> {
+    let bytes = cib_foreign::read(path, MOST).map_err(|error| match error {
+        ForeignError::NotRegular { .. } => "it is no regular file".to_owned(),
+        error => error.to_string(),
+    })?;
+    let told: SessionMeta =
+        json::from_bytes(&bytes).map_err(|_| "it is not what a keeper wrote".to_owned())?;
+    if told.id != session {
+        return Err("it is another session's".to_owned());
     }
+    Ok(told)
 }
 
-/// Takes up what a frame says. Returns whether anything changed that a reader of `meta.json`
-/// should not have to wait for.
-pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) -> bool {
-    meta.last_seq = seq;
-    match data {
-        Data::Status(status) => {
-            let before = std::mem::replace(&mut meta.state, status.state);
-            if status.state.is_live() {
-                if status.state != State::Starting && meta.started_at.is_none() {
-                    meta.started_at = Some(ts);
-                }
-            } else {
-                meta.stopped_at = Some(ts);
-                meta.ended_in.get_or_insert(before);
-                meta.claude_pid = None;
+/// Frames that say what only the file knew. The journal's own word comes first where both have
+/// one: the file was as easy to write for the agent as the journal was.
+fn take_over(known: &SessionMeta, told: Result<SessionMeta, String>) -> Vec<Data> {
+    let news = match told {
+        Ok(told) => {
+            let mut opening = fold::opening(&told);
+            opening.exit_code = told.exit_code;
+            opening.ended_in = told.ended_in;
+            Meta {
+                title: told.title,
+                model: known.model.is_none().then_some(told.model).flatten(),
+                workdir: known
+                    .workdir
+                    .as_os_str()
+                    .is_empty()
+                    .then(|| told.workdir.display().to_string()),
+                note: Some(format!(
+                    "limits, title and age come from a {OLD_FILE} that the session's own \
+                     programs could write; they are shown and vouched for by nobody"
+                )),
+                opening: Some(Box::new(opening)),
+                ..Meta::default()
             }
-            true
         }
-        Data::Stop(stop) => {
-            if stop.last {
-                meta.reason = Some(stop.reason.clone());
-            } else if stop.is_users_turn() {
-                meta.turns += 1;
-            }
-            true
-        }
-        Data::Usage(usage) => {
-            meta.usage.add(usage);
-            meta.last_turn = Some(*usage);
-            true
-        }
-        Data::Meta(news) => {
-            if let Some(model) = &news.model {
-                meta.model = Some(model.clone());
-            }
-            if let Some(driver) = news.driver {
-                meta.driver = driver;
-            }
-            if let Some(workdir) = &news.workdir {
-                meta.workdir = workdir.into();
-            }
-            if let Some(version) = &news.claude_version {
-                meta.claude_version = Some(version.clone());
-            }
-            if let Some(id) = news
-                .claude_session
-                .as_deref()
-                .and_then(|id| id.parse().ok())
-            {
-                meta.claude_session = Some(id);
-            }
-            if let Some(mode) = news
-                .permission_mode
-                .as_deref()
-                .and_then(PermissionMode::named)
-            {
-                meta.permission_mode = mode;
-            }
-            news.note.is_none()
-        }
-        _ => false,
+        Err(why) => Meta {
+            note: Some(format!("{OLD_FILE} is not used: {why}")),
+            opening: Some(Box::new(fold::opening(known))),
+            ..Meta::default()
+        },
+    };
+    let mut frames = vec![Data::Meta(news)];
+    if !known.state.is_live() {
+        // The last frame of a session that has ended says so.
+        frames.push(Data::Status(Status {
+            state: known.state,
+            elapsed_ms: 0,
+        }));
+    }
+    frames
+}
+
+fn remove(path: &Path) {
+    // A folder of that name stays, and does no harm.
+    if let Err(error) = fs::remove_file(path) {
+        crate::log!("cannot remove {}: {error}", path.display());
     }
 }

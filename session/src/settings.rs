@@ -2,12 +2,12 @@
 //! the session and of the keeper. All of them run; none takes another's place.
 
 use std::fs::{self, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::own;
 use crate::tty::events::Abilities;
 
 /// Hooks that an image brings.
@@ -15,6 +15,9 @@ pub const IMAGE_HOOKS: &str = "/etc/claude-in-box/hooks.json";
 
 /// Name of the file in a session's directory that keeps its hooks.
 const OWN_HOOKS: &str = "hooks.json";
+
+/// Bytes of that file that are read.
+const MOST: u64 = 16 * 1024 * 1024;
 
 /// Seconds that a hook of the keeper may take. One that asks the user waits for the user.
 const PATIENCE_S: u32 = 24 * 60 * 60;
@@ -161,19 +164,20 @@ pub fn own_hooks(
     let hooks = match given {
         Some(hooks) => {
             let new = path.with_extension("json.new");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
+            // Whatever stands there is not what this makes.
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut how = OpenOptions::new();
+            let mut file = own::open(&new, how.write(true).create_new(true), 0o600)?;
             serde_json::to_writer(&mut file, &hooks)?;
             fs::rename(&new, &path)?;
             hooks
         }
         None if is_new => Map::new(),
-        None => match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)?,
+        None => match own::open(&path, OpenOptions::new().read(true), 0o600) {
+            Ok(file) => serde_json::from_reader(io::BufReader::new(file.take(MOST)))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
             Err(error) => return Err(error),
         },

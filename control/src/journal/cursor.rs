@@ -7,11 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use cib_journal::{MAX_LINE, seek};
 use tokio::sync::watch;
 
 use super::file;
-use super::line;
-use super::seek;
 use super::tail::{End, Extent, Tail};
 
 /// How much is read at a time.
@@ -191,6 +190,10 @@ impl Cursor {
                 return Err(io::Error::other("the journal is shorter than it was"));
             }
             self.offset += read.len() as u64;
+            if self.pending.len() as u64 > MAX_LINE {
+                let what = format!("a line has more than {MAX_LINE} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
             if let Some(batch) = self.take(read) {
                 return Ok(Some(batch));
             }
@@ -232,15 +235,29 @@ impl Cursor {
         if self.pending.is_empty() {
             self.pending = BytesMut::new();
         }
+        let behind = self.offset - self.pending.len() as u64;
+        let place = behind - bytes.len() as u64..behind;
+        let is_checked = self.tail.is_checked(&place);
+        let mut is_clean = true;
         let mut frames = Vec::new();
         let mut start = 0;
         for newline in memchr::memchr_iter(b'\n', &bytes) {
             let range = start..newline;
             start = newline + 1;
-            let Some(head) = line::head(&bytes[range.clone()]) else {
-                let session = self.tail.session();
-                tracing::warn!(%session, after = self.after, "a line of a journal is no frame");
-                continue;
+            let (owner, line) = (self.tail.owner(), &bytes[range.clone()]);
+            let head = if is_checked {
+                owner.head(line)
+            } else {
+                owner.check(line)
+            };
+            let head = match head {
+                Ok(head) => head,
+                Err(flaw) => {
+                    is_clean = false;
+                    let session = self.tail.session();
+                    tracing::warn!(%session, after = self.after, %flaw, "passed over");
+                    continue;
+                }
             };
             if head.seq <= self.after {
                 continue;
@@ -260,6 +277,9 @@ impl Cursor {
                     line: range,
                 });
             }
+        }
+        if is_clean && !is_checked {
+            self.tail.set_checked(place);
         }
         (!frames.is_empty()).then_some(Batch { bytes, frames })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::seek::Source;
+use cib_journal::seek::Source;
 
 /// Reads at most `len` bytes at an offset; fewer only at the end of the file.
 ///

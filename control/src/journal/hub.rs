@@ -12,8 +12,8 @@ use cib_protocol::session::SessionId;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
+use super::FILE;
 use super::tail::{Registration, Tail};
-use super::{FILE, META};
 use crate::sys;
 
 /// How often journals are looked at where inotify cannot be had: a user may only have so many
@@ -81,7 +81,7 @@ impl Hub {
         }
         let watch = match &self.shared.inotify {
             Some(inotify) => watch(inotify, &dir)?,
-            None => std::fs::metadata(&dir).map(|_| None)?,
+            None => std::fs::symlink_metadata(&dir).map(|_| None)?,
         };
         table.generation += 1;
         let generation = table.generation;
@@ -161,8 +161,6 @@ impl Hub {
                         if !flags.contains(ReadFlags::MODIFY) {
                             replaced.insert(event.wd());
                         }
-                    } else if name == Some(META.as_bytes()) {
-                        grown.insert(event.wd());
                     }
                 }
                 Err(Errno::AGAIN) => {
@@ -243,7 +241,7 @@ impl Shared {
     }
 }
 
-/// Watches a session's directory: the journal grows in it, and `meta.json` is replaced in it.
+/// Watches a session's directory, in which the journal grows.
 /// That the directory itself goes is only said when nobody has the journal open any more, so
 /// the journal's own removal has to do.
 ///
@@ -254,14 +252,15 @@ fn watch(inotify: &OwnedFd, dir: &Path) -> io::Result<Option<i32>> {
         | WatchFlags::MOVED_TO
         | WatchFlags::DELETE
         | WatchFlags::DELETE_SELF
-        | WatchFlags::ONLYDIR;
+        | WatchFlags::ONLYDIR
+        | WatchFlags::DONT_FOLLOW;
     match inotify::add_watch(inotify, dir, flags) {
         Ok(watch) => Ok(Some(watch)),
         Err(Errno::NOSPC | Errno::NOMEM) => {
             tracing::warn!("no inotify watches left; raise fs.inotify.max_user_watches");
             Ok(None)
         }
-        Err(Errno::NOTDIR) => Err(io::ErrorKind::NotFound.into()),
+        Err(Errno::NOTDIR | Errno::LOOP) => Err(io::ErrorKind::NotFound.into()),
         Err(error) => Err(error.into()),
     }
 }

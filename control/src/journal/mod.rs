@@ -6,19 +6,13 @@
 //!
 //! * a reader is a file offset ([`cursor::Cursor`]); being slow costs nobody but itself;
 //! * a position is a seq, and since seqs ascend, its offset is found by bisecting the file
-//!   ([`seek`]); there is no index to build, to keep in memory or to lose;
+//!   ([`cib_journal::seek`]); there is no index to build, to keep in memory or to lose;
 //! * one [`tail::Tail`] for each session that somebody reads knows how far the journal is
 //!   final, and is woken by inotify ([`hub::Hub`]).
 
 pub mod cursor;
 pub mod file;
 pub mod hub;
-pub mod line;
-pub mod seek;
 pub mod tail;
 
-/// Name of the journal in its session's directory.
-pub const FILE: &str = "transcript.jsonl";
-
-/// Name of the file that says what the session is.
-pub const META: &str = "meta.json";
+pub use cib_journal::FILE;

@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use cib_journal::line::Owner;
+use cib_journal::seek;
 use cib_protocol::session::{SessionId, State};
-use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::FILE;
 use super::hub::Shared;
-use super::{FILE, META, seek};
 
 /// What a tail tells its readers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,10 +51,13 @@ impl End {
 /// them does.
 #[derive(Debug)]
 pub struct Tail {
-    session: SessionId,
+    owner: Owner,
     dir: PathBuf,
     file: Mutex<Option<Arc<File>>>,
     extent: watch::Sender<Extent>,
+    /// Where every line was found to be fit to be passed on, so that not every reader has to
+    /// look.
+    checked: Mutex<Range<u64>>,
     registration: Registration,
 }
 
@@ -67,10 +72,11 @@ pub(super) struct Registration {
 impl Tail {
     pub(super) fn new(session: SessionId, dir: PathBuf, registration: Registration) -> Self {
         let tail = Self {
-            session,
+            owner: Owner::new(session),
             dir,
             file: Mutex::default(),
             extent: watch::Sender::default(),
+            checked: Mutex::new(0..0),
             registration,
         };
         tail.refresh();
@@ -80,7 +86,35 @@ impl Tail {
     /// The session whose journal this is.
     #[must_use]
     pub fn session(&self) -> SessionId {
-        self.session
+        self.owner.session()
+    }
+
+    /// What its lines have in common.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether every line between these offsets was found fit to be passed on.
+    #[must_use]
+    pub fn is_checked(&self, range: &Range<u64>) -> bool {
+        let checked = self.checked();
+        checked.start <= range.start && range.end <= checked.end
+    }
+
+    /// Remembers that every line between these offsets is.
+    pub fn set_checked(&self, range: Range<u64>) {
+        let mut checked = self.checked();
+        if range.start <= checked.end && checked.start <= range.end {
+            checked.start = checked.start.min(range.start);
+            checked.end = checked.end.max(range.end);
+        } else {
+            *checked = range;
+        }
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Range<u64>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The journal, once there is one. A journal that was replaced is another file from then
@@ -102,17 +136,12 @@ impl Tail {
         *self.extent.borrow()
     }
 
-    /// Looks again. What `meta.json` says is read first: a keeper writes the last frame before
-    /// it says that the session has ended, so nothing can be missed in between.
+    /// Looks again: how far the journal is final, and whether its last line is the end.
     pub fn refresh(&self) {
-        let ended = ended(&self.dir);
         let extent = match self.measure() {
-            Ok(committed) => Extent {
-                committed,
-                end: ended,
-            },
+            Ok(extent) => extent,
             Err(error) => {
-                tracing::error!(session = %self.session, %error, "cannot read a journal");
+                tracing::error!(session = %self.session(), %error, "cannot read a journal");
                 Extent {
                     committed: self.extent().committed,
                     end: Some(End::Unreadable),
@@ -131,12 +160,13 @@ impl Tail {
         let mut slot = self.slot();
         let is_same = slot.as_ref().is_some_and(|file| {
             matches!(
-                (file.metadata(), std::fs::metadata(self.dir.join(FILE))),
+                (file.metadata(), std::fs::symlink_metadata(self.dir.join(FILE))),
                 (Ok(ours), Ok(theirs)) if ours.ino() == theirs.ino() && ours.dev() == theirs.dev()
             )
         });
         if !is_same {
             *slot = None;
+            *self.checked() = 0..0;
         }
     }
 
@@ -145,21 +175,23 @@ impl Tail {
             .send_modify(|extent| extent.end = Some(End::Gone));
     }
 
-    fn measure(&self) -> io::Result<u64> {
+    fn measure(&self) -> io::Result<Extent> {
         let mut slot = self.slot();
         let file = match &mut *slot {
             Some(file) => file,
-            none => match File::open(self.dir.join(FILE)) {
+            none => match cib_foreign::open(&self.dir.join(FILE)) {
                 Ok(file) => none.insert(Arc::new(file)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-                Err(error) => return Err(error),
+                Err(error) if error.is_absent() => return Ok(Extent::default()),
+                Err(error) => return Err(io::Error::other(error)),
             },
         };
         let len = file.metadata()?.len();
         let known = self.extent().committed;
         // A journal that shrank below what was final is not the one that was read so far.
         let floor = if len < known { 0 } else { known };
-        seek::committed(&**file, len, floor)
+        let committed = seek::committed(&**file, len, floor)?;
+        let end = seek::closed(&**file, &self.owner, committed)?.map(End::Session);
+        Ok(Extent { committed, end })
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<File>>> {
@@ -170,19 +202,7 @@ impl Tail {
 impl Drop for Tail {
     fn drop(&mut self) {
         if let Some(hub) = self.registration.hub.upgrade() {
-            hub.forget(self.session, &self.registration);
+            hub.forget(self.session(), &self.registration);
         }
     }
-}
-
-/// Whether `meta.json` says that the session has ended. A session without one is just starting,
-/// and a state that a newer keeper invented is taken for a live one.
-fn ended(dir: &Path) -> Option<End> {
-    #[derive(Deserialize)]
-    struct Probe {
-        state: State,
-    }
-    let bytes = std::fs::read(dir.join(META)).ok()?;
-    let probe: Probe = serde_json::from_slice(&bytes).ok()?;
-    (!probe.state.is_live()).then_some(End::Session(probe.state))
 }

@@ -1,6 +1,6 @@
 //! Sessions as conversations, for clients too small for frames.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cib_protocol::api::{Chat as Body, Input, Send};
 use cib_protocol::frame::{Data, Frame, Stop};
@@ -8,7 +8,7 @@ use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{Program, SessionId, Uuid};
 
 use super::call::{Call, Reply};
-use super::streams::cursor;
+use super::streams::{cursor, unreadable};
 use crate::chat::Chat;
 use crate::fault::{Code, Fault};
 use crate::journal::cursor::{Cursor, Kinds, Line, Step};
@@ -19,6 +19,15 @@ const DEFAULT_WAIT: u64 = 60_000;
 
 /// The longest wait for a turn, in milliseconds.
 const MAX_WAIT: u64 = 300_000;
+
+/// Kinds of which a conversation is made.
+const TOLD: &str = "text.delta,tool.use.*,stop";
+
+/// Bytes of a conversation that one answer has, about.
+const MAX_CHAT: usize = 4 * 1024 * 1024;
+
+/// How long a journal is looked through for one answer.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A conversation up to now, or up to the end of a turn.
 #[derive(Default)]
@@ -35,17 +44,33 @@ struct Turn {
 pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
     let id = call.id(Program::Claude)?;
     let since = call.query.number("since").unwrap_or(0);
-    let mut cursor = cursor(&call, Program::Claude, since, Kinds::default()).await?;
+    let mut cursor = cursor(&call, Program::Claude, since, Kinds::parse(TOLD)).await?;
     let mut turn = Turn::after(since);
-    while let Some(batch) = cursor.ready().await.map_err(Fault::internal)? {
+    let deadline = Instant::now() + LOOK;
+    let mut is_more = false;
+    while let Some(batch) = cursor.ready().await.map_err(unreadable)? {
         for line in batch.lines() {
             turn.take(&line);
+            is_more = turn.chat.size() >= MAX_CHAT;
+            if is_more {
+                break;
+            }
         }
+        is_more |= Instant::now() >= deadline;
+        if is_more {
+            break;
+        }
+        // Taking frames apart is work, and others want their turn.
+        tokio::task::yield_now().await;
+    }
+    if turn.chat.size() < MAX_CHAT {
+        // Nothing of what was passed over says anything either.
+        turn.last_seq = turn.last_seq.max(cursor.position());
     }
     Reply::json(&Body {
         stop: None,
         question: None,
-        ..turn.body(id, false)
+        ..turn.body(id, is_more)
     })
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn tell(
     request: &KeeperRequest,
 ) -> Result<SessionId, Fault> {
     let id = call.id(program)?;
-    call.app.store.check(program, id)?;
+    call.app.store.check(program, id).await?;
     keeper::tell(call.app.store.runtime(), id, request).await?;
     Ok(id)
 }

@@ -7,9 +7,12 @@ use cib_protocol::keeper::{KeeperReply, KeeperRequest};
 use cib_protocol::session::{Program, SessionId, SessionMeta};
 
 use super::call::{Call, Reply};
+use super::streams::tail;
+use super::table::MAX_LIST;
 use crate::app::App;
 use crate::fault::{Code, Fault};
 use crate::journal::tail::Extent;
+use crate::sessions::store::Place;
 use crate::sessions::{create, keeper};
 
 const CLAUDE: Program = Program::Claude;
@@ -21,8 +24,20 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn list(call: Call) -> Result<Reply, Fault> {
-    let sessions = call.app.store.list(CLAUDE).await?;
-    Reply::json(&SessionList { sessions })
+    let (after, limit) = place(&call)?;
+    let page = call.app.store.page(CLAUDE, after, limit).await?;
+    Reply::json(&SessionList {
+        sessions: page.sessions,
+        next: page.next,
+        incomplete: page.is_incomplete,
+    })
+}
+
+/// Which part of a list is asked for.
+pub(super) fn place(call: &Call) -> Result<(Option<Place>, usize), Fault> {
+    let after = call.query.get("after").map(Place::parse).transpose()?;
+    let limit = call.query.number("limit").unwrap_or(MAX_LIST);
+    Ok((after, usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
 pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
@@ -52,7 +67,7 @@ pub(super) async fn usage(call: Call) -> Result<Reply, Fault> {
     })
 }
 
-/// What the session in the path is at this moment: its keeper knows better than `meta.json`
+/// What the session in the path is at this moment: its keeper knows better than the journal
 /// what it uses. One that does not answer in time is told of as it stands on the disk.
 async fn fresh(call: &Call) -> Result<SessionMeta, Fault> {
     let (app, id) = (&call.app, call.id(CLAUDE)?);
@@ -105,7 +120,9 @@ async fn stop(app: &App, id: SessionId, kill: bool) -> Result<(), Fault> {
 }
 
 async fn wait_for_end(app: &App, id: SessionId) {
-    let Ok(tail) = app.hub.tail(id) else { return };
+    let Ok(Ok(tail)) = tail(app, id).await else {
+        return;
+    };
     let mut extent = tail.subscribe();
     let ended = extent.wait_for(|extent: &Extent| extent.end.is_some());
     // What it is after the time is up is what is shown.

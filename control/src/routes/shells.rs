@@ -11,9 +11,12 @@ use crate::sessions::{command, create};
 const SHELL: Program = Program::Shell;
 
 pub(super) async fn list(call: Call) -> Result<Reply, Fault> {
-    let shells = call.app.store.list(SHELL).await?;
+    let (after, limit) = sessions::place(&call)?;
+    let page = call.app.store.page(SHELL, after, limit).await?;
     Reply::json(&ShellList {
-        shells: shells.into_iter().map(Shell::from).collect(),
+        shells: page.sessions.into_iter().map(Shell::from).collect(),
+        next: page.next,
+        incomplete: page.is_incomplete,
     })
 }
 

@@ -2,16 +2,19 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use cib_protocol::session::Program;
+use cib_protocol::session::{Program, SessionId};
 use futures_util::stream;
 
 use super::call::{Call, Conversation, Reply};
+use crate::app::App;
 use crate::auth::credential;
 use crate::fault::{Code, Fault};
 use crate::journal::cursor::{Batch, Cursor, Kinds, Start, Step};
+use crate::journal::tail::Tail;
 use crate::metrics::Transport;
 use crate::sessions::store::nothing_of;
 use crate::stream::socket::{self, Speaker, Wire};
@@ -152,14 +155,31 @@ pub(super) async fn cursor(
 
 async fn open(call: &Call, program: Program, start: Start, kinds: Kinds) -> Result<Cursor, Fault> {
     let id = call.id(program)?;
-    call.app.store.admit(program, id)?;
-    let tail = call.app.hub.tail(id).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => nothing_of(program, id),
-        _ => Fault::internal(error),
-    })?;
-    Cursor::open(tail, start, kinds)
+    call.app.store.admit(program, id).await?;
+    let tail = tail(&call.app, id)
+        .await?
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => nothing_of(program, id),
+            _ => Fault::internal(error),
+        })?;
+    Cursor::open(tail, start, kinds).await.map_err(unreadable)
+}
+
+/// The tail of a journal. Its first look at a file may have to wait for a disk.
+pub(super) async fn tail(app: &App, id: SessionId) -> Result<io::Result<Arc<Tail>>, Fault> {
+    let hub = app.hub.clone();
+    tokio::task::spawn_blocking(move || hub.tail(id))
         .await
         .map_err(Fault::internal)
+}
+
+/// What is wrong with one session's journal is that session's fault alone.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what `map_err` hands over"
+)]
+pub(super) fn unreadable(error: io::Error) -> Fault {
+    Fault::new(Code::JournalUnreadable, error.to_string())
 }
 
 async fn page(call: &Call, program: Program) -> Result<Reply, Fault> {
@@ -196,7 +216,7 @@ async fn page(call: &Call, program: Program) -> Result<Reply, Fault> {
 
 /// The first frames, waiting for them if the client wants that.
 async fn first(cursor: &mut Cursor, call: &Call, wait: Duration) -> Result<Option<Batch>, Fault> {
-    if let Some(batch) = cursor.ready().await.map_err(Fault::internal)? {
+    if let Some(batch) = cursor.ready().await.map_err(unreadable)? {
         return Ok(Some(batch));
     }
     if wait.is_zero() {

@@ -8,7 +8,9 @@ use super::{call::Call, chat, commands, login, meta, sessions, shells, streams, 
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 use faults::{ANSWERING, CREATING, KEEPER, LOGIN, SHELL};
-use params::{FROM, KINDS, LIMIT, SIGNAL, SINCE, TAIL, WAIT};
+use params::{AFTER, FROM, KINDS, LIMIT, LIST_LIMIT, SIGNAL, SINCE, TAIL, WAIT};
+
+pub(super) use params::MAX_LIST;
 
 /// Most bytes of an input.
 const INPUT_LIMIT: usize = 16 * 1024 * 1024;
@@ -77,8 +79,8 @@ pub const ROUTES: &[Route] = &[
         verb: Verb::Get,
         paths: &["/api/sessions"],
         access: Access::Scope(Scope::SessionsRead),
-        summary: "Every session that the box remembers, the newest first.",
-        query: &[],
+        summary: "The sessions that the box remembers, the newest first, by parts.",
+        query: &[LIST_LIMIT, AFTER],
         body: None,
         answer: Answer::Ok(Shape::SessionList),
         faults: &[],
@@ -258,7 +260,7 @@ pub const ROUTES: &[Route] = &[
         query: &[SINCE],
         body: None,
         answer: Answer::Ok(Shape::Chat),
-        faults: &[Code::NoSuchSession],
+        faults: &[Code::NoSuchSession, Code::JournalUnreadable],
         handler: handler!(chat::chat),
     },
     Route {
@@ -306,7 +308,7 @@ pub const ROUTES: &[Route] = &[
         paths: &["/api/shells"],
         access: Access::Scope(Scope::ShellsRead),
         summary: "Every shell that the box remembers, the newest first.",
-        query: &[],
+        query: &[LIST_LIMIT, AFTER],
         body: None,
         answer: Answer::Ok(Shape::ShellList),
         faults: &[],

@@ -1,42 +1,74 @@
-//! The sessions and shells on the disk. Control keeps none of them in memory, so it has none
-//! to lose.
+//! The sessions and shells on the disk, as their journals have them.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cib_protocol::session::{Program, SessionId, SessionMeta, State};
+use cib_protocol::time::Timestamp;
 
+use super::index::{Index, View};
 use super::keeper;
 use crate::fault::{Code, Fault};
-use crate::journal::{FILE, META, seek};
 
-/// Why a state in `meta.json` is corrected to `interrupted`.
+/// Why a state is corrected to `interrupted`.
 const KEEPER_GONE: &str = "the keeper is gone";
+
+/// How long one session's journal is taken up for one request.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long journals that nobody has looked at yet are taken up for one list.
+const LIST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a request waits for its turn at the disk.
+const TURN: Duration = Duration::from_secs(10);
 
 /// The directories in which sessions live.
 #[derive(Clone, Debug)]
 pub struct Store {
-    sessions: PathBuf,
+    index: Arc<Index>,
     runtime: PathBuf,
 }
 
-/// Why a session cannot be shown.
-#[derive(Debug, thiserror::Error)]
-enum ShowError {
-    #[error("cannot read {path}")]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{path} is damaged")]
-    Damaged {
-        path: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
+/// A part of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The sessions, the newest first.
+    pub sessions: Vec<SessionMeta>,
+    /// Where the next part begins; `None` behind the last.
+    pub next: Option<String>,
+    /// Whether sessions are missing because they were not looked at yet.
+    pub is_incomplete: bool,
+}
+
+/// A place in a list, which goes from the newest to the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(Timestamp, SessionId);
+
+impl Place {
+    fn of(meta: &SessionMeta) -> Self {
+        Self(meta.created_at, meta.id)
+    }
+
+    /// Reads what [`Page::next`] gave.
+    ///
+    /// # Errors
+    /// [`Code::BadValue`] if it is something else.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let place = text.split_once('_').and_then(|(millis, id)| {
+            let at = Timestamp::from_millis(millis.parse().ok()?);
+            Some(Self(at, id.parse().ok()?))
+        });
+        place.ok_or_else(|| Fault::new(Code::BadValue, "`after` is not a `next` of a list"))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.0.as_millis(), self.1)
+    }
 }
 
 impl Store {
@@ -44,7 +76,7 @@ impl Store {
     #[must_use]
     pub fn new(data: &Path, runtime: &Path) -> Self {
         Self {
-            sessions: data.join("sessions"),
+            index: Arc::new(Index::new(data.join("sessions"))),
             runtime: runtime.to_owned(),
         }
     }
@@ -52,7 +84,7 @@ impl Store {
     /// Where the sessions' directories are.
     #[must_use]
     pub fn sessions(&self) -> &Path {
-        &self.sessions
+        self.index.sessions()
     }
 
     /// Where the sockets are.
@@ -61,56 +93,106 @@ impl Store {
         &self.runtime
     }
 
-    /// Everything that runs or ran this program, the newest first. What cannot be read is left
-    /// out, and the log says so: the others are still there.
+    /// Takes up every journal, in portions, so that the first list finds them known.
+    pub async fn warm(&self) {
+        loop {
+            let scanned = self
+                .blocking(|store| {
+                    store
+                        .index
+                        .scan(Instant::now() + Duration::from_millis(200))
+                })
+                .await;
+            match scanned {
+                Ok(Ok(false)) => tokio::task::yield_now().await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Everything that runs or ran this program, the newest first. What is damaged is in it
+    /// and says so.
     ///
     /// # Errors
     /// If the directory itself cannot be read.
     pub async fn list(&self, program: Program) -> Result<Vec<SessionMeta>, Fault> {
-        self.clone()
-            .blocking(move |store| {
-                let mut sessions = Vec::new();
-                for entry in fs::read_dir(&store.sessions)? {
-                    let Some(id) = session_id(&entry?.file_name()) else {
-                        continue;
-                    };
-                    match store.show(id) {
-                        Ok(meta) => {
-                            sessions.extend(meta.filter(|meta| meta.program == program));
-                        }
-                        Err(error) => {
-                            let fault = Fault::internal(error);
-                            tracing::error!(session = %id, causes = fault.causes(), "cannot show");
-                        }
-                    }
-                }
-                sessions.sort_by(|a, b| b.created_at.cmp(&a.created_at).then(b.id.cmp(&a.id)));
-                Ok::<_, io::Error>(sessions)
+        let page = self.page(program, None, usize::MAX).await?;
+        Ok(page.sessions)
+    }
+
+    /// A part of that list: at most `limit` behind a place.
+    ///
+    /// # Errors
+    /// If the directory itself cannot be read.
+    pub async fn page(
+        &self,
+        program: Program,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Page, Fault> {
+        self.blocking(move |store| store.page_now(program, after, limit))
+            .await?
+            .map_err(Fault::internal)
+    }
+
+    fn page_now(
+        &self,
+        program: Program,
+        after: Option<Place>,
+        limit: usize,
+    ) -> std::io::Result<Page> {
+        let by = Instant::now() + LIST_PATIENCE;
+        let is_complete = self.index.scan(by)?;
+        let mut known = self.index.snapshot();
+        known.retain(|meta| meta.program == program);
+        known.sort_unstable_by_key(|meta| std::cmp::Reverse(Place::of(meta)));
+        let begin = after.map_or(0, |after| {
+            known.partition_point(|meta| Place::of(meta) >= after)
+        });
+        known.drain(..begin);
+        let next = (known.len() > limit).then(|| Place::of(&known[limit - 1]).to_string());
+        known.truncate(limit);
+        let sessions = known
+            .into_iter()
+            .filter_map(|meta| match self.show(meta.id, by) {
+                View::Known(meta) => Some(*meta),
+                View::Nothing => None,
+                // As it was seen last.
+                View::Unfinished => Some(meta),
             })
-            .await
+            .collect();
+        Ok(Page {
+            sessions,
+            next,
+            is_incomplete: !is_complete,
+        })
     }
 
     /// One session, or one shell.
     ///
     /// # Errors
-    /// [`Code::NoSuchSession`] or [`Code::NoSuchShell`] if there is none of that id.
+    /// [`Code::NoSuchSession`] or [`Code::NoSuchShell`] if there is none of that id,
+    /// [`Code::JournalUnreadable`] if its journal cannot be used.
     pub async fn get(&self, program: Program, id: SessionId) -> Result<SessionMeta, Fault> {
-        self.clone()
-            .blocking(move |store| store.show(id))
-            .await?
-            .filter(|meta| meta.program == program)
-            .ok_or_else(|| nothing_of(program, id))
+        let view = self
+            .blocking(move |store| store.show(id, Instant::now() + PATIENCE))
+            .await?;
+        match view {
+            View::Known(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
+                Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
+            }
+            View::Known(meta) if meta.program == program => Ok(*meta),
+            View::Known(_) | View::Nothing => Err(nothing_of(program, id)),
+            View::Unfinished => Err(unfinished()),
+        }
     }
 
     /// Whether there is a session, or a shell, of that id.
     ///
     /// # Errors
     /// As [`Store::get`].
-    pub fn check(&self, program: Program, id: SessionId) -> Result<(), Fault> {
-        match self.meta(id).map_err(Fault::internal)? {
-            Some(meta) if meta.program == program => Ok(()),
-            _ => Err(nothing_of(program, id)),
-        }
+    pub async fn check(&self, program: Program, id: SessionId) -> Result<(), Fault> {
+        self.get(program, id).await.map(|_| ())
     }
 
     /// Whether the journal of that id may be read as a session's, or a shell's. One that is
@@ -118,78 +200,73 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::get`], if it is something else.
-    pub fn admit(&self, program: Program, id: SessionId) -> Result<(), Fault> {
-        match self.meta(id).map_err(Fault::internal)? {
-            Some(meta) if meta.program != program => Err(nothing_of(program, id)),
-            _ => Ok(()),
+    pub async fn admit(&self, program: Program, id: SessionId) -> Result<(), Fault> {
+        let view = self
+            .blocking(move |store| store.index.look(id, Instant::now() + PATIENCE))
+            .await?;
+        match view {
+            View::Known(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
+                Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
+            }
+            View::Known(meta) if meta.program != program => Err(nothing_of(program, id)),
+            View::Known(_) | View::Nothing => Ok(()),
+            View::Unfinished => Err(unfinished()),
         }
     }
 
     /// Whether sessions can be read at all.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        fs::read_dir(&self.sessions).is_ok()
+        fs::read_dir(self.sessions()).is_ok()
     }
 
-    async fn blocking<T, E>(
-        self,
-        work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Fault>
-    where
-        T: Send + 'static,
-        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
-    {
-        crate::work::run(move || work(&self)).await
-    }
-
-    /// What `meta.json` says, corrected by what can be seen: the journal may be further on,
-    /// and a keeper that was killed cannot say so itself.
-    fn show(&self, id: SessionId) -> Result<Option<SessionMeta>, ShowError> {
-        let Some(mut meta) = self.meta(id)? else {
-            return Ok(None);
-        };
-        if meta.state.is_live() && !keeper::is_listening(&keeper::socket(&self.runtime, id)) {
-            // A keeper that just ended in order wrote how before it stopped listening.
-            let Some(fresh) = self.meta(id)? else {
-                return Ok(None);
-            };
-            meta = fresh;
-            if meta.state.is_live() {
-                meta.state = State::Interrupted;
-                meta.reason = Some(KEEPER_GONE.to_owned());
-                meta.claude_pid = None;
-            }
-        }
-        let path = self.dir(id).join(FILE);
-        match last_seq(&path) {
-            Ok(seq) => meta.last_seq = meta.last_seq.max(seq),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(ShowError::Read { path, source }),
-        }
-        Ok(Some(meta))
-    }
-
-    fn meta(&self, id: SessionId) -> Result<Option<SessionMeta>, ShowError> {
-        let path = self.dir(id).join(META);
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|source| ShowError::Damaged { path, source }),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(source) => Err(ShowError::Read { path, source }),
+    /// Does something that reads files, where it holds nobody up.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] if its turn does not come.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let store = self.clone();
+        let work = crate::work::run(move || Ok::<_, std::convert::Infallible>(work(&store)));
+        match tokio::time::timeout(TURN, work).await {
+            Ok(done) => done,
+            Err(_) => Err(Fault::new(
+                Code::Busy,
+                "the disk does not answer in time; try again later",
+            )),
         }
     }
 
-    fn dir(&self, id: SessionId) -> PathBuf {
-        self.sessions.join(id.to_string())
+    /// What the journal says, corrected by what can be seen: a keeper that was killed cannot
+    /// say so itself.
+    fn show(&self, id: SessionId, by: Instant) -> View {
+        let view = self.index.look(id, by);
+        let is_live = |view: &View| matches!(view, View::Known(meta) if meta.state.is_live());
+        if !is_live(&view) || keeper::is_listening(&keeper::socket(&self.runtime, id)) {
+            return view;
+        }
+        // A keeper that just ended in order wrote how before it stopped listening.
+        let mut fresh = self.index.look(id, by);
+        if let View::Known(meta) = &mut fresh
+            && meta.state.is_live()
+        {
+            meta.state = State::Interrupted;
+            meta.reason = Some(KEEPER_GONE.to_owned());
+            meta.claude_pid = None;
+        }
+        fresh
     }
+}
+
+fn unreadable(why: &str) -> Fault {
+    Fault::new(Code::JournalUnreadable, why)
+}
+
+fn unfinished() -> Fault {
+    let detail = "the session's journal is long and not taken up yet; try again later";
+    Fault::new(Code::Busy, detail)
 }
 
 /// The answer for a session, or a shell, that is not there.
@@ -199,18 +276,4 @@ pub fn nothing_of(program: Program, id: impl fmt::Display) -> Fault {
         Program::Claude => Fault::new(Code::NoSuchSession, format!("there is no session {id}")),
         Program::Shell => Fault::new(Code::NoSuchShell, format!("there is no shell {id}")),
     }
-}
-
-fn last_seq(path: &Path) -> io::Result<u64> {
-    let file = File::open(path)?;
-    let len = file.metadata()?.len();
-    let end = seek::committed(&file, len, 0)?;
-    seek::last_seq(&file, end)
-}
-
-/// A directory's name as a session id, if it is one as control makes them.
-fn session_id(name: &std::ffi::OsStr) -> Option<SessionId> {
-    let name = name.to_str()?;
-    let id: SessionId = name.parse().ok()?;
-    (id.to_string() == name).then_some(id)
 }

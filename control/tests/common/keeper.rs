@@ -1,12 +1,14 @@
-//! A false keeper: a real journal, a real `meta.json`, and a socket that remembers what it was
-//! told.
+//! A false keeper: a real journal, and a socket that remembers what it was told.
+//!
+//! What the session is stands in front of the journal's first frame, in lines that are numbered
+//! 0 and told to nobody, so that a test counts its own frames from 1.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use cib_protocol::frame::{Data, Frame, Status, Stop, Text};
+use cib_protocol::frame::{Data, Frame, Meta, Opening, Status, Stop, Text};
 use cib_protocol::keeper::{KeeperReply, KeeperRequest};
 use cib_protocol::session::{SessionId, SessionMeta, SessionSpec, State};
 use cib_protocol::time::Timestamp;
@@ -14,6 +16,9 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
+
+/// Bytes of what stands in front of the first frame.
+const PREFACE: usize = 4096;
 
 /// What a keeper does with a request; the default accepts everything.
 type Answers = Arc<Mutex<Box<dyn FnMut(&KeeperRequest) -> Option<KeeperReply> + Send>>>;
@@ -24,6 +29,7 @@ pub struct Keeper {
     socket: PathBuf,
     journal: File,
     meta: SessionMeta,
+    shared: Arc<Mutex<SessionMeta>>,
     told: Arc<Mutex<Vec<KeeperRequest>>>,
     answers: Answers,
     fresh: Arc<Mutex<Option<SessionMeta>>>,
@@ -43,12 +49,15 @@ impl Keeper {
             .append(true)
             .open(dir.join("transcript.jsonl"))
             .unwrap();
+        let meta = meta(spec);
+        let shared = Arc::new(Mutex::new(meta.clone()));
         let mut keeper = Self {
             id,
             dir,
             socket: sockets.join("keeper.sock"),
             journal,
-            meta: meta(spec),
+            meta,
+            shared,
             told: Arc::default(),
             answers: Arc::new(Mutex::new(Box::new(|_| Some(KeeperReply::Done)))),
             fresh: Arc::default(),
@@ -65,7 +74,7 @@ impl Keeper {
         let told = Arc::clone(&self.told);
         let answers = Arc::clone(&self.answers);
         let fresh = Arc::clone(&self.fresh);
-        let file = self.dir.join("meta.json");
+        let shared = Arc::clone(&self.shared);
         self.listening = Some(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
@@ -76,9 +85,8 @@ impl Keeper {
                 let request: KeeperRequest = serde_json::from_str(&line).unwrap();
                 let reply = if request == KeeperRequest::Status {
                     let known = fresh.lock().unwrap().clone();
-                    let meta =
-                        known.or_else(|| serde_json::from_slice(&fs::read(&file).ok()?).ok());
-                    meta.map(|meta| KeeperReply::Status(Box::new(meta)))
+                    let meta = known.unwrap_or_else(|| shared.lock().unwrap().clone());
+                    Some(KeeperReply::Status(Box::new(meta)))
                 } else {
                     let reply = (answers.lock().unwrap())(&request);
                     told.lock().unwrap().push(request);
@@ -137,24 +145,22 @@ impl Keeper {
         line
     }
 
-    /// Changes the state, in the journal first, as a keeper does.
+    /// Changes the state, as a keeper does.
     pub fn become_state(&mut self, state: State) {
         self.append(&[Data::Status(Status {
             state,
             elapsed_ms: 1,
         })]);
         self.meta.state = state;
-        self.write_meta();
+        *self.shared.lock().unwrap() = self.meta.clone();
     }
 
-    /// Ends the session as a keeper does: the last frames, then `meta.json`, then the socket.
+    /// Ends the session as a keeper does: the last frames, then the socket.
     pub fn end(&mut self, state: State) {
         self.append(&[Data::Stop(Stop {
             reason: "exit".to_owned(),
             last: true,
-            detail: None,
-            by: None,
-            messages: Vec::new(),
+            ..Stop::default()
         })]);
         self.become_state(state);
         self.vanish();
@@ -168,28 +174,70 @@ impl Keeper {
         let _ = fs::remove_file(&self.socket);
     }
 
-    /// Says from now on that the session is something else than `meta.json` says.
+    /// Says from now on that the session is something else than its journal says.
     pub fn say_fresh(&self, change: impl FnOnce(&mut SessionMeta)) {
         let mut meta = self.meta.clone();
         change(&mut meta);
         *self.fresh.lock().unwrap() = Some(meta);
     }
 
-    /// Changes what `meta.json` says.
+    /// Changes what the session is before its first frame.
     pub fn set_meta(&mut self, change: impl FnOnce(&mut SessionMeta)) {
         change(&mut self.meta);
         self.write_meta();
     }
 
-    fn write_meta(&self) {
-        let new = self.dir.join("meta.json.new");
-        fs::write(&new, serde_json::to_vec(&self.meta).unwrap()).unwrap();
-        fs::rename(new, self.dir.join("meta.json")).unwrap();
+    fn write_meta(&mut self) {
+        *self.shared.lock().unwrap() = self.meta.clone();
+        let meta = &self.meta;
+        let resources = Some(meta.resources);
+        let mut frames = vec![
+            Data::Status(Status {
+                state: meta.state,
+                elapsed_ms: 0,
+            }),
+            Data::Usage(meta.usage),
+        ];
+        let turn = Stop {
+            resources,
+            ..Stop::default()
+        };
+        frames.extend((0..meta.turns).map(|_| Data::Stop(turn.clone())));
+        frames.push(Data::Meta(Meta {
+            model: meta.model.clone(),
+            workdir: Some(meta.workdir.display().to_string()),
+            permission_mode: Some(meta.permission_mode.as_str().to_owned()),
+            claude_session: meta.claude_session.map(|id| id.to_string()),
+            driver: Some(meta.driver),
+            title: meta.title.clone(),
+            opening: Some(Box::new(Opening {
+                resources,
+                ended_in: meta.ended_in,
+                ..cib_journal::fold::opening(meta)
+            })),
+            ..Meta::default()
+        }));
+        let mut lines = Vec::new();
+        for data in &frames {
+            Frame::write_line(&mut lines, self.id, 0, meta.created_at, data).unwrap();
+        }
+        assert!(lines.len() < PREFACE, "{} bytes", lines.len());
+        lines.pop();
+        // As long whatever it says: what follows stays at its place.
+        lines.resize(PREFACE - 1, b' ');
+        lines.push(b'\n');
+        lines.extend_from_slice(&self.journal());
+        let (new, path) = (self.dir.join("new"), self.dir.join("transcript.jsonl"));
+        fs::write(&new, lines).unwrap();
+        fs::rename(new, &path).unwrap();
+        self.journal = OpenOptions::new().append(true).open(path).unwrap();
     }
 
-    /// The journal as it is on the disk.
+    /// The journal's frames as they are on the disk.
     pub fn journal(&self) -> Vec<u8> {
-        fs::read(self.dir.join("transcript.jsonl")).unwrap()
+        let mut bytes = fs::read(self.dir.join("transcript.jsonl")).unwrap();
+        bytes.drain(..PREFACE.min(bytes.len()));
+        bytes
     }
 
     /// The session's directory.

@@ -35,7 +35,8 @@ pub struct Chat {
     /// Id of the question that the turn waits for; only in the answer to `send`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// Whether the time was up before the turn had ended.
+    /// Whether there is more: the time was up before the turn had ended, or the conversation is
+    /// longer than one answer. Go on with `since`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
 }

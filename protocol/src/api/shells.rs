@@ -97,6 +97,12 @@ impl From<SessionMeta> for Shell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShellList {
-    /// Every shell that the box remembers, the newest first.
+    /// The shells that the box remembers, the newest first.
     pub shells: Vec<Shell>,
+    /// What `after` takes for the next part of the list; absent behind the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Whether more are being looked at and not in it yet; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }

@@ -9,18 +9,19 @@ mod tail;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cib_protocol::frame::{Data, Frame};
 use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use crate::own;
+
+pub use cib_journal::FILE;
 pub use tail::TailError;
-
-/// Name of the journal in its session's directory.
-pub const FILE: &str = "transcript.jsonl";
 
 /// A buffer that grew beyond this many bytes is given back after it was written.
 const KEEP_BUFFER: usize = 128 * 1024;
@@ -104,6 +105,11 @@ pub struct Journal {
     torn: bool,
     /// Lines not yet written.
     buffer: Vec<u8>,
+    /// Lines at the end of the file that the disk has refused. The kernel tells of that once
+    /// and takes them for written afterwards, so asking again would be answered with a lie.
+    unsynced: Vec<u8>,
+    #[cfg(test)]
+    failing_syncs: u32,
 }
 
 impl Journal {
@@ -118,20 +124,10 @@ impl Journal {
         sync: SyncPolicy,
     ) -> Result<(Self, Opened), OpenError> {
         let path = dir.join(FILE);
-        let open = || {
-            let file = OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create(true)
-                .mode(0o640)
-                .open(&path)?;
-            // The umask may have taken the group's right, by which control reads.
-            if file.metadata()?.permissions().mode() & 0o777 != 0o640 {
-                file.set_permissions(std::fs::Permissions::from_mode(0o640))?;
-            }
-            Ok(file)
-        };
-        let file = open().map_err(|source| OpenError::Open {
+        let mut how = OpenOptions::new();
+        how.read(true).append(true).create(true);
+        // Control reads it by its group.
+        let file = own::open(&path, &mut how, 0o640).map_err(|source| OpenError::Open {
             path: path.clone(),
             source,
         })?;
@@ -147,12 +143,21 @@ impl Journal {
             len: end.len,
             torn: false,
             buffer: Vec::new(),
+            unsynced: Vec::new(),
+            #[cfg(test)]
+            failing_syncs: 0,
         };
         let opened = Opened {
             last_seq: end.last_seq,
             torn: end.torn,
         };
         Ok((journal, opened))
+    }
+
+    /// The session whose journal this is.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
     }
 
     /// Seq of the last frame pushed, written or not.
@@ -188,6 +193,7 @@ impl Journal {
     /// The kernel's answer if it did not take everything. What it took in whole lines stays
     /// written, the rest stays pending, and calling again continues there.
     pub fn flush(&mut self) -> io::Result<()> {
+        self.rewrite()?;
         while !self.buffer.is_empty() {
             if self.torn {
                 self.file.set_len(self.len)?;
@@ -197,10 +203,17 @@ impl Journal {
                 SyncPolicy::Frame => first_line(&self.buffer),
                 SyncPolicy::None | SyncPolicy::Batch => self.buffer.len(),
             };
-            self.write_up_to(end)?;
+            let kept = match self.sync {
+                SyncPolicy::None => Vec::new(),
+                SyncPolicy::Batch | SyncPolicy::Frame => self.buffer[..end].to_vec(),
+            };
+            let len = self.len;
+            let written = self.write_up_to(end);
             if self.sync != SyncPolicy::None {
-                self.file.sync_data()?;
+                let whole = usize::try_from(self.len - len).unwrap_or(usize::MAX);
+                self.reach_the_disk(&kept[..whole])?;
             }
+            written?;
         }
         if self.buffer.capacity() > KEEP_BUFFER {
             self.buffer = Vec::new();
@@ -213,6 +226,41 @@ impl Journal {
     /// # Errors
     /// The kernel's answer.
     pub fn sync(&mut self) -> io::Result<()> {
+        self.rewrite()?;
+        self.sync_data()
+    }
+
+    /// Makes the kernel put lines onto the disk that were just appended, and remembers them if
+    /// it cannot.
+    fn reach_the_disk(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.sync_data()
+            .inspect_err(|_| self.unsynced.extend_from_slice(lines))
+    }
+
+    /// Writes the lines once more that the disk has refused, at their place, so that the kernel
+    /// has something to put there. A reader sees the same bytes all the time.
+    fn rewrite(&mut self) -> io::Result<()> {
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        let at = self.len - self.unsynced.len() as u64;
+        // An appending descriptor writes at the end, whatever it is told.
+        let flags = fcntl_getfl(&self.file)?;
+        fcntl_setfl(&self.file, flags - OFlags::APPEND)?;
+        let written = self.file.write_all_at(&self.unsynced, at);
+        fcntl_setfl(&self.file, flags)?;
+        written?;
+        self.sync_data()?;
+        self.unsynced = Vec::new();
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.failing_syncs > 0 {
+            self.failing_syncs -= 1;
+            return Err(io::Error::other("the disk does not take it"));
+        }
         self.file.sync_data()
     }
 
@@ -258,4 +306,55 @@ fn last_line_end(bytes: &[u8]) -> usize {
         .iter()
         .rposition(|&byte| byte == b'\n')
         .map_or(0, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use cib_protocol::frame::Text;
+
+    use super::*;
+
+    fn push(journal: &mut Journal, text: &str) {
+        let text = text.to_owned();
+        let data = Data::Text(Text {
+            text,
+            ..Text::default()
+        });
+        journal.push(Timestamp::from_millis(0), &data);
+    }
+
+    #[test]
+    fn a_disk_that_refused_once_is_written_to_again_before_all_is_said_to_be_well() {
+        for policy in [SyncPolicy::Batch, SyncPolicy::Frame] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut journal, _) = Journal::open(dir.path(), SessionId::nil(), policy).unwrap();
+            push(&mut journal, "one");
+            journal.flush().unwrap();
+            push(&mut journal, "two");
+            push(&mut journal, "three");
+            journal.failing_syncs = 2;
+            journal.flush().unwrap_err();
+            let seen = std::fs::read(dir.path().join(FILE)).unwrap();
+            assert!(!journal.unsynced.is_empty());
+            assert!(seen.ends_with(&journal.unsynced));
+            // Nothing is left to append under this policy, and still it is not all well.
+            journal.flush().unwrap_err();
+            assert!(
+                std::fs::read(dir.path().join(FILE))
+                    .unwrap()
+                    .starts_with(&seen)
+            );
+            push(&mut journal, "four");
+            journal.flush().unwrap();
+            assert!(journal.unsynced.is_empty());
+            let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+            let words = ["one", "two", "three", "four"];
+            let lines: Vec<_> = text.lines().collect();
+            assert_eq!(lines.len(), words.len(), "{text}");
+            for ((line, word), seq) in lines.iter().zip(words).zip(1..) {
+                assert!(line.contains(&format!("\"seq\":{seq},")), "{line}");
+                assert!(line.contains(word), "{line}");
+            }
+        }
+    }
 }

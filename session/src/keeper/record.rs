@@ -1,12 +1,10 @@
-//! What a session leaves on disk: its journal and `meta.json`, kept in step.
+//! What a session leaves on disk: its journal, and what follows from it.
 
-use std::path::PathBuf;
-
-use cib_protocol::frame::{Data, Meta};
+use cib_protocol::frame::{Data, Meta, Status};
 use cib_protocol::session::SessionMeta;
 use cib_protocol::time::Timestamp;
 
-use crate::journal::{Journal, SyncPolicy};
+use crate::journal::Journal;
 use crate::{log, meta};
 
 /// Milliseconds between attempts to write a journal that could not be written.
@@ -20,44 +18,44 @@ struct Blocked {
     why: String,
 }
 
-/// The journal and `meta.json`, which is folded from what is appended.
+/// The journal, and what the session is, which is folded from what is appended.
 #[derive(Debug)]
 pub(super) struct Record {
-    dir: PathBuf,
     journal: Journal,
     /// What the session is.
     pub(super) meta: SessionMeta,
-    sync: SyncPolicy,
-    /// Whether `meta.json` is older than `meta`.
-    stale: bool,
     blocked: Option<Blocked>,
 }
 
 impl Record {
-    pub(super) fn new(dir: PathBuf, journal: Journal, meta: SessionMeta, sync: SyncPolicy) -> Self {
+    pub(super) fn new(journal: Journal, meta: SessionMeta) -> Self {
         Self {
-            dir,
             journal,
             meta,
-            sync,
-            stale: true,
             blocked: None,
         }
     }
 
     /// Appends frames. They are on disk after the next [`Record::flush`].
     pub(super) fn append(&mut self, frames: impl IntoIterator<Item = Data>) {
-        for data in frames {
+        for mut data in frames {
+            if let Data::Stop(stop) = &mut data {
+                // Whoever has the journal alone is to know it as well.
+                stop.resources = Some(self.meta.resources);
+                if stop.last {
+                    stop.exit_code = self.meta.exit_code;
+                    stop.ended_in = self.meta.ended_in;
+                }
+            }
             let ts = Timestamp::now();
             let seq = self.journal.push(ts, &data);
-            self.stale |= meta::apply(&mut self.meta, seq, ts, &data);
+            meta::apply(&mut self.meta, seq, ts, &data);
         }
     }
 
-    /// Changes what `meta.json` says apart from frames.
+    /// Changes what is known of the session; the next `stop` tells it.
     pub(super) fn amend(&mut self, change: impl FnOnce(&mut SessionMeta)) {
         change(&mut self.meta);
-        self.stale = true;
     }
 
     /// Why nothing can be written, if that is so. Until it can, whoever produces frames has
@@ -71,7 +69,7 @@ impl Record {
         self.blocked.as_ref().map(|blocked| blocked.retry_at)
     }
 
-    /// Writes what was appended, and `meta.json` if it says something new.
+    /// Writes what was appended.
     pub(super) fn flush(&mut self, now_ms: u64) {
         if let Some(blocked) = &self.blocked
             && now_ms < blocked.retry_at
@@ -81,9 +79,6 @@ impl Record {
         match self.journal.flush() {
             Ok(()) => self.unblock(now_ms),
             Err(error) => self.block(&error, now_ms),
-        }
-        if self.blocked.is_none() && self.stale {
-            self.store();
         }
     }
 
@@ -128,17 +123,15 @@ impl Record {
             note: Some(note),
             ..Meta::default()
         })]);
+        if !self.meta.state.is_live() {
+            // The last frame of a session that has ended says so.
+            self.append([Data::Status(Status {
+                state: self.meta.state,
+                elapsed_ms: 0,
+            })]);
+        }
         if let Err(error) = self.journal.flush() {
             self.block(&error, now_ms);
-        }
-    }
-
-    fn store(&mut self) {
-        // Once is enough: the old file stands, and the next change tries again.
-        self.stale = false;
-        let sync = self.sync != SyncPolicy::None;
-        if let Err(error) = meta::store(&self.dir, &self.meta, sync) {
-            log!("cannot replace {}: {error}", meta::FILE);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What clients may ask, and what comes of it.
 
+use cib_protocol::frame::{Data, Meta};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::Driver;
 use rustix::event::PollFlags;
@@ -68,7 +69,10 @@ impl Keeper {
             KeeperRequest::Stop { kill: true } => self.leave_now(),
             KeeperRequest::Stop { kill: false } => self.leave(Why::Asked),
             KeeperRequest::SetTitle { title } => {
-                self.record.amend(|meta| meta.title = Some(title));
+                self.record.append([Data::Meta(Meta {
+                    title: Some(title),
+                    ..Meta::default()
+                })]);
             }
             KeeperRequest::SetDriver { driver } => self.set_driver(driver)?,
             KeeperRequest::Raw { data } => self.type_raw(&data)?,

@@ -32,7 +32,7 @@ use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::journal::Journal;
 use crate::lock::Lock;
 use crate::runner::Runner;
-use crate::{base64, meta, replay};
+use crate::{base64, meta};
 
 /// Shells in the order in which they are tried behind the user's own (`SHELL`).
 const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
@@ -78,20 +78,18 @@ pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartE
     let _session = Lock::session(&options.dir)?;
     // Somebody will start Claude in it by hand.
     let home = visit(&mut runner, spec, spec.id)?;
-    let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
-    let mut earlier = meta::load(&options.dir)?;
-    if let Some(earlier) = &mut earlier {
-        replay::catch_up(&options.dir, earlier);
-    }
+    let (mut journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
+    let earlier = meta::load(&options.dir, &mut journal)?;
     let mut now = meta::begin(spec, earlier, Timestamp::now());
-    now.last_seq = opened.last_seq;
+    now.last_seq = journal.last_seq();
     let clock = Clock::new(now.created_at);
     let facts = Meta {
         workdir: Some(spec.workdir.display().to_string()),
         ..Meta::default()
     };
-    let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
-    record.append(opening(facts, opened.torn));
+    let told = opening(facts, &now, opened.torn);
+    let mut record = Record::new(journal, now);
+    record.append(told);
     record.append(notes(&home));
     if let Some(why) = &home.home_fault {
         record.append(stillborn(why));
@@ -300,7 +298,10 @@ impl Shell {
                 self.act();
             }
             KeeperRequest::SetTitle { title } => {
-                self.record.amend(|meta| meta.title = Some(title));
+                self.record.append([Data::Meta(Meta {
+                    title: Some(title),
+                    ..Meta::default()
+                })]);
             }
             KeeperRequest::Raw { data } => {
                 self.check_stays()?;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cib_protocol::frame::{Data, Meta, Status, Stop};
-use cib_protocol::session::{Program, SessionSpec, State};
+use cib_protocol::session::{Program, SessionMeta, SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::sys::signal::{SigSet, Signal as Signo};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -27,12 +27,12 @@ use crate::ledger::Ledger;
 use crate::lock::{self, Lock, LockError};
 use crate::resources::{LOOK_MS, Meter, cpus};
 use crate::runner::Runner;
-use crate::{log, meta, replay, settings};
+use crate::{log, meta, settings};
 
 /// How a keeper is to work.
 #[derive(Debug)]
 pub struct Options {
-    /// The session's directory: journal, `meta.json`, lock.
+    /// The session's directory: journal, lock.
     pub dir: PathBuf,
     /// Where the socket goes.
     pub runtime: PathBuf,
@@ -120,11 +120,8 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
     let visited = spec.resume.as_ref().filter(|resume| !resume.fork);
     let visited = visited.map_or(spec.id, |resume| resume.claude_session);
     let home = visit(&mut runner, &spec, visited)?;
-    let (journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
-    let mut earlier = meta::load(&options.dir)?;
-    if let Some(earlier) = &mut earlier {
-        replay::catch_up(&options.dir, earlier);
-    }
+    let (mut journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
+    let earlier = meta::load(&options.dir, &mut journal)?;
     let is_new = earlier.is_none();
     spec.hooks = settings::own_hooks(&options.dir, spec.hooks, is_new).map_err(|source| {
         StartError::System {
@@ -135,7 +132,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
     let mut now = meta::begin(&spec, earlier, Timestamp::now());
     let conversation = conversation(&spec, is_new);
     now.claude_session = Some(conversation.id());
-    now.last_seq = opened.last_seq;
+    now.last_seq = journal.last_seq();
     let clock = Clock::new(now.created_at);
     let lock = Lock::conversation(&options.dir, conversation.id(), lock::PATIENCE)?;
 
@@ -151,8 +148,9 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
     {
         runner.confine(cpus::within(cpus, spec.id));
     }
-    let mut record = Record::new(options.dir.clone(), journal, now, options.sync);
-    record.append(opening(told, opened.torn));
+    let told = opening(told, &now, opened.torn);
+    let mut record = Record::new(journal, now);
+    record.append(told);
     record.append(notes(&home));
     if let Some(why) = &home.home_fault {
         record.append(stillborn(why));
@@ -353,7 +351,7 @@ fn facts(spec: &SessionSpec, model: Option<&str>, conversation: Conversation) ->
 }
 
 /// The first frames.
-pub(super) fn opening(facts: Meta, torn: u64) -> Vec<Data> {
+pub(super) fn opening(facts: Meta, now: &SessionMeta, torn: u64) -> Vec<Data> {
     let mut frames = vec![Data::Status(Status {
         state: State::Starting,
         elapsed_ms: 0,
@@ -366,7 +364,11 @@ pub(super) fn opening(facts: Meta, torn: u64) -> Vec<Data> {
             ..Meta::default()
         }));
     }
-    frames.push(Data::Meta(facts));
+    frames.push(Data::Meta(Meta {
+        title: now.title.clone(),
+        opening: Some(Box::new(cib_journal::fold::opening(now))),
+        ..facts
+    }));
     frames
 }
 

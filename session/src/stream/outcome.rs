@@ -90,6 +90,7 @@ pub(super) fn stop(result: &Object<'_>, by: By, messages: Vec<String>) -> Stop {
             .map(|text| shorten(text, MAX_DETAIL)),
         by: Some(by),
         messages,
+        ..Stop::default()
     }
 }
 

@@ -157,6 +157,7 @@ impl Turn {
                 detail,
                 by: Some(by.unwrap_or(By::User)),
                 messages,
+                ..Stop::default()
             }));
         }
         self.running = false;

@@ -237,7 +237,9 @@ impl Keeper {
     }
 
     pub(crate) fn meta(&self) -> SessionMeta {
-        serde_json::from_slice(&fs::read(self.dir.join("meta.json")).unwrap()).unwrap()
+        let id = self.dir.file_name().unwrap().to_str().unwrap();
+        let fold = cib_journal::fold::load(&self.dir, id.parse().unwrap()).unwrap();
+        fold.into_meta().unwrap()
     }
 
     /// Waits for a frame of a kind whose data `fits`, and returns its data.

@@ -44,3 +44,18 @@ pub(super) const SIGNAL: Param = Param {
     help: "`term` asks Claude to end first, `kill` does not.",
     kind: Kind::Word(&["term", "kill"]),
 };
+
+/// Sessions in a list at most.
+pub(in crate::routes) const MAX_LIST: u64 = 1000;
+
+pub(super) const LIST_LIMIT: Param = Param {
+    name: "limit",
+    help: "How many at most; 1000 if absent.",
+    kind: Kind::Number(1, MAX_LIST),
+};
+
+pub(super) const AFTER: Param = Param {
+    name: "after",
+    help: "Behind which place of the list to go on: the `next` of the part before.",
+    kind: Kind::Text,
+};

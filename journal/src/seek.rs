@@ -4,13 +4,33 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::line;
+use cib_protocol::frame::Status;
+use cib_protocol::session::State;
+use serde::Deserialize;
+
+use crate::line::Owner;
+use crate::{MAX_LINE, line};
 
 /// Enough for everything in front of a frame's data as keepers write it.
 const HEAD: usize = 256;
 
 /// How much is looked through at a time for the end of a line.
 const BLOCK: usize = 4096;
+
+/// Lines in a row that may be no frames before a search gives up.
+const MAX_STRAYS: usize = 10_000;
+
+/// What a search says that found no end.
+fn endless() -> io::Error {
+    let what = format!("a line has more than {MAX_LINE} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What a search says that found nothing but other things.
+fn strays() -> io::Error {
+    let what = format!("more than {MAX_STRAYS} lines in a row are no frames");
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
 
 /// Bytes that can be read at an offset: a journal, or a test's.
 pub trait Source {
@@ -40,7 +60,8 @@ impl Source for File {
 /// an offset up to which that is already known.
 ///
 /// # Errors
-/// If the journal cannot be read.
+/// If the journal cannot be read. [`io::ErrorKind::InvalidData`] if it has a line of more than
+/// [`MAX_LINE`] bytes, or too many lines in a row that are no frames.
 pub fn committed(source: &impl Source, len: u64, floor: u64) -> io::Result<u64> {
     let newline = newline_before(source, len, floor)?;
     Ok(newline.map_or(floor, |at| at + 1))
@@ -50,7 +71,8 @@ pub fn committed(source: &impl Source, len: u64, floor: u64) -> io::Result<u64> 
 /// with a newline; `end` if there is none. Lines that are no frames are passed over.
 ///
 /// # Errors
-/// If the journal cannot be read.
+/// If the journal cannot be read. [`io::ErrorKind::InvalidData`] if it has a line of more than
+/// [`MAX_LINE`] bytes, or too many lines in a row that are no frames.
 pub fn seek(source: &impl Source, end: u64, after: u64) -> io::Result<u64> {
     // Every line that starts below `low` has a seq up to `after`; every frame that starts at
     // `high` or later has a higher one, and the first of those starts at `found`.
@@ -73,7 +95,8 @@ pub fn seek(source: &impl Source, end: u64, after: u64) -> io::Result<u64> {
 /// end with a newline, and the seq of the frame before it. If none does, nothing is left over.
 ///
 /// # Errors
-/// If the journal cannot be read.
+/// If the journal cannot be read. [`io::ErrorKind::InvalidData`] if it has a line of more than
+/// [`MAX_LINE`] bytes, or too many lines in a row that are no frames.
 pub fn recent(source: &impl Source, end: u64, bytes: u64) -> io::Result<(u64, u64)> {
     let from = end.saturating_sub(bytes);
     Ok(match first_frame(source, from, end)? {
@@ -85,17 +108,54 @@ pub fn recent(source: &impl Source, end: u64, bytes: u64) -> io::Result<(u64, u6
 /// Seq of the last frame among the first `end` bytes, which end with a newline; 0 without one.
 ///
 /// # Errors
-/// If the journal cannot be read.
+/// If the journal cannot be read. [`io::ErrorKind::InvalidData`] if it has a line of more than
+/// [`MAX_LINE`] bytes, or too many lines in a row that are no frames.
 pub fn last_seq(source: &impl Source, end: u64) -> io::Result<u64> {
     let mut end = end;
+    let mut passed = 0;
     while end > 0 {
         let start = newline_before(source, end - 1, 0)?.map_or(0, |at| at + 1);
         if let Some(seq) = seq_at(source, start, end)? {
             return Ok(seq);
         }
+        passed += 1;
+        if passed > MAX_STRAYS {
+            return Err(strays());
+        }
         end = start;
     }
     Ok(0)
+}
+
+/// The state that the last line among the first `end` bytes closes the session with; `None` if
+/// that line says something else. A keeper's last word is its `status`, and nothing follows.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub fn closed(source: &impl Source, owner: &Owner, end: u64) -> io::Result<Option<State>> {
+    #[derive(Deserialize)]
+    struct Closing {
+        data: Status,
+    }
+    let mut block = [0; HEAD];
+    let from = end.saturating_sub(HEAD as u64);
+    let want = usize::try_from(end - from).unwrap_or(HEAD);
+    let read = source.read_at(&mut block[..want], from)?;
+    let Some(lines) = block[..read].strip_suffix(b"\n") else {
+        return Ok(None);
+    };
+    let line = match memchr::memrchr(b'\n', lines) {
+        Some(at) => &lines[at + 1..],
+        None if from == 0 => lines,
+        None => return Ok(None),
+    };
+    if !matches!(owner.head(line), Ok(head) if head.kind == "status") {
+        return Ok(None);
+    }
+    let closing = std::str::from_utf8(line).ok();
+    let closing: Option<Closing> = closing.and_then(|line| serde_json::from_str(line).ok());
+    let state = closing.map(|closing| closing.data.state);
+    Ok(state.filter(|state| !state.is_live()))
 }
 
 /// The first frame that starts in `from..to`, with its seq.
@@ -107,9 +167,14 @@ fn first_frame(source: &impl Source, from: u64, to: u64) -> io::Result<Option<(u
             Some(at) => at + 1,
         },
     };
+    let mut passed = 0;
     while start < to {
         if let Some(seq) = seq_at(source, start, u64::MAX)? {
             return Ok(Some((start, seq)));
+        }
+        passed += 1;
+        if passed > MAX_STRAYS {
+            return Err(strays());
         }
         match newline_from(source, start, to)? {
             None => return Ok(None),
@@ -153,6 +218,9 @@ fn newline_from(source: &impl Source, from: u64, to: u64) -> io::Result<Option<u
             break;
         }
         offset += read as u64;
+        if offset - from > MAX_LINE {
+            return Err(endless());
+        }
     }
     Ok(None)
 }
@@ -171,6 +239,9 @@ fn newline_before(source: &impl Source, before: u64, floor: u64) -> io::Result<O
             return Ok(Some(start + at as u64));
         }
         end = start;
+        if before - end > MAX_LINE {
+            return Err(endless());
+        }
         size = BLOCK as u64;
     }
     Ok(None)
@@ -221,6 +292,52 @@ mod tests {
                 whole.len() as u64
             );
         }
+    }
+
+    /// A file that is mostly hole.
+    struct Hole {
+        len: u64,
+        tail: &'static [u8],
+    }
+
+    impl Source for Hole {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let n = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let n = n.min(buffer.len());
+            for (place, byte) in (offset..).zip(&mut buffer[..n]) {
+                let behind = place.checked_sub(self.len - self.tail.len() as u64);
+                *byte = behind.map_or(0, |at| self.tail[usize::try_from(at).unwrap()]);
+            }
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_given_up_and_not_read() {
+        for tail in [&b""[..], b"\n", b"\nx"] {
+            let hole = Hole {
+                len: 15 << 40,
+                tail,
+            };
+            let found = committed(&hole, hole.len, 0).and_then(|end| last_seq(&hole, end));
+            assert_eq!(found.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            let found = seek(&hole, hole.len, 1);
+            assert_eq!(found.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn a_journal_of_nothing_but_newlines_is_given_up() {
+        let journal = Bytes(vec![b'\n'; 1 << 20]);
+        let end = 1 << 20;
+        assert_eq!(
+            last_seq(&journal, end).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        assert_eq!(
+            seek(&journal, end, 1).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     proptest! {
