@@ -355,11 +355,10 @@ fn a_watcher_that_is_ended_again_and_again_fails_the_session() {
     spec["driver"] = "tty".into();
     let mut keeper = real.place.start(&spec);
     wait_turns(&keeper, 1);
-    let script = "while sleep 0.05; do pkill -9 -u $(id -u) -f 'cib-session watc[h]'; done";
-    let script = script.replace(
-        "cib-session watc[h]",
-        &format!("{} watc[h]", env!("CARGO_BIN_EXE_cib-session")),
-    );
+    // Of this session alone: another test's is the same user's.
+    let launcher = launcher_of(&keeper);
+    let script =
+        format!("while sleep 0.05; do pkill -9 -P {launcher} -f 'cib-session watc[h]'; done");
     let mut command = Command::new("sh");
     command.args(["-c", &script]).uid(CODER).gid(CODER);
     let _killer = cib_testkit::process::Process::spawn(command).unwrap();
