@@ -118,9 +118,11 @@ impl Calls {
     #[must_use]
     pub fn made(&self, tool: &str, input: &str) -> Option<String> {
         let hash = hash(input);
-        let mut open = self.open.iter().rev();
-        open.find(|call| call.tool == tool && call.hash == hash)
-            .map(|call| call.id.clone())
+        let mut open = self.open.iter().rev().filter(|call| call.tool == tool);
+        let found = open.clone().find(|call| call.hash == hash);
+        // It may be written otherwise; if there is only one, it is that.
+        let only = open.next().filter(|_| open.next().is_none());
+        found.or(only).map(|call| call.id.clone())
     }
 
     /// Whether a call is open.
