@@ -37,6 +37,13 @@ variable "CLAUDE_VERSION" {
   }
 }
 
+variable "ALLOW_UNLOCKED_NPM" {
+  validation {
+    condition     = ALLOW_UNLOCKED_NPM == "" || ALLOW_UNLOCKED_NPM == "1"
+    error_message = "ALLOW_UNLOCKED_NPM is 1, or empty."
+  }
+}
+
 variable "SOURCE_DATE_EPOCH" {
   validation {
     condition     = can(regex("^[0-9]*$", SOURCE_DATE_EPOCH))

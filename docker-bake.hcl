@@ -33,8 +33,15 @@ variable "CLAUDE_VERSION" {
   default = "2.1.330"
 }
 
+variable "ALLOW_UNLOCKED_NPM" {
+  # 1 lets an image of one's own be built with a version that images/npm.lock has no checksum
+  # for. A release never takes one.
+  default = ""
+}
+
 variable "DEBIAN_SNAPSHOT" {
-  # A moment of Debian's archive, like 20261121T000000Z; empty for its present state.
+  # A moment of Debian's archive, like 20261121T000000Z; empty for its present state. Releases
+  # take the one of images/pins, which pins Debian's compiler as well.
   default = ""
 }
 
@@ -44,7 +51,8 @@ variable "PLATFORMS" {
 }
 
 variable "BASE_IMAGE" {
-  # A release gives it with its digest, and so the label says what it was made of.
+  # A release takes the one of images/pins, with its digest, and so the label says what it was
+  # made of.
   default = "debian:trixie-slim"
 }
 
@@ -166,6 +174,7 @@ target "_common" {
   secret     = CA_BUNDLE == "" ? [] : ["id=ca,src=${CA_BUNDLE}"]
   attest     = ["type=provenance,disabled=true"]
   args = {
+    ALLOW_UNLOCKED_NPM = checked("^1?$", ALLOW_UNLOCKED_NPM, "ALLOW_UNLOCKED_NPM is 1, or empty")
     BASE_IMAGE    = BASE_IMAGE
     CARGO_PROFILE = checked("^(release|dev)$", CARGO_PROFILE, "CARGO_PROFILE is release or dev")
     CLAUDE_VERSION = checked(
@@ -188,6 +197,7 @@ target "_release" {
   inherits  = ["_common", "docker-metadata-action"]
   platforms = platforms() == "" ? ["linux/amd64", "linux/arm64", "linux/arm/v7"] : split(",", platforms())
   attest    = ["type=provenance,mode=max", "type=sbom"]
+  args      = { ALLOW_UNLOCKED_NPM = "" }
 }
 
 # For this machine, or for PLATFORMS.

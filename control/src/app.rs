@@ -1,20 +1,25 @@
 //! What every request can reach.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cib_protocol::session::SessionId;
+use cib_protocol::init::BoxStatus;
+use cib_protocol::session::{SessionId, SessionSpec};
 use tokio::sync::watch;
 
 use crate::auth::gate::Gate;
+use crate::fault::Fault;
 use crate::journal::hub::Hub;
 use crate::metrics::Metrics;
 use crate::sessions::init::Init;
+use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::stream::size::{Act, Client, Size, Sizes};
+use crate::work;
 
 /// Version of the box.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,8 +36,14 @@ impl Shutdown {
     }
 }
 
-/// How old the answer to [`App::is_well`] may be.
-const WELLNESS: Duration = Duration::from_secs(1);
+/// How old an answer may be that everybody may ask for, or that is dear.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long the disk and init have to answer before that is a fault.
+const LOOK: Duration = Duration::from_millis(700);
+
+/// What was found out, and when.
+type Known<T> = tokio::sync::Mutex<Option<(Instant, T)>>;
 
 /// The control plane. It holds nothing that a restart would lose, but who is connected.
 #[derive(Debug)]
@@ -54,7 +65,9 @@ pub struct App {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     shutdown: watch::Sender<bool>,
-    wellness: Mutex<Option<(Instant, bool)>>,
+    seats: Seats,
+    wellness: Known<Result<(), String>>,
+    status: Known<BoxStatus>,
     clients: AtomicU64,
     sizes: Mutex<HashMap<SessionId, Sizes>>,
 }
@@ -69,6 +82,7 @@ impl App {
         store: Store,
         init: Init,
         gate: Gate,
+        seats: Seats,
     ) -> Arc<Self> {
         Arc::new(Self {
             mode,
@@ -80,25 +94,67 @@ impl App {
             gate,
             metrics: Arc::default(),
             shutdown: watch::Sender::new(false),
-            wellness: Mutex::default(),
+            seats,
+            wellness: Known::default(),
+            status: Known::default(),
             clients: AtomicU64::new(0),
             sizes: Mutex::default(),
         })
     }
 
-    /// Whether sessions can be read and started. Everybody may ask that, so it is looked at
-    /// once a second at most.
-    #[must_use]
-    pub fn is_well(&self) -> bool {
-        let mut wellness = self.wellness.lock().unwrap_or_else(PoisonError::into_inner);
-        match *wellness {
-            Some((at, is_well)) if at.elapsed() < WELLNESS => is_well,
-            _ => {
-                let is_well = self.store.is_readable() && self.init.is_listening();
-                *wellness = Some((Instant::now(), is_well));
-                is_well
-            }
+    /// Whether sessions can be read and started; if not, a sentence that says why. Everybody
+    /// may ask that, so it is looked at once a second at most, by one for all.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub async fn wellness(&self) -> Result<(), String> {
+        let mut known = self.wellness.lock().await;
+        if let Some((at, wellness)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return wellness.clone();
         }
+        let (store, init) = (self.store.clone(), self.init.clone());
+        let look =
+            work::run(move || Ok::<_, io::Error>((store.is_readable(), init.is_listening())));
+        let wellness = match tokio::time::timeout(LOOK, look).await {
+            Ok(Ok((true, true))) => Ok(()),
+            Ok(Ok((false, _))) => Err("the sessions on the disk cannot be read".to_owned()),
+            Ok(Ok((true, false))) => Err("init does not listen".to_owned()),
+            Ok(Err(fault)) => Err(fault.detail().to_owned()),
+            Err(_) => Err(format!(
+                "the disk did not answer within {} ms",
+                LOOK.as_millis()
+            )),
+        };
+        *known = Some((Instant::now(), wellness.clone()));
+        wellness
+    }
+
+    /// The box as init sees it, asked once a second at most.
+    ///
+    /// # Errors
+    /// As [`Init::status`].
+    pub async fn status(&self) -> Result<BoxStatus, Fault> {
+        let mut known = self.status.lock().await;
+        if let Some((at, status)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return Ok(status.clone());
+        }
+        let status = self.init.status().await?;
+        *known = Some((Instant::now(), status.clone()));
+        Ok(status)
+    }
+
+    /// Starts a session or a shell, if there is a seat for it, and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`Code::TooManySessions`](crate::fault::Code::TooManySessions) or
+    /// [`Code::TooManyShells`](crate::fault::Code::TooManyShells), or as [`Init::start`].
+    pub async fn start(&self, spec: SessionSpec) -> Result<(), Fault> {
+        let _seat = self.seats.take(&self.store, spec.program, spec.id).await?;
+        self.init.start(spec).await
     }
 
     /// Tells every stream to end.

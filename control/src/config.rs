@@ -7,10 +7,11 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::address::{Network, TrustedProxies};
-use crate::auth::gate::Mode;
+use crate::auth::gate::{self, Mode};
 use crate::http::listen::Listen;
 use crate::log::Format;
 use crate::options::Options;
+use crate::sessions::seats::Most;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -35,8 +36,14 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Whether sessions that were working when the box stopped are resumed.
     pub resume: bool,
+    /// How many sessions may be live at once.
+    pub max_sessions: Most,
     /// Descriptor that is told when the server listens.
     pub ready_fd: Option<u32>,
+    /// Descriptor of a socket that listens already.
+    pub listen_fd: Option<u32>,
+    /// Descriptor of the socket on which health is asked.
+    pub health_fd: Option<u32>,
     /// How to log.
     pub log: Format,
     /// What to log.
@@ -83,9 +90,9 @@ impl Config {
             "CIB_AUTH_FILE",
             runtime.join("control/auth.json"),
         );
-        let auth = Mode::load(&auth_file)
+        let (auth, proxy_secret) = gate::load(&auth_file)
             .map_err(|error| fault(&auth_file.display().to_string(), chain(&error)))
-            .ok();
+            .map_or((None, None), |(mode, secret)| (Some(mode), secret));
 
         let mode = options.mode.or_else(|| set("CIB_MODE")).unwrap_or_default();
         if !matches!(&*mode, "" | "headless") {
@@ -140,6 +147,14 @@ impl Config {
                 format!("`{resume}` is neither `never` nor `always`"),
             );
         }
+        let max_sessions = match (options.max_sessions, set("CIB_MAX_SESSIONS")) {
+            (Some(most), _) => Most::from(most),
+            (None, None) => Most::by_memory(),
+            (None, Some(text)) => text.parse::<usize>().map(Most::from).unwrap_or_else(|_| {
+                fault("CIB_MAX_SESSIONS", format!("`{text}` is not a number"));
+                Most::Unlimited
+            }),
+        };
         let disabled = matches!(auth, Some(Mode::Disabled));
         let address = options.listen.or_else(|| set("CIB_LISTEN"));
         let port = set("CIB_PORT");
@@ -159,10 +174,16 @@ impl Config {
                 auth,
                 mode,
                 roots,
-                trusted: TrustedProxies(trusted),
+                trusted: TrustedProxies {
+                    networks: trusted,
+                    secret: proxy_secret,
+                },
                 heartbeat: Duration::from_secs(heartbeat),
                 resume: resume == "always",
+                max_sessions,
                 ready_fd: options.ready_fd,
+                listen_fd: options.listen_fd,
+                health_fd: options.health_fd,
                 log,
                 level,
             }),
@@ -275,6 +296,7 @@ mod tests {
             ("CIB_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
             ("CIB_LOG", "xml"),
             ("CIB_LOG_LEVEL", "loud"),
+            ("CIB_MAX_SESSIONS", "many"),
         ];
         let faults = load("{}", options, &variables).unwrap_err().join("\n");
         for name in [
@@ -284,6 +306,7 @@ mod tests {
             "CIB_TRUSTED_PROXIES: `proxy`",
             "CIB_LOG: ",
             "CIB_LOG_LEVEL: ",
+            "CIB_MAX_SESSIONS: ",
             "--heartbeat: ",
         ] {
             assert!(faults.contains(name), "{name} is missing in\n{faults}");

@@ -87,11 +87,15 @@ codes! {
     NoLogin = 409 "no_login",
     /// There are as many device tokens as may be.
     TooManyTokens = 409 "too_many_tokens",
+    /// As many sessions are live as may be.
+    TooManySessions = 409 "too_many_sessions",
+    /// As many shells are open as may be.
+    TooManyShells = 409 "too_many_shells",
     /// The body is larger than the route takes.
     TooLarge = 413 "too_large",
     /// The route speaks WebSocket only.
     UpgradeRequired = 426 "upgrade_required",
-    /// Too many wrong tokens came from the client's address.
+    /// The token is wrong, and too many such came from the client's address.
     TooManyAttempts = 429 "too_many_attempts",
     /// Something failed inside the box; its log says what.
     Internal = 500 "internal",
@@ -103,9 +107,9 @@ codes! {
     NotNow = 503 "not_now",
     /// The box's init does not answer.
     InitUnreachable = 503 "init_unreachable",
-    /// Claude does not take input as fast as it comes.
+    /// Claude does not take input as fast as it comes, or the disk does not give what is asked.
     Busy = 503 "busy",
-    /// There are as many connections as may be.
+    /// There are as many connections as may be, or as the caller may have.
     TooManyConnections = 503 "too_many_connections",
     /// The session's journal cannot be read or is no journal. Other sessions are as they were.
     JournalUnreadable = 500 "journal_unreadable",

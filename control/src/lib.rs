@@ -26,3 +26,4 @@ pub mod run;
 pub mod sessions;
 pub mod stream;
 mod sys;
+pub mod work;

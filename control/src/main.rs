@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use cib_control::config::Config;
 use cib_control::options::Options;
-use cib_control::{log, run};
+use cib_control::{log, run, work};
 use clap::Parser as _;
 
 /// The command line was wrong.
@@ -14,9 +14,6 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_INTERNAL: u8 = 70;
 /// The configuration was wrong.
 const EXIT_CONFIG: u8 = 78;
-
-/// Threads that read from disks what the page cache does not have.
-const DISK_THREADS: usize = 4;
 
 #[expect(
     clippy::print_stderr,
@@ -46,7 +43,8 @@ fn main() -> ExitCode {
         .then(|| tracing::warn_span!("AUTHENTICATION IS DISABLED").entered());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(DISK_THREADS)
+        .max_blocking_threads(work::THREADS)
+        .thread_keep_alive(work::KEEP_ALIVE)
         .thread_stack_size(256 * 1024)
         .build();
     let code = match runtime {

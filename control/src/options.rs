@@ -50,7 +50,7 @@ pub struct Options {
     pub workdir_roots: Vec<PathBuf>,
 
     /// Addresses or networks, separated by commas, whose X-Forwarded-User and X-Forwarded-For
-    /// are believed. [CIB_TRUSTED_PROXIES]
+    /// are believed; never the box's own, unless they share a secret. [CIB_TRUSTED_PROXIES]
     #[arg(long, value_name = "LIST")]
     pub trusted_proxies: Option<String>,
 
@@ -59,6 +59,11 @@ pub struct Options {
     #[arg(long, value_name = "WHEN")]
     pub resume: Option<String>,
 
+    /// Sessions that may be live at once; 0 for as many as are asked for. [CIB_MAX_SESSIONS]
+    /// [default: one for each 400 MB of memory, at least 2]
+    #[arg(long, value_name = "N")]
+    pub max_sessions: Option<usize>,
+
     /// Seconds after which a silent stream says that it lives. [default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat: Option<u64>,
@@ -66,6 +71,14 @@ pub struct Options {
     /// Descriptor that gets a newline when the server listens.
     #[arg(long, value_name = "N")]
     pub ready_fd: Option<u32>,
+
+    /// Descriptor of a socket that listens already, instead of --listen.
+    #[arg(long, value_name = "N")]
+    pub listen_fd: Option<u32>,
+
+    /// Descriptor of a local socket that listens, on which health is asked.
+    #[arg(long, value_name = "N")]
+    pub health_fd: Option<u32>,
 
     /// How the log is written, on standard error: text or json. [CIB_LOG] [default: text]
     #[arg(long, value_name = "FORMAT")]

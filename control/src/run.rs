@@ -1,8 +1,10 @@
 //! Running the server: from a checked configuration to the end.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
@@ -10,10 +12,12 @@ use crate::auth::gate::Gate;
 use crate::auth::tokens::{OpenError, TokenStore};
 use crate::config::Config;
 use crate::http::limits::Limits;
-use crate::http::{listen, server};
+use crate::http::{health, listen, server};
 use crate::sessions::init::Init;
 use crate::sessions::revive;
+use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
+use crate::work;
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,20 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A socket that was to be passed in is not there.
+    #[error("descriptor {fd} ({option}) is unusable")]
+    Lent {
+        /// The option that names it.
+        option: &'static str,
+        /// The descriptor.
+        fd: u32,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// There are no threads to read disks with.
+    #[error("threads cannot be made; has the box reached its limit of processes?")]
+    Threads(#[source] io::Error),
     /// A signal cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -53,7 +71,7 @@ pub enum RunError {
 /// If the token file cannot be used.
 pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
     let tokens = TokenStore::open(&config.data.join("control"))?;
-    let gate = Gate::new(config.auth, config.trusted.clone(), tokens);
+    let gate = Gate::new(config.auth.clone(), config.trusted.clone(), tokens);
     Ok(App::new(
         config.mode.clone(),
         config.roots.clone(),
@@ -61,6 +79,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
         Store::new(&config.data, &config.runtime),
         Init::new(config.init_socket.clone()),
         gate,
+        Seats::new(config.max_sessions),
     ))
 }
 
@@ -69,6 +88,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
 /// # Errors
 /// See [`RunError`].
 pub async fn run(config: &Config) -> Result<(), RunError> {
+    work::prepare().map_err(RunError::Threads)?;
     let app = assemble(config)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
@@ -76,10 +96,8 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         connections: connections(),
         ..Limits::default()
     };
-    let listener = listen::bind(config.listen).map_err(|source| RunError::Listen {
-        listen: config.listen,
-        source,
-    })?;
+    let listener = listener(config)?;
+    let answering = health(config, &listener, &app, limits)?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, connections = limits.connections, "listening");
     }
@@ -89,6 +107,8 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     if config.resume {
         revive(&app, config);
     }
+    let store = app.store.clone();
+    tokio::spawn(async move { store.warm().await });
     let watching = app.hub.clone().run();
     let serving = server::serve(listener, Arc::clone(&app), limits);
     tokio::pin!(serving);
@@ -96,6 +116,7 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         _ = &mut serving => {}
+        () = answering => {}
         watched = watching => watched.map_err(RunError::Watch)?,
     }
     tracing::info!("ending streams and requests");
@@ -108,6 +129,48 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         tracing::warn!(%error, "when device tokens were last used is forgotten");
     }
     Ok(())
+}
+
+/// The socket that the API is served on: init's, so that nobody else gets the port while this
+/// process does not run, or one of its own.
+fn listener(config: &Config) -> Result<TcpListener, RunError> {
+    match config.listen_fd {
+        Some(fd) => listen::lent(fd).map_err(|source| RunError::Lent {
+            option: "--listen-fd",
+            fd,
+            source,
+        }),
+        None => listen::bind(config.listen).map_err(|source| RunError::Listen {
+            listen: config.listen,
+            source,
+        }),
+    }
+}
+
+/// Answers those who ask for health; without a socket for that it waits for ever.
+fn health(
+    config: &Config,
+    listener: &TcpListener,
+    app: &Arc<App>,
+    limits: Limits,
+) -> Result<impl Future<Output = ()> + use<>, RunError> {
+    let asked = config.health_fd.map(|fd| {
+        let unusable = |source| RunError::Lent {
+            option: "--health-fd",
+            fd,
+            source,
+        };
+        let socket = listen::lent_local(fd).map_err(unusable)?;
+        let server = listener.as_fd().try_clone_to_owned().map_err(unusable)?;
+        Ok::<_, RunError>(health::answer(socket, server, Arc::clone(app), limits))
+    });
+    let asked = asked.transpose()?;
+    Ok(async move {
+        match asked {
+            Some(answering) => answering.await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 /// Resumes in the background what the box's restart interrupted.

@@ -1,11 +1,12 @@
-//! The one thing here that the compiler cannot check.
+//! The things here that the compiler cannot check.
 #![expect(
     unsafe_code,
-    reason = "tokio takes a descriptor that is not its own only on a promise"
+    reason = "descriptors that came from elsewhere are taken only on a promise"
 )]
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -21,4 +22,20 @@ pub(crate) fn readable(fd: Arc<OwnedFd>) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
     // descriptor in every call.
     let ready = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
     ready.map_err(io::Error::from)
+}
+
+/// Another descriptor of what was passed in under a number. The number stays open.
+///
+/// # Errors
+/// If nothing was, or the process has as many descriptors as it may have.
+pub(crate) fn lent(number: u32) -> io::Result<OwnedFd> {
+    let nothing = || io::Error::new(io::ErrorKind::NotFound, "there is no such descriptor");
+    if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
+        return Err(nothing());
+    }
+    let number = RawFd::try_from(number).map_err(|_| nothing())?;
+    // SAFETY: the descriptor was open a moment ago, and nothing in this process owns it: it came
+    // with the process, and only its number is known here. So nothing closes it meanwhile.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    Ok(rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?)
 }

@@ -5,11 +5,14 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use cib_control::auth::digest::Verifier;
 use cib_control::auth::limiter::BURST;
 use cib_control::auth::scope::Scope;
+use cib_control::config::Config;
 use cib_control::routes::table::ROUTES;
 use cib_control::routes::{Access, Answer, Verb};
 use cib_protocol::init::ControlAuth;
+use common::client::Client;
 use common::keeper::text;
 use common::until;
 use common::world::{MASTER, Server, World};
@@ -104,20 +107,30 @@ async fn a_token_in_the_query_string_is_refused_even_if_it_is_right() {
         .fault(400, "token_in_query");
 }
 
-#[tokio::test]
-async fn too_many_wrong_tokens_hold_up_their_address_and_no_other() {
-    let world = World::new();
+/// A proxy's secret, and a configuration that asks for it from everybody on loopback.
+const SECRET: &str = "between-proxy-and-box";
+
+fn behind_a_proxy(world: &World) -> Config {
     let mut config = world.config();
-    config.trusted.0.push("127.0.0.1".parse().unwrap());
-    let server = world.serve_with(&config);
-    let attacker = server
-        .stranger()
-        .with_header("x-forwarded-for", "203.0.113.9");
+    config.trusted.networks.push("127.0.0.0/8".parse().unwrap());
+    config.trusted.secret = Some(Verifier::plain(SECRET.as_bytes()));
+    config
+}
+
+fn proxy(server: &Server) -> Client {
+    server.stranger().with_header("x-cib-proxy-secret", SECRET)
+}
+
+#[tokio::test]
+async fn too_many_wrong_tokens_hold_up_wrong_ones_of_their_address_and_never_a_right_one() {
+    let world = World::new();
+    let server = world.serve_with(&behind_a_proxy(&world));
+    let attacker = proxy(&server).with_header("x-forwarded-for", "203.0.113.9");
+    let wrong = attacker.clone().with_token("wrong");
     for _ in 0..BURST {
-        let wrong = attacker.clone().with_token("wrong");
         wrong.get("/api/info").await.fault(401, "unauthorized");
     }
-    let answer = attacker.with_token(MASTER).get("/api/info").await;
+    let answer = wrong.get("/api/info").await;
     answer.fault(429, "too_many_attempts");
     let wait: u64 = answer.headers["retry-after"]
         .to_str()
@@ -125,10 +138,32 @@ async fn too_many_wrong_tokens_hold_up_their_address_and_no_other() {
         .parse()
         .unwrap();
     assert!((1..=2).contains(&wait));
-    let neighbour = server
-        .client()
-        .with_header("x-forwarded-for", "203.0.113.10");
-    neighbour.get("/api/info").await.ok();
+    let neighbour = proxy(&server).with_header("x-forwarded-for", "203.0.113.10");
+    let neighbour = neighbour.with_token("wrong");
+    neighbour.get("/api/info").await.fault(401, "unauthorized");
+    // The owner behind the same address.
+    attacker.with_token(MASTER).get("/api/info").await.ok();
+}
+
+#[tokio::test]
+async fn wrong_tokens_out_of_the_box_hold_up_nobody_outside_and_no_right_one() {
+    let world = World::new();
+    let server = world.serve();
+    let guessing = server.stranger().with_token("wrong");
+    for _ in 0..BURST * 3 {
+        guessing.get("/api/info").await;
+    }
+    let held_up = guessing.get("/api/info").await;
+    let detail = held_up.fault(429, "too_many_attempts");
+    assert!(detail.contains("the box itself"), "{detail}");
+    server.client().get("/api/info").await.ok();
+    let (_, token) = mint(&server, &json!({"label": "tv", "scopes": ["*"]})).await;
+    server
+        .stranger()
+        .with_token(&token)
+        .get("/api/info")
+        .await
+        .ok();
 }
 
 #[tokio::test]
@@ -320,6 +355,14 @@ async fn a_token_cannot_make_one_that_may_more_or_lives_longer() {
         .post("/api/tokens", &all)
         .await
         .fault(403, "scope_missing");
+    for scope in Scope::ALL {
+        let wanted = json!({"label": "x", "scopes": ["tokens:write", scope.as_str()]});
+        let answer = admin.post("/api/tokens", &wanted).await;
+        match scope {
+            Scope::TokensWrite | Scope::FsRead => drop(answer.created()),
+            _ => drop(answer.fault(403, "scope_missing")),
+        }
+    }
     let same = json!({"label": "x", "scopes": ["fs:read"]});
     let made = admin.post("/api/tokens", &same).await.created();
     assert!(made["token"]["expires_at"].is_string());
@@ -352,36 +395,65 @@ async fn a_token_that_cannot_be_meant_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_of_a_proxy_is_believed_only_from_a_trusted_one() {
+async fn a_user_of_a_proxy_is_believed_only_from_a_trusted_one_that_knows_the_secret() {
     let world = World::new();
     let server = world.serve();
-    let user = |server: &Server| server.stranger().with_header("x-forwarded-user", "ann");
-    user(&server)
+    let user = |client: Client| client.with_header("x-forwarded-user", "ann");
+    user(proxy(&server))
         .get("/api/info")
         .await
         .fault(401, "unauthorized");
-    let mut config = world.config();
-    config.trusted.0.push("127.0.0.0/8".parse().unwrap());
-    let server = world.serve_with(&config);
-    let info = user(&server).get("/api/info").await.ok();
+    let server = world.serve_with(&behind_a_proxy(&world));
+    let info = user(proxy(&server)).get("/api/info").await.ok();
     assert_eq!(info["caller"]["name"], "user \"ann\"");
-    server
-        .stranger()
+    user(server.stranger())
         .get("/api/info")
         .await
         .fault(401, "unauthorized");
-    let wrong = user(&server).with_token("wrong");
+    let mistaken = user(server.stranger()).with_header("x-cib-proxy-secret", "wrong");
+    mistaken.get("/api/info").await.fault(401, "unauthorized");
+    proxy(&server)
+        .get("/api/info")
+        .await
+        .fault(401, "unauthorized");
+    let wrong = user(proxy(&server)).with_token("wrong");
     wrong.get("/api/info").await.fault(401, "unauthorized");
-    let lured = user(&server).with_header("origin", "https://evil.example");
+    let lured = user(proxy(&server)).with_header("origin", "https://evil.example");
     lured.get("/api/info").await.fault(403, "cross_origin");
+    let two = user(proxy(&server)).with_header("x_forwarded_user", "root");
+    two.get("/api/info").await.fault(400, "bad_value");
+    let nobody = proxy(&server).with_header("x-forwarded-user", "");
+    nobody.get("/api/info").await.fault(400, "bad_value");
+}
+
+#[tokio::test]
+async fn a_program_in_the_box_is_no_trusted_proxy_wherever_the_proxies_are() {
+    let world = World::new();
+    let mut config = world.config();
+    config.trusted.networks.push("0.0.0.0/0".parse().unwrap());
+    config.trusted.networks.push("::/0".parse().unwrap());
+    let server = world.serve_with(&config);
+    let agent = server
+        .stranger()
+        .with_header("x-forwarded-user", "me")
+        .with_header("x-forwarded-for", "203.0.113.9");
+    let body = json!({"label": "mine", "scopes": ["*"]});
+    agent
+        .post("/api/tokens", &body)
+        .await
+        .fault(401, "unauthorized");
+    assert_eq!(
+        server.client().get("/api/tokens").await.ok(),
+        json!({"tokens": []})
+    );
 }
 
 #[tokio::test]
 async fn without_authentication_only_the_boxs_own_pages_are_served() {
     let world = World::new();
     world.write_auth(&ControlAuth {
-        master_sha256: None,
         disabled: true,
+        ..ControlAuth::default()
     });
     let server = world.serve();
     server.stranger().get("/api/sessions").await.ok();

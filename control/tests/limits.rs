@@ -9,7 +9,6 @@ use std::time::Duration;
 use common::keeper::text;
 use common::world::{MASTER, Server, World};
 use common::{soon, until};
-use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -121,9 +120,9 @@ async fn too_many_or_too_large_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_told_so_and_the_others_go_on() {
+async fn idle_strangers_make_room_and_neither_streams_nor_the_owner_notice() {
     let mut world = World::new();
-    world.limits.connections = 3;
+    world.limits.connections = 32;
     let mut keeper = world.keeper();
     let server = world.serve();
     let path = format!("/sse/sessions/{}", keeper.id);
@@ -133,25 +132,104 @@ async fn connections_beyond_the_limit_are_told_so_and_the_others_go_on() {
         .socket(&format!("/ws/sessions/{}", keeper.id))
         .await
         .unwrap();
-    let idle = connect(&server).await;
-    until("all three are counted", async || {
-        let mut fourth = connect(&server).await;
-        rest(&mut fourth).await.contains("too_many_connections")
-    })
-    .await;
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(connect(&server).await);
+    }
+    server.client().get("/api/sessions").await.ok();
+    assert_eq!(rest(&mut idle[0]).await, "", "the oldest had to go");
     keeper.append(&[text("a")]);
     assert_eq!(stream.seqs_to(1).await, [1]);
     assert_eq!(socket.seqs_to(1).await, [1]);
-    drop(socket);
+    let metrics = server.client().get("/metrics").await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let refused = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("cib_http_connections_refused_total "));
+    assert!(
+        refused.unwrap().parse::<u32>().unwrap() >= 68,
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_device_with_its_share_of_streams_is_told_so_and_the_owner_goes_on() {
+    let mut world = World::new();
+    world.limits.connections = 32;
+    let keeper = world.keeper();
+    let server = world.serve();
+    let body = serde_json::json!({"label": "tv", "scopes": ["*"]});
+    let created = server.client().post("/api/tokens", &body).await.created();
+    let device = server
+        .stranger()
+        .with_token(created["plaintext"].as_str().unwrap());
+    let path = format!("/sse/sessions/{}", keeper.id);
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(device.events(&path).await);
+    }
+    let refused = device.get("/api/sessions").await;
+    refused.fault(503, "too_many_connections");
+    assert_eq!(refused.headers["connection"], "close");
+    assert_eq!(refused.headers["retry-after"], "1");
+    server.client().get("/api/sessions").await.ok();
+    streams.pop();
     until("a place is free again", async || {
-        let stream = server
-            .stranger()
-            .send(Method::GET, "/api/health", "".into())
-            .await;
-        stream.is_ok_and(|response| response.status().is_success())
+        device.get("/api/sessions").await.status.is_success()
     })
     .await;
-    drop(idle);
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_ended_and_finds_everything_when_it_comes_back() {
+    let mut world = World::new();
+    world.limits.write = Duration::from_millis(300);
+    let mut keeper = world.keeper();
+    let server = world.serve();
+    let mut stuck = Vec::new();
+    let gets = [
+        format!("GET /sse/sessions/{}", keeper.id),
+        format!(
+            "GET /api/sessions/{}/transcript?limit=10000&from=",
+            keeper.id
+        ),
+    ];
+    // More than the kernel holds for anybody.
+    let frames: Vec<_> = (0..40).map(|_| text("x".repeat(1 << 20))).collect();
+    keeper.append(&frames);
+    for get in &gets {
+        let mut stream = connect(&server).await;
+        let zero = if get.ends_with('=') { "0" } else { "" };
+        let request =
+            format!("{get}{zero} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {MASTER}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stuck.push(stream);
+    }
+    let mut socket = server
+        .client()
+        .socket(&format!("/ws/sessions/{}", keeper.id))
+        .await
+        .unwrap();
+    let metrics = async || {
+        let answer = server.client().get("/metrics").await;
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    };
+    until("all three are ended", async || {
+        let text = metrics().await;
+        // The connection of the question itself is the one that is left.
+        text.contains("cib_http_connections 1\n")
+            && text.contains("cib_streams{transport=\"websocket\"} 0")
+            && text.contains("cib_streams{transport=\"sse\"} 0")
+    })
+    .await;
+    let mut last = 0;
+    while let Ok(frame) = socket.next().await {
+        last = frame["seq"].as_u64().unwrap();
+    }
+    assert!(last < 40, "it was ended before it had everything");
+    let path = format!("/sse/sessions/{}?from={last}", keeper.id);
+    let again = server.client().events(&path).await.seqs_to(40).await;
+    assert_eq!(again, (last + 1..=40).collect::<Vec<_>>());
 }
 
 #[tokio::test]

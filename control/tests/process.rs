@@ -148,8 +148,8 @@ async fn the_log_holds_no_token() {
 async fn without_authentication_every_line_of_the_log_warns() {
     let world = World::new();
     world.write_auth(&cib_protocol::init::ControlAuth {
-        master_sha256: None,
         disabled: true,
+        ..Default::default()
     });
     let log = world.path().join("log");
     let address = free_address();

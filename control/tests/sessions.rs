@@ -135,6 +135,16 @@ async fn a_request_that_cannot_be_meant_is_refused_by_name() {
         (json!({"hooks": []}), "bad_value", "invalid type"),
         (json!({"env": {"A=B": "c"}}), "bad_value", "`env`"),
         (
+            json!({"env": {"LD_PRELOAD": "/workspace/x.so"}}),
+            "bad_value",
+            "`LD_PRELOAD`",
+        ),
+        (
+            json!({"env": {"PATH": "/workspace"}}),
+            "bad_value",
+            "`PATH`",
+        ),
+        (
             json!({"env": {"CIB_AUTH_TOKEN": "c"}}),
             "bad_value",
             "`CIB_AUTH_TOKEN`",
@@ -250,8 +260,8 @@ async fn sessions_are_listed_from_the_disk_the_newest_first() {
             .join(SessionId::new_v4().to_string()),
     )
     .unwrap();
-    let damaged = world.keeper();
-    std::fs::write(damaged.dir().join("meta.json"), "{").unwrap();
+    let beside = keepers[0].dir().join("meta.json");
+    std::fs::write(beside, "").unwrap();
     let server = world.serve();
     let list = server.client().get("/api/sessions").await.ok();
     let ids: Vec<_> = list["sessions"]
@@ -267,11 +277,16 @@ async fn sessions_are_listed_from_the_disk_the_newest_first() {
             .map(|keeper| json!(keeper.id))
             .collect::<Vec<_>>()
     );
-    server
-        .client()
-        .get(&format!("/api/sessions/{}", damaged.id))
-        .await
-        .fault(500, "internal");
+    // By parts, too.
+    let first = server.client().get("/api/sessions?limit=2").await.ok();
+    assert_eq!(first["sessions"][1]["id"], ids[1]);
+    assert_eq!(first["sessions"].as_array().unwrap().len(), 2);
+    let next = first["next"].as_str().unwrap();
+    let path = format!("/api/sessions?limit=2&after={next}");
+    let rest = server.client().get(&path).await.ok();
+    assert_eq!(rest["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["sessions"][0]["id"], ids[2]);
+    assert_eq!(rest["next"], serde_json::Value::Null);
 }
 
 #[tokio::test]
@@ -381,7 +396,9 @@ async fn each_command_reaches_the_keeper_as_it_was_meant() {
         keeper.told(),
         [
             KeeperRequest::Input {
-                text: "hello".into()
+                text: "hello".into(),
+                id: None,
+                command: false,
             },
             KeeperRequest::Raw {
                 data: "Gwo=".into()
@@ -551,4 +568,63 @@ async fn what_a_live_session_uses_is_asked_of_its_keeper_and_an_ended_ones_read(
     keeper.end(State::Stopped);
     let usage = server.client().get(&format!("{path}/usage")).await.ok();
     assert_eq!(usage["resources"]["pids"], 1);
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_refused_with_a_reason_also_among_many_at_once() {
+    let mut world = World::new();
+    world.options.max_sessions = Some(3);
+    let server = world.serve();
+    let body = json!({"workdir": world.workspace()});
+    let client = server.client();
+    let asked = (0..12).map(|_| client.post("/api/sessions", &body));
+    let answers = futures_util::future::join_all(asked).await;
+    let mut started = Vec::new();
+    for answer in answers {
+        if answer.status.as_u16() == 201 {
+            started.push(answer.json()["id"].as_str().unwrap().to_owned());
+        } else {
+            let detail = answer.fault(409, "too_many_sessions");
+            assert!(
+                detail.starts_with("3 sessions") && detail.contains("CIB_MAX_SESSIONS"),
+                "{detail}"
+            );
+        }
+    }
+    assert_eq!((started.len(), world.init().specs.len()), (3, 3));
+    // A shell has a seat of its own.
+    client
+        .post("/api/shells", &json!({"workdir": world.workspace()}))
+        .await
+        .created();
+    let ended = started.remove(0);
+    let keeper = {
+        let mut init = world.init();
+        let at = init
+            .keepers
+            .iter()
+            .position(|keeper| keeper.id.to_string() == ended);
+        init.keepers.remove(at.unwrap())
+    };
+    let mut keeper = keeper;
+    keeper.end(State::Stopped);
+    client.post("/api/sessions", &body).await.created();
+    let again = json!({"resume": ended});
+    client
+        .post("/api/sessions", &again)
+        .await
+        .fault(409, "too_many_sessions");
+}
+
+#[tokio::test]
+async fn shells_have_a_limit_of_their_own() {
+    let world = World::new();
+    let server = world.serve();
+    let body = json!({"workdir": world.workspace()});
+    for _ in 0..cib_control::sessions::seats::SHELLS {
+        server.client().post("/api/shells", &body).await.created();
+    }
+    let refused = server.client().post("/api/shells", &body).await;
+    refused.fault(409, "too_many_shells");
+    server.client().post("/api/sessions", &body).await.created();
 }

@@ -434,7 +434,9 @@ async fn commands_over_a_websocket_reach_the_keeper_and_are_answered_if_wanted()
     assert_eq!(
         told[0],
         KeeperRequest::Input {
-            text: "hello".into()
+            text: "hello".into(),
+            id: None,
+            command: false,
         }
     );
     for (message, code) in [

@@ -3,7 +3,7 @@
 mod common;
 
 use cib_control::sessions::revive::{boot_name, revive};
-use cib_protocol::frame::{Data, Role, Stop, Text};
+use cib_protocol::frame::{By, Data, Role, Stop, Text};
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::State;
 use common::keeper::{Keeper, text};
@@ -22,6 +22,16 @@ fn from_user(words: &str) -> Data {
 fn turn_end() -> Data {
     Data::Stop(Stop {
         reason: "turn_end".to_owned(),
+        ..Stop::default()
+    })
+}
+
+/// The end of a turn of somebody, with the messages that it answered.
+fn turn_of(by: By, messages: &[&str]) -> Data {
+    Data::Stop(Stop {
+        reason: "turn_end".to_owned(),
+        by: Some(by),
+        messages: messages.iter().map(|id| (*id).to_owned()).collect(),
         ..Stop::default()
     })
 }
@@ -54,7 +64,36 @@ async fn a_message_is_answered_by_its_turn_and_nothing_before_it() {
     assert_eq!(chat["messages"][1]["text"], "I went");
     assert_eq!(chat["last_seq"], 6);
     assert!(chat.get("partial").is_none());
-    assert_eq!(keeper.told(), [KeeperRequest::Input { text: "go".into() }]);
+    let told = keeper.told();
+    let [KeeperRequest::Input { text, id, command }] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!((text.as_str(), id.is_some(), *command), ("go", true, false));
+}
+
+#[tokio::test]
+async fn a_message_is_answered_by_the_turn_that_names_it_and_by_no_other() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    let server = world.serve();
+    let client = server.client();
+    let path = send(&keeper);
+    let body = json!({"prompt": "go"});
+    let turn = async {
+        until("the keeper is told", async || !keeper.told().is_empty()).await;
+        let told = keeper.told();
+        let [KeeperRequest::Input { id: Some(id), .. }] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        let id = id.to_string();
+        keeper.append(&[text("something ended"), turn_of(By::Claude, &[])]);
+        keeper.append(&[text("for another"), turn_of(By::User, &["another"])]);
+        keeper.append(&[text("for you"), turn_of(By::User, &["one more", &id])]);
+    };
+    let (answer, ()) = tokio::join!(client.post(&path, &body), turn);
+    let chat = answer.ok();
+    assert_eq!(chat["stop"], "turn_end");
+    assert_eq!(chat["last_seq"], 6);
 }
 
 #[tokio::test]

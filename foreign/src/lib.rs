@@ -7,5 +7,6 @@
 //! caller names.
 
 mod file;
+pub mod json;
 
 pub use file::{ForeignError, is_file, open, open_beneath, read, read_to_string};

@@ -29,6 +29,15 @@ pub const KEPT: &[Capability] = &[
     Capability::CAP_SYS_RESOURCE,
 ];
 
+/// What the launcher of a session keeps: to become the session's user, to signal what it
+/// started as that user, and to leave that user's processes nothing.
+pub const LAUNCH: &[Capability] = &[
+    Capability::CAP_KILL,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETUID,
+    Capability::CAP_SETPCAP,
+];
+
 /// What a child's sets become, in the kernel's words: bit `n` is capability `n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -47,8 +56,12 @@ pub fn policy(kind: Capabilities) -> Policy {
             permitted: Some(0),
         },
         Capabilities::Reduced => Policy {
-            bounding: Some(kept()),
-            permitted: Some(kept()),
+            bounding: Some(word(KEPT)),
+            permitted: Some(word(KEPT)),
+        },
+        Capabilities::Launch => Policy {
+            bounding: Some(word(LAUNCH)),
+            permitted: Some(word(LAUNCH)),
         },
         Capabilities::Own => Policy {
             bounding: None,
@@ -57,8 +70,10 @@ pub fn policy(kind: Capabilities) -> Policy {
     }
 }
 
-fn kept() -> u64 {
-    KEPT.iter().fold(0, |word, one| word | one.bitmask())
+fn word(capabilities: &[Capability]) -> u64 {
+    capabilities
+        .iter()
+        .fold(0, |word, one| word | one.bitmask())
 }
 
 /// Whether init itself has a capability now.
@@ -86,6 +101,14 @@ mod tests {
     fn an_ordinary_user_keeps_nothing() {
         let policy = policy(Capabilities::None);
         assert_eq!((policy.bounding, policy.permitted), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn a_launcher_can_become_a_user_and_signal_it_and_read_no_file_of_anybodys() {
+        // Bits 5 to 8 of capability.h: KILL, SETGID, SETUID and SETPCAP.
+        let policy = policy(Capabilities::Launch);
+        assert_eq!(policy.bounding, Some(0b1_1110_0000));
+        assert_eq!(policy.permitted, policy.bounding);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub fn main() -> u8 {
         .map(|word| String::from_utf8_lossy(word).into_owned())
         .collect();
     match subcommand {
-        Subcommand::Box => crate::boot::run(),
+        Subcommand::Box => boot(&words),
         Subcommand::Plan => commands::plan(&words),
         Subcommand::Check => commands::check(),
         Subcommand::Status => commands::status(&words),
@@ -72,6 +72,15 @@ pub fn main() -> u8 {
         Subcommand::ClaudeVersion => commands::claude_version(),
         Subcommand::Exec => commands::exec(&words),
     }
+}
+
+/// Boots the box, or does a piece of its work in another process than PID 1.
+fn boot(words: &[String]) -> u8 {
+    if rustix::process::getpid().is_init() || words.is_empty() {
+        return crate::boot::run();
+    }
+    signal::set_mask(Process::mask());
+    crate::helper::main(words).unwrap_or_else(crate::boot::run)
 }
 
 #[cfg(test)]

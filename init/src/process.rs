@@ -7,6 +7,7 @@
 //! ```
 
 mod plumbing;
+mod tree;
 
 use std::cell::RefCell;
 use std::ffi::{CString, OsStr, OsString};
@@ -187,7 +188,7 @@ impl Child {
 pub struct Run {
     /// Written to the command's standard input, which is then closed.
     pub stdin: Vec<u8>,
-    /// The command and its whole process group are killed after this long.
+    /// The command and everything that it started is killed after this long.
     pub deadline: Duration,
     /// Bytes kept of each captured stream; what comes later is read and thrown away.
     pub capture: usize,
@@ -338,6 +339,8 @@ impl Processes {
         if !run.stdin.is_empty() {
             command.stdin = Stdin::Pipe;
         }
+        // Whatever it starts can be found below it when it takes too long.
+        command.adopts = true;
         let mut child = self.spawn(command)?;
         let mut killer = Killer {
             processes: self,
@@ -363,6 +366,7 @@ impl Processes {
         })
         .await;
         let Ok(finished) = finished else {
+            tree::end_below(self, child.id()).await;
             drop(killer);
             // Its death comes soon, and nobody else waits for it.
             child.wait().await;
@@ -429,6 +433,7 @@ impl Processes {
             no_new_privs: command.no_new_privs,
             session: command.leads == Leads::Session,
             group: command.leads == Leads::Group,
+            adopts: command.adopts,
             umask: command.umask,
             oom_score: self.oom_score.borrow().clone(),
         })

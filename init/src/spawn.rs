@@ -40,6 +40,9 @@ pub struct Command {
     pub no_new_privs: bool,
     /// What the child leads.
     pub leads: Leads,
+    /// Whether it becomes the parent of those below it whose own parent ends, so that none gets
+    /// away from it while it lives.
+    pub adopts: bool,
     /// Control group that it starts in.
     pub cgroup: Option<Rc<Cgroup>>,
     /// Mode bits that its new files do not get.
@@ -97,6 +100,8 @@ pub enum Capabilities {
     None,
     /// What [`crate::capabilities::KEPT`] lists and init has: root shells and root services.
     Reduced,
+    /// What [`crate::capabilities::LAUNCH`] lists and init has: what starts sessions' processes.
+    Launch,
     /// Those that init has, for `nft` and the like alone.
     Own,
 }
@@ -152,6 +157,7 @@ impl Command {
             capabilities: Capabilities::None,
             no_new_privs: true,
             leads: Leads::Session,
+            adopts: false,
             cgroup: None,
             umask: 0o022,
         }

@@ -103,7 +103,8 @@ pub fn socket(bytes: &[u8]) {
             let _ = read.read_to_end(&mut replies).await;
             replies
         };
-        let serve = socket::converse(ours, STRANGER, &recorder);
+        let answers = socket::Answers::default();
+        let serve = socket::converse(ours, STRANGER, &recorder, None, &answers);
         let ((), replies, ()) = tokio::join!(speak, listen, serve);
         let lines = bytes.split(|byte| *byte == b'\n').count();
         let replies: Vec<&[u8]> = replies.split_inclusive(|byte| *byte == b'\n').collect();

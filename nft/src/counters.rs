@@ -16,6 +16,11 @@ pub enum Kind {
     Spoofed,
     /// Docker's name server was asked by somebody who may not.
     DockerDns,
+    /// A listener in the redirector's place that is not the redirector's, or a connection to it
+    /// or to the relay that nobody redirected.
+    Listener,
+    /// The proxy itself, asked by somebody who is not to.
+    Upstream,
     /// DNS that was not, or could not be, handed to the resolver.
     Dns,
     /// A private, link-local, metadata or multicast address that `CIB_LAN` does not list.
@@ -55,10 +60,12 @@ pub struct Counters(BTreeMap<Kind, Count>);
 
 impl Kind {
     /// All kinds, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Invalid,
         Self::Spoofed,
         Self::DockerDns,
+        Self::Listener,
+        Self::Upstream,
         Self::Dns,
         Self::Private,
         Self::Ipv6,
@@ -79,6 +86,8 @@ impl Kind {
             Self::Invalid => "blocked_invalid",
             Self::Spoofed => "blocked_spoofed",
             Self::DockerDns => "blocked_docker_dns",
+            Self::Listener => "blocked_listener",
+            Self::Upstream => "blocked_upstream",
             Self::Dns => "blocked_dns",
             Self::Private => "blocked_private",
             Self::Ipv6 => "blocked_ipv6",
@@ -100,6 +109,8 @@ impl fmt::Display for Kind {
             Self::Invalid => "packets of no known connection",
             Self::Spoofed => "connections from a foreign address",
             Self::DockerDns => "queries to Docker's name server",
+            Self::Listener => "somebody else's listener in the redirector's place",
+            Self::Upstream => "the proxy, asked past the redirector",
             Self::Dns => "DNS past the resolver",
             Self::Private => "private and special addresses",
             Self::Ipv6 => "IPv6",

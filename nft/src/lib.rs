@@ -39,6 +39,6 @@ pub use ruleset::{Reports, Ruleset, Table};
 pub use shape::ListingError;
 pub use verify::{Drift, VerifyError};
 pub use wiring::{
-    DNS_DOCKER_PORT, DNS_PORT, DOCKER_DNS, PROOF_PORT, PROOF_TARGET, REDIRECT_PORT, Upstreams,
-    UpstreamsError, Wiring,
+    DNS_DOCKER_PORT, DNS_PORT, DOCKER_DNS, INIT_UID, PROOF_PORT, PROOF_TARGET, PROXY_UID,
+    REDIRECT_PORT, Upstreams, UpstreamsError, Wiring,
 };

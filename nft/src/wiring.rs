@@ -18,7 +18,13 @@ pub const DNS_DOCKER_PORT: NonZeroU16 = NonZeroU16::new(5301).unwrap();
 pub const DNS_PORT: NonZeroU16 = NonZeroU16::new(5302).unwrap();
 
 /// Where a connection to [`PROOF_TARGET`] arrives while the redirector's own port is taken.
-pub const PROOF_PORT: NonZeroU16 = NonZeroU16::new(12347).unwrap();
+pub const PROOF_PORT: NonZeroU16 = NonZeroU16::new(12348).unwrap();
+
+/// The user of redsocks and of the resolver (`docs/design/interfaces.md`).
+pub const PROXY_UID: u32 = 971;
+
+/// Init's user, who looks whether the proxy answers.
+pub const INIT_UID: u32 = 0;
 
 /// The address of the proof that redirects work, in TEST-NET-1 (RFC 5737): routed nowhere.
 pub const PROOF_TARGET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 2), 1404);
@@ -32,10 +38,23 @@ pub const DOCKER_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 pub struct Wiring {
     /// The proxy: every address that its name had when it was resolved.
     pub upstreams: Upstreams,
+    /// Who may open a connection to it: those that carry for the others, and init, which looks
+    /// whether it answers. To the rest it is a way past every rule, if it asks for no password.
+    pub carriers: BTreeSet<u32>,
+    /// What may be a further address of the proxy, while init alone looks whether it is one.
+    pub candidates: BTreeSet<SocketAddr>,
     /// What may be reached without the proxy.
     pub lan: Lan,
     /// The redirector's port on 127.0.0.1. IPv4 alone: redsocks has no IPv6.
     pub redirect_port: NonZeroU16,
+    /// The redirector's user. A listener of anybody else at its port gets no connection.
+    pub redirector: u32,
+    /// Whether somebody else listens at the redirector's port. Nothing is redirected there then,
+    /// so that it is refused at once instead of waiting for an answer that nobody may give.
+    pub squatted: bool,
+    /// The relay's port on 127.0.0.1, if there is one: it leads to the proxy, and is for its
+    /// carriers alone.
+    pub relay_port: Option<NonZeroU16>,
     /// The resolver's port on 127.0.0.1 for queries to [`DOCKER_DNS`].
     pub dns_docker_port: NonZeroU16,
     /// The resolver's port on 127.0.0.1 and ::1 for all other queries.
@@ -54,8 +73,13 @@ impl Wiring {
     pub fn through(upstreams: Upstreams) -> Self {
         Self {
             upstreams,
+            carriers: [INIT_UID, PROXY_UID].into(),
+            candidates: BTreeSet::new(),
             lan: Lan::default(),
             redirect_port: REDIRECT_PORT,
+            redirector: PROXY_UID,
+            squatted: false,
+            relay_port: None,
             dns_docker_port: DNS_DOCKER_PORT,
             dns_port: DNS_PORT,
             docker_dns_uid: None,

@@ -248,8 +248,16 @@ fn whatever_somebody_does_to_the_table_is_said_in_words_and_repaired() {
     inside.apply(&ruleset);
     for (tampering, sentence) in TAMPERING {
         inside.nft(&format!("{tampering}\n"));
-        let said = drift(&inside, &ruleset).expect(tampering).to_string();
-        assert!(said.starts_with(sentence), "{tampering}: {said}");
+        match ruleset.verify(&inside.listing(Table::Inet)) {
+            Err(VerifyError::Drift(drift)) => {
+                let said = drift.to_string();
+                assert!(said.starts_with(sentence), "{tampering}: {said}");
+            }
+            // nft 1.0.6 reads the flag's name where there is none, and may end there: what
+            // cannot be read is found as well.
+            Err(VerifyError::Listing(_)) if tampering.contains("dormant") => {}
+            other => panic!("{tampering}: {other:?}"),
+        }
         inside.apply(&ruleset);
         assert_eq!(drift(&inside, &ruleset), None, "repaired after {tampering}");
     }

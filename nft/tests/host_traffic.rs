@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use cib_nft::{EgressPolicy, Kind};
+use cib_nft::{EgressPolicy, INIT_UID, Kind, PROXY_UID, Wiring};
 use common::lab::{
     BOX, BOX6, DEADLINE, LAN, Lab, METADATA, PRIVATE, WORLD, WORLD6, echoes, ip, timed,
 };
@@ -93,10 +93,145 @@ fn the_proxy_is_reachable_by_ipv4_and_ipv6() {
     assert!(lab.reaches(UPSTREAM6));
 }
 
+/// Does a connection by `uid` to the world's `address` carry data and an answer?
+fn reaches_as(lab: &Lab, uid: u32, address: &str) -> bool {
+    let listener = lab.world.listen(address);
+    let Ok(client) = lab.inside.connect_as(uid, address) else {
+        return false;
+    };
+    echoes(client, listener.accept().unwrap().0)
+}
+
+#[test]
+fn the_proxy_is_for_the_boxs_own_programs_and_refused_to_everybody_else_at_once() {
+    // Not even a LAN that holds the proxy opens it.
+    for lan in ["", "203.0.113.0/24,2001:db8:7::/48"] {
+        let lab = open_lab(lan);
+        for upstream in [UPSTREAM, UPSTREAM6] {
+            for uid in [INIT_UID, PROXY_UID] {
+                assert!(reaches_as(&lab, uid, upstream), "uid {uid} at {upstream}");
+            }
+            let sniffer = lab.sniff();
+            let _proxy = lab.world.listen(upstream);
+            for uid in [1000, 970, 972, 65534] {
+                let error = refused_at_once(|| lab.inside.connect_as(uid, upstream));
+                assert_eq!(error, ErrorKind::ConnectionRefused, "uid {uid}");
+            }
+            assert_eq!(lab.leaked(sniffer), [""; 0], "{lan}");
+        }
+        assert_ne!(lab.counted(Kind::Upstream).packets, 0);
+    }
+}
+
+#[test]
+fn a_user_namespace_makes_nobody_a_carrier() {
+    let lab = open_lab("");
+    let _proxy = lab.world.listen(UPSTREAM);
+    let script = "exec unshare --user --map-root-user bash -c ': </dev/tcp/203.0.113.7/1080'";
+    let ended = lab.inside.as_user(1000, "bash", &["-c", script]);
+    assert!(!ended.status.success());
+    assert_ne!(lab.counted(Kind::Upstream).packets, 0);
+}
+
+#[test]
+fn an_address_that_may_be_the_proxys_is_for_init_alone_until_it_is_known() {
+    const CANDIDATE: &str = "198.51.100.1:1080";
+    let wiring = Wiring {
+        candidates: [CANDIDATE.parse().unwrap()].into(),
+        ..open("")
+    };
+    let lab = Lab::under(EgressPolicy::Open { wiring });
+    let _redirector = lab.inside.listen_as(PROXY_UID, "127.0.0.1:12345");
+    assert!(reaches_as(&lab, INIT_UID, CANDIDATE));
+    let sniffer = lab.sniff();
+    let _candidate = lab.world.listen(CANDIDATE);
+    for uid in [PROXY_UID, 1000] {
+        let error = refused_at_once(|| lab.inside.connect_as(uid, CANDIDATE));
+        assert_eq!(error, ErrorKind::ConnectionRefused, "uid {uid}");
+    }
+    assert_eq!(lab.leaked(sniffer), [""; 0]);
+}
+
+/// What a connection carried to its end must not be cut by: its socket is closed before the
+/// last packets are sent, and those have no user.
+#[test]
+fn the_end_of_a_connection_reaches_the_proxy_after_its_socket_was_closed() {
+    let lab = open_lab("");
+    let listener = lab.world.listen(UPSTREAM);
+    let mut client = lab.inside.connect_as(PROXY_UID, UPSTREAM).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    let sent = vec![7; 200_000];
+    client.write_all(&sent[..]).unwrap();
+    drop(client);
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), sent.len());
+    assert_eq!(lab.counted(Kind::Upstream).packets, 0);
+}
+
+#[test]
+fn a_listener_in_the_redirectors_place_that_is_not_the_redirectors_hears_nothing() {
+    let lab = open_lab("");
+    for address in ["127.0.0.1:12345", "0.0.0.0:12345"] {
+        let squatter = lab.inside.listen_as(1000, address);
+        squatter.set_nonblocking(true).unwrap();
+        // Many at once, for under a flood the kernel answers for no socket in particular.
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| {
+                    let target = "198.51.100.1:443".parse().unwrap();
+                    let patience = Duration::from_millis(1500);
+                    let attempt = || TcpStream::connect_timeout(&target, patience);
+                    assert!(lab.inside.run_as(1001, attempt).is_err());
+                });
+            }
+        });
+        assert!(squatter.accept().is_err(), "somebody came to {address}");
+        drop(squatter);
+        assert_ne!(lab.counted(Kind::Listener).packets, 0);
+    }
+    let redirector = lab.inside.listen_as(PROXY_UID, "127.0.0.1:12345");
+    assert!(arrives_at(&lab, "198.51.100.1:443", &redirector));
+}
+
+#[test]
+fn tcp_is_refused_at_once_while_somebody_else_has_the_redirectors_port() {
+    let wiring = Wiring {
+        squatted: true,
+        ..open("")
+    };
+    let lab = Lab::under(EgressPolicy::Open { wiring });
+    let _squatter = lab.inside.listen_as(1000, "127.0.0.1:12345");
+    let sniffer = lab.sniff();
+    let error = refused_at_once(|| lab.inside.connect("198.51.100.1:443"));
+    assert_eq!(error, ErrorKind::ConnectionRefused);
+    assert_eq!(lab.leaked(sniffer), [""; 0]);
+}
+
+#[test]
+fn the_redirector_and_the_relay_are_reached_by_nobody_past_the_redirect() {
+    let wiring = Wiring {
+        relay_port: std::num::NonZeroU16::new(12347),
+        ..open("")
+    };
+    let lab = Lab::under(EgressPolicy::Open { wiring });
+    let _redirector = lab.inside.listen_as(PROXY_UID, "127.0.0.1:12345");
+    let relay = lab.inside.listen_as(INIT_UID, "127.0.0.1:12347");
+    for uid in [INIT_UID, PROXY_UID, 1000] {
+        let error = refused_at_once(|| lab.inside.connect_as(uid, "127.0.0.1:12345"));
+        assert_eq!(error, ErrorKind::ConnectionRefused, "uid {uid}");
+    }
+    let error = refused_at_once(|| lab.inside.connect_as(1000, "127.0.0.1:12347"));
+    assert_eq!(error, ErrorKind::ConnectionRefused);
+    let client = lab.inside.connect_as(PROXY_UID, "127.0.0.1:12347").unwrap();
+    assert!(echoes(client, relay.accept().unwrap().0));
+}
+
 #[test]
 fn tcp_to_anywhere_arrives_at_the_redirector_and_not_on_the_wire() {
     let lab = open_lab("");
-    let redirector = lab.inside.listen("127.0.0.1:12345");
+    let redirector = lab.inside.listen_as(PROXY_UID, "127.0.0.1:12345");
     let sniffer = lab.sniff();
     for address in [
         "198.51.100.1:443",
@@ -116,7 +251,7 @@ fn the_proof_of_the_redirect_has_a_port_of_its_own_if_wanted() {
         ..open("")
     };
     let lab = Lab::under(EgressPolicy::Open { wiring });
-    let proof = lab.inside.listen("127.0.0.1:12347");
+    let proof = lab.inside.listen("127.0.0.1:12348");
     assert!(arrives_at(&lab, "192.0.2.2:1404", &proof));
 }
 
@@ -187,7 +322,7 @@ fn ipv6_is_refused_at_once() {
 #[test]
 fn private_and_metadata_addresses_are_refused_at_once_and_not_asked_of_the_proxy() {
     let lab = open_lab("");
-    let _redirector = lab.inside.listen("127.0.0.1:12345");
+    let _redirector = lab.inside.listen_as(PROXY_UID, "127.0.0.1:12345");
     let sniffer = lab.sniff();
     for address in [PRIVATE, METADATA, LAN, "10.99.0.1"] {
         let error = refused_at_once(|| lab.inside.connect(&format!("{address}:80")));
@@ -432,7 +567,7 @@ const NAT_ONLY: &str = "table ip control {
 fn late_fin(lab: &Lab) {
     lab.inside
         .sh("echo 1 >/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established");
-    let redirector = lab.inside.listen("127.0.0.1:12345");
+    let redirector = lab.inside.listen_as(PROXY_UID, "127.0.0.1:12345");
     let client = lab.inside.connect("198.51.100.1:443").unwrap();
     let _server = redirector.accept().unwrap();
     // Reading the list also buries what has expired.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use cib_nft::runner::{Blocking, enforce};
-use cib_nft::watch::{Change, Changes, Links, Refusal, Refusals};
+use cib_nft::watch::{Change, Changes, Links, Refusal, Refusals, generation};
 use cib_nft::{EgressPolicy, Enforcement, Reports, Ruleset, Table};
 use common::lab::{DEADLINE, Lab, ip};
 use common::policies::open;
@@ -66,6 +66,22 @@ fn a_foreign_change_is_told_found_and_repaired() {
         let repaired = change(&mut changes, |change| change.own_table).await;
         assert!(repaired.generation > told.generation);
         ruleset.verify(&lab.inside.listing(Table::Inet)).unwrap();
+    });
+}
+
+#[test]
+fn a_change_of_ones_own_is_known_by_its_generation() {
+    let lab = Lab::new();
+    inside(&lab, async || {
+        let mut changes = Changes::open().unwrap();
+        let enforcement = Enforcement::new(policy(), &["eth0".to_owned()].into());
+        enforce(enforcement, &mut Blocking).unwrap();
+        let own = soon(generation()).await;
+        let told = change(&mut changes, |change| change.generation == Some(own)).await;
+        assert!(told.own_table && !told.overrun);
+        lab.inside.nft("insert rule inet cib out accept\n");
+        let foreign = change(&mut changes, |change| change.own_table).await;
+        assert!(foreign.generation > Some(own));
     });
 }
 

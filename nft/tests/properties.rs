@@ -35,33 +35,40 @@ fn lan() -> impl Strategy<Value = Lan> {
 }
 
 fn wiring() -> impl Strategy<Value = Wiring> {
-    let uid = option::of(any::<u32>());
-    (
-        upstreams(),
-        lan(),
-        [port(), port(), port()],
-        uid,
-        option::of(port()),
-    )
-        .prop_map(
-            |(
+    let users = (
+        option::of(any::<u32>()),
+        any::<u32>(),
+        btree_set(any::<u32>(), 1..4),
+    );
+    let known = (upstreams(), option::of(upstreams()));
+    let ports = [port(), port(), port()];
+    let maybe = [option::of(port()), option::of(port())];
+    (known, lan(), ports, users, maybe, any::<bool>()).prop_map(
+        |(
+            (upstreams, candidates),
+            lan,
+            [redirect_port, dns_docker_port, dns_port],
+            (docker_dns_uid, redirector, carriers),
+            [proof_port, relay_port],
+            squatted,
+        )| {
+            let candidates = candidates.iter().flat_map(Upstreams::iter).collect();
+            Wiring {
                 upstreams,
+                carriers,
+                candidates,
                 lan,
-                [redirect_port, dns_docker_port, dns_port],
+                redirect_port,
+                redirector,
+                squatted,
+                relay_port,
+                dns_docker_port,
+                dns_port,
                 docker_dns_uid,
                 proof_port,
-            )| {
-                Wiring {
-                    upstreams,
-                    lan,
-                    redirect_port,
-                    dns_docker_port,
-                    dns_port,
-                    docker_dns_uid,
-                    proof_port,
-                }
-            },
-        )
+            }
+        },
+    )
 }
 
 fn policy() -> impl Strategy<Value = EgressPolicy> {
@@ -169,9 +176,30 @@ proptest! {
         for (chain, rule) in rules(&Ruleset::inet(&policy, Reports::On)) {
             prop_assert!(!rule.contains("mark"), "{chain}: {rule}");
             prop_assert!(!rule.contains("skgid") && !rule.contains("cgroup"), "{chain}: {rule}");
-            if rule.contains("skuid") {
-                prop_assert!(rule.contains("127.0.0.11"), "{chain}: {rule}");
-                prop_assert!(!rule.contains("accept"), "{chain}: {rule}");
+            // A user narrows what a destination opened, and opens nothing by himself.
+            if rule.contains("skuid") && rule.contains("accept") {
+                prop_assert!(chain == "upstream" || chain == "candidate", "{chain}: {rule}");
+            }
+            for narrow in ["upstream", "candidate"] {
+                if rule.contains(&json!({"target": narrow}).to_string()) {
+                    prop_assert!(rule.contains(&format!("@{narrow}")), "{chain}: {rule}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_is_no_carrier_is_turned_away_before_anything_leads_to_the_proxy(policy in policy()) {
+        let rules = rules(&Ruleset::inet(&policy, Reports::Off));
+        for narrow in ["upstream", "candidate"] {
+            let mut within = rules.iter().filter(|(chain, _)| chain == narrow);
+            let Some((_, first)) = within.next() else { continue };
+            prop_assert!(first.contains("skuid") && first.contains("!="), "{first}");
+            prop_assert!(first.contains("goto"), "{first}");
+            let out = |(_, rule): &&(String, String)| rule.contains(&format!("@{narrow}"));
+            let leading = rules.iter().filter(|(chain, _)| chain == "out").filter(out);
+            for (_, rule) in leading {
+                prop_assert!(rule.contains("jump") && !rule.contains("accept"), "{rule}");
             }
         }
     }
@@ -193,7 +221,9 @@ proptest! {
     #[test]
     fn an_established_connection_is_let_on_only_in_answer(policy in policy()) {
         for (chain, rule) in rules(&Ruleset::inet(&policy, Reports::On)) {
-            if rule.contains("established") {
+            // There, whoever is somebody else was turned away before.
+            let narrow = chain == "upstream" || chain == "candidate";
+            if rule.contains("established") && !narrow {
                 prop_assert!(rule.contains("reply"), "{chain}: {rule}");
             }
         }

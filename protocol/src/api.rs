@@ -155,6 +155,9 @@ pub enum Encoding {
     /// As text: a message, which is submitted. Line ends behind it do not belong to it.
     #[default]
     Utf8,
+    /// As text: a command of Claude's interface, as `/compact` or `!ls`. On a terminal a message
+    /// is never taken for one.
+    Command,
     /// As text: bytes for the terminal, typed as they are.
     Raw,
     /// Base64 with padding: bytes for the terminal.

@@ -354,11 +354,23 @@ pub struct Status {
     pub elapsed_ms: u64,
 }
 
+/// Who began a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The user, with a message.
+    User,
+    /// Claude itself, because a command in the background ended for instance.
+    Claude,
+}
+
 /// An end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop {
-    /// `turn_end`, `interrupted`, `api_error`, `hook_stopped`, `limit NAME`, `exit`, `exit N`.
+    /// `turn_end`, `interrupted`, `api_error`, `hook_stopped`, `not_submitted`, `limit NAME`, `exit`,
+    /// `exit N`.
     pub reason: String,
     /// Whether the session ended with it, or only a turn.
     pub last: bool,
@@ -374,6 +386,20 @@ pub struct Stop {
     /// With `last`: where the session stood when its end began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_in: Option<State>,
+    /// Whose turn ended; absent when none did, and in journals of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// The messages that the turn answered, by the `message_id` of their `text.delta` frames.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<String>,
+}
+
+impl Stop {
+    /// Whether it ends a turn that the user began, which is what limits count.
+    #[must_use]
+    pub fn is_users_turn(&self) -> bool {
+        !self.last && self.by != Some(By::Claude)
+    }
 }
 
 /// Facts about the session; an absent field has not changed.

@@ -111,6 +111,8 @@ pub enum InitFault {
     NoSuchSession,
     /// A session of that id runs already.
     SessionExists,
+    /// There is no room for another session.
+    TooManySessions,
     /// The keeper did not become ready.
     KeeperFailed,
     /// The box is booting or shutting down.
@@ -204,12 +206,19 @@ pub struct ServiceStatus {
 }
 
 /// `/run/cib/control/auth.json`: what control needs to check the master token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlAuth {
-    /// SHA-256 of the master token, 64 lower-case hexadecimal digits; absent when disabled.
+    /// What stands before each secret when it is digested, as text; new at each start of the box.
+    #[serde(default)]
+    pub salt: Option<String>,
+    /// SHA-256 of the salt and the master token, 64 lower-case hexadecimal digits; absent when
+    /// disabled.
     #[serde(default)]
     pub master_sha256: Option<String>,
+    /// SHA-256 of the salt and what a trusted proxy has to send, if it has to send anything.
+    #[serde(default)]
+    pub proxy_sha256: Option<String>,
     /// `CIB_AUTH_DISABLED=1`: no token is asked for, and only loopback is served.
     #[serde(default)]
     pub disabled: bool,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::session::{Driver, PermissionMode, SessionMeta};
 
@@ -17,6 +18,13 @@ pub enum KeeperRequest {
     Input {
         /// The message.
         text: String,
+        /// What names it in its frame and in the `stop` of the turn that answers it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<Uuid>,
+        /// Whether it is a command of Claude's interface, as `/compact`. With the tty driver
+        /// nothing else is ever taken for one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        command: bool,
     },
     /// Bytes for the terminal, base64 with padding; only with the tty driver.
     Raw {

@@ -20,6 +20,10 @@ pub const DEADLINE: Duration = Duration::from_secs(4);
 /// How much is asked of the upstream.
 #[derive(Clone, Copy, Debug)]
 pub enum Depth<'a> {
+    /// Is there somebody who speaks as the upstream does? Nothing is said that is a secret: for
+    /// SOCKS5 a client's offer of methods alone, for the others a request for this target
+    /// without user and password. For an address of which nothing is known yet.
+    Acquaintance(&'a Target),
     /// TCP, and for SOCKS5 the user and password: cheap, and invisible to third parties.
     Greeting,
     /// A connection to a target, closed again at once. The only proof that an `http` or
@@ -100,6 +104,7 @@ pub async fn probe(
     let start = Instant::now();
     let work = async {
         match depth {
+            Depth::Acquaintance(target) => dialer.get_acquainted(target).await,
             Depth::Greeting => dialer.greet().await,
             Depth::Through(target) => dialer.connect(target).await.map(drop),
         }

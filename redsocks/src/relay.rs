@@ -4,7 +4,6 @@
 //! It passes bytes and nothing else, so the redirector still does the handshake, and is told
 //! of a dead upstream by its connection being closed.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +31,6 @@ pub struct RelayConfig {
     pub listen: SocketAddr,
     /// How many connections at once; each takes two files. The others wait in the kernel.
     pub connections: usize,
-}
-
-/// Binds the relay's port.
-///
-/// # Errors
-///
-/// Those of binding.
-pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(listen).await
 }
 
 /// Carries connections to the upstream for ever.

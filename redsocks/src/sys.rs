@@ -24,6 +24,6 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<File> {
         .map_err(|_| io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error()))?;
     // SAFETY: the descriptor is open, and nothing else in this process owns it: the number
     // comes from the command line, it is not one of the standard three, and this is called
-    // once, before anything else has been opened.
+    // once for each number, before anything else has been opened.
     Ok(unsafe { File::from_raw_fd(number) })
 }

@@ -37,7 +37,7 @@ claim_the_bake_file_comes_to_the_committed_plan() { "$CIB_ROOT/scripts/bake-plan
 claim_a_wrong_variable_ends_the_bake_and_is_named() {
   local assignment
   for assignment in VERSION=v1.0 REGISTRY=registry.example PLATFORMS=linux/mips CARGO_PROFILE=fast \
-    CLAUDE_VERSION=2.1 SOURCE_DATE_EPOCH=now DEBIAN_SNAPSHOT=today; do
+    CLAUDE_VERSION=2.1 SOURCE_DATE_EPOCH=now DEBIAN_SNAPSHOT=today ALLOW_UNLOCKED_NPM=yes; do
     if said=$(cd "$CIB_ROOT" && env "$assignment" docker buildx bake --print release all 2>&1); then
       echo "$assignment was taken"
       return 1
@@ -100,6 +100,40 @@ claim_a_release_has_one_version_and_a_changelog() {
   "$folder/scripts/release-notes" v1.2.3 || status=$?
   ((status == 78))
   rm -rf "$folder"
+}
+
+claim_a_release_without_its_pins_is_refused() {
+  local folder pins status
+  local -r digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+  folder=$(mktemp -d)
+  mkdir "$folder/images"
+  cp -r "$CIB_ROOT/scripts" "$folder"
+  printf '# why\nBASE_IMAGE=debian:trixie-slim@%s\nDEBIAN_SNAPSHOT=20261121T120000Z\n' "$digest" >"$folder/images/pins"
+  pins=$("$folder/scripts/pins" --check)
+  [[ $pins == "BASE_IMAGE=debian:trixie-slim@$digest"$'\n'DEBIAN_SNAPSHOT=20261121T120000Z ]]
+  for pins in 'BASE_IMAGE=debian:trixie-slim' 'DEBIAN_SNAPSHOT=' 'DEBIAN_SNAPSHOT=now' 'STRANGER=1'; do
+    printf 'BASE_IMAGE=debian:trixie-slim@%s\nDEBIAN_SNAPSHOT=20261121T120000Z\n' "$digest" |
+      grep -v "^${pins%%=*}=" >"$folder/images/pins"
+    echo "$pins" >>"$folder/images/pins"
+    status=0
+    "$folder/scripts/pins" --check || status=$?
+    ((status == 78)) || {
+      echo "$pins was taken"
+      return 1
+    }
+  done
+  rm -rf "$folder"
+}
+
+# Nothing is downloaded for it: the checksum is missed before that.
+claim_a_version_without_a_checksum_is_not_fetched() {
+  local folder said status=0
+  folder=$(mktemp -d)
+  said=$("$CIB_ROOT/images/build/npm-fetch" npm 0.0.1 "$folder/npm" 2>&1) || status=$?
+  ((status == 1)) && [[ $said == *'npm 0.0.1 is not in images/npm.lock'*ALLOW_UNLOCKED_NPM* ]] && [[ ! -e $folder/npm ]]
+  rm -rf "$folder"
+  ALLOW_UNLOCKED_NPM=1 bake_prints full headless-release |
+    jq -e '.target | .full.args.ALLOW_UNLOCKED_NPM == "1" and .["headless-release"].args.ALLOW_UNLOCKED_NPM == ""'
 }
 
 claim_the_compose_files_limit_what_the_guides_say() {

@@ -1,6 +1,7 @@
 //! What comes from outside, as functions from bytes: for the fuzzer, and for the tests that try
 //! its corpus on any toolchain. Each checks what has to hold whatever the bytes are.
 
+use cib_foreign::json;
 use cib_protocol::frame::{Data, Frame, Meta, Text};
 use cib_protocol::time::Timestamp;
 use cib_session::journal::{FILE, Journal, SyncPolicy};
@@ -33,6 +34,28 @@ fn streamed(pieces: &[&[u8]]) -> Vec<Data> {
     }
     lines.finish(|line| stream.line(&line, 1, &mut out));
     out.frames
+}
+
+/// Foreign JSON: what is read of it is what a strict parser reads, where that reads it at all.
+pub(super) fn json(bytes: &[u8]) {
+    let text = json::text(bytes);
+    let ours = json::parse(&text);
+    if let Ok(theirs) = serde_json::from_str::<serde_json::Value>(&text) {
+        let ours = ours.as_ref().expect("what is strict JSON is JSON");
+        assert_eq!(ours.is_object(), theirs.is_object());
+        assert_eq!(ours.as_str(), theirs.as_str());
+    }
+    if let Ok(value) = &ours {
+        let line = json::one_line(&text);
+        assert!(!line.contains(['\n', '\r']), "one line");
+        assert_eq!(json::parse(&line).as_ref(), Ok(value));
+        serde_json::from_str::<serde_json::Value>(&value.to_string()).expect("strict JSON");
+    }
+    if let Some(object) = json::Object::read(&text) {
+        for (name, part) in object.fields() {
+            let _ = (object.count(name), object.string(name), json::items(part));
+        }
+    }
 }
 
 /// Lines of a transcript, and the same bytes as a state file.

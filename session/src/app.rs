@@ -4,15 +4,17 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
+use std::time::Duration;
 
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::session::SessionSpec;
 
-use crate::args::{self, Command, Finish, HELP, Run};
+use crate::args::{self, Command, Finish, HELP, Launch, Run};
 use crate::finish::{FinishError, finish};
 use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
-use crate::{hook, log, login, sys};
+use crate::sweep::sweep;
+use crate::{home, hook, log, login, sys, watch};
 
 /// Everything went as it should.
 const OK: u8 = 0;
@@ -34,13 +36,26 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(Command::Version) => print(concat!("cib-session ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Run(run)) => run_session(run),
         Ok(Command::Finish(finish)) => finish_session(&finish),
+        Ok(Command::Sweep(sessions)) => {
+            let closed = sweep(&sessions);
+            if closed > 0 {
+                log!("{closed} sessions were live when the box last ended: interrupted");
+            }
+            OK
+        }
         Ok(Command::Hook(hook)) => match &hook.run {
             None => {
-                hook::carry(&hook.socket);
+                if let Some(socket) = &hook.socket {
+                    hook::carry(socket);
+                }
                 OK
             }
-            Some(command) => hook::run(&hook.socket, command),
+            Some(command) => hook::run(hook.socket.as_deref(), command),
         },
+        Ok(Command::Launcher(launch)) => launcher(launch),
+        Ok(Command::Visit) => as_user(home::answer_visit),
+        Ok(Command::Store(file)) => as_user(|| home::answer_store(&file)),
+        Ok(Command::Watch) => as_user(watch::run),
         Ok(Command::Login(options, ready_fd)) => keep_logins(&options, ready_fd),
         Err(error) => {
             log!("{error}; see cib-session --help");
@@ -64,7 +79,11 @@ fn run_session(run: Run) -> u8 {
             return CONFIG;
         }
     };
-    let Ok(ready) = inherited(run.ready_fd) else {
+    let fds = [
+        ("--ready-fd", run.ready_fd),
+        ("--launcher-fd", run.launcher_fd),
+    ];
+    let [Ok(ready), Ok(launcher)] = fds.map(|(option, fd)| inherited(option, fd)) else {
         return USAGE;
     };
     let options = Options {
@@ -77,6 +96,8 @@ fn run_session(run: Run) -> u8 {
         output_cap: run.output_cap,
         claude: run.claude,
         cgroup: run.cgroup,
+        launcher,
+        peers: run.peers,
     };
     let Err(error) = keeper::run(spec, options) else {
         return OK;
@@ -86,14 +107,15 @@ fn run_session(run: Run) -> u8 {
         StartError::Spec(_) => CONFIG,
         StartError::Locked(error) => lock_code(&error),
         StartError::Journal(_) | StartError::Meta(_) | StartError::Unwritten => IO,
-        StartError::Claude { .. } | StartError::Socket { .. } | StartError::System { .. } => {
-            INTERNAL
-        }
+        StartError::Home(_)
+        | StartError::Claude { .. }
+        | StartError::Socket { .. }
+        | StartError::System { .. } => INTERNAL,
     }
 }
 
 fn keep_logins(options: &login::Options, ready_fd: Option<RawFd>) -> u8 {
-    let Ok(ready) = inherited(ready_fd) else {
+    let Ok(ready) = inherited("--ready-fd", ready_fd) else {
         return USAGE;
     };
     match login::run(options, ready) {
@@ -105,14 +127,48 @@ fn keep_logins(options: &login::Options, ready_fd: Option<RawFd>) -> u8 {
     }
 }
 
-/// The descriptor that hears of readiness, if one was promised.
-fn inherited(number: Option<RawFd>) -> Result<Option<OwnedFd>, ()> {
+/// A descriptor that this process was started with, if one was promised.
+fn inherited(option: &str, number: Option<RawFd>) -> Result<Option<OwnedFd>, ()> {
     let Some(number) = number else {
         return Ok(None);
     };
     sys::inherited(number).map(Some).ok_or_else(|| {
-        log!("--ready-fd {number}: no such descriptor was passed");
+        log!("{option} {number}: no such descriptor was passed");
     })
+}
+
+fn launcher(asked: Launch) -> u8 {
+    let Ok(Some(socket)) = inherited("--fd", Some(asked.fd)) else {
+        return USAGE;
+    };
+    let code = sys::Code::find().unwrap_or_default();
+    let options = cib_launcher::Options {
+        socket,
+        user: asked.user,
+        patience: Duration::from_millis(asked.patience_ms),
+    };
+    match cib_launcher::serve(options, || code.release()) {
+        Ok(()) => OK,
+        Err(error) => {
+            log!("nothing can be launched: {error}");
+            INTERNAL
+        }
+    }
+}
+
+/// Does for a keeper what only the session's user may do. That user's other processes get no
+/// hold of this one by its descriptors or its memory. Why it fails is said where the keeper
+/// listens.
+fn as_user(what: impl FnOnce() -> io::Result<()>) -> u8 {
+    let hidden = nix::sys::prctl::set_dumpable(false).map_err(io::Error::from);
+    match hidden.and_then(|()| what()) {
+        Ok(()) => OK,
+        Err(error) => {
+            // The keeper sees the code in any case.
+            let _ = write!(io::stdout(), "{error}");
+            IO
+        }
+    }
 }
 
 fn finish_session(asked: &Finish) -> u8 {

@@ -6,7 +6,9 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use cib_launcher::User;
 use cib_protocol::session::State;
+use nix::unistd::{Gid, Uid};
 
 use crate::journal::SyncPolicy;
 use crate::login;
@@ -18,17 +20,21 @@ cib-session keeps one session: it owns Claude and the session's journal.
 Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
-  cib-session hook --socket PATH [--run COMMAND]
+  cib-session finish --all --sessions DIR
+  cib-session hook [--socket PATH] [--run COMMAND]
   cib-session login --runtime DIR [options]
+  cib-session launcher --fd N [options]
   cib-session --help | --version
 
 run reads a session's spec (JSON) from standard input until its end, runs the session to its
 end and exits. finish closes the record of a session whose keeper was killed. hook is what
 Claude runs for the keeper's own hooks, and around others, of which it tells how they went.
 login keeps the user's login: it drives `claude auth` for whoever asks on its socket.
+launcher starts, signals and reaps a session's processes for its keeper, and ends all of them
+when that is gone. visit, store and watch are what the keeper runs as the session's user.
 
 Options of run:
-  --dir DIR             the session's directory: transcript.jsonl, meta.json, lock
+  --dir DIR             the session's directory: transcript.jsonl, lock
   --runtime DIR         where keeper.sock goes
   --ready-fd N          descriptor that gets a newline once a client may connect
   --sync POLICY         when frames have to be on the disk: none, batch or frame [none]
@@ -36,17 +42,27 @@ Options of run:
   --grace-ms MS         from asking Claude to end to killing it [5000]
   --start-ms MS         in which Claude has to answer after its start [60000]
   --claude PATH         the CLI [claude, found on PATH]
-  --cgroup DIR          a directory of the control group that this process was started in
+  --cgroup DIR          a directory of the control group that the session is in
+  --launcher-fd N       socket of the session's launcher [it starts one, as its own user]
+  --peer-uid UID        a user that may use keeper.sock beside root and the keeper's own
+
+Options of launcher:
+  --fd N                its end of a SOCK_SEQPACKET pair with the keeper
+  --uid U --gid G       whom it starts things as [its own user]
+  --groups A,B          further groups of that user
+  --patience-ms MS      from asking what runs to end to killing it, without a keeper [3000]
 
 Options of login:
   --runtime DIR         where login.sock goes
   --ready-fd N          descriptor that gets a newline once it may be asked
   --patience-ms MS      in which a person has to bring the code [600000]
   --idle-ms MS          without a request after which it goes [600000]
+  --credential NAME     a variable with a credential that sessions have and it has not
   --claude PATH         the CLI [claude, found on PATH]
 
 Options of finish:
   --state STATE         interrupted, stopped or failed [interrupted]
+  --all                 every session below --sessions whose record is open, instead of --dir
 
 Exit codes: 0 the session ended; 64 wrong usage; 70 Claude cannot be started, or an accident;
 74 the journal cannot be opened or written; 75 another keeper has the session; 78 wrong spec.
@@ -63,8 +79,18 @@ pub enum Command {
     Run(Run),
     /// Close a session's record.
     Finish(Finish),
+    /// Close the record of every session below this directory that is open.
+    Sweep(PathBuf),
     /// Carry a hook's input to the keeper.
     Hook(Hook),
+    /// Start things for a keeper.
+    Launcher(Launch),
+    /// Look after the user's files for a keeper.
+    Visit,
+    /// Write a file of the user's for a keeper.
+    Store(PathBuf),
+    /// Follow the user's files for a keeper.
+    Watch,
     /// Keep logins, and tell the descriptor of that number when they can be asked about.
     Login(login::Options, Option<RawFd>),
 }
@@ -90,13 +116,28 @@ pub struct Run {
     pub claude: PathBuf,
     /// The directories of the session's control group; with v1 there are several.
     pub cgroup: Vec<PathBuf>,
+    /// Number of the launcher's socket.
+    pub launcher_fd: Option<RawFd>,
+    /// Users that may use the keeper's socket.
+    pub peers: Vec<u32>,
+}
+
+/// Options of `launcher`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Number of the socket.
+    pub fd: RawFd,
+    /// Whom things are started as.
+    pub user: Option<User>,
+    /// Milliseconds from asking to killing.
+    pub patience_ms: u64,
 }
 
 /// Options of `hook`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// The keeper's socket.
-    pub socket: PathBuf,
+    /// The keeper's socket. Without one nobody is told, and there has to be something to run.
+    pub socket: Option<PathBuf>,
     /// Somebody else's hook, a shell's command, to be run and told of.
     pub run: Option<OsString>,
 }
@@ -154,6 +195,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Some("finish") => finish(args),
         Some("hook") => hook(args),
         Some("login") => login(args),
+        Some("launcher") => launcher(args),
+        Some("visit") => Ok(Command::Visit),
+        Some("store") => store(args),
+        Some("watch") => Ok(Command::Watch),
         _ => Err(UsageError::Command(command.to_string_lossy().into_owned())),
     }
 }
@@ -170,6 +215,8 @@ fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> 
         start_ms: 60_000,
         claude: PathBuf::from("claude"),
         cgroup: Vec::new(),
+        launcher_fd: None,
+        peers: Vec::new(),
     };
     while let Some(option) = args.next() {
         let option = option.to_string_lossy().into_owned();
@@ -183,6 +230,8 @@ fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> 
             "--cgroup" => run.cgroup.push(PathBuf::from(value()?)),
             "--claude" => run.claude = PathBuf::from(value()?),
             "--ready-fd" => run.ready_fd = Some(read(&option, &value()?)?),
+            "--launcher-fd" => run.launcher_fd = Some(read(&option, &value()?)?),
+            "--peer-uid" => run.peers.push(read(&option, &value()?)?),
             "--sync" => run.sync = read(&option, &value()?)?,
             "--output-cap" => run.output_cap = read(&option, &value()?)?,
             "--grace-ms" => run.grace_ms = read(&option, &value()?)?,
@@ -198,6 +247,7 @@ fn run(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> 
 
 fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
     let mut dir = None;
+    let (mut all, mut sessions) = (false, None);
     let mut state = State::Interrupted;
     let mut sync = SyncPolicy::None;
     while let Some(option) = args.next() {
@@ -208,6 +258,8 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
         };
         match option.as_str() {
             "--dir" => dir = Some(PathBuf::from(value()?)),
+            "--all" => all = true,
+            "--sessions" => sessions = Some(PathBuf::from(value()?)),
             "--sync" => sync = read(&option, &value()?)?,
             "--state" => {
                 let word = value()?.to_string_lossy().into_owned();
@@ -223,6 +275,10 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
             _ => return Err(UsageError::Option(option)),
         }
     }
+    if all {
+        let sessions = sessions.ok_or(UsageError::Missing("--sessions"))?;
+        return Ok(Command::Sweep(sessions));
+    }
     let dir = dir.ok_or(UsageError::Missing("--dir"))?;
     Ok(Command::Finish(Finish { dir, state, sync }))
 }
@@ -231,6 +287,7 @@ fn login(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
     let (mut runtime, mut ready_fd) = (None, None);
     let mut claude = PathBuf::from("claude");
     let (mut patience_ms, mut idle_ms) = (600_000, 600_000);
+    let mut credentials = Vec::new();
     while let Some(option) = args.next() {
         let option = option.to_string_lossy().into_owned();
         let mut value = || {
@@ -243,6 +300,7 @@ fn login(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
             "--ready-fd" => ready_fd = Some(read(&option, &value()?)?),
             "--patience-ms" => patience_ms = read(&option, &value()?)?,
             "--idle-ms" => idle_ms = read(&option, &value()?)?,
+            "--credential" => credentials.push(value()?.to_string_lossy().into_owned()),
             "--help" | "-h" => return Ok(Command::Help),
             _ => return Err(UsageError::Option(option)),
         }
@@ -252,8 +310,57 @@ fn login(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError
         claude,
         patience_ms,
         idle_ms,
+        credentials,
     };
     Ok(Command::Login(options, ready_fd))
+}
+
+fn launcher(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let (mut fd, mut uid, mut gid) = (None, None, None);
+    let mut groups = Vec::new();
+    let mut patience_ms = 3000;
+    while let Some(option) = args.next() {
+        let option = option.to_string_lossy().into_owned();
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| UsageError::NoValue(option.clone()))
+        };
+        match option.as_str() {
+            "--fd" => fd = Some(read(&option, &value()?)?),
+            "--uid" => uid = Some(read(&option, &value()?)?),
+            "--gid" => gid = Some(read(&option, &value()?)?),
+            "--groups" => {
+                let list = value()?.to_string_lossy().into_owned();
+                for word in list.split(',').filter(|word| !word.is_empty()) {
+                    groups.push(Gid::from_raw(read(&option, OsStr::new(word))?));
+                }
+            }
+            "--patience-ms" => patience_ms = read(&option, &value()?)?,
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(UsageError::Option(option)),
+        }
+    }
+    let user = match (uid, gid) {
+        (Some(uid), Some(gid)) => Some(User {
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+            groups,
+        }),
+        (Some(_), None) => return Err(UsageError::Missing("--gid")),
+        (None, _) => None,
+    };
+    Ok(Command::Launcher(Launch {
+        fd: fd.ok_or(UsageError::Missing("--fd"))?,
+        user,
+        patience_ms,
+    }))
+}
+
+fn store(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    match (args.next(), args.next()) {
+        (Some(option), Some(file)) if option == "--file" => Ok(Command::Store(file.into())),
+        _ => Err(UsageError::Missing("--file")),
+    }
 }
 
 fn hook(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
@@ -267,7 +374,9 @@ fn hook(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError>
             _ => return Err(UsageError::Option(option)),
         }
     }
-    let socket = socket.ok_or(UsageError::Missing("--socket"))?;
+    if socket.is_none() && run.is_none() {
+        return Err(UsageError::Missing("--socket"));
+    }
     Ok(Command::Hook(Hook { socket, run }))
 }
 
@@ -313,7 +422,11 @@ mod tests {
             ("run --dir", "--dir wants a value"),
             ("run --colour", "unknown option `--colour`"),
             ("finish", "--dir has to be given"),
+            ("finish --all --dir /d", "--sessions has to be given"),
             ("login --idle-ms 5", "--runtime has to be given"),
+            ("launcher --uid 1", "--gid has to be given"),
+            ("launcher", "--fd has to be given"),
+            ("store", "--file has to be given"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), says);
         }

@@ -1,6 +1,7 @@
 //! Tool calls that wait for their results.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
 
 use cib_protocol::frame::{Data, TodoUpdate};
 
@@ -12,6 +13,13 @@ const MAX_OPEN: usize = 1024;
 
 /// Closed calls remembered, for sources that tell of them once more.
 const MAX_CLOSED: usize = 256;
+
+/// What tells two inputs apart.
+fn hash(input: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(input.as_bytes());
+    hasher.finish()
+}
 
 /// The tool by which the CLI loads other tools. Its calls are machinery and make no frames.
 const TOOL_SEARCH: &str = "ToolSearch";
@@ -32,6 +40,8 @@ struct Call {
     started_ms: u64,
     /// As JSON, kept only for the todo tools.
     input: Option<String>,
+    /// Of the input as JSON.
+    hash: u64,
     /// Whether the tool has returned, with what it told the CLI as JSON, before the result
     /// that the model is told. The text is kept only for the todo tools.
     returned: Option<Option<String>>,
@@ -76,6 +86,7 @@ impl Calls {
             tool: tool.to_owned(),
             started_ms: now_ms,
             input: todo::is_todo_tool(tool).then(|| input.to_owned()),
+            hash: hash(input),
             returned: None,
         });
         tool != TOOL_SEARCH
@@ -100,6 +111,15 @@ impl Calls {
     pub fn latest(&self, tool: &str) -> Option<String> {
         let mut open = self.open.iter().rev();
         open.find(|call| call.tool == tool)
+            .map(|call| call.id.clone())
+    }
+
+    /// The id of the open call of a tool that was made with an input, as JSON.
+    #[must_use]
+    pub fn made(&self, tool: &str, input: &str) -> Option<String> {
+        let hash = hash(input);
+        let mut open = self.open.iter().rev();
+        open.find(|call| call.tool == tool && call.hash == hash)
             .map(|call| call.id.clone())
     }
 

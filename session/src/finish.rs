@@ -1,25 +1,15 @@
 //! Closing the record of a session whose keeper died without doing so.
 
-use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use cib_protocol::frame::{Data, Status, Stop};
 use cib_protocol::session::{SessionId, State};
 use cib_protocol::time::Timestamp;
-use rustix::event::{Timespec, poll};
-use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::journal::{FILE, Journal, OpenError, SyncPolicy};
-use crate::lock::{Lock, LockError};
+use crate::lock::{Lock, LockError, PATIENCE};
 use crate::meta;
-
-/// How long a Claude that outlived its keeper has for its end before it is killed.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long what that Claude left behind may take to go after SIGKILL.
-const STRAYS: Duration = Duration::from_secs(2);
 
 /// Why a session's record could not be closed.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +34,9 @@ pub enum FinishError {
     Write(#[source] std::io::Error),
 }
 
-/// Repairs the journal, and if the session was live, sees to it that its Claude and what that
-/// left behind are gone, and appends the closing frames. Doing it twice changes nothing.
+/// Repairs the journal, waits until the session's launcher has ended whatever ran, and if the
+/// session was live, appends the closing frames. Doing it twice changes nothing, and nobody is
+/// killed.
 ///
 /// # Errors
 /// If a keeper still has the session, or its files cannot be read or written.
@@ -67,7 +58,6 @@ pub fn finish(dir: &Path, state: State, sync: SyncPolicy) -> Result<(), FinishEr
         }
     }
     if meta.state.is_live() {
-        end_strays(meta.id);
         let reason = match state {
             State::Interrupted => "interrupted",
             _ => "exit",
@@ -116,42 +106,4 @@ fn session_of(dir: &Path) -> Result<SessionId, FinishError> {
     let id = head[..read].strip_prefix(br#"{"session":""#);
     let id = id.and_then(|id| std::str::from_utf8(id.get(..36)?).ok());
     id.and_then(|id| id.parse().ok()).ok_or_else(nameless)
-}
-
-/// Kills what Claude had started and left behind. With the keeper its reaper is gone, so such a
-/// process is an orphan among others; it is known by the variable that Claude was given.
-fn end_strays(session: SessionId) {
-    let mark = format!("CIB_SESSION={session}");
-    let deadline = Instant::now() + STRAYS;
-    loop {
-        let strays = strays(mark.as_bytes());
-        if strays.is_empty() || Instant::now() >= deadline {
-            return;
-        }
-        for stray in strays {
-            // It may have ended meanwhile.
-            let _ = kill_process(stray, Signal::KILL);
-        }
-        let pause = Timespec {
-            tv_sec: 0,
-            tv_nsec: 5_000_000,
-        };
-        let _ = poll(&mut [], Some(&pause));
-    }
-}
-
-/// The processes with this variable in their environment. Those of other users, and the
-/// remains of ended ones, show none.
-fn strays(mark: &[u8]) -> Vec<Pid> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter(|pid| *pid != getpid())
-        .filter(|pid| {
-            let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-            environ.is_ok_and(|text| text.split(|&byte| byte == 0).any(|entry| entry == mark))
-        })
-        .collect()
 }

@@ -5,18 +5,28 @@
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::log;
 use crate::sys::{self, Terminal};
+
+/// Bytes of each of a hook's outputs that are passed on. The rest is read and left out: whoever
+/// prints it would fill Claude's memory.
+const MOST: usize = 1024 * 1024;
+
+/// Milliseconds between two looks whether a shell has ended whose outputs are still open.
+const LOOK_MS: i64 = 50;
 
 /// What a shell answers when it cannot run a command, which for a hook is no verdict.
 const CANNOT_RUN: u8 = 127;
@@ -33,11 +43,18 @@ pub fn carry(socket: &Path) {
 }
 
 /// Runs somebody else's hook and returns its exit code. What it says goes on at once, because a
-/// hook may go on in the background after its first words.
-pub fn run(socket: &Path, command: &OsStr) -> u8 {
+/// hook may go on in the background after its first words; it ends when its shell does, whoever
+/// has its outputs open then. Without a keeper's `socket` nobody is told of it.
+pub fn run(socket: Option<&Path>, command: &OsStr) -> u8 {
     let mut told = Vec::new();
     // What cannot be read the hook would not have read either.
     let _ = io::stdin().lock().read_to_end(&mut told);
+    let run = std::process::id().to_string();
+    // A keeper that is not there any more needs no telling.
+    let tell = |report: serde_json::Value| {
+        let _ = socket.map(|socket| ask(socket, report.to_string().as_bytes()));
+    };
+    tell(json!({"cib_hook": {"begins": command.to_string_lossy(), "run": run}}));
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command);
     shell.stdin(Stdio::piped());
@@ -49,43 +66,122 @@ pub fn run(socket: &Path, command: &OsStr) -> u8 {
             return CANNOT_RUN;
         }
     };
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (said, complained) = thread::scope(|scope| {
-        scope.spawn(|| {
-            // A hook need not read what it is told.
-            stdin.map(|mut pipe| pipe.write_all(&told))
-        });
-        let complained = scope.spawn(|| pass_on(stderr, &mut io::stderr()));
-        let said = pass_on(stdout, &mut io::stdout());
-        (said, complained.join().unwrap_or_default())
-    });
-    let code = child.wait().map_or(CANNOT_RUN, exit_code);
+    let stdin = child.stdin.take();
+    let input = told.clone();
+    // Nobody waits for it: a hook need not read what it is told.
+    thread::spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
+    let mut said = Heard::new(child.stdout.take(), io::stdout());
+    let mut complained = Heard::new(child.stderr.take(), io::stderr());
+    let code = hear(&mut child, &mut said, &mut complained);
     // Only what is JSON can stand in a report; anything else was no hook's input.
     let payload: Option<&RawValue> = serde_json::from_slice(&told).ok();
-    let report = json!({"cib_hook": {
+    let mut report = json!({
+        "run": run,
         "exit_code": code,
-        "stdout": String::from_utf8_lossy(&said),
-        "stderr": String::from_utf8_lossy(&complained),
-    }, "payload": payload});
-    // A keeper that is not there any more needs no telling.
-    let _ = ask(socket, report.to_string().as_bytes());
+        "stdout": String::from_utf8_lossy(&said.kept),
+        "stderr": String::from_utf8_lossy(&complained.kept),
+    });
+    if said.is_cut() || complained.is_cut() {
+        report["original_bytes"] = (said.size + complained.size).into();
+    }
+    tell(json!({"cib_hook": report, "payload": payload}));
     code
 }
 
-/// Passes on what a pipe brings and keeps a copy.
-fn pass_on(pipe: Option<impl Read>, to: &mut impl Write) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 4096];
-    let Some(mut pipe) = pipe else {
-        return kept;
+/// Passes on what a hook says until its shell has ended.
+fn hear(
+    child: &mut Child,
+    said: &mut Heard<impl Read + AsFd, impl Write>,
+    complained: &mut Heard<impl Read + AsFd, impl Write>,
+) -> u8 {
+    let end = loop {
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(2);
+        let pipes = [
+            said.pipe.as_ref().map(AsFd::as_fd),
+            complained.pipe.as_ref().map(AsFd::as_fd),
+        ];
+        fds.extend(
+            pipes
+                .iter()
+                .flatten()
+                .map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)),
+        );
+        if fds.is_empty() {
+            break child.wait();
+        }
+        let wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: LOOK_MS * 1_000_000,
+        };
+        let is_silent = poll(&mut fds, Some(&wait)).is_ok_and(|count| count == 0);
+        // What the shell wrote before its end is in the pipes when its end is seen.
+        let end = match is_silent {
+            true => child.try_wait(),
+            false => Ok(None),
+        };
+        said.read();
+        complained.read();
+        match end {
+            Ok(None) => {}
+            Ok(Some(status)) => break Ok(status),
+            Err(error) => break Err(error),
+        }
     };
-    while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-        let piece = &buffer[..count];
-        kept.extend_from_slice(piece);
-        // Claude has ended if nobody reads it.
-        let _ = to.write_all(piece).and_then(|()| to.flush());
+    end.map_or(CANNOT_RUN, exit_code)
+}
+
+/// One of a hook's outputs.
+struct Heard<R, W> {
+    /// `None` after its end.
+    pipe: Option<R>,
+    to: W,
+    kept: Vec<u8>,
+    /// Bytes that came.
+    size: u64,
+}
+
+impl<R: Read + AsFd, W: Write> Heard<R, W> {
+    fn new(pipe: Option<R>, to: W) -> Self {
+        let pipe = pipe.filter(|pipe| {
+            let flags = fcntl_getfl(pipe).map(|flags| flags | OFlags::NONBLOCK);
+            flags.is_ok_and(|flags| fcntl_setfl(pipe, flags).is_ok())
+        });
+        Self {
+            pipe,
+            to,
+            kept: Vec::new(),
+            size: 0,
+        }
     }
-    kept
+
+    fn is_cut(&self) -> bool {
+        self.size > self.kept.len() as u64
+    }
+
+    /// Passes on what is there, and keeps a copy.
+    fn read(&mut self) {
+        let mut buffer = [0; 16 * 1024];
+        // So many times that the other output is not forgotten.
+        for _ in 0..64 {
+            let Some(pipe) = &mut self.pipe else {
+                return;
+            };
+            let count = match pipe.read(&mut buffer) {
+                Ok(count @ 1..) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(_) | Err(_) => {
+                    self.pipe = None;
+                    return;
+                }
+            };
+            self.size += count as u64;
+            let piece = &buffer[..count.min(MOST - self.kept.len())];
+            self.kept.extend_from_slice(piece);
+            // Claude has ended if nobody reads it.
+            let _ = self.to.write_all(piece).and_then(|()| self.to.flush());
+        }
+    }
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

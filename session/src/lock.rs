@@ -4,9 +4,9 @@
 //! journal. `locks/<claude id>.lock` makes it the only one that drives that Claude
 //! conversation, because the CLI itself happily resumes one that is running elsewhere.
 //!
-//! A keeper that is killed lets both go at once, while its Claude still needs a moment to end.
-//! So the second lock's file also names Claude's process, and who takes the lock afterwards
-//! waits for that process to be gone, and ends it if it stays.
+//! A keeper that is killed lets both go at once, while what it ran still needs a moment to end.
+//! So the second lock's file also names the launcher of all that, which ends it and is itself
+//! gone last. Who takes the lock afterwards waits for that, and kills nobody.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use uuid::Uuid;
 
 use crate::own;
+/// How long what an earlier keeper left behind may take to go: a launcher's patience, and some.
+pub const PATIENCE: Duration = Duration::from_secs(6);
 
 /// How often a process that has to end is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -38,10 +39,10 @@ pub enum LockError {
         #[source]
         source: io::Error,
     },
-    /// The process that the last holder left behind does not end.
-    #[error("process {pid} of an earlier keeper still runs and cannot be ended")]
+    /// What the last holder left behind does not end.
+    #[error("launcher {pid} of an earlier keeper still ends what that has left behind")]
     Haunted {
-        /// The process.
+        /// The launcher's process.
         pid: i32,
     },
 }
@@ -85,11 +86,11 @@ impl Lock {
         Self::take(dir.join("lock"))
     }
 
-    /// Takes the lock of a Claude conversation and sees to it that the process which drove it
-    /// last is gone, within `patience`.
+    /// Takes the lock of a Claude conversation and waits until everything that drove it last is
+    /// gone, at most for `patience`.
     ///
     /// # Errors
-    /// As [`Lock::take`], and if that process cannot be ended.
+    /// As [`Lock::take`], and if something is left.
     pub fn conversation(dir: &Path, claude: Uuid, patience: Duration) -> Result<Self, LockError> {
         let locks = locks_dir(dir);
         fs::create_dir_all(&locks).map_err(|source| LockError::Io {
@@ -97,21 +98,23 @@ impl Lock {
             source,
         })?;
         let mut lock = Self::take(locks.join(format!("{claude}.lock")))?;
-        if let Some(process) = lock.read_driver() {
-            end_process(process, patience)?;
+        match lock.read_driver() {
+            Some(process) if !wait_gone(process, patience) => {
+                Err(LockError::Haunted { pid: process.pid })
+            }
+            _ => Ok(lock),
         }
-        Ok(lock)
     }
 
-    /// Names the process that drives what this lock guards.
+    /// Names the process that is gone when nothing drives any more what this lock guards.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write_driver(&mut self, pid: Pid) -> io::Result<()> {
+    pub fn write_driver(&mut self, pid: i32) -> io::Result<()> {
         let started = start_time(pid).unwrap_or(0);
         self.file.set_len(0)?;
         self.file.rewind()?;
-        writeln!(self.file, "{} {started}", pid.as_raw_nonzero())
+        writeln!(self.file, "{pid} {started}")
     }
 
     /// Says that the process is gone. The file stays: removing a lock's file would let two
@@ -127,7 +130,7 @@ impl Lock {
         self.file.read_to_string(&mut text).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
         Some(Process {
-            pid: Pid::from_raw(pid.parse().ok()?)?,
+            pid: pid.parse().ok()?,
             started: started.parse().ok()?,
         })
     }
@@ -141,7 +144,7 @@ fn locks_dir(dir: &Path) -> PathBuf {
 /// A process that cannot be mistaken for a later one with its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
-    pid: Pid,
+    pid: i32,
     /// Clock ticks since the host's boot, field 22 of `/proc/<pid>/stat` (proc_pid_stat(5)).
     started: u64,
 }
@@ -153,8 +156,8 @@ impl Process {
 }
 
 /// When a process started; `None` if there is none, or only its remains.
-fn start_time(pid: Pid) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses and may hold anything.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
@@ -162,23 +165,6 @@ fn start_time(pid: Pid) -> Option<u64> {
         return None;
     }
     fields.nth(18)?.parse().ok()
-}
-
-/// Waits for a process to end by itself, kills it with its group if it does not.
-fn end_process(process: Process, patience: Duration) -> Result<(), LockError> {
-    if wait_gone(process, patience) {
-        return Ok(());
-    }
-    // Claude leads its own group; if it does not (any more), the process itself is meant.
-    if kill_process_group(process.pid, Signal::KILL).is_err() {
-        let _ = kill_process(process.pid, Signal::KILL);
-    }
-    if wait_gone(process, Duration::from_secs(2)) {
-        return Ok(());
-    }
-    Err(LockError::Haunted {
-        pid: process.pid.as_raw_nonzero().get(),
-    })
 }
 
 fn wait_gone(process: Process, patience: Duration) -> bool {

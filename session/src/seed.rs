@@ -10,15 +10,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use cib_protocol::session::{AuthMode, SessionSpec};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::json::{self, Object};
-use crate::log;
 
 /// How much of an API key the CLI remembers as approved: its last characters.
 const KEY_TAIL: usize = 20;
+
+/// The variable in which Claude finds an API key.
+const API_KEY: &str = "ANTHROPIC_API_KEY";
 
 /// Why a file could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -43,22 +44,24 @@ pub enum SeedError {
     },
 }
 
-/// Completes the files of the user that Claude will run as. What fails is logged, because
-/// Claude may well start without it.
-pub fn seed(spec: &SessionSpec) {
+/// Completes the files of this user, with whose environment Claude will be started. What fails
+/// is told, because Claude may well start without it.
+#[must_use]
+pub fn seed() -> Vec<String> {
     let Some(files) = Files::find() else {
-        log!("neither HOME nor CLAUDE_CONFIG_DIR is set: Claude may ask its first questions");
-        return;
+        return vec!["Claude may ask its first questions: it has no home".to_owned()];
     };
-    let key = api_key(spec);
-    for (path, wanted) in [
+    let key = env::var(API_KEY).ok();
+    let wanted = [
         (&files.state, state(key.as_deref())),
         (&files.settings, settings()),
-    ] {
-        if let Err(error) = complete(path, &wanted) {
-            log!("{}", crate::app::chain(&error));
-        }
-    }
+    ];
+    let completed = wanted.map(|(path, wanted)| complete(path, &wanted));
+    completed
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| crate::app::chain(&error))
+        .collect()
 }
 
 /// Where the CLI keeps what it remembers and what it is told.
@@ -81,18 +84,6 @@ impl Files {
             state: home.join(".claude.json"),
             settings: home.join(".claude/settings.json"),
         })
-    }
-}
-
-/// The API key that Claude will find in its environment.
-fn api_key(spec: &SessionSpec) -> Option<String> {
-    const NAME: &str = "ANTHROPIC_API_KEY";
-    if let Some(key) = spec.env.get(NAME) {
-        return Some(key.expose().to_owned());
-    }
-    match spec.auth_mode {
-        AuthMode::Subscription => None,
-        AuthMode::Auto | AuthMode::ApiKey => env::var(NAME).ok(),
     }
 }
 
@@ -150,6 +141,22 @@ fn behind_link(path: &Path) -> PathBuf {
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    match put(path, text) {
+        // A file that is mounted alone keeps its name whatever is beside it.
+        Err(error) if path.exists() => rewrite(path, text).map_err(|_| error),
+        outcome => outcome,
+    }
+}
+
+/// Writes a file where it stands, without a moment in which it is empty.
+fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
+}
+
+/// Puts a new file into the place of another.
+fn put(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
@@ -165,7 +172,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     if let Ok(mode) = mode {
         file.set_permissions(mode)?;
     }
-    fs::rename(&new, path)
+    fs::rename(&new, path).inspect_err(|_| {
+        // That it stays behind is not worth a second error.
+        let _ = fs::remove_file(&new);
+    })
 }
 
 /// The object with what it lacks of `wanted`; `None` if it lacks nothing.
@@ -277,6 +287,18 @@ mod tests {
         let mode = fs::metadata(&real).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert!(fs::read_to_string(&real).unwrap().contains("theme"));
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_written_where_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.json");
+        fs::write(&path, "{\"a\": \"longer than what comes\"}").unwrap();
+        // The name that a new file would have is taken by a folder.
+        let taken = path.with_extension(format!("cib-{}", std::process::id()));
+        fs::create_dir(taken).unwrap();
+        replace(&path, "{}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}");
     }
 
     #[test]

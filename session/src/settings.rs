@@ -55,6 +55,11 @@ impl Settings {
         }
     }
 
+    /// Adds the user's hooks, which somebody else has read.
+    pub fn add_users(&mut self, text: &str, abilities: Abilities) {
+        self.add("~/.claude/hooks.json", text, abilities);
+    }
+
     /// Adds hooks. Events that the version does not know are left out, because each of them
     /// would open a dialog at the start.
     pub fn add(&mut self, source: &str, text: &str, abilities: Abilities) {

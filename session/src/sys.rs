@@ -13,15 +13,13 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::mm::{Advice, madvise};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal, setsid};
 
-/// Whether a child gets its standard input as its controlling terminal.
+/// Which controlling terminal a child has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// It has none.
     No,
     /// That of this process, in whose session and process group it stays.
     Same,
-    /// Its standard input.
-    Stdin,
 }
 
 /// Starts a child, in a session and process group of its own unless it shares this process's
@@ -34,9 +32,6 @@ pub fn spawn(command: &mut Command, at_death: Signal, terminal: Terminal) -> io:
     let in_child = move || {
         if terminal != Terminal::Same {
             setsid()?;
-        }
-        if terminal == Terminal::Stdin {
-            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
         }
         set_parent_process_death_signal(Some(at_death))?;
         // The keeper may have died before the line above; its signal is then never sent.

@@ -3,8 +3,13 @@
 //! `TodoWrite` gives the whole list in each call. The `Task*` tools change one item in each
 //! call and name it by an id that `TaskCreate`'s result tells, so their list is kept here.
 
+use std::borrow::Cow;
+
+use cib_foreign::json::Object;
 use cib_protocol::frame::{Todo, TodoUpdate};
-use serde::Deserialize;
+
+/// Items of a list. Each change tells the whole of it.
+const MAX_ITEMS: usize = 1000;
 
 /// Whether a tool's calls change the todo list, so that their inputs have to be remembered.
 #[must_use]
@@ -21,62 +26,6 @@ pub struct TodoList {
     items: Vec<Todo>,
 }
 
-#[derive(Deserialize)]
-struct Write {
-    todos: Vec<WriteItem>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WriteItem {
-    content: String,
-    status: String,
-    #[serde(default)]
-    active_form: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Create {
-    subject: String,
-    #[serde(default)]
-    active_form: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Created {
-    task: CreatedTask,
-}
-
-#[derive(Deserialize)]
-struct CreatedTask {
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Update {
-    task_id: String,
-    #[serde(default)]
-    status: Option<String>,
-    #[serde(default)]
-    subject: Option<String>,
-    #[serde(default)]
-    active_form: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    tasks: Vec<ListedTask>,
-}
-
-#[derive(Deserialize)]
-struct ListedTask {
-    id: String,
-    subject: String,
-    status: String,
-}
-
 impl TodoList {
     /// Takes up a call that succeeded. Returns the list if it changed. `result` is what the
     /// tool told the CLI (`tool_use_result`), not what the CLI told the model. Both are JSON.
@@ -89,80 +38,108 @@ impl TodoList {
     }
 
     fn change(&mut self, tool: &str, input: &str, result: Option<&str>) -> Option<()> {
+        let input = Object::read(input)?;
         match tool {
             "TodoWrite" => {
-                let write = serde_json::from_str::<Write>(input).ok()?;
+                let todos = input.items("todos")?;
                 self.items = (1..)
-                    .zip(write.todos)
-                    .map(|(place, item)| Todo {
-                        id: u32::to_string(&place),
-                        subject: item.content,
-                        status: item.status,
-                        active_form: item.active_form,
+                    .zip(todos.into_iter().take(MAX_ITEMS))
+                    .map(|(place, item)| {
+                        let item = Object::read(item).unwrap_or_default();
+                        Todo {
+                            id: u32::to_string(&place),
+                            subject: item.string("content").unwrap_or_default(),
+                            status: status(&item).unwrap_or_else(pending),
+                            active_form: item.string("activeForm"),
+                        }
                     })
                     .collect();
             }
             "TaskCreate" => {
-                let create = serde_json::from_str::<Create>(input).ok()?;
-                let created = serde_json::from_str::<Created>(result?).ok()?;
-                self.items.retain(|item| item.id != created.task.id);
-                self.items.push(Todo {
-                    id: created.task.id,
-                    subject: create.subject,
-                    status: "pending".to_owned(),
-                    active_form: create.active_form,
-                });
+                let created = Object::read(result?)?.object("task")?;
+                let id = id(&created, "id")?.into_owned();
+                self.items.retain(|item| item.id != id);
+                if self.items.len() < MAX_ITEMS {
+                    self.items.push(Todo {
+                        id,
+                        subject: input.string("subject").unwrap_or_default(),
+                        status: pending(),
+                        active_form: input.string("activeForm"),
+                    });
+                }
             }
-            "TaskUpdate" => self.update(serde_json::from_str::<Update>(input).ok()?),
+            "TaskUpdate" => self.update(&input)?,
             "TaskList" => {
-                let listed = serde_json::from_str::<Listed>(result?).ok()?;
+                let listed = Object::read(result?)?;
                 let known = std::mem::take(&mut self.items);
-                self.items = listed
-                    .tasks
-                    .into_iter()
-                    .map(|task| Todo {
-                        active_form: known
-                            .iter()
-                            .find(|item| item.id == task.id)
-                            .and_then(|item| item.active_form.clone()),
-                        id: task.id,
-                        subject: task.subject,
-                        status: task.status,
+                let tasks = listed.items("tasks").unwrap_or_default();
+                let read = |task: &str| {
+                    let task = Object::read(task)?;
+                    let id = id(&task, "id")?.into_owned();
+                    let same = known.iter().find(|item| item.id == id);
+                    Some(Todo {
+                        active_form: same.and_then(|item| item.active_form.clone()),
+                        subject: task.string("subject").unwrap_or_default(),
+                        status: status(&task).unwrap_or_else(pending),
+                        id,
                     })
-                    .collect();
+                };
+                let tasks = tasks.into_iter().filter_map(read);
+                self.items = tasks.take(MAX_ITEMS).collect();
             }
             _ => return None,
         }
         Some(())
     }
 
-    fn update(&mut self, update: Update) {
-        if update.status.as_deref() == Some("deleted") {
-            self.items.retain(|item| item.id != update.task_id);
-            return;
+    fn update(&mut self, update: &Object<'_>) -> Option<()> {
+        let id = id(update, "taskId")?;
+        let status = status(update);
+        if status.as_deref() == Some("deleted") {
+            self.items.retain(|item| item.id != id);
+            return Some(());
         }
-        let at = self.items.iter().position(|i| i.id == update.task_id);
-        let at = at.unwrap_or_else(|| {
-            // Made before this keeper began; its subject comes with the next list.
-            self.items.push(Todo {
-                subject: format!("#{}", update.task_id),
-                id: update.task_id,
-                status: "pending".to_owned(),
-                active_form: None,
-            });
-            self.items.len() - 1
-        });
+        let at = self.items.iter().position(|item| item.id == id);
+        let at = match at {
+            Some(at) => at,
+            None if self.items.len() == MAX_ITEMS => return None,
+            None => {
+                // Made before this keeper began; its subject comes with the next list.
+                self.items.push(Todo {
+                    subject: format!("#{id}"),
+                    id: id.into_owned(),
+                    status: pending(),
+                    active_form: None,
+                });
+                self.items.len() - 1
+            }
+        };
         let item = &mut self.items[at];
-        if let Some(status) = update.status {
+        if let Some(status) = status {
             item.status = status;
         }
-        if let Some(subject) = update.subject {
+        if let Some(subject) = update.string("subject") {
             item.subject = subject;
         }
-        if update.active_form.is_some() {
-            item.active_form = update.active_form;
+        if let Some(active_form) = update.string("activeForm") {
+            item.active_form = Some(active_form);
         }
+        Some(())
     }
+}
+
+/// An id, which some model may have written as a number.
+fn id<'a>(object: &Object<'a>, name: &str) -> Option<Cow<'a, str>> {
+    let number = || object.count(name).map(|number| number.to_string().into());
+    object.text(name).or_else(number)
+}
+
+fn status(object: &Object<'_>) -> Option<String> {
+    object.string("status")
+}
+
+fn pending() -> String {
+    "pending".to_owned()
 }
 
 #[cfg(test)]

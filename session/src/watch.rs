@@ -1,16 +1,25 @@
 //! Following Claude's own files beside a terminal: its transcript and its state file.
+//!
+//! They are for the session's user alone, so this program does it as that user, and tells the
+//! keeper through a pipe what there is to read. It is told through another which files are
+//! meant, a line each: `process PID`, `follow FROM PATH`, `look N`. What it says are records: a
+//! line `transcript LEN` or `state LEN` with so many bytes behind it, or `looked N`.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-
-use crate::stream::lines::{Limits, Line, Splitter};
 
 /// Bytes read of a transcript at once.
 const READ: usize = 16 * 1024;
+
+/// Bytes of the longest state file, and of the longest line that is told.
+pub const MAX_STATE: usize = 64 * 1024;
 
 /// Where the CLI keeps its files: `CLAUDE_CONFIG_DIR`, or `.claude` in the home.
 #[must_use]
@@ -33,128 +42,198 @@ pub fn transcript_of(config: &Path, conversation: &str) -> Option<PathBuf> {
 }
 
 /// The files of one process of the CLI.
-#[derive(Debug)]
-pub struct Watch {
+struct Watch {
     /// Wakes when one of the files may have changed.
     wake: OwnedFd,
     state: PathBuf,
     /// What the state file said last.
-    said: String,
+    said: Vec<u8>,
     transcript: Option<Tail>,
-    limits: Limits,
 }
 
 /// A transcript and how far it was read.
-#[derive(Debug)]
 struct Tail {
     path: PathBuf,
     file: Option<File>,
     /// Where to begin once it is there.
     from: u64,
-    lines: Splitter,
+}
+
+/// Follows files for a keeper until that has nothing more to say.
+///
+/// # Errors
+/// If there is nothing to watch, or nobody to tell.
+pub fn run() -> io::Result<()> {
+    let config = config_dir().ok_or_else(|| io::Error::other("HOME is not set"))?;
+    let mut watch = Watch::new(&config)?;
+    let (input, mut output) = (io::stdin(), io::stdout());
+    let mut told = Vec::new();
+    let mut buffer = vec![0; 4096];
+    loop {
+        let mut fds = [
+            PollFd::new(&input, PollFlags::IN),
+            PollFd::new(&watch.wake, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let [is_told, is_woken] = fds.map(|fd| !fd.revents().is_empty());
+        if is_told {
+            // Not by way of a buffer, of which poll would know nothing.
+            let count = rustix::io::read(&input, &mut buffer)?;
+            if count == 0 || told.len() > MAX_STATE {
+                return Ok(());
+            }
+            told.extend_from_slice(&buffer[..count]);
+            let whole = told.iter().rposition(|&byte| byte == b'\n');
+            let rest = told.split_off(whole.map_or(0, |end| end + 1));
+            for line in told.split(|&byte| byte == b'\n') {
+                watch.take(line, &mut output)?;
+            }
+            told = rest;
+        }
+        if is_woken {
+            watch.look(&mut output)?;
+        }
+        output.flush()?;
+    }
 }
 
 impl Watch {
-    /// Watches the state files of a configuration directory. `transcript` is one that is there
-    /// already; what it holds is history.
-    ///
-    /// # Errors
-    /// If the kernel gives no inotify instance.
-    pub fn new(config: &Path, transcript: Option<&Path>, limits: Limits) -> io::Result<Self> {
+    fn new(config: &Path) -> io::Result<Self> {
         let wake = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let sessions = config.join("sessions");
         fs::create_dir_all(&sessions)?;
         let flags = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MODIFY;
         inotify::add_watch(&wake, &sessions, flags)?;
-        let mut watch = Self {
+        Ok(Self {
             wake,
             state: sessions.join("unknown"),
-            said: String::new(),
+            said: Vec::new(),
             transcript: None,
-            limits,
-        };
-        if let Some(path) = transcript {
-            let from = fs::metadata(path).map_or(0, |meta| meta.len());
-            watch.tail(path.to_owned(), from);
+        })
+    }
+
+    /// Takes what the keeper says.
+    fn take(&mut self, line: &[u8], output: &mut impl Write) -> io::Result<()> {
+        let mut words = line.splitn(3, |&byte| byte == b' ');
+        let kind = words.next().unwrap_or_default();
+        let word = words.next().unwrap_or_default();
+        let number: Option<u64> = std::str::from_utf8(word).ok().and_then(|w| w.parse().ok());
+        match (kind, number, words.next()) {
+            (b"process", Some(pid), _) => self.state.set_file_name(format!("{pid}.json")),
+            (b"follow", Some(from), Some(path)) => {
+                self.transcript = Some(Tail {
+                    path: OsStr::from_bytes(path).into(),
+                    file: None,
+                    from,
+                });
+                self.look(output)?;
+            }
+            (b"look", Some(number), _) => {
+                self.look(output)?;
+                writeln!(output, "looked {number}")?;
+            }
+            _ => {}
         }
-        Ok(watch)
+        Ok(())
     }
 
-    /// The descriptor that becomes readable when [`Watch::look`] may find something.
-    #[must_use]
-    pub fn wake(&self) -> &OwnedFd {
-        &self.wake
-    }
-
-    /// Says which process it is.
-    pub fn process(&mut self, pid: i32) {
-        self.state.set_file_name(format!("{pid}.json"));
-    }
-
-    /// Follows another transcript from now on. One that is followed already goes on.
-    pub fn follow(&mut self, path: PathBuf) {
-        if self
-            .transcript
-            .as_ref()
-            .is_none_or(|tail| tail.path != path)
-        {
-            self.tail(path, 0);
-        }
-    }
-
-    fn tail(&mut self, path: PathBuf, from: u64) {
-        self.transcript = Some(Tail {
-            path,
-            file: None,
-            from,
-            lines: Splitter::new(self.limits),
-        });
-    }
-
-    /// Looks at both files: gives the state file's text if it changed, and calls `line` for
-    /// each new line of the transcript.
-    pub fn look(&mut self, line: impl FnMut(Line<'_>)) -> Option<String> {
+    /// Looks at both files and tells what is new.
+    fn look(&mut self, output: &mut impl Write) -> io::Result<()> {
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 1024];
         let mut reader = inotify::Reader::new(&self.wake, &mut events);
         // What exactly happened does not matter: both files are cheap to look at.
         while reader.next().is_ok() {}
         if let Some(tail) = &mut self.transcript {
-            tail.read(&self.wake, line);
+            tail.read(&self.wake, output)?;
         }
-        let text = fs::read_to_string(&self.state).ok()?;
+        let Ok(text) = cib_foreign::read(&self.state, MAX_STATE as u64) else {
+            return Ok(());
+        };
         // While it is being rewritten it may be empty.
         if text.is_empty() || text == self.said {
-            return None;
+            return Ok(());
         }
-        self.said.clone_from(&text);
-        Some(text)
+        writeln!(output, "state {}", text.len())?;
+        output.write_all(&text)?;
+        self.said = text;
+        Ok(())
     }
 }
 
 impl Tail {
-    fn read(&mut self, wake: &OwnedFd, mut line: impl FnMut(Line<'_>)) {
+    fn read(&mut self, wake: &OwnedFd, output: &mut impl Write) -> io::Result<()> {
         if self.file.is_none() {
-            let Ok(mut file) = File::open(&self.path) else {
-                return;
+            let Ok(mut file) = cib_foreign::open(&self.path) else {
+                return Ok(());
             };
             if file.seek(SeekFrom::Start(self.from)).is_err() {
-                return;
+                return Ok(());
             }
-            // Without a watch it is still read whenever something else wakes the keeper.
+            // Without a watch it is still read whenever something else wakes this process.
             let _ = inotify::add_watch(wake, &self.path, WatchFlags::MODIFY);
             self.file = Some(file);
         }
         let Some(file) = &mut self.file else {
-            return;
+            return Ok(());
         };
         let mut buffer = vec![0; READ];
         loop {
             match file.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(count) => self.lines.feed(&buffer[..count], &mut line),
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    writeln!(output, "transcript {count}")?;
+                    output.write_all(&buffer[..count])?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
+                Err(_) => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(watch: &mut Watch, line: &str) -> String {
+        let mut output = Vec::new();
+        watch.take(line.as_bytes(), &mut output).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn what_is_new_is_told_once_and_from_where_it_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = dir.path().join("t.jsonl");
+        let mut watch = Watch::new(dir.path()).unwrap();
+        let follow = format!("follow 2 {}", transcript.display());
+        assert_eq!(said(&mut watch, &follow), "", "it is not there yet");
+        fs::write(&transcript, "a\nbc\n").unwrap();
+        assert_eq!(said(&mut watch, "look 1"), "transcript 3\nbc\nlooked 1\n");
+        assert_eq!(said(&mut watch, "look 2"), "looked 2\n");
+        said(&mut watch, "process 7");
+        fs::write(dir.path().join("sessions/7.json"), "{}").unwrap();
+        assert_eq!(said(&mut watch, "look 3"), "state 2\n{}looked 3\n");
+        assert_eq!(said(&mut watch, "what"), "");
+    }
+
+    #[test]
+    fn a_pipe_in_a_files_place_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(dir.path()).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        for name in ["t.jsonl", "sessions/7.json"] {
+            let (path, kind) = (dir.path().join(name), rustix::fs::FileType::Fifo);
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+        }
+        said(
+            &mut watch,
+            &format!("follow 0 {}/t.jsonl", dir.path().display()),
+        );
+        said(&mut watch, "process 7");
+        assert_eq!(said(&mut watch, "look 1"), "looked 1\n");
     }
 }

@@ -49,6 +49,11 @@ fn whatever_the_cli_prints_comes_to_the_same_frames_however_it_is_cut() {
 }
 
 #[test]
+fn foreign_json_is_read_as_a_strict_parser_reads_it_or_further() {
+    try_all("json", targets::json);
+}
+
+#[test]
 fn no_transcript_and_no_state_file_makes_the_keeper_panic() {
     try_all("transcript", targets::transcript);
 }

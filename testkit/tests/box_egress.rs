@@ -292,7 +292,7 @@ fn without_the_kernels_help_claude_works_through_the_bridge_and_every_status_say
     assert_eq!(said(&frames), "Fetched.");
     assert_eq!(cage.sh("ls /workspace"), "done\n");
     let peers: Vec<_> = lab.world_log().iter().map(|e| e.peer.ip()).collect();
-    assert!(!peers.is_empty());
+    assert!(!peers.is_empty(), "the world was asked for nothing");
     assert!(
         peers.iter().all(|peer| *peer == lab.proxy_outside()),
         "{peers:?}"

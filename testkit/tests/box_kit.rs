@@ -59,7 +59,8 @@ fn both_proxies_let_their_user_through_and_show_their_own_address() {
 fn a_proxy_can_stand_at_an_ipv6_address() {
     for kind in [Kind::Dante, Kind::Microsocks] {
         let lab = Lab::with_ipv6(kind);
-        assert!(lab.proxy_inside().is_ipv6());
+        let proxy = lab.proxy_inside();
+        assert!(proxy.is_ipv6(), "{proxy}");
         proxied(&lab, &stranger(&lab));
     }
 }

@@ -100,7 +100,8 @@ fn claude_runs_a_command_and_fetches_a_page_and_the_world_sees_only_the_proxy() 
 
     let seqs: Vec<u64> = streamed.iter().map(|frame| frame.seq).collect();
     assert_eq!(seqs, (1..=streamed.len() as u64).collect::<Vec<_>>());
-    assert!(streamed.iter().all(|frame| frame.session == session));
+    let of_others: Vec<_> = streamed.iter().filter(|f| f.session != session).collect();
+    assert!(of_others.is_empty(), "{of_others:?}");
     let turn = outline(&streamed);
     let expected = [
         "thinking",
@@ -175,7 +176,7 @@ fn a_second_message_continues_the_same_conversation() {
     let gone = api.delete(&format!("/api/sessions/{session}")).unwrap();
     assert!(gone.status < 300, "{}: {}", gone.status, gone.body);
     let ended = events.until(TURN, |frame| frame.is_stop() && frame.data["last"] == true);
-    assert!(ended.last().unwrap().seq > 1);
+    assert!(ended.last().unwrap().seq > 1, "{ended:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Tokens are compared and stored as SHA-256 digests, never as text.
 //!
-//! No slow key derivation: a token is 256 random bits (or the operator's own secret of at
-//! least 16 characters, which is not stored at all), so there is no dictionary to run through.
+//! No slow key derivation: a device token is 256 random bits, so there is no dictionary to run
+//! through. The operator's own secrets are digested together with bytes that are new at each
+//! start of the box, so a list of digests made beforehand is of no use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,43 @@ impl Digest {
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// How a secret of the operator's is recognised.
+#[derive(Clone)]
+pub struct Verifier {
+    salt: Box<[u8]>,
+    digest: Digest,
+}
+
+impl Verifier {
+    /// From the salt and the digest of both together, the salt first.
+    #[must_use]
+    pub fn new(salt: &[u8], digest: Digest) -> Self {
+        Self {
+            salt: salt.into(),
+            digest,
+        }
+    }
+
+    /// Of a secret that is at hand, without a salt.
+    #[must_use]
+    pub fn plain(secret: &[u8]) -> Self {
+        Self::new(&[], Digest(Sha256::digest(secret).into()))
+    }
+
+    /// Whether this is the secret. The time taken says nothing of how much was equal.
+    #[must_use]
+    pub fn matches(&self, secret: &[u8]) -> bool {
+        let digest = Sha256::new().chain_update(&self.salt).chain_update(secret);
+        Digest(digest.finalize().into()).matches(&self.digest)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(..)")
     }
 }
 
@@ -81,6 +119,15 @@ mod tests {
         let read: Digest = ABC.parse().unwrap();
         assert!(read.matches(&Digest::of("abc")));
         assert!(!read.matches(&Digest::of("abd")));
+    }
+
+    #[test]
+    fn a_verifier_knows_its_secret_behind_its_salt_alone() {
+        let salted = Verifier::new(b"salt", Digest(Sha256::digest("saltabc").into()));
+        assert!(salted.matches(b"abc"));
+        assert!(!salted.matches(b"abd") && !salted.matches(b"") && !salted.matches(b"saltabc"));
+        assert!(Verifier::plain(b"abc").matches(b"abc"));
+        assert_eq!(format!("{salted:?}"), "Verifier(..)");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The gate: from a request's address and headers to its caller.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -9,18 +8,18 @@ use cib_protocol::init::ControlAuth;
 use cib_protocol::time::Timestamp;
 use http::HeaderMap;
 
-use super::address::{Origin, TrustedProxies};
-use super::digest::Digest;
+use super::address::{Kin, PROXY_SECRET, Peer, TrustedProxies};
+use super::digest::{Digest, Verifier};
 use super::limiter::Limiter;
 use super::tokens::TokenStore;
 use super::{Caller, Who, credential};
 use crate::fault::{Code, Fault};
 
 /// How a caller is recognised.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Mode {
     /// By the master token or a device token.
-    Token(Digest),
+    Token(Verifier),
     /// Not at all (`CIB_AUTH_DISABLED=1`): whoever reaches the box's loopback may do
     /// everything.
     Disabled,
@@ -35,9 +34,15 @@ pub enum ModeError {
     /// It is not what init writes.
     #[error("it is not what init writes")]
     Parse(#[source] serde_json::Error),
-    /// `master_sha256` is not a digest.
-    #[error("`master_sha256` is unusable")]
-    Digest(#[source] super::digest::BadDigest),
+    /// A digest is none.
+    #[error("`{name}` is unusable")]
+    Digest {
+        /// Which.
+        name: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: super::digest::BadDigest,
+    },
     /// It neither names a token nor disables authentication.
     #[error("it has neither `master_sha256` nor `disabled`")]
     Neither,
@@ -46,21 +51,29 @@ pub enum ModeError {
     Both,
 }
 
-impl Mode {
-    /// Reads `/run/cib/control/auth.json`.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or says nothing that could be obeyed.
-    pub fn load(path: &Path) -> Result<Self, ModeError> {
-        let bytes = std::fs::read(path).map_err(ModeError::Read)?;
-        let auth: ControlAuth = serde_json::from_slice(&bytes).map_err(ModeError::Parse)?;
-        match (auth.master_sha256, auth.disabled) {
-            (Some(digest), false) => digest.parse().map(Self::Token).map_err(ModeError::Digest),
-            (None, true) => Ok(Self::Disabled),
-            (None, false) => Err(ModeError::Neither),
-            (Some(_), true) => Err(ModeError::Both),
-        }
-    }
+/// Reads `/run/cib/control/auth.json`: how callers are recognised, and how a reverse proxy is.
+///
+/// # Errors
+/// If the file cannot be read, or says nothing that could be obeyed.
+pub fn load(path: &Path) -> Result<(Mode, Option<Verifier>), ModeError> {
+    let bytes = std::fs::read(path).map_err(ModeError::Read)?;
+    let auth: ControlAuth = serde_json::from_slice(&bytes).map_err(ModeError::Parse)?;
+    let salt = auth.salt.unwrap_or_default();
+    let verifier = |name: &'static str, digest: &str| {
+        let digest = digest
+            .parse()
+            .map_err(|source| ModeError::Digest { name, source })?;
+        Ok(Verifier::new(salt.as_bytes(), digest))
+    };
+    let mode = match (auth.master_sha256, auth.disabled) {
+        (Some(digest), false) => Mode::Token(verifier("master_sha256", &digest)?),
+        (None, true) => Mode::Disabled,
+        (None, false) => return Err(ModeError::Neither),
+        (Some(_), true) => return Err(ModeError::Both),
+    };
+    let proxy = auth.proxy_sha256;
+    let proxy = proxy.map(|digest| verifier("proxy_sha256", &digest));
+    Ok((mode, proxy.transpose()?))
 }
 
 /// The only way in.
@@ -99,24 +112,33 @@ impl Gate {
     /// Who makes a request.
     ///
     /// # Errors
-    /// [`Code::Unauthorized`], [`Code::TooManyAttempts`] or [`Code::CrossOrigin`].
-    pub fn admit(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Fault> {
+    /// [`Code::Unauthorized`], [`Code::TooManyAttempts`], [`Code::CrossOrigin`], or
+    /// [`Code::BadValue`] for a proxy that does not say clearly who its user is.
+    pub fn admit(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Fault> {
         let master = match &self.mode {
             Mode::Token(master) => master,
             Mode::Disabled => return anybody(headers),
         };
         if let Some(token) = credential::token(headers) {
-            return self.compare(master, token, self.trusted.client(peer, headers));
+            return self.compare(master, token).ok_or_else(|| {
+                let wrong = "the token is wrong, expired or revoked";
+                self.wrong(self.trusted.client(peer, headers), wrong)
+            });
         }
-        if self.trusted.trusts(peer)
-            && let Some(user) = headers.get("x-forwarded-user")
-            && let Ok(user) = user.to_str()
-            && !user.trim().is_empty()
-        {
-            if credential::is_cross_origin(headers) {
-                return Err(cross_origin());
+        if self.trusted.vouches(peer, headers) {
+            let user = TrustedProxies::user(headers)
+                .map_err(|why| Fault::new(Code::BadValue, why.to_owned()))?;
+            if let Some(user) = user {
+                if credential::is_cross_origin(headers) {
+                    return Err(cross_origin());
+                }
+                return Ok(Caller::unlimited(Who::User(user.to_owned())));
             }
-            return Ok(Caller::unlimited(Who::User(user.trim().to_owned())));
+        } else if headers.contains_key(PROXY_SECRET) && self.trusted.secret.is_some() {
+            return Err(self.wrong(
+                peer.into(),
+                "the proxy's secret is wrong, or not from there",
+            ));
         }
         Err(Fault::new(
             Code::Unauthorized,
@@ -125,30 +147,28 @@ impl Gate {
         ))
     }
 
-    fn compare(&self, master: &Digest, token: &str, client: IpAddr) -> Result<Caller, Fault> {
-        let origin = Origin::from(client);
-        self.limiter()
-            .check(origin, Instant::now())
-            .map_err(|wait| {
-                Fault::new(
-                    Code::TooManyAttempts,
-                    format!("too many wrong tokens came from {origin}"),
-                )
-                .retry_after(wait)
-            })?;
-        let digest = Digest::of(token);
-        if digest.matches(master) {
-            return Ok(Caller::unlimited(Who::Master));
+    /// The caller behind a token. It is compared first and whatever came before it, so that
+    /// whoever has the right one is always let in.
+    fn compare(&self, master: &Verifier, token: &str) -> Option<Caller> {
+        let is_master = master.matches(token.as_bytes());
+        let device = self.tokens.recognise(&Digest::of(token), Timestamp::now());
+        if is_master {
+            return Some(Caller::unlimited(Who::Master));
         }
-        if let Some(caller) = self.tokens.recognise(&digest, Timestamp::now()) {
-            return Ok(caller);
+        device
+    }
+
+    /// The fault of something wrong; whoever sent too many of them learns nothing more.
+    fn wrong(&self, kin: Kin, detail: &str) -> Fault {
+        let now = Instant::now();
+        let mut limiter = self.limiter();
+        if let Err(wait) = limiter.check(kin, now) {
+            let detail = format!("too many wrong tokens came from {kin}");
+            return Fault::new(Code::TooManyAttempts, detail).retry_after(wait);
         }
-        self.limiter().failed(origin, Instant::now());
-        tracing::warn!(%origin, "a wrong token was sent");
-        Err(Fault::new(
-            Code::Unauthorized,
-            "the token is wrong, expired or revoked",
-        ))
+        limiter.failed(kin, now);
+        tracing::warn!(from = %kin, "a wrong token was sent");
+        Fault::new(Code::Unauthorized, detail)
     }
 
     fn limiter(&self) -> MutexGuard<'_, Limiter> {

@@ -1,13 +1,15 @@
-//! How many wrong tokens an address may send.
+//! How many wrong tokens a peer may send.
 //!
-//! A bucket for each origin: [`BURST`] wrong tokens at once, then one more for every
-//! [`REFILL`]. With an empty bucket a token is refused before it is compared, right or wrong,
-//! because otherwise guessing would cost nothing.
+//! A bucket for each: [`BURST`] wrong tokens at once, then one more for every [`REFILL`]. Only
+//! wrong tokens are ever held up: many clients can share an address, behind a container
+//! engine's proxy all of them do, and one that guesses must not keep out the one that knows.
+//! What makes guessing hopeless is the number of tokens that there could be; the buckets keep
+//! it from being quick or loud.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::address::Origin;
+use super::address::Kin;
 
 /// Wrong tokens that an origin may send at once.
 pub const BURST: u32 = 10;
@@ -23,15 +25,15 @@ pub const ORIGINS: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Limiter {
     /// For each origin the moment at which its bucket is full again.
-    full_at: HashMap<Origin, Instant>,
+    full_at: HashMap<Kin, Instant>,
 }
 
 impl Limiter {
-    /// Whether a token of this origin may be looked at now.
+    /// Whether another wrong token of this origin is taken now.
     ///
     /// # Errors
     /// How long the origin has to wait until then.
-    pub fn check(&self, origin: Origin, now: Instant) -> Result<(), Duration> {
+    pub fn check(&self, origin: Kin, now: Instant) -> Result<(), Duration> {
         let Some(full_at) = self.full_at.get(&origin) else {
             return Ok(());
         };
@@ -44,7 +46,7 @@ impl Limiter {
     }
 
     /// Takes one from the origin's bucket.
-    pub fn failed(&mut self, origin: Origin, now: Instant) {
+    pub fn failed(&mut self, origin: Kin, now: Instant) {
         if self.full_at.len() >= ORIGINS && !self.full_at.contains_key(&origin) {
             self.full_at.retain(|_, full_at| *full_at > now);
             if self.full_at.len() >= ORIGINS
@@ -68,8 +70,8 @@ mod tests {
 
     use super::*;
 
-    fn origin(n: u32) -> Origin {
-        IpAddr::V4(Ipv4Addr::from_bits(n)).into()
+    fn origin(n: u32) -> Kin {
+        Kin::Peer(IpAddr::V4(Ipv4Addr::from_bits(n)).into())
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod credential;
 pub mod digest;
 pub mod gate;
 pub mod limiter;
+pub mod own;
 pub mod scope;
 pub mod tokens;
 

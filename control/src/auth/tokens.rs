@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::digest::Digest;
 use super::scope::Scopes;
 use super::{Caller, Tenure, Who};
+use crate::work;
 
 /// Tokens that may exist at once, expired ones included. Every request is compared with each.
 pub const MAX_TOKENS: usize = 256;
@@ -246,9 +247,8 @@ impl TokenStore {
                 .collect(),
         };
         let path = Arc::clone(&self.path);
-        tokio::task::spawn_blocking(move || replace(&path, &serde_json::to_vec_pretty(&stored)?))
-            .await
-            .map_err(io::Error::other)?
+        let write = move || replace(&path, &serde_json::to_vec_pretty(&stored)?);
+        work::run(write).await.map_err(io::Error::other)
     }
 
     fn tokens(&self) -> MutexGuard<'_, Vec<Token>> {
@@ -300,10 +300,14 @@ fn parse(bytes: &[u8]) -> Result<Vec<Token>, Box<dyn std::error::Error + Send + 
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("json.new");
+    // One that an earlier end left behind may have any mode.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&new)?;
     file.write_all(bytes)?;

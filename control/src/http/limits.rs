@@ -13,6 +13,8 @@ pub struct Limits {
     pub body_piece: Duration,
     /// Time for a whole body.
     pub body: Duration,
+    /// Time in which a client has to take something of what is sent to it.
+    pub write: Duration,
     /// Time in which streams and requests end when the server is told to end.
     pub drain: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for Limits {
             headers: Duration::from_secs(30),
             body_piece: Duration::from_secs(15),
             body: Duration::from_secs(120),
+            write: Duration::from_secs(60),
             drain: Duration::from_millis(1500),
         }
     }

@@ -4,7 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::sys;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -18,6 +20,33 @@ pub enum Listen {
     Everywhere(u16),
     /// On a port of the machine's own IPv4 loopback.
     Loopback(u16),
+}
+
+/// The socket that was made elsewhere and passed in under a number. Has to be called inside of
+/// the runtime.
+///
+/// # Errors
+/// If nothing was passed in there that listens.
+pub fn lent(number: u32) -> io::Result<TcpListener> {
+    let socket = Socket::from(sys::lent(number)?);
+    if !socket.is_listener()? || socket.domain()? == Domain::UNIX {
+        return Err(io::Error::other("it is no socket that listens"));
+    }
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// As [`lent`], for the socket that health is asked on.
+///
+/// # Errors
+/// If nothing was passed in there that listens.
+pub fn lent_local(number: u32) -> io::Result<UnixListener> {
+    let socket = Socket::from(sys::lent(number)?);
+    if !socket.is_listener()? || socket.domain()? != Domain::UNIX {
+        return Err(io::Error::other("it is no local socket that listens"));
+    }
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket.into())
 }
 
 /// Opens the socket. Has to be called inside of the runtime.

@@ -2,10 +2,16 @@
 //!
 //! [`router`] turns the route table into an axum router, [`request`] lets a request in and
 //! gives it to its handler, [`reply`] writes the answer, [`websocket`] pumps a WebSocket, and
-//! [`server`] serves connections within the limits of [`limits`].
+//! [`server`] serves connections within the limits of [`limits`]: `places` says who may hold how
+//! many, and `patient` how long a reader is waited for. [`health`] answers whoever watches over
+//! the box.
 
+pub mod health;
+mod held;
 pub mod limits;
 pub mod listen;
+mod patient;
+mod places;
 pub mod reply;
 pub mod request;
 pub mod server;

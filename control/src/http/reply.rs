@@ -2,13 +2,14 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use cib_protocol::api::ErrorBody;
 
-use super::server::too_many;
+use super::places::too_many;
 use crate::fault::{Code, Fault};
 use crate::routes::call::Reply;
 
@@ -62,6 +63,10 @@ pub(super) fn fault(fault: &Fault) -> Response {
         }
         Code::UpgradeRequired => {
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        // The place is wanted, or the peer guesses: it has to come anew.
+        Code::TooManyConnections | Code::TooManyAttempts => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         _ => {}
     }

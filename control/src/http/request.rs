@@ -1,6 +1,8 @@
 //! A request on its way in: who asks, may they, what do they say.
 
+use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +12,25 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::limits::{DISCARD, DISCARD_TIME, Limits};
-use super::server::{Hold, Peer};
+use super::server::Hold;
 use super::{reply, websocket};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::auth::address::Peer;
 use crate::fault::{Code, Fault};
 use crate::routes::call::{Call, Query, Reply};
 use crate::routes::{Access, Answer, Route, Verb};
+
+/// The peer of a request that came by no connection: one that is trusted with nothing.
+const NOBODY: Peer = Peer {
+    ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    is_own: true,
+};
 
 /// Serves one request of one route.
 pub(super) async fn serve(
@@ -31,7 +41,9 @@ pub(super) async fn serve(
 ) -> Response {
     let metrics = Arc::clone(&app.metrics);
     let (mut parts, body) = request.into_parts();
-    let response = match attend(app, route, limits, &mut parts, body).await {
+    // A handler that panics is a fault of the box and no cut connection.
+    let attended = AssertUnwindSafe(attend(app, route, limits, &mut parts, body)).catch_unwind();
+    let response = match attended.await.unwrap_or_else(|panic| Err(broken(&*panic))) {
         Ok(response) => response,
         Err(fault) => {
             fault.log(route.name);
@@ -93,6 +105,13 @@ async fn attend(
     }
 }
 
+/// The fault of a handler that panicked. Its words are the log's.
+fn broken(panic: &(dyn Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Fault::internal(format!("a panic: {}", text.unwrap_or("without words")))
+}
+
 /// Lets the caller in, if the route wants one.
 fn admit(app: &App, route: &Route, parts: &Parts) -> Result<Option<Caller>, Fault> {
     let scope = match route.access {
@@ -100,12 +119,12 @@ fn admit(app: &App, route: &Route, parts: &Parts) -> Result<Option<Caller>, Faul
         Access::Caller => None,
         Access::Scope(scope) => Some(scope),
     };
-    // Only a test without connections has no peer.
-    let peer = parts
-        .extensions
-        .get::<Peer>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    // Only a request without a connection has no peer.
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(NOBODY);
     let caller = app.gate.admit(peer, &parts.headers)?;
+    if let Some(hold) = parts.extensions.get::<Hold>() {
+        hold.claim(&caller.who)?;
+    }
     match scope {
         Some(scope) if !caller.scopes.allows(scope) => Err(Fault::scope_missing(scope)),
         _ => Ok(Some(caller)),

@@ -1,24 +1,30 @@
 //! Connections: accepted, limited, and ended in order.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
 
+use super::held::Held;
 use super::limits::{BUFFER, HEADERS, Limits};
+use super::patient::Patient;
+use super::places::{Busy, Entrance, Place, Places};
 use super::reply;
 use crate::app::{App, Shutdown};
-use crate::fault::{Code, Fault};
+use crate::auth::Who;
+use crate::auth::address::Peer;
+use crate::fault::Fault;
 use crate::metrics::ConnectionGauge;
 
 /// A peer that vanished is found out after about this long.
@@ -27,28 +33,34 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How long to wait when the process has no descriptors left.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// The other end of a connection, as an extension of its requests.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
-
-/// What a connection holds while it lives, as an extension of its requests: a WebSocket
-/// outlives the HTTP connection that it began as.
+/// What a connection holds while a request on it is under way, as an extension of the request:
+/// an answer is sent after its handler returned, and a WebSocket outlives the HTTP connection
+/// that it began as.
 #[derive(Clone, Debug)]
-pub struct Hold {
-    _held: Arc<Held>,
-}
+pub struct Hold(Arc<Holding>);
 
 #[derive(Debug)]
-struct Held {
-    _permit: OwnedSemaphorePermit,
-    _gauge: ConnectionGauge,
+struct Holding {
+    _busy: Busy,
+    _gauge: Arc<ConnectionGauge>,
+    place: Place,
+}
+
+impl Hold {
+    /// Makes the connection one of a caller's.
+    ///
+    /// # Errors
+    /// If the caller has as many as it may have.
+    pub(super) fn claim(&self, who: &Who) -> Result<(), Fault> {
+        self.0.place.claim(who)
+    }
 }
 
 /// Serves until the app is told to shut down, then ends what is open within the time for it.
 /// Returns whether everything ended by itself.
 pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool {
     let router = super::router(&app, limits);
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections);
     let mut shutdown = app.shutdown();
     loop {
         let accepted = tokio::select! {
@@ -57,7 +69,11 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &router, &app, &permits, limits),
+            Ok((stream, peer)) => {
+                admit(stream, peer, &router, &app, &places, limits);
+                // What it has sent already is read before the next one wants room.
+                tokio::task::yield_now().await;
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 // One that was reset while it waited is no reason to wait; having no
@@ -69,93 +85,98 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool
         }
     }
     drop(listener);
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    tokio::time::timeout(limits.drain, permits.acquire_many(all))
+    tokio::time::timeout(limits.drain, places.emptied())
         .await
         .is_ok()
 }
 
 fn admit(
     stream: TcpStream,
-    peer: SocketAddr,
+    address: SocketAddr,
     router: &Router,
     app: &Arc<App>,
-    permits: &Arc<Semaphore>,
+    places: &Places,
     limits: Limits,
 ) {
-    let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+    let peer = Peer::from(address);
+    let Some(Entrance { place, sent_away }) = places.enter(peer.into()) else {
         app.metrics.turned_away();
-        tracing::warn!(%peer, "too many connections");
+        tracing::debug!(peer = %address, "too many connections");
         // Best effort: a client that does not get to read it sees the connection close.
         let _ = stream.try_write(&reply::overloaded());
         return;
     };
-    let hold = Hold {
-        _held: Arc::new(Held {
-            _permit: permit,
-            _gauge: app.metrics.connected(),
-        }),
-    };
-    if let Err(error) = tune(&stream) {
-        tracing::debug!(%peer, %error, "a connection cannot be tuned");
+    if sent_away {
+        app.metrics.turned_away();
+        tracing::debug!(peer = %address, "an idle connection had to go for a new one");
+    }
+    if let Err(error) = tune(&stream, limits) {
+        tracing::debug!(peer = %address, %error, "a connection cannot be tuned");
     }
     tokio::spawn(connection(
         stream,
-        Peer(peer.ip()),
-        hold,
+        peer,
+        place,
+        Arc::new(app.metrics.connected()),
         router.clone(),
         app.shutdown(),
         limits,
     ));
 }
 
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune(stream: &TcpStream, limits: Limits) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE / 6);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Bytes that the kernel has taken wait for their reader no longer than ours do.
+    socket.set_tcp_user_timeout(Some(limits.write.max(KEEPALIVE)))
 }
 
 async fn connection(
     stream: TcpStream,
     peer: Peer,
-    hold: Hold,
+    place: Place,
+    gauge: Arc<ConnectionGauge>,
     router: Router,
     mut shutdown: Shutdown,
     limits: Limits,
 ) {
+    let seat = place.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let hold = Hold(Arc::new(Holding {
+            _busy: seat.begin(),
+            _gauge: Arc::clone(&gauge),
+            place: seat.clone(),
+        }));
         let router = router.clone();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(hold.clone());
-        router.oneshot(request)
+        async move {
+            let answer: Result<Response, Infallible> = router.oneshot(request).await;
+            answer.map(|answer| answer.map(|body| Held::new(body, hold)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers)
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.write)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
+        () = place.wanted() => return,
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(peer = %peer.0, %error, "a connection broke");
+        tracing::debug!(peer = %peer.ip, %error, "a connection broke");
     }
-}
-
-/// The fault of a connection beyond the limit.
-pub(super) fn too_many() -> Fault {
-    Fault::new(
-        Code::TooManyConnections,
-        "as many connections are open as may be; try again later",
-    )
 }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use cib_protocol::api::{Chat as Body, Input, Send};
-use cib_protocol::frame::{Data, Frame};
-use cib_protocol::session::{Program, SessionId};
+use cib_protocol::frame::{Data, Frame, Stop};
+use cib_protocol::keeper::KeeperRequest;
+use cib_protocol::session::{Program, SessionId, Uuid};
 
 use super::call::{Call, Reply};
 use super::streams::{cursor, unreadable};
@@ -36,6 +37,8 @@ struct Turn {
     last_seq: u64,
     stop: Option<String>,
     question: Option<String>,
+    /// The message whose turn it is; without one any turn will do.
+    message: Option<String>,
 }
 
 pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
@@ -81,12 +84,19 @@ pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
     }
     let last_seq = call.app.store.get(Program::Claude, id).await?.last_seq;
     let mut cursor = cursor(&call, Program::Claude, last_seq, Kinds::default()).await?;
-    let (request, _) = command::input(Input {
+    let (mut request, _) = command::input(Input {
         data: prompt,
         encoding: cib_protocol::api::Encoding::Utf8,
     })?;
+    let message = Uuid::new_v4();
+    if let KeeperRequest::Input { id, .. } = &mut request {
+        *id = Some(message);
+    }
     keeper::tell(call.app.store.runtime(), id, &request).await?;
-    let mut turn = Turn::after(last_seq);
+    let mut turn = Turn {
+        message: Some(message.to_string()),
+        ..Turn::after(last_seq)
+    };
     let mut shutdown = call.app.shutdown();
     let is_over = tokio::select! {
         () = turn.follow(&mut cursor) => true,
@@ -132,9 +142,21 @@ impl Turn {
         };
         self.chat.take(&frame, &data);
         match data {
-            Data::Stop(stop) => self.stop = Some(stop.reason),
+            Data::Stop(stop) if self.is_its_own(&stop) => self.stop = Some(stop.reason),
             Data::AskQuestion(question) => self.question = Some(question.id),
             _ => {}
+        }
+    }
+
+    /// Whether an end is that of the message's turn, or of everything. A journal of a keeper
+    /// that names no messages tells only turns of the user.
+    fn is_its_own(&self, stop: &Stop) -> bool {
+        match &self.message {
+            Some(message) if !stop.last => match stop.by {
+                Some(_) => stop.messages.contains(message),
+                None => true,
+            },
+            _ => true,
         }
     }
 

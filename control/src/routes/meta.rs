@@ -11,10 +11,14 @@ use crate::fault::Fault;
 /// Media type of the Prometheus text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn health(call: &Call) -> Result<Reply, Fault> {
+pub(super) async fn health(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
+    let status = match app.wellness().await {
+        Ok(()) => "ok",
+        Err(_) => "degraded",
+    };
     Reply::json(&Health {
-        status: if app.is_well() { "ok" } else { "degraded" }.to_owned(),
+        status: status.to_owned(),
         mode: app.mode.clone(),
         version: VERSION.to_owned(),
     })
@@ -24,7 +28,7 @@ pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
     let caller = call.caller()?;
     let sessions = app.store.list(Program::Claude).await?;
-    let status = app.init.status().await.unwrap_or_else(|fault| {
+    let status = app.status().await.unwrap_or_else(|fault| {
         fault.log("info");
         unknown()
     });

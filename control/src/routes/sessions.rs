@@ -45,7 +45,7 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
     let spec = create::spec(request, &app.store, &app.roots).await?;
     let id = spec.id;
-    app.init.start(spec).await?;
+    app.start(spec).await?;
     tracing::info!(session = %id, caller = %call.caller()?.who, "a session was started");
     let meta = app.store.get(CLAUDE, id).await?;
     Reply::created(create::location(CLAUDE, id), &meta)

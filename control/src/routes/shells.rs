@@ -25,7 +25,7 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
     let spec = create::shell(request, &app.roots)?;
     let id = spec.id;
-    app.init.start(spec).await?;
+    app.start(spec).await?;
     tracing::info!(shell = %id, caller = %call.caller()?.who, "a shell was started");
     let shell = Shell::from(app.store.get(SHELL, id).await?);
     Reply::created(create::location(SHELL, id), &shell)

@@ -48,7 +48,7 @@ pub const ROUTES: &[Route] = &[
         body: None,
         answer: Answer::Ok(Shape::Health),
         faults: &[],
-        handler: handler!(now meta::health),
+        handler: handler!(meta::health),
     },
     Route {
         name: "info",
@@ -325,6 +325,7 @@ pub const ROUTES: &[Route] = &[
         answer: Answer::Created(Shape::Shell),
         faults: &[
             Code::WorkdirOutside,
+            Code::TooManyShells,
             Code::KeeperFailed,
             Code::NotNow,
             Code::InitUnreachable,

@@ -14,12 +14,16 @@ use crate::fault::{Code, Fault};
 /// [`Code::BadValue`] if it is empty or not what its encoding says.
 pub fn input(input: Input) -> Result<(KeeperRequest, u64), Fault> {
     let (request, bytes) = match input.encoding {
-        Encoding::Utf8 => {
+        Encoding::Utf8 | Encoding::Command => {
             // Clients that type into a terminal end a message with its Enter key.
             let text = input.data.trim_end_matches(['\r', '\n']);
             let bytes = text.len();
-            let text = text.to_owned();
-            (KeeperRequest::Input { text }, bytes)
+            let request = KeeperRequest::Input {
+                text: text.to_owned(),
+                id: None,
+                command: input.encoding == Encoding::Command,
+            };
+            (request, bytes)
         }
         Encoding::Raw => {
             let data = STANDARD.encode(&input.data);
@@ -43,7 +47,7 @@ pub fn input(input: Input) -> Result<(KeeperRequest, u64), Fault> {
 /// # Errors
 /// As [`input`].
 pub fn keys(mut keys: Input) -> Result<(KeeperRequest, u64), Fault> {
-    if keys.encoding == Encoding::Utf8 {
+    if matches!(keys.encoding, Encoding::Utf8 | Encoding::Command) {
         keys.encoding = Encoding::Raw;
     }
     input(keys)
@@ -92,7 +96,9 @@ mod tests {
         let (request, bytes) = of(" two\nlines \r\n", Encoding::Utf8).unwrap();
         let text = " two\nlines ".to_owned();
         assert_eq!(bytes, 11);
-        assert_eq!(request, KeeperRequest::Input { text });
+        let id = None;
+        let command = false;
+        assert_eq!(request, KeeperRequest::Input { text, id, command });
     }
 
     #[test]

@@ -245,10 +245,8 @@ fn environment(
                 "`env` has {name:?}, which is no name of a variable"
             ));
         }
-        if name.starts_with("CIB_") {
-            return bad(format!(
-                "`env` has `{name}`; `CIB_` variables are the box's own"
-            ));
+        if is_the_boxs(name) {
+            return bad(format!("`env` has `{name}`, which is the box's own to set"));
         }
         if value.expose().contains('\0') {
             return bad(format!("`env` has a NUL byte in `{name}`"));
@@ -268,6 +266,22 @@ fn environment(
         }
     }
     Ok(env)
+}
+
+/// Whether a variable says where programs come from or whose they are: init's word on that
+/// holds for every process of a session, the box's own helpers among them.
+fn is_the_boxs(name: &str) -> bool {
+    const PREFIXES: [&str; 2] = ["CIB_", "LD_"];
+    const NAMES: [&str; 7] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "GLIBC_TUNABLES",
+        "GCONV_PATH",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
 }
 
 /// Checks a model's name. It becomes an argument of the CLI, so it must not look like a flag.

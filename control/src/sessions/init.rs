@@ -113,6 +113,7 @@ fn refused(code: InitFault, detail: String) -> Fault {
         InitFault::NoSuchSession => Code::SessionEnded,
         InitFault::KeeperFailed => Code::KeeperFailed,
         InitFault::NotNow => Code::NotNow,
+        InitFault::TooManySessions => Code::TooManySessions,
         InitFault::BadRequest
         | InitFault::Forbidden
         | InitFault::NoSuchService

@@ -8,5 +8,6 @@ pub mod keeper;
 pub mod lines;
 pub mod login;
 pub mod revive;
+pub mod seats;
 pub mod store;
 pub mod workdir;

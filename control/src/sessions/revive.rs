@@ -37,11 +37,15 @@ pub async fn revive(app: Arc<App>, boot: &str, mark: &Path) {
         tracing::error!(%error, "sessions are not resumed, because that could not be remembered");
         return;
     }
+    let deadline = Instant::now() + PATIENCE;
+    // What was cut off says so only when its record has been closed.
+    while !records_are_closed(&app).await && Instant::now() < deadline {
+        tokio::time::sleep(INTERVAL).await;
+    }
     let sessions = match app.store.list(Program::Claude).await {
         Ok(sessions) => sessions,
         Err(fault) => return fault.log("revive"),
     };
-    let deadline = Instant::now() + PATIENCE;
     for meta in sessions.iter().filter(|meta| was_at_work(meta)) {
         match resume(&app, meta.id, deadline).await {
             Ok(()) => tracing::info!(session = %meta.id, "a session was resumed"),
@@ -50,6 +54,19 @@ pub async fn revive(app: Arc<App>, boot: &str, mark: &Path) {
                 fault.log("revive");
             }
         }
+    }
+}
+
+/// Whether init has had the records closed that the last end of the box left open. It does so
+/// beside everything else. One that does not know the step has nothing to close.
+async fn records_are_closed(app: &App) -> bool {
+    match app.init.status().await {
+        Ok(status) => status
+            .steps
+            .iter()
+            .all(|step| step.name != "journals" || step.state != "running"),
+        // There may be no init, as in tests; one that is slow is asked again.
+        Err(fault) => fault.code() != Code::NotNow,
     }
 }
 
@@ -82,7 +99,7 @@ async fn resume(app: &App, id: SessionId, deadline: Instant) -> Result<(), Fault
             ..CreateSession::default()
         };
         let spec = create::spec(request, &app.store, &app.roots).await?;
-        match app.init.start(spec).await {
+        match app.start(spec).await {
             Err(fault)
                 if matches!(fault.code(), Code::NotNow | Code::InitUnreachable)
                     && Instant::now() < deadline =>

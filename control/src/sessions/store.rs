@@ -105,6 +105,8 @@ impl Store {
                 .await;
             match scanned {
                 Ok(Ok(false)) => tokio::task::yield_now().await,
+                // Somebody asks meanwhile, and comes first.
+                Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(TURN).await,
                 _ => return,
             }
         }
@@ -229,9 +231,9 @@ impl Store {
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let store = self.clone();
-        let work = tokio::task::spawn_blocking(move || work(&store));
+        let work = crate::work::run(move || Ok::<_, std::io::Error>(work(&store)));
         match tokio::time::timeout(TURN, work).await {
-            Ok(done) => done.map_err(Fault::internal),
+            Ok(done) => done,
             Err(_) => Err(Fault::new(
                 Code::Busy,
                 "the disk does not answer in time; try again later",

@@ -1,7 +1,7 @@
 //! The real program in a process of its own.
 
 use std::io::Read as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,17 @@ impl Process {
             .read_exact(&mut ready)
             .unwrap();
         assert_eq!(&ready, b"\n");
+        Self { child, address }
+    }
+
+    /// As [`Process::from_command`], for one that says its readiness to nobody.
+    pub fn from_silent(mut command: Command, address: SocketAddr) -> Self {
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "it does not listen");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         Self { child, address }
     }
 

@@ -60,7 +60,7 @@ impl World {
                     .map(|byte| format!("{byte:02x}"))
                     .collect(),
             ),
-            disabled: false,
+            ..ControlAuth::default()
         });
         world
     }

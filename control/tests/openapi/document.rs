@@ -207,14 +207,23 @@ fn common(route: &Route) -> Vec<Code> {
     match route.access {
         Access::Open => {}
         Access::Caller => {
-            codes.extend([Code::Unauthorized, Code::CrossOrigin, Code::TooManyAttempts]);
+            codes.extend([
+                Code::Unauthorized,
+                Code::CrossOrigin,
+                Code::TooManyAttempts,
+                Code::TooManyConnections,
+            ]);
         }
         Access::Scope(_) => codes.extend([
             Code::Unauthorized,
             Code::ScopeMissing,
             Code::CrossOrigin,
             Code::TooManyAttempts,
+            Code::TooManyConnections,
         ]),
+    }
+    if route.access != Access::Open && !route.faults.contains(&Code::Busy) {
+        codes.push(Code::Busy);
     }
     if route.body.is_some() {
         codes.extend([

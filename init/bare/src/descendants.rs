@@ -9,6 +9,9 @@ use crate::text::{Digits, number};
 
 /// Pause between two rounds of SIGKILL: whoever was just being forked gets the next one.
 pub const KILL_AGAIN: Duration = Duration::from_millis(10);
+/// From SIGTERM to SIGCONT: a process that runs has taken the first by then, and its handler is
+/// not put off by the second.
+pub const WAKE_AFTER: Duration = Duration::from_millis(50);
 /// How long SIGKILL may take: a process in an uninterruptible wait, or one that belongs to
 /// another user, would keep us for ever.
 pub const UNKILLABLE: Duration = Duration::from_secs(2);
@@ -33,39 +36,45 @@ impl Remaining {
         }
     }
 
-    /// Sends SIGTERM to each that has not had it.
-    pub(crate) fn ask(&mut self) {
+    /// Sends SIGTERM to each that has not had it; whether there was one. Who is stopped acts on
+    /// it once it is woken.
+    pub(crate) fn ask(&mut self) -> bool {
+        let mut any = false;
         if !self.everybody {
             let asked = self.asked.get_or_insert_with(Table::new);
             each_descendant(|pid, began| {
                 // The clock began before any process did, so that 0 is nobody's.
                 if asked.replace(pid, began) != began {
-                    end(pid, libc::SIGTERM);
+                    kernel::send(pid, libc::SIGTERM);
+                    any = true;
                 }
             });
         } else if !self.asked_everybody {
             // One call, which the kernel makes while nobody can fork. Those that are born
             // later have a parent that is ending, and die at the deadline at the latest.
             self.asked_everybody = true;
-            end(-1, libc::SIGTERM);
+            kernel::send(-1, libc::SIGTERM);
+            any = true;
         }
+        any
+    }
+
+    /// Wakes who is stopped, so that it can act on what it was asked.
+    pub(crate) fn wake(&self) {
+        self.each(libc::SIGCONT);
     }
 
     /// Sends SIGKILL to all.
     pub(crate) fn kill(&self) {
-        if self.everybody {
-            end(-1, libc::SIGKILL);
-        } else {
-            each_descendant(|pid, _| end(pid, libc::SIGKILL));
-        }
+        self.each(libc::SIGKILL);
     }
-}
 
-/// Signals, and wakes who is stopped so that it can act on it.
-fn end(target: i32, signal: i32) {
-    kernel::send(target, signal);
-    if signal != libc::SIGKILL {
-        kernel::send(target, libc::SIGCONT);
+    fn each(&self, signal: i32) {
+        if self.everybody {
+            kernel::send(-1, signal);
+        } else {
+            each_descendant(|pid, _| kernel::send(pid, signal));
+        }
     }
 }
 

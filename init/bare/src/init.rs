@@ -4,7 +4,7 @@
 //! process sleeps in the kernel. SIGCHLD is only a hint that somebody died; who did is asked of
 //! the kernel until it knows of no more, because a thousand deaths may share one signal.
 
-use crate::descendants::{KILL_AGAIN, Remaining, UNKILLABLE};
+use crate::descendants::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
 use crate::exit;
 use crate::options::Options;
 use crate::program::{say, say_plainly};
@@ -262,6 +262,7 @@ fn reap(main: i32, stops: bool) -> Reaped {
 pub(crate) fn clear(grace: Time) {
     let mut remaining = Remaining::of_this_process();
     let mut kill_at = kernel::now().plus(grace);
+    let mut wake_at = None;
     loop {
         let mut timeout = Time::ZERO;
         match reap(0, false) {
@@ -270,8 +271,18 @@ pub(crate) fn clear(grace: Time) {
             Reaped::Nobody => {
                 let now = kernel::now();
                 if now < kill_at {
-                    remaining.ask();
-                    timeout = kill_at.since(now);
+                    if remaining.ask() {
+                        wake_at = Some(now.plus(Time::of(WAKE_AFTER)));
+                    }
+                    timeout = match wake_at {
+                        Some(then) if then <= now => {
+                            remaining.wake();
+                            wake_at = None;
+                            kill_at.since(now)
+                        }
+                        Some(then) => then.min(kill_at).since(now),
+                        None => kill_at.since(now),
+                    };
                 } else if now < kill_at.plus(Time::of(UNKILLABLE)) {
                     remaining.kill();
                     timeout = Time::of(KILL_AGAIN);
@@ -282,8 +293,9 @@ pub(crate) fn clear(grace: Time) {
             }
         }
         // Asked to end while the rest is given its grace: it has had some.
-        if let Some(libc::SIGTERM | libc::SIGINT) = kernel::next_signal(Some(timeout)) {
-            kill_at = kill_at.min(kernel::now());
+        match kernel::next_signal(Some(timeout)) {
+            Some(asked) if signal::ends(asked) => kill_at = kill_at.min(kernel::now()),
+            _ => {}
         }
     }
 }

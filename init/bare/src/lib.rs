@@ -31,7 +31,7 @@ mod time;
 
 use core::time::Duration;
 
-pub use descendants::{KILL_AGAIN, UNKILLABLE};
+pub use descendants::{KILL_AGAIN, UNKILLABLE, WAKE_AFTER};
 pub use exit::{INTERNAL, NOT_EXECUTABLE, NOT_FOUND, OK, USAGE};
 pub use sys::process::Process;
 
@@ -61,9 +61,15 @@ impl Remaining {
         Self(descendants::Remaining::of_this_process())
     }
 
-    /// Sends SIGTERM to each that has not had it.
-    pub fn ask(&mut self) {
-        self.0.ask();
+    /// Sends SIGTERM to each that has not had it; whether there was one. They are to be woken
+    /// [`WAKE_AFTER`] that.
+    pub fn ask(&mut self) -> bool {
+        self.0.ask()
+    }
+
+    /// Wakes who is stopped, so that it can act on what it was asked.
+    pub fn wake(&self) {
+        self.0.wake();
     }
 
     /// Sends SIGKILL to all.

@@ -67,6 +67,22 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
+/// Whether a signal asks an init to end its box: what engines send, and what managers send that
+/// take the box for a machine. `RTMIN+3` and those after it are halt, power off, reboot and kexec,
+/// `RTMIN+13` and those after it the same at once (`systemd(1)`).
+#[must_use]
+pub fn asks_to_end(signal: i32) -> bool {
+    ends(signal)
+}
+
+pub(crate) fn ends(signal: i32) -> bool {
+    matches!(
+        signal,
+        libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR
+    ) || (RTMIN + 3..=RTMIN + 6).contains(&signal)
+        || (RTMIN + 13..=RTMIN + 16).contains(&signal)
+}
+
 /// A signal's name without `SIG`: `TERM`, or `RTMIN` and how far above it, or the number of one
 /// that has no name.
 #[derive(Clone, Copy, Debug)]

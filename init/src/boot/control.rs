@@ -1,19 +1,23 @@
 //! Control as init sees it: one service, and the file that tells it whom to let in.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cib_protocol::init::ControlAuth;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
+use cib_protocol::secret::Secret;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service};
-use crate::environment::{Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, Settings};
-use crate::socket::CONTROL_UID;
+use crate::environment::{
+    Auth, LogFormat, LogLevel, Mode as BoxMode, Resume, SessionUsers, Settings,
+};
+use crate::session::tenants::HOMES;
+use crate::socket::{CONTROL_UID, Door};
 use crate::steps::accounts::CIB;
+use crate::steps::{Owner, write_file};
 
 /// Name of the service.
 pub(super) const NAME: &str = "control";
@@ -21,42 +25,47 @@ pub(super) const NAME: &str = "control";
 /// Descriptor on which it says that it listens.
 const READY_FD: i32 = 3;
 
-/// Writes what control needs to recognise the master token: its digest, never the token.
+/// Descriptor of the socket that it serves the API on.
+pub(super) const LISTEN_FD: i32 = 4;
+
+/// Descriptor of the socket on which it is asked for its health.
+pub(super) const HEALTH_FD: i32 = 5;
+
+/// What the kernel fills anew, with 122 random bits, at each reading.
+const RANDOM: &str = "/proc/sys/kernel/random/uuid";
+
+/// Writes what control needs to recognise the master token and a trusted proxy: digests, never
+/// the secrets themselves.
 ///
 /// # Errors
 /// The file or its directory cannot be made or given to control.
-pub(super) fn write_auth(path: &Path, auth: &Auth) -> io::Result<()> {
-    let content = match auth {
-        Auth::Token(token) => ControlAuth {
-            master_sha256: Some(hexadecimal(&Sha256::digest(token.expose()))),
-            disabled: false,
+pub(super) fn write_auth(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> io::Result<()> {
+    // Random, and new each time.
+    let salt = std::fs::read_to_string(RANDOM)?.trim().to_owned();
+    let digest = |secret: &Secret| {
+        let salted = Sha256::new().chain_update(&salt);
+        hexadecimal(&salted.chain_update(secret.expose()).finalize())
+    };
+    let content = ControlAuth {
+        master_sha256: match auth {
+            Auth::Token(token) => Some(digest(token)),
+            Auth::Disabled => None,
         },
-        Auth::Disabled => ControlAuth {
-            master_sha256: None,
-            disabled: true,
-        },
+        proxy_sha256: proxy.map(digest),
+        disabled: matches!(auth, Auth::Disabled),
+        salt: Some(salt),
     };
     let dir = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(dir)?;
-    let fresh = dir.join("auth.json.new");
-    std::fs::write(&fresh, serde_json::to_vec(&content)?)?;
-    chmodat(
-        CWD,
-        &fresh,
-        Mode::RUSR | Mode::WUSR | Mode::RGRP,
-        AtFlags::empty(),
-    )?;
-    if rustix::process::geteuid().is_root() {
-        let group = Gid::from_raw(CONTROL_UID);
-        chownat(
-            CWD,
-            &fresh,
-            Some(Uid::ROOT),
-            Some(group),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?;
-    }
-    std::fs::rename(&fresh, path)
+    let root = rustix::process::geteuid().is_root();
+    let owner = root.then_some(Owner {
+        uid: 0,
+        gid: CONTROL_UID,
+    });
+    // Never readable for anybody else, not even while it is written.
+    write_file(path, &serde_json::to_vec(&content)?, owner, 0o640)
+        .map(drop)
+        .map_err(io::Error::other)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -78,10 +87,17 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
         settings.container.data_dir.display().to_string(),
         "--runtime-dir".to_owned(),
         run.display().to_string(),
+        // Nobody else can stand in its way there.
+        "--init-socket".to_owned(),
+        run.join(Door::Own.name()).display().to_string(),
         "--auth".to_owned(),
         auth.display().to_string(),
         "--ready-fd".to_owned(),
         READY_FD.to_string(),
+        "--listen-fd".to_owned(),
+        LISTEN_FD.to_string(),
+        "--health-fd".to_owned(),
+        HEALTH_FD.to_string(),
         "--log-level".to_owned(),
         level(settings.container.log_level).to_owned(),
         "--log".to_owned(),
@@ -96,6 +112,23 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     }
     if settings.sessions.resume == Resume::Always {
         command.extend(["--resume".to_owned(), "always".to_owned()]);
+    }
+    if settings.sessions.users == SessionUsers::Separate {
+        let homes = settings
+            .container
+            .data_dir
+            .join(HOMES)
+            .display()
+            .to_string();
+        let roots = ["/workspace".to_owned(), "/home/coder".to_owned(), homes];
+        command.extend(
+            roots
+                .into_iter()
+                .flat_map(|root| ["--workdir-root".to_owned(), root]),
+        );
+    }
+    if let Some(most) = settings.sessions.max {
+        command.extend(["--max-sessions".to_owned(), most.to_string()]);
     }
     if !settings.trusted_proxies.is_empty() {
         let list: Vec<_> = settings
@@ -149,23 +182,45 @@ fn level(level: LogLevel) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use cib_protocol::secret::Secret;
-
     use super::*;
 
+    fn written(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> ControlAuth {
+        write_auth(path, auth, proxy).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(!text.contains("0123456789abcdef\""), "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     #[test]
-    fn control_gets_the_tokens_digest_and_never_the_token() {
+    fn control_gets_digests_that_differ_each_time_and_never_a_secret() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control/auth.json");
-        write_auth(&path, &Auth::Token(Secret::new("0123456789abcdef"))).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("0123456789abcdef\""), "{text}");
-        let read: ControlAuth = serde_json::from_str(&text).unwrap();
-        // From `printf 0123456789abcdef | sha256sum`.
-        let digest = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
-        assert_eq!(read.master_sha256.as_deref(), Some(digest));
-        write_auth(&path, &Auth::Disabled).unwrap();
-        let read: ControlAuth = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let secret = Secret::new("0123456789abcdef");
+        let token = Auth::Token(secret.clone());
+        let first = written(&path, &token, Some(&secret));
+        let second = written(&path, &token, None);
+        assert_eq!(first.master_sha256, first.proxy_sha256);
+        assert_ne!(first.master_sha256, second.master_sha256);
+        let salted = format!("{}0123456789abcdef", second.salt.unwrap());
+        let digest = hexadecimal(&Sha256::digest(salted));
+        assert_eq!(second.master_sha256, Some(digest));
+        assert_eq!(second.proxy_sha256, None);
+        let read = written(&path, &Auth::Disabled, None);
         assert!(read.disabled && read.master_sha256.is_none());
+    }
+
+    #[test]
+    fn what_control_reads_is_closed_to_others_and_replaces_what_was_left_behind() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("auth.json");
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, "untouched").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, dir.path().join("auth.json.new")).unwrap();
+        written(&path, &Auth::Disabled, None);
+        let mode = std::fs::symlink_metadata(&path).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o7777, 0o640);
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "untouched");
     }
 }

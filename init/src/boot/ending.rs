@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cib_bare::{KILL_AGAIN, Remaining, UNKILLABLE};
+use cib_bare::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -85,6 +85,7 @@ pub(super) async fn end(
 async fn sweep(parts: &Parts, mut kill_at: Instant, asks: &mut mpsc::UnboundedReceiver<()>) {
     let reaper = parts.processes.reaper();
     let mut remaining = Remaining::of_this_process();
+    let mut wake_at = None;
     loop {
         reaper.drain().await;
         if reaper.is_childless() {
@@ -92,8 +93,18 @@ async fn sweep(parts: &Parts, mut kill_at: Instant, asks: &mut mpsc::UnboundedRe
         }
         let now = Instant::now();
         let look_again = if now < kill_at {
-            remaining.ask();
-            kill_at
+            if remaining.ask() {
+                wake_at = Some(now + WAKE_AFTER);
+            }
+            match wake_at {
+                Some(then) if then <= now => {
+                    remaining.wake();
+                    wake_at = None;
+                    kill_at
+                }
+                Some(then) => kill_at.min(then),
+                None => kill_at,
+            }
         } else if now < kill_at + UNKILLABLE {
             remaining.kill();
             now + KILL_AGAIN

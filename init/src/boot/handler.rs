@@ -6,13 +6,18 @@ use std::rc::Rc;
 use cib_protocol::init::{BoxStatus, EgressStatus, InitFault, InitReply, InitRequest};
 use cib_protocol::session::SessionSpec;
 
+use crate::boot::control;
+use crate::boot::health::{Control, Findings};
 use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
 use crate::boot::rest::Stir;
+use crate::egress::Egress;
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
+use crate::plan::StepId;
 use crate::session::Keepers;
 use crate::socket::{Handler, refuse};
+use crate::supervisor::machine::State;
 use crate::supervisor::{NoSuchService, Supervisor};
 use crate::sys::start;
 
@@ -35,6 +40,7 @@ pub(super) struct Running {
     pub(super) booted: Rc<Booted>,
     pub(super) logs: Logs,
     pub(super) stir: Stir,
+    pub(super) control: Control,
 }
 
 impl Handler for Running {
@@ -42,7 +48,7 @@ impl Handler for Running {
         self.stir.stir();
         match request {
             InitRequest::Status {} => InitReply::Status(Box::new(self.status().await)),
-            InitRequest::Healthcheck {} => self.health(),
+            InitRequest::Healthcheck {} => self.health().await,
             InitRequest::Logs { service, lines } => {
                 if self.supervisor.seen(&service).is_err() && !is_log_name(&service) {
                     return refuse(InitFault::NoSuchService, NoSuchService(service).to_string());
@@ -121,16 +127,46 @@ impl Running {
         }
     }
 
-    fn health(&self) -> InitReply {
+    async fn health(&self) -> InitReply {
         let (healthy, detail) = match self.phase.get() {
             Phase::Booting => (false, "the box is booting".to_owned()),
             Phase::ShuttingDown => (false, "the box is shutting down".to_owned()),
-            Phase::Up => match self.supervisor.unready().as_slice() {
-                [] => (true, "everything is ready".to_owned()),
-                unready => (false, format!("not ready: {}", unready.join(", "))),
-            },
+            Phase::Up => self.findings().await.verdict(),
         };
         InitReply::Health { healthy, detail }
+    }
+
+    /// What of a box that is up does not work.
+    async fn findings(&self) -> Findings {
+        let mut findings = Findings::default();
+        for fault in self.supervisor.faults().await {
+            findings.fault(fault);
+        }
+        if let Ok(seen) = self.supervisor.seen(control::NAME)
+            && seen.state == State::Ready
+            && let Some(fault) = self.control.fault(seen.pid).await
+        {
+            findings.fault(fault);
+        }
+        for trouble in self.troubles() {
+            findings.fault(trouble);
+        }
+        for step in self.progress.failed() {
+            let line = format!("boot step `{step}` failed");
+            // The box was told to go on without these, or is of use without them.
+            if matches!(step, StepId::Agent | StepId::Setup) {
+                findings.note(line);
+            } else {
+                findings.fault(line);
+            }
+        }
+        findings
+    }
+
+    /// What is wrong with the way out.
+    fn troubles(&self) -> Vec<String> {
+        let egress = self.booted.egress.get();
+        egress.map(Egress::troubles).unwrap_or_default()
     }
 
     async fn status(&self) -> BoxStatus {
@@ -142,9 +178,10 @@ impl Running {
                 ..EgressStatus::default()
             },
         };
+        let troubles = self.troubles();
         let phase = match self.phase.get() {
             Phase::Booting => "booting",
-            Phase::Up if self.supervisor.unready().is_empty() => "up",
+            Phase::Up if self.findings().await.is_well() => "up",
             Phase::Up => "degraded",
             Phase::ShuttingDown => "shutting_down",
         };
@@ -161,7 +198,7 @@ impl Running {
                 .get()
                 .map(Keepers::live)
                 .unwrap_or_default(),
-            warnings: self.booted.warnings.borrow().clone(),
+            warnings: [self.booted.warnings.borrow().clone(), troubles].concat(),
         }
     }
 }

@@ -4,35 +4,43 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::boot::Ground;
+use crate::boot::aside::{AsideError, aside};
+use crate::boot::asking::Asking;
 use crate::boot::control;
 use crate::boot::handler::{Phase, Running};
+use crate::boot::health::Control;
+use crate::boot::helped::Helped;
+use crate::boot::listeners;
 use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::boot::rest::Stir;
 use crate::boot::setup::AsCoder;
 use crate::egress::joined::Joined;
-use crate::egress::services::RESOLVER;
-use crate::egress::{Egress, EgressError, Turn};
-use crate::environment::{Auth, ProxyMode, Settings};
+use crate::egress::services::{RESOLVER, SOCKETS};
+use crate::egress::{Egress, EgressError, Program, Turn};
+use crate::environment::{Auth, ProxyMode, SessionUsers, Settings};
 use crate::errors::chain;
 use crate::exit;
 use crate::logs::{Level, Logs};
 use crate::plan::{Plan, StepId};
 use crate::process::Processes;
 use crate::session::directory::Directories;
-use crate::session::{KeeperSettings, Keepers};
-use crate::socket::{self, ListenError};
+use crate::session::tenants::{Separate, Tenants};
+use crate::session::{self, KeeperSettings, Keepers};
+use crate::socket::{self, Door, ListenError, Server};
 use crate::spawn::Ids;
 use crate::steps::accounts::{Account, Accounts};
 use crate::steps::agent::{self, Notice, Relay};
-use crate::steps::child_env::{Additions, ChildEnvironment};
+use crate::steps::child_env::{self, Additions, ChildEnvironment};
+use crate::steps::git::{self, Taken};
 use crate::steps::keys::{self, Keys};
 use crate::steps::setup::{self, Job, JobsError, SetupError};
 use crate::steps::users::{self, Users, UsersError};
-use crate::steps::{FileError, Outcome, git};
+use crate::steps::{FileError, Outcome};
 use crate::supervisor::actor::{LookUpIds, Runtime};
 use crate::supervisor::{NoSuchService, Supervisor};
 
@@ -47,6 +55,8 @@ pub(super) enum StepError {
     /// The plan is wrong: a step came before one whose work it builds on.
     #[error("{0} are not prepared yet")]
     TooEarly(&'static str),
+    #[error("it cannot be carried out")]
+    Aside(#[from] AsideError),
     #[error("egress does not stand")]
     Egress(#[from] EgressError),
     #[error("the users cannot be prepared")]
@@ -59,6 +69,14 @@ pub(super) enum StepError {
     Setup(#[from] SetupError),
     #[error("control cannot be told whom to let in")]
     Auth(#[source] io::Error),
+    #[error("port {port} (CIB_PORT) cannot be listened on; is another server there?")]
+    Port {
+        port: u16,
+        #[source]
+        source: io::Error,
+    },
+    #[error("control cannot be given a socket for its health")]
+    Health(#[source] io::Error),
     #[error(transparent)]
     Service(#[from] NoSuchService),
     #[error("`{0}` did not become ready; its lines above say why")]
@@ -130,6 +148,12 @@ pub(super) async fn boot(
     for warning in &ground.configuration.warnings {
         booted.warn(&parts.logs, warning.to_string());
     }
+    for change in &ground.closed.changes {
+        parts.logs.write(Level::Info, "init", &change.to_string());
+    }
+    for warning in &ground.closed.warnings {
+        booted.warn(&parts.logs, warning.clone());
+    }
     let holds = settings.egress.mode == ProxyMode::Hold;
     if settings.auth == Auth::Disabled && !holds {
         let line = "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \
@@ -150,7 +174,8 @@ pub(super) async fn boot(
         source,
     })?;
     // Before the first step, so that a boot that takes long can be looked at.
-    let listener = socket::listen(&run.join("init.sock"))?;
+    let doors = [Door::Own, Door::Everybody];
+    let listeners = doors.map(|door| socket::listen(&run.join(door.name()), door));
     let running = Running {
         phase: Rc::clone(&parts.phase),
         progress: parts.progress.clone(),
@@ -158,8 +183,12 @@ pub(super) async fn boot(
         booted: Rc::clone(booted),
         logs: parts.logs.clone(),
         stir: parts.stir.clone(),
+        control: Control::at(run.join("control/health.sock")),
     };
-    tokio::task::spawn_local(socket::serve(listener, Rc::new(running)));
+    let server = Server::new(running);
+    for (door, listener) in doors.into_iter().zip(listeners) {
+        tokio::task::spawn_local(Rc::clone(&server).serve(listener?, door));
+    }
     let jobs = setup::jobs(&settings.setup, &ground.paths);
     // A script that cannot be read is one that fails.
     let count = jobs.as_ref().map_or(1, |(jobs, _)| jobs.len());
@@ -198,6 +227,8 @@ struct Stage<'a> {
     /// Where coder finds its ssh-agent.
     ssh_agent: OnceCell<PathBuf>,
     environment: OnceCell<ChildEnvironment>,
+    /// The API's port, held before any program of coder's runs.
+    port: OnceCell<Rc<OwnedFd>>,
 }
 
 impl<'a> Stage<'a> {
@@ -226,6 +257,7 @@ impl<'a> Stage<'a> {
             keys: OnceCell::new(),
             ssh_agent: OnceCell::new(),
             environment: OnceCell::new(),
+            port: OnceCell::new(),
         }
     }
 
@@ -236,12 +268,12 @@ impl<'a> Stage<'a> {
             StepId::CloseEgress => self.close_egress().await,
             StepId::Redirect => self.redirect().await,
             StepId::ProveEgress => self.prove_egress().await,
-            StepId::Users => self.prepare_users(),
-            StepId::Keys => self.prepare_keys(),
-            StepId::Git => self.prepare_git(),
+            StepId::Users => self.prepare_users().await,
+            StepId::Keys => self.prepare_keys().await,
+            StepId::Git => self.prepare_git().await,
             StepId::Agent => self.relay_agents(),
             StepId::Setup => self.set_up().await,
-            StepId::Journals => self.close_journals().await,
+            StepId::Journals => self.close_journals(),
             StepId::Control => self.start_control().await,
             StepId::Services => self.start_services().await,
         }
@@ -281,7 +313,17 @@ impl<'a> Stage<'a> {
                     .as_ref()
                     .map(|choice| choice.version.clone()),
             };
-            ChildEnvironment::new(&self.ground.environment, settings, &additions)
+            let children = ChildEnvironment::new(&self.ground.environment, settings, &additions);
+            if !children.unreachable.is_empty() {
+                let line = format!(
+                    "no program gets {}: with CIB_PROXY_URL the box may not reach the private \
+                     addresses in them; list those in CIB_LAN if that is meant, or unset them (an \
+                     engine takes them from its own configuration)",
+                    children.unreachable.join(", ")
+                );
+                self.booted.warn(&self.parts.logs, line);
+            }
+            children
         }))
     }
 
@@ -295,9 +337,10 @@ impl<'a> Stage<'a> {
         let egress = self.egress()?;
         let warnings = egress.open().await?;
         self.warn_of_egress(&warnings);
-        for service in egress.configure(&self.parts.bin)? {
+        for Program { service, sockets } in egress.configure(&self.parts.bin)? {
             let name = service.name.clone();
-            self.parts.supervisor.add(service);
+            let descriptors = (SOCKETS..).zip(sockets).collect();
+            self.parts.supervisor.add_lending(service, descriptors);
             // One that is not ready yet is started again for as long as it takes; the rules
             // stand without it.
             if !self.parts.supervisor.start(&name).await? {
@@ -332,28 +375,80 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn prepare_users(&self) -> Result<(), StepError> {
-        let container = &self.settings().container;
-        let prepared = users::prepare(&self.ground.paths, container, &self.ground.facts)?;
-        let (users, outcome) = prepared;
+    async fn prepare_users(&self) -> Result<(), StepError> {
+        let (paths, facts) = (self.ground.paths.clone(), self.ground.facts.clone());
+        let container = self.settings().container.clone();
+        let prepared = aside(move || users::prepare(&paths, &container, &facts));
+        let (users, mut outcome) = prepared.await??;
+        let helped = Helped {
+            processes: &self.parts.processes,
+            helper: self.helper(),
+            paths: &self.ground.paths,
+            users: &users,
+        };
+        helped.take_over(&mut outcome).await;
+        helped.try_places(&mut outcome).await;
+        // Whoever looks later finds them too: they hold until the box is started anew.
+        for warning in std::mem::take(&mut outcome.warnings) {
+            self.booted.warn(&self.parts.logs, warning);
+        }
         let _ = self.users.set(users);
         self.tell("init", outcome);
+        // Whoever only holds the network serves nothing.
+        if self.settings().egress.mode != ProxyMode::Hold {
+            self.hold_port()?;
+        }
         Ok(())
     }
 
-    fn prepare_keys(&self) -> Result<(), StepError> {
-        let settings = &self.settings().keys;
-        let (keys, outcome) = keys::prepare(&self.ground.paths, settings, self.users()?)?;
+    /// This program, for what PID 1 has done by another process.
+    fn helper(&self) -> PathBuf {
+        self.parts.bin.join("cib-init")
+    }
+
+    async fn prepare_keys(&self) -> Result<(), StepError> {
+        let (paths, users) = (self.ground.paths.clone(), self.users()?.clone());
+        let settings = self.settings().keys.clone();
+        let prepared = aside(move || keys::prepare(&paths, &settings, &users));
+        let (keys, outcome) = prepared.await??;
         let _ = self.keys.set(keys);
         self.tell("init", outcome);
         Ok(())
     }
 
-    fn prepare_git(&self) -> Result<(), StepError> {
-        let (settings, paths) = (self.settings(), &self.ground.paths);
-        let outcome = git::prepare(paths, &settings.git, &settings.keys, self.keys()?)?;
+    async fn prepare_git(&self) -> Result<(), StepError> {
+        let (paths, found) = (self.ground.paths.clone(), self.keys()?.clone());
+        let (git, keys) = (self.settings().git.clone(), self.settings().keys.clone());
+        let prepare =
+            move |taken: Taken| aside(move || git::prepare(&paths, &git, &keys, &found, &taken));
+        let asking = self.asking()?;
+        let (taken, warnings) = asking.ask(self.keys()?).await;
+        let outcome = prepare(taken).await??;
         self.tell("init", outcome);
+        for warning in warnings {
+            self.booted.warn(&self.parts.logs, warning);
+        }
         Ok(())
+    }
+
+    /// How programs of coder's are asked what they make of coder's own files.
+    fn asking(&self) -> Result<Asking, StepError> {
+        let users = self.users()?;
+        let environment = ChildEnvironment::new(
+            &self.ground.environment,
+            self.settings(),
+            &Additions {
+                gnupg_home: self.keys()?.gnupg_home.clone(),
+                ..Additions::default()
+            },
+        );
+        Ok(Asking {
+            processes: self.parts.processes.clone(),
+            ids: ids(&users.coder, users.switch),
+            environment: environment.coder(&users.coder).into_iter().collect(),
+            home: users.coder.home.clone(),
+            forwarded: self.settings().keys.agents.ssh.is_some(),
+        })
     }
 
     fn relay_agents(&self) -> Result<(), StepError> {
@@ -396,34 +491,58 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    async fn close_journals(&self) -> Result<(), StepError> {
+    /// Has the records closed that are still open. Nothing waits for it but whoever looks at
+    /// this step: sessions can be started meanwhile, and one that cannot be repaired costs
+    /// nobody else anything.
+    fn close_journals(&self) -> Result<(), StepError> {
         let keepers = self.keepers()?;
-        let left = keepers.finish_left_behind().await;
-        if left > 0 {
-            let line = format!("{left} sessions were live when the box last ended: interrupted");
-            self.parts.logs.write(Level::Info, "session", &line);
+        let _ = self.booted.keepers.set(keepers.clone());
+        if keepers.has_records() {
+            let progress = self.parts.progress.clone();
+            let stir = self.parts.stir.clone();
+            tokio::task::spawn_local(async move {
+                let began = std::time::Instant::now();
+                progress.goes_on(StepId::Journals);
+                keepers.repair().await;
+                progress.done(StepId::Journals, began.elapsed());
+                stir.stir();
+            });
         }
-        let _ = self.booted.keepers.set(keepers);
         Ok(())
     }
 
     fn keepers(&self) -> Result<Keepers, StepError> {
         let users = self.users()?;
         let sync = self.settings().sessions.journal_sync.word();
-        let environment = self.environment()?.keeper(&users.coder);
+        let environment = self.environment()?;
+        let variables = |map: child_env::Variables| -> session::Variables {
+            map.into_iter().map(|(k, v)| (k.into(), v.into())).collect()
+        };
+        let coder = ids_of(&users.coder);
+        let tenants = match self.settings().sessions.users {
+            SessionUsers::Separate if users.switch => Tenants::Separate(Separate {
+                coder,
+                data: self.ground.paths.data.clone(),
+                passwd: "/etc/passwd".into(),
+                helper: self.helper(),
+            }),
+            _ => Tenants::Shared(coder),
+        };
         let settings = KeeperSettings {
             program: self.parts.bin.join("cib-session"),
             options: ["--sync", sync].map(OsString::from).into(),
-            ids: ids(&users.coder, users.switch),
-            environment: environment
-                .into_iter()
-                .map(|(k, v)| (k.into(), v.into()))
-                .collect(),
+            ids: ids(&users.keeper, users.switch),
+            control: users.control.uid,
+            tenants,
+            environment: variables(environment.coder(&users.coder)),
+            credentials: variables(environment.credentials()),
+            plain: variables(environment.plain(&users.keeper)),
         };
         let directories = Directories {
             data: self.ground.paths.data.clone(),
             runtime: self.ground.paths.run.clone(),
             coder: users.coder.uid,
+            keeper: users.keeper.uid,
             control: users.control.gid,
             switch: users.switch,
         };
@@ -436,13 +555,32 @@ impl<'a> Stage<'a> {
         ))
     }
 
+    fn hold_port(&self) -> Result<Rc<OwnedFd>, StepError> {
+        if let Some(held) = self.port.get() {
+            return Ok(Rc::clone(held));
+        }
+        let settings = self.settings();
+        let (port, everywhere) = (settings.port, settings.auth != Auth::Disabled);
+        let held =
+            listeners::port(port, everywhere).map_err(|source| StepError::Port { port, source })?;
+        Ok(Rc::clone(self.port.get_or_init(|| held)))
+    }
+
     async fn start_control(&self) -> Result<(), StepError> {
         let settings = self.settings();
         let run = &self.ground.paths.run;
         let auth = run.join("control/auth.json");
-        control::write_auth(&auth, &settings.auth).map_err(StepError::Auth)?;
+        let proxy = settings.trusted_proxy_secret.as_ref();
+        control::write_auth(&auth, &settings.auth, proxy).map_err(StepError::Auth)?;
+        let group = self.users()?.control.gid;
+        let health = listeners::health(&run.join("control/health.sock"), group)
+            .map_err(StepError::Health)?;
         let service = control::service(&self.parts.bin, settings, run, &auth);
-        self.parts.supervisor.add(service);
+        let lent = vec![
+            (control::LISTEN_FD, self.hold_port()?),
+            (control::HEALTH_FD, health),
+        ];
+        self.parts.supervisor.add_lending(service, lent);
         if self.parts.supervisor.start(control::NAME).await? {
             Ok(())
         } else {
@@ -497,7 +635,8 @@ impl<'a> Stage<'a> {
 async fn end_with(logs: Logs, supervisor: Supervisor, joined: Joined) {
     match joined.lost().await {
         Ok(()) => {
-            let line = "the container that held the network has ended, and the network with it";
+            let line = "the container that held the network has ended, and the network with it; \
+                        start both anew, with compose by `up -d --wait --force-recreate`";
             logs.write(Level::Error, "egress", line);
             supervisor.lose("network");
         }
@@ -537,6 +676,10 @@ fn serve(parts: &Parts, relay: Relay) {
         let (level, line) = match notice {
             Notice::Lost(why) => (Level::Warn, format!("{variable}: {why}")),
             Notice::Back => (Level::Info, format!("{variable}: the agent is back")),
+            Notice::Full => {
+                let line = format!("{variable}: too many connections, further ones are refused");
+                (Level::Warn, line)
+            }
         };
         logs.write(level, "agent", &line);
     }));
@@ -564,7 +707,7 @@ pub(super) fn look_up(ground: &Ground) -> Rc<LookUpIds> {
     })
 }
 
-fn ids(account: &Account, switch: bool) -> Option<Ids> {
+pub(super) fn ids(account: &Account, switch: bool) -> Option<Ids> {
     switch.then(|| ids_of(account))
 }
 

@@ -3,10 +3,15 @@
 //! The order is the argument for its safety. Configuration is judged before anything is
 //! touched; egress is closed before anything else runs; what belongs to the user runs last.
 
+mod aside;
+mod asking;
 mod control;
 mod ending;
 mod handler;
+mod health;
+mod helped;
 mod last_resort;
+mod listeners;
 mod live;
 pub mod progress;
 mod rest;
@@ -37,9 +42,9 @@ use crate::logs::{Level, Logs};
 use crate::plan::StepId;
 use crate::process::Processes;
 use crate::signals::Signals;
-use crate::steps::Paths;
 use crate::steps::accounts::Accounts;
 use crate::steps::host::HostFacts;
+use crate::steps::{Outcome, Paths};
 use crate::supervisor::{GivenUp, Supervisor};
 use crate::sys::{environ, memory, start};
 
@@ -60,6 +65,8 @@ pub struct Ground {
     pub paths: Paths,
     /// The Claude Code of this box, where its image carries any.
     pub claude: Option<Choice>,
+    /// What was done to the files of secrets; nothing before the boot.
+    pub closed: Outcome,
 }
 
 /// Reads and judges environment, configuration and host, and changes nothing.
@@ -69,8 +76,9 @@ pub struct Ground {
 pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
     let environment = Environment::of_process();
     match Configuration::load(Path::new(DIRECTORY), &environment) {
-        Ok(configuration) => {
-            let (paths, facts, mut faults) = judge(&configuration.settings);
+        Ok(mut configuration) => {
+            let (paths, facts, mut faults, warnings) = judge(&configuration.settings);
+            configuration.warnings.extend(warnings);
             let claude = claude(&configuration.settings, &paths).unwrap_or_else(|fault| {
                 faults.push(fault);
                 None
@@ -82,6 +90,7 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
                     facts,
                     paths,
                     claude,
+                    closed: Outcome::default(),
                 })
             } else {
                 Err((faults, configuration.warnings))
@@ -90,8 +99,9 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
         Err(mut refusal) => {
             // The host is judged by what could be understood, so that a missing token and a
             // missing capability do not come in two rounds.
-            let (paths, _, faults) = judge(&refusal.understood);
+            let (paths, _, faults, warnings) = judge(&refusal.understood);
             refusal.faults.extend(faults);
+            refusal.warnings.extend(warnings);
             refusal
                 .faults
                 .extend(claude(&refusal.understood, &paths).err());
@@ -100,15 +110,21 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
     }
 }
 
-fn judge(settings: &Settings) -> (Paths, HostFacts, Vec<Fault>) {
+fn judge(settings: &Settings) -> (Paths, HostFacts, Vec<Fault>, Vec<Fault>) {
     let paths = Paths::of_the_box(settings.container.data_dir.clone());
     let facts = HostFacts::observe(&paths);
-    let faults = match Accounts::read(&paths) {
-        Ok(accounts) => facts.judge(settings, &paths, &accounts),
-        // The users step reports it with its path.
-        Err(_) => Vec::new(),
-    };
-    (paths, facts, faults)
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    // Otherwise the users step reports it with its path.
+    if let Ok(accounts) = Accounts::read(&paths) {
+        faults.extend(facts.judge(settings, &paths, &accounts));
+        if let Some(coder) = secrets::coder(&accounts, &settings.container) {
+            let (exposed, allowed) =
+                crate::steps::secrets::judge(&settings.secrets, &coder, facts.root());
+            faults.extend(exposed);
+            warnings.extend(allowed);
+        }
+    }
+    (paths, facts, faults, warnings)
 }
 
 /// The version of Claude Code that these settings come to on this machine.
@@ -140,10 +156,13 @@ pub fn refuse(faults: &[Fault], warnings: &[Fault]) -> u8 {
 /// Boots the box, supervises it until it is to end, and ends it; the exit code.
 #[must_use]
 pub fn run() -> u8 {
-    let ground = match survey() {
+    let mut ground = match survey() {
         Ok(ground) => ground,
         Err((faults, warnings)) => return refuse(&faults, &warnings),
     };
+    if let Err(faults) = secrets::close(&mut ground) {
+        return refuse(&faults, &ground.configuration.warnings);
+    }
     let surveyed = Duration::from_micros(start::uptime_us());
     environ::scrub(secrets::VARIABLES);
     memory::be_sparing();
@@ -326,7 +345,7 @@ async fn listen(
         stir.stir();
         match delivered.signal {
             libc::SIGCHLD => processes.reaper().drain().await,
-            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGPWR => {
+            signal if cib_bare::signal::asks_to_end(signal) => {
                 let _ = asked.send(());
             }
             _ => {}

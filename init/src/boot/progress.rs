@@ -131,11 +131,27 @@ impl Progress {
         self.set(id, State::Done { took }, None);
     }
 
+    /// Notes that work of a step goes on beside those that come after it.
+    pub fn goes_on(&self, id: StepId) {
+        let since = Instant::now();
+        self.set(id, State::Running { since }, None);
+    }
+
     /// Adds what a person may want to know of a step.
     pub fn explain(&self, id: StepId, detail: String) {
         if let Some(record) = self.0.borrow_mut().iter_mut().find(|r| r.id == id) {
             record.detail = Some(detail);
         }
+    }
+
+    /// The steps that failed, in order.
+    #[must_use]
+    pub fn failed(&self) -> Vec<StepId> {
+        let records = self.0.borrow();
+        let failed = records
+            .iter()
+            .filter(|record| matches!(record.state, State::Failed { .. }));
+        failed.map(|record| record.id).collect()
     }
 
     /// The steps as `cib-init status` shows them.

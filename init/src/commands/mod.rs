@@ -19,7 +19,7 @@ use crate::environment::{Environment, Place};
 use crate::errors::chain;
 use crate::exit;
 use crate::plan::Plan;
-use crate::socket::client::{self, ask};
+use crate::socket::client::ask_here;
 use crate::steps::Paths;
 use crate::steps::setup;
 
@@ -198,7 +198,7 @@ pub fn egress(words: &[String]) -> u8 {
 }
 
 fn request(wanted: &InitRequest, within: Duration) -> Result<InitReply, u8> {
-    ask(Path::new(client::PATH), wanted, within).map_err(|error| {
+    ask_here(wanted, within).map_err(|error| {
         let _ = writeln!(io::stderr(), "cib-init: {}", chain(&error));
         exit::INTERNAL
     })

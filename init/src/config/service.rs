@@ -86,12 +86,12 @@ pub enum ListenAddress {
 pub struct Restart {
     /// Which ends are followed by a new start.
     pub policy: RestartPolicy,
-    /// Pause before the first new start of a run that never became ready. It doubles with each
-    /// further one. A run that had become ready is followed at once.
+    /// Pause before the first new start of a run that was not ready for two seconds. It doubles
+    /// with each further one. A run that was ready for longer is followed at once.
     pub backoff_min: Duration,
     /// The pause's upper bound.
     pub backoff_max: Duration,
-    /// So many failed runs in a row, none of which became ready, and the service is given up;
+    /// So many runs in a row, none of which was ready for ten seconds, and the service is given up;
     /// `None` never gives up.
     pub give_up_after: Option<u32>,
 }

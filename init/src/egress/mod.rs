@@ -3,12 +3,20 @@
 //! `docs/spec/egress.md` is the promise; `cib_nft` holds the rules, `cib_redsocks` the way
 //! out. This module puts them in order at boot ([`Egress::close`], [`Egress::open`],
 //! [`Egress::configure`], [`Egress::prove`]) and watches afterwards ([`Egress::watch`]).
+//!
+//! One task owns the rules (`actor`), and a pure function says what follows from what happens
+//! to them (`machine`). Everything else here looks at the world and tells them, or asks.
 
+mod actor;
 mod host;
 pub mod install;
 pub mod joined;
 pub mod liveness;
+mod machine;
+pub mod network;
+mod path;
 mod pins;
+mod programs;
 pub mod refusals;
 mod route;
 pub mod rules;
@@ -16,30 +24,29 @@ pub mod services;
 mod watch;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use cib_nft::{Counters, EgressPolicy, Enforced, Kind, Upstreams, UpstreamsError, Wiring};
+use cib_nft::{Kind, UpstreamsError};
 use cib_protocol::init::{Check, EgressStatus};
-use cib_redsocks::connect::ConnectConfig;
 use cib_redsocks::probe::{self, Depth, Health};
-use cib_redsocks::redirector::{
-    ConfigurationFault, NextHop, Redirector, Redsocks, Settings as RedirectorSettings, next_hop,
-};
-use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
-use cib_redsocks::resolve::{Files, ResolveFault, resolve, resolve_through};
-use cib_redsocks::resolver::ResolverConfig;
+use cib_redsocks::redirector::{ConfigurationFault, Redsocks};
+use cib_redsocks::resolve::{Files, ResolveFault, resolve};
 use cib_redsocks::selftest::{self, EchoFault};
 use cib_redsocks::upstream::Upstream;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Service;
-use crate::egress::install::{InstallError, install};
+use crate::egress::actor::{Actor, Found, Message};
+use crate::egress::install::InstallError;
 use crate::egress::liveness::Liveness;
+use crate::egress::machine::{Event, Machine};
+use crate::egress::network::Others;
+use crate::egress::programs::Held;
+pub use crate::egress::programs::Program;
 use crate::egress::rules::RulesError;
 use crate::environment::EgressSettings;
 use crate::errors::chain;
@@ -49,11 +56,13 @@ use crate::process::Processes;
 /// The user that redsocks, the resolver and the connect bridge run as.
 pub const PROXY_USER: &str = "cib-proxy";
 /// Its user and group id in every image (`docs/design/interfaces.md`).
-pub const PROXY_UID: u32 = 971;
+pub const PROXY_UID: u32 = cib_nft::PROXY_UID;
 
+/// Name of egress in the log.
+const NAME: &str = "egress";
 /// Where a connection to [`selftest::TARGET`] comes out for as long as the box runs, so that
 /// the proof can be repeated while redsocks has its own port.
-const PROOF_PORT: NonZeroU16 = NonZeroU16::new(12348).unwrap();
+const PROOF_PORT: NonZeroU16 = cib_nft::PROOF_PORT;
 /// How long the upstream's name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A redirect happens within the kernel; this is for a box that is busy booting.
@@ -65,6 +74,13 @@ pub enum EgressError {
     /// The rules do not stand.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// The network is not the box's alone.
+    #[error(
+        "CIB_PROXY_URL is set, and the network namespace of this container holds what is not the \
+         box's: {0}; the box would cut all of that off. Start it in a network of its own (without \
+         --network host or container:NAME), or set CIB_NETWORK_SHARED=1 if that is meant"
+    )]
+    Shared(Others),
     /// The upstream's name has no address.
     #[error(transparent)]
     Resolve(#[from] ResolveFault),
@@ -80,6 +96,15 @@ pub enum EgressError {
     /// A configuration cannot be written as JSON.
     #[error("cannot write the configuration of the resolver")]
     Json(#[from] serde_json::Error),
+    /// A port of the box's own programs is somebody else's.
+    #[error("cannot listen on {address}, which the way out needs")]
+    Taken {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The redirect does not redirect.
     #[error("the redirect is not proved")]
     Echo(#[from] EchoFault),
@@ -92,6 +117,9 @@ pub enum EgressError {
     /// Something that must be refused was not.
     #[error("egress is not closed: {}: {}", .0.claim, .0.detail)]
     Open(Check),
+    /// The task that owns the rules is gone.
+    #[error("nobody is left who owns the rules")]
+    Ownerless,
 }
 
 /// What becomes of the redirector.
@@ -105,6 +133,9 @@ pub enum Turn {
     Renew,
 }
 
+/// What lets the redirector run, or holds it down.
+type Gate = dyn Fn(Turn);
+
 /// The way out of this box. Cheap to clone.
 #[derive(Clone)]
 pub struct Egress(Rc<Inner>);
@@ -117,27 +148,18 @@ struct Inner {
     /// `/run/cib`.
     run: PathBuf,
     redirector: Redsocks,
-    state: RefCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    addresses: Vec<IpAddr>,
-    policy: Option<EgressPolicy>,
-    enforced: Option<Enforced>,
-    /// The devices that the rules were made for.
-    covered: BTreeSet<String>,
-    /// What was refused under rules that were replaced since.
-    refused_before: Counters,
-    liveness: Liveness,
+    /// What only the actor changes.
+    machine: RefCell<Machine>,
+    queue: mpsc::UnboundedSender<Message>,
+    held: Held,
+    gate: RefCell<Option<Rc<Gate>>>,
     /// Where the box's own programs are, once they were configured.
-    bin: PathBuf,
-    /// Another address than the configured one is to be used.
-    moved: bool,
+    bin: RefCell<PathBuf>,
 }
 
 impl Egress {
-    /// The way out for these settings, or `None` without an upstream.
+    /// The way out for these settings, or `None` without an upstream. Must be called within a
+    /// `LocalSet`.
     #[must_use]
     pub fn new(
         settings: &EgressSettings,
@@ -146,15 +168,24 @@ impl Egress {
         run: &Path,
     ) -> Option<Self> {
         let upstream = settings.upstream.clone()?;
-        Some(Self(Rc::new(Inner {
+        let redirector = (PROXY_UID, settings.redsocks_port);
+        let machine = Machine::new(upstream.endpoint().clone(), redirector);
+        let (queue, messages) = mpsc::unbounded_channel();
+        let inner = Rc::new(Inner {
             upstream,
             settings: settings.clone(),
             processes,
             logs,
             run: run.to_owned(),
             redirector: Redsocks::default(),
-            state: RefCell::default(),
-        })))
+            machine: RefCell::new(machine),
+            queue,
+            held: Held::default(),
+            gate: RefCell::default(),
+            bin: RefCell::default(),
+        });
+        tokio::task::spawn_local(Actor::new(Rc::clone(&inner)).run(messages));
+        Some(Self(inner))
     }
 
     /// Whether the kernel takes every packet to the upstream, rather than asking programs to
@@ -168,22 +199,23 @@ impl Egress {
     /// but DNS may leave; then nothing may. What closing said that is worth a warning.
     ///
     /// # Errors
-    /// An [`EgressError`]; whatever rules stand by then stay.
+    /// An [`EgressError`]; whatever rules stand by then stay. Where the network is not the
+    /// box's alone, nothing was changed.
     pub async fn close(&self) -> Result<Vec<String>, EgressError> {
         let host = self.0.upstream.host();
-        if self.is_locked() && host.address().is_none() {
-            self.enforce(EgressPolicy::Closing {
-                resolvers: host::resolvers(),
-            })
-            .await?;
+        let mut warnings = Vec::new();
+        if self.is_locked() {
+            if !self.0.settings.shared
+                && let Some(others) = Others::look().await
+            {
+                return Err(EgressError::Shared(others));
+            }
+            let resolvers = host.address().is_none().then(host::resolvers);
+            warnings = self.want(Event::Close(resolvers)).await?;
         }
         let addresses = resolve(host, &Files::default(), RESOLVE_TIMEOUT).await?;
-        self.0.state.borrow_mut().addresses = addresses;
-        if self.is_locked() {
-            self.enforce(EgressPolicy::Closed).await
-        } else {
-            Ok(Vec::new())
-        }
+        warnings.extend(self.want(Event::Resolved(addresses)).await?);
+        Ok(warnings)
     }
 
     /// Opens the way through the upstream, and proves that a connection takes it.
@@ -195,56 +227,19 @@ impl Egress {
             return Ok(Vec::new());
         }
         self.give_route().await;
-        let warnings = self
-            .enforce(EgressPolicy::Open {
-                wiring: self.wiring()?,
-            })
-            .await?;
-        self.echo().await?;
+        let warnings = self.want(Event::Open).await?;
+        echo().await?;
         Ok(warnings)
     }
 
-    /// Writes the configuration of the processes that the way out needs, and returns them as
-    /// services in start order.
+    /// Writes the configuration of the processes that the way out needs, makes their sockets,
+    /// and returns them in start order.
     ///
     /// # Errors
-    /// A file cannot be written, or redsocks cannot be told what the URL says.
-    pub fn configure(&self, bin: &Path) -> Result<Vec<Service>, EgressError> {
-        self.0.state.borrow_mut().bin = bin.to_owned();
-        let addresses = self.0.state.borrow().addresses.clone();
-        if !self.is_locked() {
-            let path = self.0.run.join("connect/connect.json");
-            let config = ConnectConfig::new(self.0.upstream.clone(), addresses);
-            install(&path, &serde_json::to_vec(&config)?, PROXY_UID, PROXY_UID)?;
-            return Ok(vec![services::connect(&bin.join("cib-connect"), &path)]);
-        }
-        let hop = next_hop(
-            &self.0.redirector,
-            &addresses,
-            self.0.upstream.port(),
-            RELAY_PORT,
-        );
-        let settings = RedirectorSettings {
-            upstream: &self.0.upstream,
-            next_hop: hop.address(),
-            listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.0.settings.redsocks_port),
-            nofile: host::hard_limit_of_files(),
-        };
-        let redirector_path = self.0.run.join("redsocks/redsocks.conf");
-        let text = self.0.redirector.configuration(&settings)?;
-        install(&redirector_path, &text, PROXY_UID, PROXY_UID)?;
-        let resolver_path = self.0.run.join("resolver/resolver.json");
-        let config = self.resolver_config(addresses, hop);
-        install(
-            &resolver_path,
-            &serde_json::to_vec(&config)?,
-            PROXY_UID,
-            PROXY_UID,
-        )?;
-        let resolver = services::resolver(&bin.join("cib-resolver"), &resolver_path);
-        let redirector = services::redirector(&self.0.redirector, &settings, &redirector_path);
-        // The relay, if there is one, is in the resolver.
-        Ok(vec![resolver, redirector])
+    /// A file cannot be written, a port is taken, or redsocks cannot be told what the URL says.
+    pub fn configure(&self, bin: &Path) -> Result<Vec<Program>, EgressError> {
+        bin.clone_into(&mut self.0.bin.borrow_mut());
+        self.0.programs(bin)
     }
 
     /// Proves both sides: what must be refused is refused at once, and whether the upstream
@@ -261,16 +256,17 @@ impl Egress {
         {
             return Err(EgressError::Open(leak));
         }
-        Ok(self.probe().await)
+        Ok(self.0.probe().await)
     }
 
     /// Every check, for `cib-init egress test`.
     pub async fn test(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         if self.is_locked() {
-            checks.push(redirected(self.echo().await));
+            checks.push(redirected(echo().await));
             checks.extend(refusals::refusals(&self.0.settings.lan).await);
             checks.push(self.drift_check().await);
+            checks.push(self.0.redirector_check());
         } else {
             checks.push(Check {
                 claim: "every packet is closed in".into(),
@@ -280,35 +276,38 @@ impl Egress {
                     .into(),
             });
         }
-        let health = self.probe().await;
+        let health = self.0.probe().await;
         checks.push(Check {
             claim: "the upstream lets the box through".into(),
             passed: health.is_up(),
-            detail: health.sentence(self.0.upstream.endpoint()),
+            detail: self.0.sentence(&health),
         });
+        if self.is_locked() && health.is_up() {
+            checks.extend(self.0.walked().await);
+        }
         checks
     }
 
     /// Egress as `cib-init status` shows it.
     pub async fn status(&self) -> EgressStatus {
         let endpoint = self.0.upstream.endpoint();
-        let (health, policy, mut blocked) = {
-            let state = self.0.state.borrow();
-            let health = match &state.liveness {
-                Liveness::Unknown => "not yet probed".to_owned(),
-                Liveness::Up => "reachable".to_owned(),
-                Liveness::Down { health } => health.sentence(endpoint),
-            };
-            (health, state.policy.clone(), state.refused_before.clone())
+        let blocked = match self.is_locked() {
+            true => self.ask(Message::Counted).await.unwrap_or_default(),
+            false => cib_nft::Counters::default(),
         };
-        if self.is_locked()
-            && let Ok(now) = rules::counters(&self.0.processes).await
-        {
-            blocked.add(&now);
-        }
+        let machine = self.0.machine.borrow();
+        let health = match machine.liveness() {
+            Liveness::Unknown => "not yet probed".to_owned(),
+            Liveness::Up => machine
+                .walked_into()
+                .map_or_else(|| "reachable".to_owned(), str::to_owned),
+            Liveness::Down { health } => self.0.sentence(health),
+        };
+        let stands = machine.applied().map(|applied| self.0.policy(applied));
         EgressStatus {
-            summary: match policy {
-                Some(policy) => policy.to_string(),
+            summary: match stands {
+                Some(Ok(policy)) => policy.to_string(),
+                Some(Err(fault)) => fault.to_string(),
                 None if self.is_locked() => "egress is not yet closed".to_owned(),
                 None => format!("programs are asked to use the proxy {endpoint}: not leak-proof"),
             },
@@ -323,44 +322,52 @@ impl Egress {
         }
     }
 
+    /// What keeps the way out from working, or from being what it has to be: each in a
+    /// sentence, and nothing if all is well.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        self.0.machine.borrow().troubles()
+    }
+
     /// Closes egress for good, when the last session has ended. The rules are never undone:
     /// they go with the network namespace.
     ///
     /// # Errors
     /// The rules cannot be replaced; those that stand stay.
     pub async fn shut(&self) -> Result<(), EgressError> {
-        if self.is_locked() && self.0.state.borrow().enforced.is_some() {
-            self.enforce(EgressPolicy::Closed).await?;
+        if self.is_locked() {
+            self.want(Event::Shut).await?;
         }
         Ok(())
     }
 
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
-    /// devices that appear, probes the upstream, and logs what is refused. `first` is what
-    /// [`Egress::prove`] found; `gate` lets the redirector run, holds it down while the
-    /// upstream is silent, or has it read its configuration again; `settled` is told when
-    /// something that comes again and again is over for now. Must be called within a
-    /// `LocalSet`.
+    /// devices that appear, probes the upstream, looks who listens in the redirector's place,
+    /// and logs what is refused. `first` is what [`Egress::prove`] found; `gate` lets the
+    /// redirector run, holds it down while the upstream is silent, or has it read its
+    /// configuration again; `settled` is told when something that comes again and again is over
+    /// for now. Must be called within a `LocalSet`.
     pub fn watch(
         &self,
         first: Health,
         gate: impl Fn(Turn) + 'static,
         settled: impl Fn() + 'static,
     ) {
-        watch::start(self, first, Rc::new(gate), Rc::new(settled));
+        *self.0.gate.borrow_mut() = Some(Rc::new(gate));
+        watch::start(&self.0, first, Rc::new(settled));
     }
 
-    async fn enforce(&self, policy: EgressPolicy) -> Result<Vec<String>, EgressError> {
-        let devices = host::devices();
-        let before = rules::counters(&self.0.processes).await.unwrap_or_default();
-        let enforced = rules::enforce(&self.0.processes, policy.clone(), &devices).await?;
-        let warnings = enforced.warnings.iter().map(ToString::to_string).collect();
-        let mut state = self.0.state.borrow_mut();
-        state.refused_before.add(&before);
-        state.policy = Some(policy);
-        state.enforced = Some(enforced);
-        state.covered = devices;
-        Ok(warnings)
+    /// Has something done, in its turn, and waits until it is.
+    async fn want(&self, event: Event) -> Result<Vec<String>, EgressError> {
+        let asked = self.ask(|reply| Message::Wanted(event, reply)).await;
+        asked.unwrap_or(Err(EgressError::Ownerless))
+    }
+
+    /// Asks the actor. It lives as long as the box, and answers in its turn.
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.queue.send(message(reply)).ok()?;
+        answer.await.ok()
     }
 
     /// A packet is routed before the rules see it, and a network without a way out, which is
@@ -368,7 +375,7 @@ impl Egress {
     /// be redirected. So it gets one, to the device that leads to the upstream's network; what
     /// takes it and is not redirected is refused like everything else.
     async fn give_route(&self) {
-        let upstream = self.0.state.borrow().addresses.clone();
+        let upstream = self.0.machine.borrow().pinned().to_vec();
         let line = match route::give_default(&upstream).await {
             Ok(None) => return,
             Ok(Some(device)) => {
@@ -376,48 +383,38 @@ impl Egress {
             }
             Err(error) => format!("this network has no way out, and none can be added: {error}"),
         };
-        self.0.logs.write(Level::Info, "egress", &line);
+        self.0.logs.write(Level::Info, NAME, &line);
     }
 
-    fn wiring(&self) -> Result<Wiring, EgressError> {
-        let settings = &self.0.settings;
-        let port = self.0.upstream.port();
-        let addresses = self.0.state.borrow().addresses.clone();
-        let upstreams = Upstreams::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)))?;
-        let mut wiring = Wiring::through(upstreams);
-        wiring.lan = settings.lan.clone();
-        if let Some(port) = NonZeroU16::new(settings.redsocks_port) {
-            wiring.redirect_port = port;
+    async fn drift_check(&self) -> Check {
+        let (passed, detail) = match self.ask(Message::Inspected).await.flatten() {
+            None => (false, "none were applied".to_owned()),
+            Some(Ok(())) => (true, "every rule was read back".to_owned()),
+            Some(Err(Found::Drift(drift))) => (
+                false,
+                format!("{drift}; they are being repaired, see the log for who did it"),
+            ),
+            Some(Err(Found::Fault(fault))) => (false, chain(&fault)),
+        };
+        Check {
+            claim: "the rules stand as they were applied".to_owned(),
+            passed,
+            detail,
         }
-        wiring.docker_dns_uid = (!settings.local_names.is_empty()).then_some(PROXY_UID);
-        wiring.proof_port = Some(PROOF_PORT);
-        Ok(wiring)
     }
+}
 
-    fn resolver_config(&self, addresses: Vec<IpAddr>, hop: NextHop) -> ResolverConfig {
-        let settings = &self.0.settings;
-        let mut config = ResolverConfig::new(self.0.upstream.clone(), addresses);
-        if !settings.dns_servers.is_empty() {
-            config.servers.clone_from(&settings.dns_servers);
-        }
-        config.local_names.clone_from(&settings.local_names);
-        if let NextHop::Relay(listen) = hop {
-            config.relay = Some(RelayConfig {
-                listen: listen.into(),
-                connections: 1024,
-            });
-        }
-        config
-    }
-
-    async fn echo(&self) -> Result<Duration, EchoFault> {
-        echo().await
+impl Inner {
+    /// Tells the actor what happened.
+    fn happened(&self, event: Event) {
+        // It lives as long as the box.
+        let _ = self.queue.send(Message::Happened(event));
     }
 
     /// Probes the upstream where redsocks finds it. If there is nobody, and another of its
-    /// addresses answers, that one is to be used: see [`Egress::moved`].
+    /// addresses answers, that one is to be used.
     async fn probe(&self) -> Health {
-        let addresses = self.0.state.borrow().addresses.clone();
+        let addresses = self.machine.borrow().pinned().to_vec();
         let (used, standing_by) = pins::others(&addresses);
         let Some(used) = used else {
             return self.probe_at(&addresses).await;
@@ -427,9 +424,7 @@ impl Egress {
             for other in standing_by {
                 let found = self.probe_at(&[other]).await;
                 if found.is_up() {
-                    let mut state = self.0.state.borrow_mut();
-                    state.addresses = pins::preferring(&state.addresses, other);
-                    state.moved = true;
+                    self.happened(Event::Moved(other));
                     return found;
                 }
             }
@@ -438,112 +433,37 @@ impl Egress {
     }
 
     async fn probe_at(&self, addresses: &[IpAddr]) -> Health {
-        let upstream = &self.0.upstream;
-        probe::probe(upstream, addresses, Depth::Greeting, probe::DEADLINE).await
+        probe::probe(&self.upstream, addresses, Depth::Greeting, probe::DEADLINE).await
     }
 
-    /// Whether another address is to be used since this was last asked. Its configuration is
-    /// then written, and redsocks and the resolver have to be started anew.
-    fn moved(&self) -> bool {
-        if !std::mem::take(&mut self.0.state.borrow_mut().moved) || !self.is_locked() {
-            return false;
-        }
-        let address = self.0.state.borrow().addresses.first().copied();
-        let told = address.map(|address| address.to_string());
-        let bin = self.0.state.borrow().bin.clone();
-        let (level, line) = match self.configure(&bin) {
-            Ok(_) => (
-                Level::Warn,
+    /// Whose socket it is that redirected connections would come to.
+    fn listener(&self) -> Option<u32> {
+        cib_redsocks::redirector::listener(self.redirect_to()).unwrap_or_default()
+    }
+
+    fn redirector_check(&self) -> Check {
+        let port = self.settings.redsocks_port;
+        let (passed, detail) = match self.listener() {
+            Some(PROXY_UID) => (true, format!("redsocks listens on port {port}")),
+            Some(uid) => (
+                false,
                 format!(
-                    "the proxy {} is used at its address {} from now on: the one before does \
-                     not answer",
-                    self.0.upstream.endpoint(),
-                    told.unwrap_or_default()
+                    "a program of uid {uid} listens on port {port}; no connection is let to it; \
+                     end that program, and redsocks takes its place"
                 ),
             ),
-            Err(fault) => (Level::Error, chain(&fault)),
+            None => (
+                false,
+                format!(
+                    "nobody listens on port {port}, so every connection is refused; \
+                     `cib-init svc logs redsocks` says why"
+                ),
+            ),
         };
-        self.0.logs.write(level, "egress", &line);
-        level == Level::Warn
-    }
-
-    /// Asks through the upstream for the addresses that its name has now, and pins those that
-    /// answer as it does.
-    async fn look_again(&self, name: &str) {
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, cib_nft::DNS_PORT.get()));
-        let Ok(fresh) = resolve_through(server, name, RESOLVE_TIMEOUT).await else {
-            // A name that only the system knew at boot, or a proxy that is away just now.
-            return;
-        };
-        let unknown = pins::unknown(&self.0.state.borrow().addresses, &fresh);
-        for address in unknown {
-            let unpin = || {
-                let mut state = self.0.state.borrow_mut();
-                state.addresses.retain(|pinned| *pinned != address);
-            };
-            self.0.state.borrow_mut().addresses.push(address);
-            // It has to be pinned before it can be asked.
-            let pinned = self.pin().await;
-            let health = self.probe_at(&[address]).await;
-            let line = match pinned {
-                Ok(()) if health.is_up() => {
-                    format!("the proxy {name} has the address {address} as well: pinned")
-                }
-                Ok(()) => {
-                    unpin();
-                    match self.pin().await {
-                        Ok(()) => format!("the proxy {name} does not answer at {address}"),
-                        Err(fault) => chain(&fault),
-                    }
-                }
-                Err(fault) => {
-                    unpin();
-                    chain(&fault)
-                }
-            };
-            self.0.logs.write(Level::Info, "egress", &line);
-        }
-    }
-
-    /// Brings the rules into force for the addresses as they are, if the box is open.
-    async fn pin(&self) -> Result<(), EgressError> {
-        let open = matches!(
-            self.0.state.borrow().policy,
-            Some(EgressPolicy::Open { .. })
-        );
-        if open {
-            let wiring = self.wiring()?;
-            self.enforce(EgressPolicy::Open { wiring }).await?;
-        }
-        Ok(())
-    }
-
-    async fn drift_check(&self) -> Check {
-        let claim = "the rules stand as they were applied".to_owned();
-        let enforced = self.0.state.borrow().enforced.clone();
-        let Some(enforced) = enforced else {
-            return Check {
-                claim,
-                passed: false,
-                detail: "none were applied".into(),
-            };
-        };
-        match rules::drift(&self.0.processes, &enforced).await {
-            Ok(None) => Check {
-                claim,
-                passed: true,
-                detail: "every rule was read back".into(),
-            },
-            Ok(Some(drift)) => Check {
-                claim,
-                passed: false,
-                detail: format!("{drift}; they are being repaired, see the log for who did it"),
-            },
-            Err(fault) => Check {
-                claim,
-                passed: false,
-                detail: chain(&fault),
-            },
+        Check {
+            claim: "redirected connections come to redsocks alone".to_owned(),
+            passed,
+            detail,
         }
     }
 }
@@ -568,9 +488,4 @@ fn redirected(echo: Result<Duration, EchoFault>) -> Check {
             detail: format!("{}; restart the box", chain(&fault)),
         },
     }
-}
-
-/// Turns an I/O error of a watch into the line that says what no longer works.
-fn lost(what: &str, error: &io::Error) -> String {
-    format!("{what} can no longer be watched: {error}")
 }

@@ -36,6 +36,47 @@ pub(super) fn unknown(pinned: &[IpAddr], fresh: &[IpAddr]) -> Vec<IpAddr> {
     unknown
 }
 
+/// Whether `address` is in the kind of network that one of `pinned` is in. A name whose
+/// addresses were public does not get private ones, and none gets the clouds' metadata or a
+/// loopback, whoever answers for the name.
+pub(super) fn alike(pinned: &[IpAddr], address: IpAddr) -> bool {
+    let kind = kind(address);
+    kind != Kind::Nobodys && pinned.iter().any(|known| self::kind(*known) == kind)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Public,
+    Private,
+    /// No name's.
+    Nobodys,
+}
+
+fn kind(address: IpAddr) -> Kind {
+    let (nobodys, private) = match address.to_canonical() {
+        IpAddr::V4(v4) => (
+            v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_unspecified()
+                || v4.is_broadcast(),
+            v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        ),
+        IpAddr::V6(v6) => (
+            v6.is_loopback()
+                || v6.is_unicast_link_local()
+                || v6.is_multicast()
+                || v6.is_unspecified(),
+            v6.is_unique_local(),
+        ),
+    };
+    match (nobodys, private) {
+        (true, _) => Kind::Nobodys,
+        (false, true) => Kind::Private,
+        (false, false) => Kind::Public,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +94,25 @@ mod tests {
         let moved = preferring(&all, all[2]);
         assert_eq!(moved, addresses(&["192.0.2.2", "192.0.2.1", "2001:db8::1"]));
         assert_eq!(others(&addresses(&["2001:db8::1"])).0, None);
+    }
+
+    #[test]
+    fn a_public_name_gets_no_private_address_and_none_gets_the_metadata_service() {
+        let [public, private] = ["203.0.113.7", "10.0.0.7"].map(|ip| vec![ip.parse().unwrap()]);
+        let like = |pinned: &[IpAddr], ip: &str| alike(pinned, ip.parse().unwrap());
+        assert!(like(&public, "198.51.100.1") && like(&public, "2001:db8::1"));
+        assert!(like(&private, "172.18.0.5") && like(&private, "fd00::5"));
+        assert!(!like(&public, "10.0.0.1") && !like(&private, "198.51.100.1"));
+        for ip in [
+            "169.254.169.254",
+            "127.0.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+        ] {
+            let both = [public.clone(), private.clone(), addresses(&[ip])].concat();
+            assert!(!like(&both, ip), "{ip}");
+        }
     }
 
     #[test]

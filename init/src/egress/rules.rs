@@ -35,7 +35,9 @@ pub enum RulesError {
     Nft(#[from] NftFailure),
 }
 
-/// Brings a policy into force: applied in one transaction, read back and compared.
+/// Brings a policy into force: applied in one transaction, read back and compared. With the
+/// generation of the kernel's rules up to which nothing but this has changed them, if it can be
+/// known.
 ///
 /// # Errors
 /// The promise cannot be kept; what stood before still stands.
@@ -43,16 +45,29 @@ pub async fn enforce(
     processes: &Processes,
     policy: EgressPolicy,
     devices: &BTreeSet<String>,
-) -> Result<Enforced, RulesError> {
+) -> Result<(Enforced, Option<u32>), RulesError> {
     let mut enforcement = aside(|| Enforcement::new(policy, devices))?;
+    let mut generation = None;
     while let Some(invocation) = aside(|| enforcement.next())? {
+        let applies = invocation.stdin.is_some();
         let finished = run(processes, invocation).await?;
+        // What is read back from here on has everything up to this in it.
+        if applies && finished.code == 0 {
+            let now = cib_nft::watch::generation().await.ok();
+            generation = match (generation, now) {
+                (None, now) => now,
+                // The other table's, and the count says that nobody came between.
+                (Some(before), Some(now)) if now == u32::wrapping_add(before, 1) => Some(now),
+                (before, _) => before,
+            };
+        }
         aside(|| enforcement.finished(&finished))??;
     }
-    aside(move || {
+    let enforced = aside(move || {
         let enforced = enforcement.enforced();
         enforced.expect("an enforcement without a next step is done")
-    })
+    })?;
+    Ok((enforced, generation))
 }
 
 /// Works in a thread of its own, and waits for it. As data, rules take hundreds of kilobytes in

@@ -18,6 +18,8 @@ pub const CONNECT: &str = "connect";
 
 /// Descriptor on which our own programs say that they are ready.
 const READY_FD: i32 = 3;
+/// The first of the descriptors that sockets are given under; the others follow.
+pub const SOCKETS: i32 = READY_FD + 1;
 /// None of them takes a tenth of this to start, on the slowest board.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,26 +46,30 @@ pub fn redirector(redirector: &dyn Redirector, settings: &Settings<'_>, path: &P
     }
 }
 
-/// The resolver's service.
-pub fn resolver(program: &Path, configuration: &Path) -> Service {
-    let command = own(program, configuration);
+/// The resolver's service, which is given so many sockets.
+pub fn resolver(program: &Path, configuration: &Path, sockets: usize) -> Service {
+    let command = own(program, configuration, sockets);
     service(RESOLVER, command, Probe::Newline { fd: READY_FD })
 }
 
-/// The connect bridge's service.
-pub fn connect(program: &Path, configuration: &Path) -> Service {
-    let command = own(program, configuration);
+/// The connect bridge's service, likewise.
+pub fn connect(program: &Path, configuration: &Path, sockets: usize) -> Service {
+    let command = own(program, configuration, sockets);
     service(CONNECT, command, Probe::Newline { fd: READY_FD })
 }
 
-fn own(program: &Path, configuration: &Path) -> Vec<String> {
-    vec![
+fn own(program: &Path, configuration: &Path, sockets: usize) -> Vec<String> {
+    let mut command = vec![
         program.display().to_string(),
         "--config".to_owned(),
         configuration.display().to_string(),
         "--ready-fd".to_owned(),
         READY_FD.to_string(),
-    ]
+    ];
+    for descriptor in (SOCKETS..).take(sockets) {
+        command.extend(["--socket".to_owned(), descriptor.to_string()]);
+    }
+    command
 }
 
 /// None of them may end the box by failing: the rules stand without them, and closed is the
@@ -128,10 +134,12 @@ mod tests {
             resolver(
                 Path::new("/usr/bin/cib-resolver"),
                 Path::new("/run/cib/resolver/resolver.json"),
+                5,
             ),
             connect(
                 Path::new("/usr/bin/cib-connect"),
                 Path::new("/run/cib/connect/connect.json"),
+                1,
             ),
         ];
         for service in services {

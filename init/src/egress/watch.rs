@@ -1,195 +1,151 @@
-//! What happens to egress while the box runs.
+//! What happens to egress while the box runs, told to the one who owns the rules.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use cib_nft::watch::{Changes, Links, Refusals};
 use cib_redsocks::probe::{DEADLINE, Health, INTERVAL};
+use cib_redsocks::resolve::resolve_through;
 use cib_redsocks::upstream::Host;
 use tokio::time::{Instant, sleep};
 
-use super::liveness::{Liveness, Reaction};
-use super::{Egress, Turn, lost, rules};
-use crate::errors::chain;
+use super::liveness::Liveness;
+use super::machine::Event;
+use super::{Inner, NAME, RESOLVE_TIMEOUT};
 use crate::logs::Level;
 use crate::pause::Timer;
 
-/// Name of egress in the log.
-const NAME: &str = "egress";
 /// A failed watch is begun again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
 /// One user's refused packets to one port are told once in so long.
 const QUIET: Duration = Duration::from_secs(60);
-/// How often the upstream's name is looked up again.
-const NAMES: Duration = Duration::from_secs(300);
+/// How often the whole way is walked, and the upstream's name looked up again.
+const SELDOM: Duration = Duration::from_secs(300);
+/// How often that is tried again while it does not work.
+const CLOSED: Duration = Duration::from_secs(30);
+/// How often the redirector's port is looked at that is somebody else's.
+const SQUATTED: Duration = Duration::from_secs(1);
 /// So many different ones are remembered for that; beyond, the counters tell.
 const REMEMBERED: usize = 64;
 
-/// What lets the redirector run, or holds it down.
-type Gate = dyn Fn(Turn);
 /// What is told that something that comes again and again is over for now.
 type Settled = dyn Fn();
 
-pub(super) fn start(egress: &Egress, first: Health, gate: Rc<Gate>, settled: Rc<Settled>) {
-    tokio::task::spawn_local(probe(egress.clone(), first, gate, Rc::clone(&settled)));
-    if egress.is_locked() {
-        tokio::task::spawn_local(changes(egress.clone()));
-        tokio::task::spawn_local(links(egress.clone()));
-        tokio::task::spawn_local(refused(egress.clone(), settled));
-        tokio::task::spawn_local(names(egress.clone()));
+pub(super) fn start(inner: &Rc<Inner>, first: Health, settled: Rc<Settled>) {
+    let egress = || Rc::clone(inner);
+    let up = first.is_up();
+    tokio::task::spawn_local(probe(egress(), first, Rc::clone(&settled)));
+    if inner.settings.mode.locks() {
+        tokio::task::spawn_local(changes(egress()));
+        tokio::task::spawn_local(links(egress()));
+        tokio::task::spawn_local(refused(egress(), settled));
+        tokio::task::spawn_local(seldom(egress(), up));
     }
 }
 
-async fn probe(egress: Egress, first: Health, gate: Rc<Gate>, settled: Rc<Settled>) {
+async fn probe(egress: Rc<Inner>, first: Health, settled: Rc<Settled>) {
     debug_assert!(DEADLINE + INTERVAL <= Duration::from_secs(10));
     let mut health = first;
     let mut timer = Timer::new();
     loop {
-        egress.observe(health, &*gate);
-        if egress.moved() {
-            gate(Turn::Renew);
+        egress.happened(Event::Probed(health));
+        if egress.settings.mode.locks() {
+            egress.happened(Event::Listener(egress.listener()));
         }
         settled();
-        timer.pause(INTERVAL).await;
+        let squatted = egress.machine.borrow().is_squatted();
+        timer
+            .pause(if squatted { SQUATTED } else { INTERVAL })
+            .await;
         health = egress.probe().await;
     }
 }
 
-impl Egress {
-    /// Takes a probe's finding in and says or does what follows from it.
-    fn observe(&self, health: Health, gate: &Gate) {
-        let sentence = health.sentence(self.0.upstream.endpoint());
-        let reaction = self.0.state.borrow_mut().liveness.observe(health);
-        let level = match reaction {
-            Reaction::None => return,
-            Reaction::Recovered => Level::Info,
-            Reaction::Lost | Reaction::Silent => Level::Warn,
-        };
-        self.0.logs.write(level, NAME, &sentence);
-        match reaction {
-            Reaction::Recovered => gate(Turn::Run),
-            Reaction::Silent => gate(Turn::Hold),
-            Reaction::None | Reaction::Lost => {}
-        }
-    }
-
-    /// Compares the rules with what was applied, and applies them again if they differ.
-    async fn mend(&self, who: &str) {
-        let (enforced, policy) = {
-            let state = self.0.state.borrow();
-            (state.enforced.clone(), state.policy.clone())
-        };
-        let (Some(enforced), Some(policy)) = (enforced, policy) else {
-            return;
-        };
-        let found = match rules::drift(&self.0.processes, &enforced).await {
-            Ok(None) => return,
-            Ok(Some(drift)) => chain(&drift),
-            Err(fault) => chain(&fault),
-        };
-        self.0.logs.write(
-            Level::Error,
-            NAME,
-            &format!("{who} changed the rules: {found}"),
-        );
-        match self.enforce(policy).await {
-            Ok(_) => self
-                .0
-                .logs
-                .write(Level::Warn, NAME, "the rules were repaired"),
-            Err(fault) => {
-                let line = format!("the rules could not be repaired: {}", chain(&fault));
-                self.0.logs.write(Level::Error, NAME, &line);
+/// Walks the whole way, and looks the upstream's name up again, while the upstream is there to
+/// ask through.
+async fn seldom(egress: Rc<Inner>, first: bool) {
+    let mut timer = Timer::new();
+    let mut up = first;
+    loop {
+        let mut again = CLOSED;
+        if up {
+            let trouble = egress.trouble(&egress.walk().await);
+            if trouble.is_none() {
+                again = SELDOM;
             }
+            egress.happened(Event::Path(trouble));
+            look_again(&egress).await;
         }
+        timer.pause(again).await;
+        up = *egress.machine.borrow().liveness() == Liveness::Up;
     }
 }
 
-impl Egress {
-    /// Makes the rules anew if the devices are not those that they were made for.
-    async fn cover(&self, devices: &BTreeSet<String>) {
-        if self.0.state.borrow().covered == *devices {
-            return;
-        }
-        let names = devices.iter().cloned().collect::<Vec<_>>().join(", ");
-        let line = format!("the box's devices are now: {names}");
-        self.0.logs.write(Level::Info, NAME, &line);
-        let policy = self.0.state.borrow().policy.clone();
-        if let Some(policy) = policy
-            && let Err(fault) = self.enforce(policy).await
-        {
-            self.0.logs.write(Level::Error, NAME, &chain(&fault));
-        }
-    }
-}
-
-/// Looks the upstream's name up again and again, while the upstream is there to ask through.
-async fn names(egress: Egress) {
-    let Host::Name(name) = egress.0.upstream.host().clone() else {
+/// Asks through the upstream for the addresses that its name has now.
+async fn look_again(egress: &Inner) {
+    let Host::Name(name) = egress.upstream.host() else {
         return;
     };
-    let mut timer = Timer::new();
-    loop {
-        if egress.0.state.borrow().liveness == Liveness::Up {
-            egress.look_again(&name).await;
-        }
-        timer.pause(NAMES).await;
+    let server = ([127, 0, 0, 1], cib_nft::DNS_PORT.get()).into();
+    // A name that only the system knew at boot, or a proxy that is away just now, has none.
+    if let Ok(fresh) = resolve_through(server, name, RESOLVE_TIMEOUT).await {
+        egress.happened(Event::Names(fresh));
     }
 }
 
-async fn changes(egress: Egress) {
+async fn changes(egress: Rc<Inner>) {
     loop {
-        match Changes::open() {
+        let error = match Changes::open() {
             Ok(mut changes) => {
                 // Whatever changed while nobody watched.
-                egress.mend("somebody").await;
-                let error = loop {
+                egress.happened(Event::Changed {
+                    by: "somebody".to_owned(),
+                    generation: cib_nft::watch::generation().await.ok(),
+                });
+                loop {
                     match changes.next().await {
                         Ok(change) if change.own_table || change.overrun => {
-                            let who = change.process.as_deref().unwrap_or("somebody");
-                            egress.mend(who).await;
+                            egress.happened(Event::Changed {
+                                by: change.process.unwrap_or_else(|| "somebody".to_owned()),
+                                generation: change.generation.filter(|_| !change.overrun),
+                            });
                         }
                         Ok(_) => {}
                         Err(error) => break error,
                     }
-                };
-                egress
-                    .0
-                    .logs
-                    .write(Level::Warn, NAME, &lost("the ruleset", &error));
+                }
             }
-            Err(error) => egress
-                .0
-                .logs
-                .write(Level::Warn, NAME, &lost("the ruleset", &error)),
-        }
+            Err(error) => error,
+        };
+        lost(&egress, "the ruleset", &error);
         sleep(AGAIN).await;
     }
 }
 
-/// The chains for all devices stand at once; those of the egress hook are made for each.
-async fn links(egress: Egress) {
+async fn links(egress: Rc<Inner>) {
     loop {
         let error = match Links::open().await {
             Ok(mut links) => loop {
                 // Also what came while nobody watched.
-                egress.cover(&links.devices()).await;
+                egress.happened(Event::Devices(links.devices()));
                 if let Err(error) = links.next().await {
                     break error;
                 }
             },
             Err(error) => error,
         };
-        egress
-            .0
-            .logs
-            .write(Level::Warn, NAME, &lost("the network devices", &error));
+        lost(&egress, "the network devices", &error);
         sleep(AGAIN).await;
     }
 }
 
-async fn refused(egress: Egress, settled: Rc<Settled>) {
+/// Says which watch no longer works.
+fn lost(egress: &Inner, what: &str, error: &std::io::Error) {
+    let line = format!("{what} can no longer be watched: {error}");
+    egress.logs.write(Level::Warn, NAME, &line);
+}
+
+async fn refused(egress: Rc<Inner>, settled: Rc<Settled>) {
     // Without the kernel's packet log the counters have to do; enforcing already said so.
     let Ok(mut refusals) = Refusals::open().await else {
         return;
@@ -215,7 +171,7 @@ async fn refused(egress: Egress, settled: Rc<Settled>) {
                 refusal.destination,
                 protocol(refusal.protocol)
             );
-            egress.0.logs.write(Level::Info, NAME, &line);
+            egress.logs.write(Level::Info, NAME, &line);
         }
         settled();
     }

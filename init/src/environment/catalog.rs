@@ -40,12 +40,21 @@ catalog! {
         CIB_AUTH_DISABLED, Variable, Kind::Flag, "0",
         "Asks for no token. The API then listens on the box's own loopback alone, and says so again \
          and again. For development on one's own machine.";
+        CIB_EXPOSED_SECRETS, Variable, Kind::Choice(&["refuse", "allow"]), "refuse",
+        "What happens when `coder`, as whom the agent runs, could read a file that the `_FILE` \
+         twin of a secret names, and init cannot close it (`docs/guides/secrets.md`). `refuse` \
+         ends the start with exit code 78; `allow` starts the box and warns.";
         CIB_MODE, Setting, Kind::Choice(&["default", "headless"]), "default",
         "`headless` serves the API without the web pages.";
         CIB_PORT, Setting, PORT, "8080",
         "TCP port of the API.";
         CIB_TRUSTED_PROXIES, Setting, NETWORKS, "",
-        "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed.";
+        "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed. An address of \
+         the box itself is never one, because programs in the box could send from it, unless \
+         `CIB_TRUSTED_PROXY_SECRET` is set.";
+        CIB_TRUSTED_PROXY_SECRET, Secret, Kind::Text("at least 16 printable characters without a space"), "",
+        "What each of them has to send as `X-CIB-Proxy-Secret`. Whoever does not is no proxy, \
+         wherever it is.";
     }
     Egress {
         CIB_PROXY_URL, Secret,
@@ -68,6 +77,16 @@ catalog! {
         Kind::List("addresses such as `1.1.1.1` or `9.9.9.9:53`, or `https://host/path`"), "1.1.1.1, 9.9.9.9",
         "DNS servers that are asked through the proxy. An address is asked over TCP, and over HTTPS \
          where that is refused. Used with a proxy only.";
+        CIB_PROXY_PROBE, Setting, Kind::Text("`host:port`, or `off`"), "",
+        "Where the box connects to through the proxy when it starts, every five minutes, and in \
+         `cib-init egress test`, to see whether connections by address get through; it says \
+         nothing there and hangs up. Unset: the first of `CIB_DNS_SERVERS` that answers, to which \
+         the resolver connects in any case.";
+        CIB_NETWORK_SHARED, Variable, Kind::Flag, "0",
+        "Says that the network namespace is shared with others on purpose, as with `--network \
+         container:NAME`. With `CIB_PROXY_URL` the box closes it for everybody in it, and without \
+         this it does not start where it finds somebody else's bridges, devices or listeners, or where \
+         the network is the machine's own: also with a runtime that gives each container a machine.";
         CIB_LOCAL_NAMES, Setting, Kind::List("host names"), "",
         "Exact names that Docker's own name server answers instead: other containers, which \
          `CIB_LAN` lets the box reach.";
@@ -104,7 +123,7 @@ catalog! {
          reads, with the modes that ssh insists on, and `~/.ssh` leads there.";
         CIB_GNUPG_DIR, Setting, Kind::Path, "",
         "The same for `~/.gnupg`.";
-        CIB_KNOWN_HOSTS, SettingOrFile, Kind::Text("lines as in `~/.ssh/known_hosts`"), "",
+        CIB_KNOWN_HOSTS, SettingOrFile, Kind::Lines("lines as in `~/.ssh/known_hosts`"), "",
         "Host keys that every ssh in the box trusts, beside those in `~/.ssh/known_hosts`.";
         CIB_KNOWN_HOSTS_POLICY, Setting, Kind::Choice(&["accept-new", "strict", "off"]), "accept-new",
         "What ssh does with a host that it does not know: `accept-new` remembers it, `strict` \
@@ -119,7 +138,7 @@ catalog! {
         "Key for `CIB_GIT_SIGNING`.";
     }
     Setup {
-        CIB_SETUP_COMMANDS, Setting, Kind::Text("a JSON array of commands, or one command a line"), "",
+        CIB_SETUP_COMMANDS, Setting, Kind::Lines("a JSON array of commands, or one command a line"), "",
         "Shell commands that run as `coder` in `/workspace` when the network stands and before the \
          API answers, in order. They come after `/etc/claude-in-box/setup.d/*` and `CIB_SETUP_FILE`.";
         CIB_SETUP_FILE, Setting, Kind::Path, "",
@@ -135,10 +154,18 @@ catalog! {
     Sessions {
         CIB_RESUME, Setting, Kind::Choice(&["never", "always"]), "never",
         "`always` resumes, when the container starts, the sessions that were working when it stopped.";
+        CIB_MAX_SESSIONS, Setting, Kind::Integer { min: 0, max: 100_000 }, "",
+        "How many sessions may be live at once; one more is refused. `0` is no limit. Unset: one \
+         for each 400 MB of memory that the container may use, or the machine has, and at least 2.";
         CIB_JOURNAL_SYNC, Setting, Kind::Choice(&["none", "batch", "frame"]), "none",
         "When a session's journal is forced to disk: when the kernel likes and at the session's \
          end, after every write, or after every frame. The death of a process or of the container \
          loses nothing with any of them; the machine's own crash can.";
+        CIB_SESSION_USERS, Setting, Kind::Choice(&["shared", "separate"]), "shared",
+        "Whose processes sessions are. `shared`: coder's, so that they share `/workspace`, the login \
+         and everything else of one user, each other's environment included. `separate`: each \
+         session's own user (20000 and up) with a home of its own below `CIB_DATA_DIR`, so that no \
+         session can read another's files, environment or home. Needs root in the container.";
         CIB_CLAUDE_VERSION, Setting, Kind::Text("a version such as `2.1.112` that the image carries"), "",
         "Version of Claude Code to use where the image carries several. Unset: the newest that runs \
          on this processor.";

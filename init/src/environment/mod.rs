@@ -15,6 +15,7 @@ mod settings;
 mod source;
 mod unknown;
 mod variable;
+mod written;
 
 pub use catalog::{CATALOG, FOREIGN, lookup};
 pub use fault::{Fault, Place};
@@ -25,9 +26,10 @@ pub use reader::ReadFile;
 pub use reference::markdown;
 pub use secret_file::{SecretFileError, read_secret_file};
 pub use settings::{
-    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
-    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
-    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
+    GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
+    OnSetupFailure, ProbeTarget, ProxyMode, Resume, SecretFile, SecretSettings, SessionSettings,
+    SessionUsers, Settings, SetupRun, SetupSettings, Signing,
 };
 pub use source::{Environment, FileSetting, FileSettings, Value};
 pub use variable::{Delivery, Group, Kind, Variable};

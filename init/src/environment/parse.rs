@@ -9,7 +9,7 @@ use cib_redsocks::resolver::DnsServer;
 use cib_redsocks::resolver::config::LocalName;
 use ipnet::IpNet;
 
-use super::quoted;
+use super::{ProbeTarget, quoted};
 
 /// What is wrong with a value, and what to do. A [`super::Fault`] that has no place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +187,19 @@ pub(super) fn name_server(text: &str) -> Result<DnsServer, Wrong> {
         Wrong::new(
             format!("{} names no DNS server", quoted(text)),
             "write an address (1.1.1.1, 9.9.9.9:53), or https://host/path",
+        )
+    })
+}
+
+/// What is connected to, to see whether the proxy carries.
+pub(super) fn probe_target(text: &str) -> Result<ProbeTarget, Wrong> {
+    if text == "off" {
+        return Ok(ProbeTarget::Off);
+    }
+    text.parse().map(ProbeTarget::At).map_err(|_| {
+        Wrong::new(
+            format!("{} is neither a host with a port nor `off`", quoted(text)),
+            "write an address and a port that the proxy may connect to, such as 1.1.1.1:443",
         )
     })
 }

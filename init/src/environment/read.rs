@@ -1,23 +1,32 @@
 //! From the environment and the configuration files to [`Settings`].
 
+use std::collections::BTreeSet;
+
 use cib_nft::Lan;
 use cib_protocol::secret::Secret;
 use cib_redsocks::upstream::{Upstream, UpstreamFault, VARIABLE};
+
+use ipnet::IpNet;
 
 use super::catalog as names;
 use super::fault::{Fault, Place};
 use super::parse::{self, Wrong};
 use super::reader::{Choice, ReadFile, Reader};
 use super::settings::{
-    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, GitSettings,
-    HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode, OnSetupFailure, ProxyMode,
-    Resume, SessionSettings, Settings, SetupRun, SetupSettings, Signing,
+    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
+    GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
+    OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, SessionUsers, Settings,
+    SetupRun, SetupSettings, Signing,
 };
 use super::source::{Environment, FileSettings};
 use super::unknown::unknown;
 
 /// Least number of characters of the master token.
 const TOKEN_LEAST: usize = 16;
+
+/// Least number of different characters in it. Wrong tokens are slowed down, but the right one is
+/// let in whatever came before it, so it must not be among the first that come to mind.
+const TOKEN_DIFFERENT: usize = 6;
 
 /// What reading gave: settings or faults, and warnings either way.
 #[derive(Debug)]
@@ -61,11 +70,13 @@ impl Settings {
 /// Placeholders stand where a fault was reported; the caller throws them away with the rest.
 pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let proxy_mode = reader.choice(&names::CIB_PROXY_MODE);
+    let (trusted_proxies, trusted_proxy_secret) = proxies(reader);
     Settings {
         auth: auth(reader, proxy_mode),
         mode: reader.choice(&names::CIB_MODE),
         port: port(reader, &names::CIB_PORT),
-        trusted_proxies: reader.list(&names::CIB_TRUSTED_PROXIES, parse::network),
+        trusted_proxies,
+        trusted_proxy_secret,
         egress: egress(reader, proxy_mode),
         container: container(reader),
         keys: keys(reader),
@@ -79,17 +90,42 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         },
         sessions: SessionSettings {
             resume: reader.choice(&names::CIB_RESUME),
+            max: reader.integer(&names::CIB_MAX_SESSIONS),
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
+            users: reader.choice(&names::CIB_SESSION_USERS),
         },
-        claude: Credentials {
-            api_key: reader.secret(&names::ANTHROPIC_API_KEY),
-            auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
-            oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
-            base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
-            model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+        claude: claude(reader),
+        // The last, when every file has been read.
+        secrets: SecretSettings {
+            exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),
+            files: std::mem::take(&mut reader.secret_files),
         },
     }
+}
+
+fn claude(reader: &mut Reader<'_>) -> Credentials {
+    let credentials = Credentials {
+        api_key: reader.secret(&names::ANTHROPIC_API_KEY),
+        auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
+        oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
+        base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
+        model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
+    };
+    let address = credentials.base_url.as_deref().unwrap_or_default();
+    let host = address
+        .split_once("://")
+        .map_or(address, |(_, rest)| rest)
+        .split('/')
+        .next();
+    if host.is_some_and(|host| host.contains('@')) {
+        reader.warn(
+            &names::ANTHROPIC_BASE_URL,
+            "has a password in it, which every program of coder's is given",
+            "give it as ANTHROPIC_AUTH_TOKEN",
+        );
+    }
+    credentials
 }
 
 fn port(reader: &mut Reader<'_>, variable: &'static super::Variable) -> u16 {
@@ -131,12 +167,33 @@ fn auth(reader: &mut Reader<'_>, mode: ProxyMode) -> Auth {
     }
 }
 
+/// The reverse proxies that are believed, and what they have to send.
+fn proxies(reader: &mut Reader<'_>) -> (Vec<IpNet>, Option<Secret>) {
+    let networks = reader.list(&names::CIB_TRUSTED_PROXIES, parse::network);
+    let secret = reader.value(&names::CIB_TRUSTED_PROXY_SECRET, token);
+    if secret.is_some() && networks.is_empty() {
+        reader.warn(
+            &names::CIB_TRUSTED_PROXY_SECRET,
+            "is set, and no proxy is trusted",
+            "name the proxy in CIB_TRUSTED_PROXIES as well",
+        );
+    }
+    (networks, secret)
+}
+
+/// A secret that somebody sends in a header, and that nobody may guess.
 fn token(text: &str) -> Result<Secret, Wrong> {
     let length = text.chars().count();
     if length < TOKEN_LEAST {
         return Err(Wrong::new(
             format!("has {length} characters, and at least {TOKEN_LEAST} are needed"),
             "take a longer one, e.g. of `openssl rand -hex 32`",
+        ));
+    }
+    if text.bytes().collect::<BTreeSet<_>>().len() < TOKEN_DIFFERENT {
+        return Err(Wrong::new(
+            format!("has less than {TOKEN_DIFFERENT} different characters, so it can be guessed"),
+            "take a random one, e.g. of `openssl rand -hex 32`",
         ));
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -202,6 +259,10 @@ fn egress(reader: &mut Reader<'_>, mode: ProxyMode) -> EgressSettings {
             .list(&names::CIB_LOCAL_NAMES, parse::local_name)
             .into_iter()
             .collect(),
+        probe: reader
+            .value(&names::CIB_PROXY_PROBE, parse::probe_target)
+            .unwrap_or_default(),
+        shared: reader.flag(&names::CIB_NETWORK_SHARED),
     }
 }
 
@@ -279,6 +340,11 @@ impl Choice for ProxyMode {
     ];
 }
 
+impl Choice for ExposedSecrets {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("allow", Self::Allow)];
+}
+
 impl Choice for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
@@ -319,6 +385,11 @@ impl Choice for OnSetupFailure {
 impl Choice for Resume {
     const WORDS: &'static [(&'static str, Self)] =
         &[("never", Self::Never), ("always", Self::Always)];
+}
+
+impl Choice for SessionUsers {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("shared", Self::Shared), ("separate", Self::Separate)];
 }
 
 impl Choice for JournalSync {

@@ -8,8 +8,11 @@ use super::fault::{Fault, Place};
 use super::parse::{self, Wrong};
 use super::quoted;
 use super::secret_file::SecretFileError;
+use super::settings::SecretFile;
 use super::source::{Environment, FileSettings, Value};
+use super::unknown::is_service_link;
 use super::variable::{Kind, Variable};
+use super::written;
 
 /// Reads the file that a `_FILE` variable names.
 pub type ReadFile<'a> = dyn Fn(&Path) -> Result<String, SecretFileError> + 'a;
@@ -26,6 +29,8 @@ pub(super) struct Reader<'a> {
     read_file: &'a ReadFile<'a>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Fault>,
+    /// Files that secrets were read from.
+    pub(super) secret_files: Vec<SecretFile>,
     /// What was asked for, so that a test can find a variable that nobody reads.
     #[cfg(test)]
     pub(super) asked: std::collections::BTreeSet<&'static str>,
@@ -53,6 +58,7 @@ impl<'a> Reader<'a> {
             read_file,
             faults: Vec::new(),
             warnings: Vec::new(),
+            secret_files: Vec::new(),
             #[cfg(test)]
             asked: std::collections::BTreeSet::new(),
         }
@@ -71,57 +77,81 @@ impl<'a> Reader<'a> {
             .push(Fault::new(Place::variable(variable.name), problem, remedy));
     }
 
-    /// The environment's value, the file's that it names, or the configuration's.
+    /// The environment's value, the file's that it names, or the configuration's; a fault
+    /// instead of one that is written as nobody can have meant it.
     fn find(&mut self, variable: &'static Variable) -> Found {
         #[cfg(test)]
         self.asked.insert(variable.name);
         let own = self.environment.get(variable.name);
+        let own = own.filter(|value| !is_service_link(variable.name, value));
         let named = variable.has_file().then(|| variable.file_name());
         let file = named.as_deref().and_then(|name| self.environment.get(name));
-        match (own, file) {
+        let (value, place) = match (own, file) {
             (Some(_), Some(_)) => {
                 let problem = format!("{}_FILE is set as well", variable.name);
                 self.fault(
                     Place::variable(variable.name),
                     Wrong::new(problem, "unset one of the two"),
                 );
+                return Found::Faulty;
+            }
+            (Some(text), None) => (Value::Text(text.to_owned()), Place::variable(variable.name)),
+            (None, Some(path)) => {
+                let place = Place::variable(variable.file_name());
+                match self.named_file(variable, path) {
+                    Ok(text) => (Value::Text(text), place),
+                    Err(wrong) => {
+                        self.fault(place, wrong);
+                        return Found::Faulty;
+                    }
+                }
+            }
+            (None, None) => match self.files.get(variable.name) {
+                Some(setting) => (setting.value.clone(), setting.place.clone()),
+                None => return Found::Nothing,
+            },
+        };
+        let judged = match &value {
+            Value::Text(text) => written::value(text, variable.kind).map(str::to_owned),
+            Value::List(_) => return Found::Value(value, place),
+        };
+        match judged {
+            Ok(text) => Found::Value(Value::Text(text), place),
+            Err(wrong) => {
+                self.fault(place, wrong);
                 Found::Faulty
             }
-            (Some(text), None) => Found::Value(
-                Value::Text(trimmed(text).to_owned()),
-                Place::variable(variable.name),
-            ),
-            (None, Some(path)) => self.named_file(variable, Path::new(path)),
-            (None, None) => match self.files.get(variable.name) {
-                Some(setting) => Found::Value(setting.value.clone(), setting.place.clone()),
-                None => Found::Nothing,
-            },
         }
     }
 
-    fn named_file(&mut self, variable: &'static Variable, path: &Path) -> Found {
-        let place = Place::variable(variable.file_name());
+    /// The text of the file that the variable's twin names.
+    fn named_file(&mut self, variable: &'static Variable, path: &str) -> Result<String, Wrong> {
+        let path = written::value(path, Kind::Path).and_then(parse::path)?;
         let shown = quoted(&path.to_string_lossy());
-        let wrong = match (self.read_file)(path) {
-            Ok(text) if trimmed(&text).is_empty() => Wrong::new(
+        match (self.read_file)(&path) {
+            Ok(text) if text.trim_end_matches(['\n', '\r']).is_empty() => Err(Wrong::new(
                 format!("the file {shown} is empty"),
                 "put the value into it",
-            ),
-            Ok(text) => return Found::Value(Value::Text(trimmed(&text).to_owned()), place),
-            Err(SecretFileError::Read(error)) => Wrong::new(
+            )),
+            Ok(text) => {
+                if variable.secret() {
+                    let variable = variable.file_name();
+                    self.secret_files.push(SecretFile { variable, path });
+                }
+                Ok(text)
+            }
+            Err(SecretFileError::Read(error)) => Err(Wrong::new(
                 format!("the file {shown} cannot be read: {}", in_words(&error)),
                 "mount it where the variable says, readable for root",
-            ),
-            Err(error) => Wrong::new(
+            )),
+            Err(error) => Err(Wrong::new(
                 format!("the file {shown} {error}"),
                 format!(
                     "name a text file that holds the value of {} alone",
                     variable.name
                 ),
-            ),
-        };
-        self.fault(place, wrong);
-        Found::Faulty
+            )),
+        }
     }
 
     /// One value, parsed; the catalog's default if there is none; `None` if that is empty or
@@ -236,11 +266,6 @@ impl<'a> Reader<'a> {
     pub(super) fn secret(&mut self, variable: &'static Variable) -> Option<Secret> {
         self.value(variable, |text| parse::one_line(text).map(Secret::new))
     }
-}
-
-/// Without the line end that editors and `echo` leave behind.
-fn trimmed(text: &str) -> &str {
-    text.trim_end_matches(['\n', '\r'])
 }
 
 /// An I/O error in words, without the number that `io::Error` adds.

@@ -16,6 +16,11 @@ Where a key is given, the value can also stand in `[settings]` of
 a `_FILE` twin is given, it names a file that holds the value, for Docker secrets; to set both
 is an error. No secret is taken from `init.toml`, which everybody in the box may read.
 
+A value is taken as it stands, and so one that nobody can have meant is refused: in quotes, which
+`--env-file` keeps, with a byte order mark, with a blank at an edge, or with the line ends of
+Windows. One line end at the end of a file is no part of the value. What Kubernetes sets by itself
+for a Service named `cib` (`CIB_PORT=tcp://...`, `CIB_SERVICE_HOST`) is ignored with one warning.
+
 No process that init starts gets a variable that starts with `CIB_`, except those that the
 process itself needs.
 ";

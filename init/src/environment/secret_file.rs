@@ -1,10 +1,9 @@
 //! Reading the file that a `_FILE` variable names.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
+use cib_foreign::ForeignError;
 use thiserror::Error;
 
 /// The most bytes a value may have.
@@ -28,30 +27,22 @@ pub enum SecretFileError {
     NotText,
 }
 
-/// The text of a regular file, as it is.
+/// The text of a regular file, as it is. Links on the way to it are followed, for that is how
+/// Kubernetes mounts a secret; nothing is waited for.
 ///
 /// # Errors
 ///
 /// A [`SecretFileError`], which never holds any of the text.
 pub fn read_secret_file(path: &Path) -> Result<String, SecretFileError> {
-    // A FIFO is opened at once with O_NONBLOCK, and then refused.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(SecretFileError::Read)?;
-    if !file.metadata().map_err(SecretFileError::Read)?.is_file() {
-        return Err(SecretFileError::NotRegular);
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(SecretFileError::Read)?;
-    if bytes.len() as u64 > MOST {
-        return Err(SecretFileError::TooLarge);
-    }
-    String::from_utf8(bytes).map_err(|_| SecretFileError::NotText)
+    let file = std::fs::canonicalize(path).map_err(SecretFileError::Read)?;
+    cib_foreign::read_to_string(&file, MOST).map_err(|error| match error {
+        ForeignError::Open { source, .. } | ForeignError::Read { source, .. } => {
+            SecretFileError::Read(source)
+        }
+        ForeignError::NotRegular { .. } => SecretFileError::NotRegular,
+        ForeignError::TooLarge { .. } => SecretFileError::TooLarge,
+        ForeignError::NotText { .. } => SecretFileError::NotText,
+    })
 }
 
 #[cfg(test)]
@@ -69,6 +60,28 @@ mod tests {
         ));
         assert!(matches!(
             read_secret_file(dir.path()),
+            Err(SecretFileError::NotRegular)
+        ));
+    }
+
+    #[test]
+    fn links_as_kubernetes_makes_them_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let of_a_moment = dir.path().join("..2026_11_28");
+        std::fs::create_dir(&of_a_moment).unwrap();
+        std::fs::write(of_a_moment.join("token"), "value").unwrap();
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        };
+        link("..2026_11_28", "..data");
+        link("..data/token", "token");
+        assert_eq!(
+            read_secret_file(&dir.path().join("token")).unwrap(),
+            "value"
+        );
+        link("/dev/zero", "device");
+        assert!(matches!(
+            read_secret_file(&dir.path().join("device")),
             Err(SecretFileError::NotRegular)
         ));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cib_nft::Lan;
 use cib_protocol::secret::Secret;
+use cib_redsocks::client::Target;
 use cib_redsocks::resolver::DnsServer;
 use cib_redsocks::resolver::config::LocalName;
 use cib_redsocks::upstream::Upstream;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub port: u16,
     /// Reverse proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What they have to send as well.
+    pub trusted_proxy_secret: Option<Secret>,
     /// How packets leave.
     pub egress: EgressSettings,
     /// User, files and life time.
@@ -36,6 +39,35 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// What Claude itself reads.
     pub claude: Credentials,
+    /// Where secrets came from.
+    pub secrets: SecretSettings,
+}
+
+/// Where secrets came from, and what may be done with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretSettings {
+    /// The files that secrets were read from.
+    pub files: Vec<SecretFile>,
+    /// What happens when coder can read one of them.
+    pub exposed: ExposedSecrets,
+}
+
+/// A file that a secret was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The variable that names it, such as `CIB_AUTH_TOKEN_FILE`.
+    pub variable: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What happens when coder can read the file of a secret, and init cannot close it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExposedSecrets {
+    /// The box does not start.
+    Refuse,
+    /// The box starts, and says so.
+    Allow,
 }
 
 /// Who may use the API.
@@ -71,6 +103,22 @@ pub struct EgressSettings {
     pub dns_servers: Vec<DnsServer>,
     /// Names that Docker's own name server answers.
     pub local_names: BTreeSet<LocalName>,
+    /// What is connected to, to see whether the proxy carries.
+    pub probe: ProbeTarget,
+    /// Whether others may be in the network that is closed.
+    pub shared: bool,
+}
+
+/// What is connected to through the proxy, to see whether it carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProbeTarget {
+    /// The name servers, to which the resolver connects in any case.
+    #[default]
+    NameServers,
+    /// This one.
+    At(Target),
+    /// Nothing.
+    Off,
 }
 
 /// How packets get to the proxy.
@@ -235,10 +283,23 @@ pub enum OnSetupFailure {
 pub struct SessionSettings {
     /// What happens to sessions that were working when the container stopped.
     pub resume: Resume,
+    /// How many may be live at once; 0 for any number, nothing for what memory holds.
+    pub max: Option<u64>,
     /// When journals are forced to disk.
     pub journal_sync: JournalSync,
     /// Version of Claude Code.
     pub claude_version: Option<String>,
+    /// Whose processes they are.
+    pub users: SessionUsers,
+}
+
+/// Whose processes sessions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionUsers {
+    /// Coder's, all of them.
+    Shared,
+    /// Each session's own.
+    Separate,
 }
 
 /// What happens to sessions that were working when the container stopped.

@@ -19,7 +19,11 @@ const TOKEN: &str = "correct-horse-battery";
 /// Three files: one with a token and a line end, one empty, one URL.
 fn read_file(path: &Path) -> Result<String, SecretFileError> {
     match path.to_str() {
-        Some("/run/secrets/token") => Ok(format!("{TOKEN}\r\n")),
+        Some("/run/secrets/token") => Ok(format!("{TOKEN}\n")),
+        Some("/run/secrets/windows") => Ok(format!("{TOKEN}\r\n")),
+        Some("/run/secrets/marked") => Ok(format!("\u{feff}{TOKEN}\n")),
+        Some("/run/secrets/quoted") => Ok(format!("\"{TOKEN}\"\n")),
+        Some("/run/secrets/blank") => Ok(format!("{TOKEN} \n")),
         Some("/run/secrets/empty") => Ok("\n".to_owned()),
         Some("/run/secrets/short") => Ok("hunter2\n".to_owned()),
         _ => Err(SecretFileError::Read(io::ErrorKind::NotFound.into())),
@@ -186,6 +190,90 @@ fn a_token_file_is_read_without_its_line_end() {
         panic!("no token")
     };
     assert_eq!(token.expose(), TOKEN);
+}
+
+#[test]
+fn no_secret_is_taken_that_nobody_can_have_meant() {
+    let files = [
+        ("quoted", "quotes"),
+        ("marked", "byte order mark"),
+        ("blank", "blank"),
+        ("windows", "carriage return"),
+    ];
+    let values = [
+        (format!("\"{TOKEN}\""), "quotes"),
+        (format!("'{TOKEN}'"), "quotes"),
+        (format!("\u{feff}{TOKEN}"), "byte order mark"),
+        (format!(" {TOKEN}"), "blank"),
+        (format!("{TOKEN}\t"), "blank"),
+        (format!("{TOKEN}\r"), "carriage return"),
+    ];
+    for variable in CATALOG.iter().filter(|variable| variable.secret()) {
+        for (value, said) in &values {
+            let all = [("CIB_AUTH_DISABLED", "1"), (variable.name, value.as_str())];
+            let faults = shown(&all);
+            let own = faults.iter().find(|fault| fault.starts_with(variable.name));
+            let own = own.unwrap_or_else(|| panic!("{} = {value:?}: {faults:?}", variable.name));
+            assert!(own.contains(said) && !own.contains(TOKEN), "{own}");
+        }
+        for (file, said) in files {
+            let (twin, path) = (variable.file_name(), format!("/run/secrets/{file}"));
+            let faults = shown(&[("CIB_AUTH_DISABLED", "1"), (&twin, &path)]);
+            let own = faults.iter().find(|fault| fault.starts_with(&twin));
+            let own = own.unwrap_or_else(|| panic!("{twin} = {path}: {faults:?}"));
+            assert!(own.contains(said) && !own.contains(TOKEN), "{own}");
+        }
+    }
+    assert!(faults(&[("CIB_MODE", "\"headless\"")])[0].contains("quotes"));
+}
+
+#[test]
+fn a_secret_file_is_named_by_the_whole_of_its_path() {
+    for path in ["secrets/token", "\"/run/secrets/token\"", "/run/../token"] {
+        let faults = shown(&[("CIB_AUTH_TOKEN_FILE", path)]);
+        assert!(faults[0].starts_with("CIB_AUTH_TOKEN_FILE: "), "{faults:?}");
+    }
+    let reading = read(&[("CIB_AUTH_TOKEN_FILE", "/run/secrets/token")]);
+    let files = reading.settings.unwrap().secrets.files;
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].variable, "CIB_AUTH_TOKEN_FILE");
+    assert_eq!(files[0].path, Path::new("/run/secrets/token"));
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_named_like_the_box_is_ignored_with_one_warning() {
+    let links = [
+        ("CIB_PORT", "tcp://10.96.0.5:8080"),
+        ("CIB_SERVICE_HOST", "10.96.0.5"),
+        ("CIB_SERVICE_PORT", "8080"),
+        ("CIB_SERVICE_PORT_HTTP", "8080"),
+        ("CIB_PORT_8080_TCP", "tcp://10.96.0.5:8080"),
+        ("CIB_PORT_8080_TCP_PROTO", "tcp"),
+        ("CIB_PORT_8080_TCP_PORT", "8080"),
+        ("CIB_PORT_8080_TCP_ADDR", "10.96.0.5"),
+        ("CIB_API_SERVICE_HOST", "10.96.0.6"),
+        ("CIB_API_PORT", "udp://10.96.0.6:53"),
+    ];
+    let mut all = vec![("CIB_AUTH_TOKEN", TOKEN)];
+    all.extend(links);
+    let reading = read(&all);
+    assert_eq!(reading.settings.unwrap().port, 8080);
+    let warnings: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(
+        warnings[0].contains("enableServiceLinks: false"),
+        "{}",
+        warnings[0]
+    );
+    assert!(warnings[0].contains("9 more"), "{}", warnings[0]);
+    // What is none of them is still what it was.
+    assert!(faults(&[("CIB_PORT", "http://10.96.0.5")])[0].contains("is not a number"));
+    let reading = read(&[("CIB_AUTH_TOKEN", TOKEN), ("CIB_PORT_RANGE", "1-2")]);
+    assert!(
+        reading.warnings[0]
+            .to_string()
+            .contains("publish the ports")
+    );
 }
 
 #[test]
@@ -386,6 +474,11 @@ fn what_is_odd_is_warned_of() {
             "does not go through the proxy",
         ),
         ("CIB_GIT_SIGNING_KEY", "ABCD", "nothing is signed"),
+        (
+            "ANTHROPIC_BASE_URL",
+            "https://me:hunter2@api.example/v1",
+            "has a password in it",
+        ),
     ] {
         let reading = read(&[("CIB_AUTH_TOKEN", TOKEN), (name, value)]);
         assert!(reading.settings.is_ok());
@@ -442,6 +535,35 @@ fn an_array_of_a_file_is_a_list_or_commands() {
         .unwrap();
     assert!(settings.egress.lan.contains("10.1.1.1".parse().unwrap()));
     assert_eq!(settings.setup.commands, ["a b", "c"]);
+}
+
+#[test]
+fn a_token_or_a_proxys_secret_that_can_be_guessed_is_refused_and_not_shown() {
+    for name in ["CIB_AUTH_TOKEN", "CIB_TRUSTED_PROXY_SECRET"] {
+        for guessable in [
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "121212121212121212",
+            "abcdeabcdeabcdeabcde",
+        ] {
+            let faults = read(&[(name, guessable)]).settings.unwrap_err();
+            let said: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            let said = said.join("\n");
+            assert!(said.contains(name) && said.contains("different"), "{said}");
+            assert!(!said.contains(guessable), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_proxies_share_and_how_many_sessions_there_may_be_is_read() {
+    let settings = settings(&[
+        ("CIB_TRUSTED_PROXIES", "10.0.0.7"),
+        ("CIB_TRUSTED_PROXY_SECRET", "between-proxy-and-box"),
+        ("CIB_MAX_SESSIONS", "0"),
+    ]);
+    let secret = settings.trusted_proxy_secret.unwrap();
+    assert_eq!(secret.expose(), "between-proxy-and-box");
+    assert_eq!(settings.sessions.max, Some(0));
 }
 
 #[test]

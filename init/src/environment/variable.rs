@@ -80,8 +80,10 @@ pub enum Kind {
     List(&'static str),
     /// An absolute path.
     Path,
-    /// Whatever is described.
+    /// Whatever is described, on one line.
     Text(&'static str),
+    /// Whatever is described, on as many lines as it takes.
+    Lines(&'static str),
 }
 
 impl Variable {
@@ -168,7 +170,7 @@ impl fmt::Display for Kind {
             }
             Self::List(what) => write!(f, "{what}, separated by commas"),
             Self::Path => f.write_str("an absolute path"),
-            Self::Text(what) => f.write_str(what),
+            Self::Text(what) | Self::Lines(what) => f.write_str(what),
         }
     }
 }

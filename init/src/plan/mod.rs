@@ -185,7 +185,9 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
             let commands = if jobs == 1 { "command" } else { "commands" };
             format!("run {jobs} setup {commands} as coder{once}")
         }
-        StepId::Journals => "close the journals of sessions that were interrupted".to_owned(),
+        StepId::Journals => {
+            "close the journals of sessions that were interrupted, beside what follows".to_owned()
+        }
         StepId::Control => format!(
             "start control, which serves the API on port {}",
             settings.port

@@ -80,7 +80,9 @@ impl StepId {
             Self::Redirect | Self::Users => vec![Self::CloseEgress],
             Self::ProveEgress => vec![Self::Redirect],
             Self::Keys => vec![Self::Users],
-            Self::Git | Self::Agent => vec![Self::Keys],
+            // It asks programs what they make of coder's files, which may have others started.
+            Self::Git => vec![Self::ProveEgress, Self::Keys],
+            Self::Agent => vec![Self::Keys],
             Self::Setup => vec![Self::ProveEgress, Self::Git, Self::Agent],
             Self::Journals => vec![Self::Setup],
             Self::Control => vec![Self::Journals],

@@ -62,7 +62,12 @@ fn before(id: StepId) -> BTreeSet<StepId> {
 
 #[test]
 fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop_policy() {
-    for id in [StepId::Setup, StepId::Control, StepId::Services] {
+    for id in [
+        StepId::Git,
+        StepId::Setup,
+        StepId::Control,
+        StepId::Services,
+    ] {
         assert!(before(id).contains(&StepId::ProveEgress), "{id}");
     }
     assert!(before(StepId::Services).contains(&StepId::Setup));

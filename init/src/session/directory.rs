@@ -1,10 +1,11 @@
 //! A session's directories: who owns them, and in which mode (`docs/design/interfaces.md`).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cib_protocol::session::SessionId;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat, mkdirat, statat};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat};
 use rustix::process::{getegid, geteuid};
 
 /// Why a directory is not as it has to be.
@@ -25,8 +26,10 @@ pub struct Directories {
     pub data: PathBuf,
     /// What dies with it, `/run/cib`.
     pub runtime: PathBuf,
-    /// User id of `coder`, who writes journals.
+    /// User id of `coder`, whose login is kept.
     pub coder: u32,
+    /// User id of `cib-keeper`, who writes journals.
+    pub keeper: u32,
     /// Group id of `cib`, who reads them.
     pub control: u32,
     /// Whether anything can be given to another user than init's own.
@@ -34,10 +37,16 @@ pub struct Directories {
 }
 
 impl Directories {
+    /// Where all sessions are.
+    #[must_use]
+    pub fn sessions(&self) -> PathBuf {
+        self.data.join("sessions")
+    }
+
     /// A session's directory.
     #[must_use]
     pub fn session(&self, id: SessionId) -> PathBuf {
-        self.data.join("sessions").join(id.to_string())
+        self.sessions().join(id.to_string())
     }
 
     /// Where its socket is.
@@ -61,55 +70,64 @@ impl Directories {
         directory(&self.login(), 0o2750, owner)
     }
 
-    /// The ids of all sessions that have a directory.
+    /// Whether any session has a directory. Nothing of any is looked at.
     #[must_use]
-    pub fn sessions(&self) -> Vec<SessionId> {
-        std::fs::read_dir(self.data.join("sessions"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect()
+    pub fn any(&self) -> bool {
+        let entries = std::fs::read_dir(self.sessions());
+        entries.into_iter().flatten().flatten().any(|entry| {
+            let name = entry.file_name();
+            name.to_str()
+                .is_some_and(|name| name.parse::<SessionId>().is_ok())
+        })
     }
 
-    /// Makes the directories of one session, or mends those that are there.
+    /// Makes the directories of one session, or mends those that are there. The one of its
+    /// sockets may be entered by everybody, because what Claude runs for the keeper's hooks
+    /// speaks to one of them; the keeper asks who it is that speaks.
     ///
     /// # Errors
-    /// The directory that cannot be made or given away.
+    /// The directory that cannot be made or given away, or that is somebody else's.
     pub fn make(&self, id: SessionId) -> Result<(), DirectoryError> {
-        let owner = self.switch.then_some((self.coder, self.control));
+        let owner = self.switch.then_some((self.keeper, self.control));
         directory(&self.session(id), 0o2750, owner)?;
-        directory(&self.runtime(id), 0o2750, owner)
+        directory(&self.runtime(id), 0o2751, owner)
     }
 }
 
 fn directory(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(), DirectoryError> {
-    make(path, mode, owner).map_err(|e| DirectoryError {
+    make(path, mode, owner).map_err(|source| DirectoryError {
         path: path.to_owned(),
-        source: e.into(),
+        source,
     })
 }
 
-fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> rustix::io::Result<()> {
+fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     match mkdirat(CWD, path, Mode::RWXU) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::EXIST) => {}
-        Err(error) => return Err(error),
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir: OwnedFd = openat(CWD, path, flags, Mode::empty())?;
+    let stat = fstat(&dir)?;
+    let own = geteuid().as_raw();
+    // What somebody else made may be full of that one's traps. The boot takes it over.
+    if let Some((uid, _)) = owner
+        && ![own, uid].contains(&stat.st_uid)
+    {
+        let owner = stat.st_uid;
+        let why = format!("it belongs to uid {owner} and was not taken over at the start");
+        return Err(io::Error::other(why));
     }
     // Only a member of a directory's group may set its set-group-id bit, unless it has FSETID.
     // Giving the directory away leaves the bit alone, so the mode comes before the owner.
-    let give = |uid, gid| {
-        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-    };
-    let current = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode & 0o7777;
-    if current != mode {
+    let give = |uid, gid| fchown(&dir, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    if stat.st_mode & 0o7777 != mode {
         if owner.is_some() {
-            give(geteuid().as_raw(), getegid().as_raw())?;
+            give(own, getegid().as_raw())?;
         }
-        chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+        fchmod(&dir, Mode::from_raw_mode(mode))?;
     }
-    owner.map_or(Ok(()), |(uid, gid)| give(uid, gid))
+    Ok(owner.map_or(Ok(()), |(uid, gid)| give(uid, gid))?)
 }
 
 #[cfg(test)]
@@ -121,28 +139,44 @@ mod tests {
     fn mine(root: &Path) -> Directories {
         let me = rustix::process::geteuid().as_raw();
         let group = rustix::process::getegid().as_raw();
-        Directories {
+        let directories = Directories {
             data: root.join("data"),
             runtime: root.join("run"),
             coder: me,
+            keeper: me,
             control: group,
             switch: true,
-        }
+        };
+        std::fs::create_dir_all(directories.sessions()).unwrap();
+        std::fs::create_dir_all(directories.runtime.join("sessions")).unwrap();
+        directories
     }
 
     #[test]
     fn a_sessions_directory_is_for_its_owner_and_control_alone() {
         let root = tempfile::tempdir().unwrap();
         let directories = mine(root.path());
-        std::fs::create_dir_all(directories.data.join("sessions")).unwrap();
-        std::fs::create_dir_all(directories.runtime.join("sessions")).unwrap();
+        assert!(!directories.any());
         let id = SessionId::from_u128(7);
         for _ in 0..2 {
             directories.make(id).unwrap();
             let mode = |path: PathBuf| std::fs::metadata(path).unwrap().mode() & 0o7777;
             assert_eq!(mode(directories.session(id)), 0o2750);
-            assert_eq!(mode(directories.runtime(id)), 0o2750);
+            assert_eq!(mode(directories.runtime(id)), 0o2751);
         }
-        assert_eq!(directories.sessions(), [id]);
+        assert!(directories.any());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let directories = mine(root.path());
+        let id = SessionId::from_u128(8);
+        let elsewhere = root.path().join("elsewhere");
+        std::fs::create_dir(&elsewhere).unwrap();
+        let before = std::fs::metadata(&elsewhere).unwrap().mode();
+        std::os::unix::fs::symlink(&elsewhere, directories.session(id)).unwrap();
+        directories.make(id).unwrap_err();
+        assert_eq!(std::fs::metadata(&elsewhere).unwrap().mode(), before);
     }
 }

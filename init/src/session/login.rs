@@ -49,7 +49,17 @@ impl Login {
             .args(["--ready-fd".into(), OsString::from(READY_FD.to_string())])
             .env(settings.environment.iter().cloned())
             .workdir("/");
-        command.ids.clone_from(&settings.ids);
+        // The login is coder's own, wherever keepers are somebody else.
+        // It sees none, but says which there are.
+        for (name, _) in &settings.credentials {
+            command
+                .args
+                .extend([OsString::from("--credential"), name.clone()]);
+        }
+        command.ids = settings
+            .ids
+            .as_ref()
+            .map(|_| settings.tenants.coder().clone());
         command.stdout = Sink::Log("session".to_owned());
         command.stderr = Sink::Log("session".to_owned());
         command.fds = vec![(READY_FD, Rc::new(tell))];

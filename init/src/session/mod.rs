@@ -4,46 +4,65 @@
 //! conversation should go on. What init owes it is a directory, its spec, a control group,
 //! and an end that shows in the journal even if the keeper itself was killed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use cib_protocol::init::InitFault;
-use cib_protocol::session::{SessionId, SessionMeta, SessionSpec};
-use rustix::pipe::{PipeFlags, pipe_with};
+use cib_protocol::session::{SessionId, SessionSpec};
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::exit::Exit;
 use crate::logs::{Level, Logs};
-use crate::process::{Child, ChildId, Processes, Run, SpawnError};
+use crate::process::{ChildId, Processes, SpawnError};
 use crate::session::directory::{Directories, DirectoryError};
 use crate::session::login::Login;
-use crate::spawn::{Command, Ids, Sink, Stdin};
+use crate::session::tenants::{TenantError, Tenants};
+use crate::spawn::Ids;
 
+mod ceiling;
 pub mod directory;
+mod end;
+mod launch;
 mod login;
+pub mod tenants;
+mod tree;
 
 /// The descriptor on which a keeper says that it is ready.
 const READY_FD: i32 = 3;
+/// The descriptor by which a keeper speaks to its launcher.
+const LAUNCHER_FD: i32 = 4;
+/// The launcher's end of the same.
+const KEEPER_FD: i32 = 3;
 /// A keeper that says nothing for this long has failed. It opens a journal and a socket; it
 /// does not wait for Claude.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// `finish` reads one journal's end and writes two frames.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Closing every record that an earlier end of the box left open. Each has its own time; this
+/// is for all of them together.
+const REPAIR_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a session that is being repaired may keep whoever wants to resume it waiting.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is tried meanwhile.
+const REPAIR_INTERVAL: Duration = Duration::from_millis(200);
+/// A launcher whose keeper is gone ends everything that it started, and then itself.
+const LAUNCHER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Exit code of a keeper whose session is locked by another one (`docs/design/interfaces.md`).
 const LOCKED: Exit = Exit::Code(75);
 /// Exit code of a keeper that was given a wrong spec.
 const BAD_SPEC: Exit = Exit::Code(crate::exit::CONFIG);
+
+/// Variables of a child.
+pub type Variables = Vec<(OsString, OsString)>;
 
 /// What keepers are started with.
 #[derive(Clone, Debug)]
@@ -52,10 +71,18 @@ pub struct KeeperSettings {
     pub program: PathBuf,
     /// Options for `run` after those that name the directories.
     pub options: Vec<OsString>,
-    /// The user; `None` where everybody is the user that the box was started as.
+    /// The keeper's user; `None` where everybody is the user that the box was started as.
     pub ids: Option<Ids>,
-    /// The complete environment, Claude's credentials included.
-    pub environment: Vec<(OsString, OsString)>,
+    /// Who may speak to a keeper beside init.
+    pub control: u32,
+    /// Whose processes a keeper has started for it: coder, or a user for each session.
+    pub tenants: Tenants,
+    /// What a session is given: coder's environment, without Claude's credentials.
+    pub environment: Variables,
+    /// Claude's credentials, for sessions of Claude and nothing else.
+    pub credentials: Variables,
+    /// What everything else of a keeper's is given.
+    pub plain: Variables,
 }
 
 /// Why a keeper did not start.
@@ -64,9 +91,18 @@ pub enum KeeperError {
     /// One of that id runs.
     #[error("session {0} runs already")]
     Exists(SessionId),
+    /// There are as many as this box can have.
+    #[error("{0} sessions run, and this box has memory for no more; end one first")]
+    TooMany(usize),
+    /// There is no memory left for another.
+    #[error("there is no memory left for another session; end one first")]
+    NoMemory,
     /// Its directories cannot be made.
     #[error("cannot make the session's directories")]
     Directory(#[from] DirectoryError),
+    /// It cannot be given a user of its own.
+    #[error("cannot give the session a user of its own")]
+    Tenant(#[from] TenantError),
     /// A pipe cannot be had.
     #[error("cannot prepare the keeper")]
     Prepare(#[source] io::Error),
@@ -90,7 +126,10 @@ impl KeeperError {
             Self::Ended(exit) if *exit == LOCKED => InitFault::SessionExists,
             Self::Ended(exit) if *exit == BAD_SPEC => InitFault::BadRequest,
             Self::Ended(_) | Self::TimedOut(_) => InitFault::KeeperFailed,
-            Self::Directory(_) | Self::Prepare(_) | Self::Spawn(_) => InitFault::Internal,
+            Self::TooMany(_) | Self::NoMemory => InitFault::TooManySessions,
+            Self::Directory(_) | Self::Tenant(_) | Self::Prepare(_) | Self::Spawn(_) => {
+                InitFault::Internal
+            }
         }
     }
 }
@@ -107,14 +146,23 @@ struct Inner {
     logs: Logs,
     live: RefCell<BTreeMap<SessionId, Keeper>>,
     login: Login,
+    /// How many may live at once.
+    most: usize,
+    /// Whether records of an earlier life of the box are being closed.
+    repairing: Cell<bool>,
     /// Rung whenever a keeper is gone, its record closed.
     gone: Notify,
 }
 
+#[derive(Default)]
 struct Keeper {
     /// `None` while it is being started.
     child: Option<ChildId>,
+    /// What starts the session's processes for it; `None` where it does so itself.
+    launcher: Option<ChildId>,
     group: Option<Rc<Cgroup>>,
+    /// Rung when nothing of it may stay for long.
+    killed: Rc<Notify>,
 }
 
 impl Keepers {
@@ -135,8 +183,16 @@ impl Keepers {
             logs,
             live: RefCell::default(),
             login: Login::default(),
+            most: ceiling::of_this_box(),
+            repairing: Cell::new(false),
             gone: Notify::new(),
         }))
+    }
+
+    /// Whether any session has a record, which may have to be closed.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        self.0.directories.any()
     }
 
     /// Sessions with a live keeper.
@@ -156,15 +212,24 @@ impl Keepers {
             if live.contains_key(&id) {
                 return Err(KeeperError::Exists(id));
             }
-            live.insert(
-                id,
-                Keeper {
-                    child: None,
-                    group: None,
-                },
-            );
+            if live.len() >= self.0.most {
+                return Err(KeeperError::TooMany(live.len()));
+            }
+            if ceiling::is_exhausted() {
+                return Err(KeeperError::NoMemory);
+            }
+            live.insert(id, Keeper::default());
         }
-        let started = self.launch(spec).await;
+        let deadline = Instant::now() + REPAIR_PATIENCE;
+        let mut started = self.launch(spec).await;
+        // Its record is being closed, which takes a moment; nobody else has it.
+        while matches!(started, Err(KeeperError::Ended(LOCKED)))
+            && self.0.repairing.get()
+            && Instant::now() < deadline
+        {
+            tokio::time::sleep(REPAIR_INTERVAL).await;
+            started = self.launch(spec).await;
+        }
         if started.is_err() {
             self.forget(id);
         }
@@ -193,12 +258,13 @@ impl Keepers {
         let Some(keeper) = live.get(&id) else {
             return false;
         };
-        let group_killed = kill && keeper.group.as_ref().is_some_and(|group| group.kill());
-        if let Some(child) = keeper.child.filter(|_| !group_killed) {
-            self.0
-                .processes
-                .signal(child, if kill { Signal::KILL } else { Signal::TERM });
+        if !kill {
+            if let Some(child) = keeper.child {
+                self.0.processes.signal(child, Signal::TERM);
+            }
+            return true;
         }
+        self.kill(keeper);
         true
     }
 
@@ -234,142 +300,9 @@ impl Keepers {
         }
     }
 
-    /// Closes the record of every session that was live when the box last ended; how many.
-    pub async fn finish_left_behind(&self) -> usize {
-        let mut finished = 0;
-        for id in self.0.directories.sessions() {
-            let dir = self.0.directories.session(id);
-            if read_meta(&dir).is_some_and(|meta| meta.state.is_live()) {
-                self.finish(id).await;
-                finished += 1;
-            }
-        }
-        finished
-    }
-
-    async fn launch(&self, spec: &SessionSpec) -> Result<u32, KeeperError> {
-        let id = spec.id;
-        self.0.directories.make(id)?;
-        let group = self.group(spec);
-        let (ready, tell) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|e| KeeperError::Prepare(e.into()))?;
-        rustix::io::ioctl_fionbio(&ready, true).map_err(|e| KeeperError::Prepare(e.into()))?;
-        let mut ready = pipe::Receiver::from_owned_fd(ready).map_err(KeeperError::Prepare)?;
-        let mut command = self.command("run", id);
-        command.args.extend([
-            OsString::from("--runtime"),
-            self.0.directories.runtime(id).into(),
-            OsString::from("--ready-fd"),
-            READY_FD.to_string().into(),
-        ]);
-        for dir in group.iter().flat_map(|group| group.dirs()) {
-            command
-                .args
-                .extend([OsString::from("--cgroup"), dir.into()]);
-        }
-        command.args.extend(self.0.settings.options.iter().cloned());
-        command.stdin = Stdin::Pipe;
-        command.fds = vec![(READY_FD, Rc::new(tell))];
-        command.cgroup = group.clone();
-        let mut child = self.0.processes.spawn(command)?;
-        let started = child.id();
-        if let Some(keeper) = self.0.live.borrow_mut().get_mut(&id) {
-            *keeper = Keeper {
-                child: Some(started),
-                group,
-            };
-        }
-        if let Err(error) = self.greet(&mut child, &mut ready, spec).await {
-            self.0.processes.signal(started, Signal::KILL);
-            let _ = child.wait().await;
-            return Err(error);
-        }
-        let keepers = self.clone();
-        tokio::task::spawn_local(async move { keepers.attend(id, child).await });
-        Ok(started.pid())
-    }
-
-    /// Hands over the spec and waits for the newline.
-    async fn greet(
-        &self,
-        child: &mut Child,
-        ready: &mut pipe::Receiver,
-        spec: &SessionSpec,
-    ) -> Result<(), KeeperError> {
-        let text = serde_json::to_vec(spec).map_err(|e| KeeperError::Prepare(e.into()))?;
-        let stdin = child.take_stdin();
-        let hand_over = async {
-            if let Some(mut stdin) = stdin {
-                // A keeper that does not want its spec says why in its log and by its exit.
-                let _ = stdin.write_all(&text).await;
-            }
-            let mut newline = [0; 1];
-            ready.read(&mut newline).await.unwrap_or(0) == 1
-        };
-        match timeout(READY_TIMEOUT, hand_over).await {
-            Ok(true) => Ok(()),
-            Ok(false) => match timeout(READY_TIMEOUT, child.wait()).await {
-                Ok(exit) => Err(KeeperError::Ended(exit)),
-                Err(_) => Err(KeeperError::TimedOut(READY_TIMEOUT)),
-            },
-            Err(_) => Err(KeeperError::TimedOut(READY_TIMEOUT)),
-        }
-    }
-
-    /// Waits for a keeper's end and closes its record if it could not do so itself.
-    async fn attend(&self, id: SessionId, mut child: Child) {
-        let exit = child.wait().await;
-        if !exit.success() {
-            self.0.logs.write(
-                Level::Warn,
-                "session",
-                &format!("keeper of {id} ended: {exit}"),
-            );
-        }
-        let unfinished =
-            read_meta(&self.0.directories.session(id)).is_none_or(|meta| meta.state.is_live());
-        if unfinished {
-            self.finish(id).await;
-        }
-        self.forget(id);
-    }
-
     fn forget(&self, id: SessionId) {
         self.0.live.borrow_mut().remove(&id);
         self.0.gone.notify_waiters();
-    }
-
-    async fn finish(&self, id: SessionId) {
-        let mut command = self.command("finish", id);
-        command
-            .args
-            .extend(["--state", "interrupted"].map(OsString::from));
-        let outcome = self
-            .0
-            .processes
-            .run(command, Run::within(FINISH_TIMEOUT))
-            .await;
-        let fault = match outcome {
-            Ok(output) if output.exit.success() => return,
-            Ok(output) => output.exit.to_string(),
-            Err(error) => error.to_string(),
-        };
-        let line = format!("the record of {id} could not be closed: {fault}");
-        self.0.logs.write(Level::Error, "session", &line);
-    }
-
-    fn command(&self, verb: &str, id: SessionId) -> Command {
-        let settings = &self.0.settings;
-        let mut command = Command::new(&settings.program)
-            .args([OsString::from(verb), OsString::from("--dir")])
-            .arg(self.0.directories.session(id))
-            .env(settings.environment.iter().cloned())
-            .workdir("/");
-        command.ids.clone_from(&settings.ids);
-        // Its frames go to its journal; only what it has to say about itself comes here.
-        command.stdout = Sink::Log("session".to_owned());
-        command.stderr = Sink::Log("session".to_owned());
-        command
     }
 
     /// A control group for the session. Without one it runs all the same, and its keeper looks
@@ -403,10 +336,6 @@ impl Keepers {
 fn milli(cpus: f64) -> u64 {
     // A float cast saturates, and NaN becomes 0, which the next step lifts to the least.
     ((cpus * 1000.0) as u64).max(10)
-}
-
-fn read_meta(dir: &Path) -> Option<SessionMeta> {
-    serde_json::from_slice(&std::fs::read(dir.join("meta.json")).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,19 @@ use cib_protocol::init::{InitReply, InitRequest};
 
 /// Where init listens in every box.
 pub const PATH: &str = "/run/cib/init.sock";
+/// Where it listens for root and control.
+pub const OWN_PATH: &str = "/run/cib/init.own.sock";
+
+/// Asks the box that this process is in, at the better of the doors that it may enter.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_here(request: &InitRequest, within: Duration) -> Result<InitReply, AskError> {
+    match ask(Path::new(OWN_PATH), request, within) {
+        Err(AskError::Connect { .. }) => ask(Path::new(PATH), request, within),
+        other => other,
+    }
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

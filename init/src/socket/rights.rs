@@ -5,6 +5,9 @@ use cib_protocol::init::InitRequest;
 /// The user of `cib-control` in every image (`docs/design/interfaces.md`).
 pub const CONTROL_UID: u32 = 970;
 
+/// Logs that not everybody in the box may read.
+const PRIVATE_LOGS: [&str; 5] = ["control", "session", "redsocks", "resolver", "connect"];
+
 /// What a peer may ask, by the user that the kernel says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
@@ -37,7 +40,12 @@ impl Rights {
     #[must_use]
     pub fn permit(self, request: &InitRequest) -> bool {
         match request {
-            InitRequest::Status {} | InitRequest::Healthcheck {} | InitRequest::Logs { .. } => true,
+            InitRequest::Status {} | InitRequest::Healthcheck {} => true,
+            // Who speaks to the box from outside, and with whom other sessions speak, is in
+            // there.
+            InitRequest::Logs { service, .. } => {
+                self.may_change() || !PRIVATE_LOGS.contains(&service.as_str())
+            }
             InitRequest::ServiceStart { .. }
             | InitRequest::ServiceStop { .. }
             | InitRequest::ServiceRestart { .. }
@@ -71,6 +79,21 @@ mod tests {
         ] {
             assert!(!rights.permit(&request), "{request:?}");
             assert!(Rights::Change.permit(&request), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn who_speaks_with_the_box_is_not_for_everybody_to_read() {
+        let logs = |service: &str| InitRequest::Logs {
+            service: service.to_owned(),
+            lines: 10,
+        };
+        for service in ["control", "session", "resolver", "redsocks"] {
+            assert!(!Rights::Look.permit(&logs(service)), "{service}");
+            assert!(Rights::Change.permit(&logs(service)), "{service}");
+        }
+        for service in ["init", "setup", "postgres"] {
+            assert!(Rights::Look.permit(&logs(service)), "{service}");
         }
     }
 

@@ -28,8 +28,17 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F) {
         .build()
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
-        let listener = listen(&path).unwrap();
-        let server = tokio::task::spawn_local(serve(listener, Rc::new(Fake)));
+        let listener = listen(&path, Door::Everybody).unwrap();
+        // Init refuses itself, and here it is the client as well.
+        let server = Server::new(Fake);
+        let server = tokio::task::spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = Rc::clone(&server);
+                tokio::task::spawn_local(async move {
+                    converse(stream, 0, &server.handler, None, &server.answers).await;
+                });
+            }
+        });
         timeout(Duration::from_secs(20), test(path)).await.unwrap();
         assert!(!server.is_finished(), "the server must survive its clients");
         server.abort();
@@ -121,15 +130,72 @@ fn a_client_that_waits_long_does_not_hold_up_another() {
 }
 
 #[test]
-fn one_user_cannot_take_every_seat() {
-    let clients = Clients::default();
-    let seats: Vec<_> = (0..CLIENTS_OF_A_USER)
-        .map(|_| clients.seat(1000).unwrap())
-        .collect();
-    assert!(clients.seat(1000).is_none());
-    assert!(clients.seat(0).is_some());
-    drop(seats);
-    assert!(clients.seat(1000).is_some());
+fn init_does_not_answer_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        for door in [Door::Everybody, Door::Own] {
+            let path = dir.path().join(door.name());
+            let listener = listen(&path, door).unwrap();
+            tokio::task::spawn_local(Server::new(Fake).serve(listener, door));
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            let _ = stream.write_all(b"{\"op\":\"status\"}\n").await;
+            let mut reply = Vec::new();
+            let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut reply));
+            // The connection is closed, with or without a reset.
+            let _ = read.await.expect("it is closed");
+            assert!(reply.is_empty(), "{door:?} answered");
+        }
+    });
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Counter(std::cell::Cell<u32>);
+
+impl Handler for Counter {
+    async fn handle(&self, _request: InitRequest) -> InitReply {
+        self.0.set(self.0.get() + 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        InitReply::Done
+    }
+}
+
+#[test]
+fn those_who_look_share_an_answer_for_a_second_and_wait_their_turn() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let (counter, answers) = (Rc::new(Counter::default()), Rc::new(Answers::default()));
+        let mut asked = Vec::new();
+        for _ in 0..16 {
+            let (counter, answers) = (Rc::clone(&counter), Rc::clone(&answers));
+            asked.push(tokio::task::spawn_local(async move {
+                let line = b"{\"op\":\"status\"}";
+                answer(line, Rights::Look, &*counter, &answers).await
+            }));
+        }
+        for reply in asked {
+            assert!(!reply.await.unwrap().is_empty());
+        }
+        assert_eq!(counter.0.get(), 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let line = b"{\"op\":\"status\"}";
+        answer(line, Rights::Look, &*counter, &answers).await;
+        assert_eq!(counter.0.get(), 2, "and not for longer");
+        answer(line, Rights::Change, &*counter, &answers).await;
+        assert_eq!(
+            counter.0.get(),
+            3,
+            "who may change something sees the present"
+        );
+    });
 }
 
 #[test]

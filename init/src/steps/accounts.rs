@@ -14,6 +14,8 @@ pub const CODER: &str = "coder";
 pub const CIB: &str = "cib";
 /// Name of the user that redsocks and the resolver run as.
 pub const PROXY: &str = "cib-proxy";
+/// Name of the user that keepers run as, whose the record is.
+pub const KEEPER: &str = "cib-keeper";
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +135,22 @@ impl Accounts {
             .iter()
             .find(|(_, id)| *id == gid)
             .map(|(name, _)| name.as_str())
+    }
+
+    /// The box's own user whose id this is, or whose group's. What the image says counts beside
+    /// the ids that are the same in every image.
+    #[must_use]
+    pub fn reserved(&self, id: u32) -> Option<&'static str> {
+        let fixed = [(970, CIB), (971, PROXY), (972, KEEPER)];
+        let fixed = fixed.iter().find(|(own, _)| *own == id);
+        fixed.map(|(_, name)| *name).or_else(|| {
+            [CIB, PROXY, KEEPER].into_iter().find(|name| {
+                let user = self.users.iter().find(|user| user.name == *name);
+                let group = self.groups.iter().find(|(group, _)| group == name);
+                user.is_some_and(|user| [user.uid, user.gid].contains(&id))
+                    || group.is_some_and(|(_, gid)| *gid == id)
+            })
+        })
     }
 
     /// One of the box's own users.

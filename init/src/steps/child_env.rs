@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::accounts::{Account, CODER};
@@ -28,6 +29,9 @@ pub struct ChildEnvironment {
     credentials: Credentials,
     /// Variables that were given and that no child gets, because a secret is in their value.
     pub withheld: Vec<String>,
+    /// Proxy variables that were given and that no child gets, because the box may not reach
+    /// the address that they name.
+    pub unreachable: Vec<String>,
 }
 
 /// What the steps of the boot found out that coder's processes have to know.
@@ -50,9 +54,12 @@ impl ChildEnvironment {
         let secrets = secrets(settings);
         let mut given = Variables::new();
         let mut withheld = Vec::new();
+        let mut unreachable = Vec::new();
         for (name, value) in outside.iter().filter(|(name, value)| passes(name, value)) {
             if secrets.iter().any(|secret| value.contains(secret)) {
                 withheld.push(name.to_owned());
+            } else if settings.egress.upstream.is_some() && leads_nowhere(name, value, settings) {
+                unreachable.push(name.to_owned());
             } else {
                 given.insert(name.to_owned(), value.to_owned());
             }
@@ -87,6 +94,7 @@ impl ChildEnvironment {
             given,
             credentials: settings.claude.clone(),
             withheld,
+            unreachable,
         }
     }
 
@@ -114,10 +122,16 @@ impl ChildEnvironment {
         variables
     }
 
-    /// Of a keeper: coder's, with Claude's credentials.
+    /// What everybody is given: all that a program of the box's own needs.
     #[must_use]
-    pub fn keeper(&self, account: &Account) -> Variables {
-        let mut variables = self.coder(account);
+    pub fn common(&self) -> Variables {
+        self.common.clone()
+    }
+
+    /// Claude's credentials, which reach the keepers of its sessions and nobody else.
+    #[must_use]
+    pub fn credentials(&self) -> Variables {
+        let mut variables = Variables::new();
         let Credentials {
             api_key,
             auth_token,
@@ -189,6 +203,28 @@ fn passes(name: &str, value: &str) -> bool {
     let socks = name.to_ascii_lowercase().ends_with("_proxy")
         && value.trim_start().to_ascii_lowercase().starts_with("socks");
     !(name.starts_with("CIB_") || INITS.contains(&name) || secret || socks)
+}
+
+/// Whether this is a proxy variable with a private address that the rules refuse: an engine may
+/// hand the machine's own proxy to every container. With it every program would be lost.
+fn leads_nowhere(name: &str, value: &str, settings: &Settings) -> bool {
+    let name = name.to_ascii_lowercase();
+    if !settings.egress.mode.locks() || !name.ends_with("_proxy") || name == "no_proxy" {
+        return false;
+    }
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let address = host
+        .parse::<SocketAddr>()
+        .map(|at| at.ip())
+        .or_else(|_| host.trim_matches(['[', ']']).parse::<IpAddr>());
+    address.is_ok_and(|ip| {
+        let target = cib_redsocks::client::Target::from(SocketAddr::new(ip, 1));
+        target.is_special() && !ip.is_loopback() && !settings.egress.lan.contains(ip)
+    })
 }
 
 /// Texts that must not be in any child's environment, however they got there: a person may

@@ -25,7 +25,7 @@ pub struct FileError {
 }
 
 /// Gives an error its action and path.
-pub(super) fn failed<E: Into<io::Error>>(
+pub(crate) fn failed<E: Into<io::Error>>(
     action: &'static str,
     path: &Path,
 ) -> impl FnOnce(E) -> FileError {
@@ -39,13 +39,13 @@ pub(super) fn failed<E: Into<io::Error>>(
 
 /// User and group of a file; `None` leaves what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Owner {
-    pub(super) fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             uid: stat.st_uid,
             gid: stat.st_gid,
@@ -55,28 +55,28 @@ impl Owner {
 
 /// A directory that was opened without following a link.
 #[derive(Debug)]
-pub(super) struct Dir {
+pub(crate) struct Dir {
     fd: OwnedFd,
 }
 
 /// An entry of a directory.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) name: CString,
-    pub(super) stat: Stat,
+pub(crate) struct Entry {
+    pub(crate) name: CString,
+    pub(crate) stat: Stat,
 }
 
 impl Entry {
-    pub(super) fn kind(&self) -> FileType {
+    pub(crate) fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
 
-    pub(super) fn name(&self) -> &OsStr {
+    pub(crate) fn name(&self) -> &OsStr {
         OsStr::from_bytes(self.name.to_bytes())
     }
 
     /// The lower twelve bits of the mode.
-    pub(super) fn mode(&self) -> u32 {
+    pub(crate) fn mode(&self) -> u32 {
         self.stat.st_mode & 0o7777
     }
 }
@@ -89,28 +89,28 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 impl Dir {
     /// Opens a directory of which the last component is no link. The components before it are
     /// the operator's and may be links.
-    pub(super) fn open(path: &Path) -> rustix::io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> rustix::io::Result<Self> {
         rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a directory in this one, not through a link.
-    pub(super) fn dir(&self, name: &CStr) -> rustix::io::Result<Self> {
+    pub(crate) fn dir(&self, name: &CStr) -> rustix::io::Result<Self> {
         rustix::fs::openat(&self.fd, name, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a file in this one for reading, not through a link, and without waiting for
     /// whoever writes to a pipe.
-    pub(super) fn file(&self, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    pub(crate) fn file(&self, name: &CStr) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         rustix::fs::openat(&self.fd, name, flags | OFlags::NOCTTY, Mode::empty())
     }
 
-    pub(super) fn stat(&self) -> rustix::io::Result<Stat> {
+    pub(crate) fn stat(&self) -> rustix::io::Result<Stat> {
         rustix::fs::fstat(&self.fd)
     }
 
     /// The entry of this name, itself and not what it may lead to.
-    pub(super) fn entry(&self, name: &CStr) -> rustix::io::Result<Entry> {
+    pub(crate) fn entry(&self, name: &CStr) -> rustix::io::Result<Entry> {
         let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Entry {
             name: name.to_owned(),
@@ -119,7 +119,7 @@ impl Dir {
     }
 
     /// Every entry but `.` and `..`, by name. One that vanishes meanwhile is left out.
-    pub(super) fn entries(&self) -> rustix::io::Result<Vec<Entry>> {
+    pub(crate) fn entries(&self) -> rustix::io::Result<Vec<Entry>> {
         let mut names = Vec::new();
         let mut buffer = Vec::with_capacity(8192);
         let mut raw = RawDir::new(&self.fd, buffer.spare_capacity_mut());
@@ -137,7 +137,7 @@ impl Dir {
     }
 
     /// Changes the owner of an entry, of a link itself.
-    pub(super) fn own(&self, name: &CStr, owner: Owner) -> rustix::io::Result<()> {
+    pub(crate) fn own(&self, name: &CStr, owner: Owner) -> rustix::io::Result<()> {
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
         rustix::fs::chownat(
             &self.fd,
@@ -150,7 +150,7 @@ impl Dir {
 
     /// Whether something is mounted on the entry. Kernels before 5.8 cannot tell for a bind
     /// mount of the same file system, and then it counts as not.
-    pub(super) fn is_mount(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_mount(&self, entry: &Entry) -> bool {
         let here = self.stat().map(|stat| stat.st_dev);
         if here.is_ok_and(|device| device != entry.stat.st_dev) {
             return true;
@@ -169,7 +169,7 @@ impl AsFd for Dir {
 
 /// Makes a directory if it is not there, and gives it this owner and mode if it has others.
 /// True if anything was changed.
-pub(super) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<bool, FileError> {
+pub(crate) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<bool, FileError> {
     let made = match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)) {
         Ok(()) => true,
         Err(rustix::io::Errno::EXIST) => false,
@@ -195,7 +195,7 @@ pub(super) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<b
 
 /// Puts a file in place: a reader sees the old one or the new one, complete and with its mode
 /// and owner. False if it was there, the same, already.
-pub(super) fn write_file(
+pub(crate) fn write_file(
     path: &Path,
     bytes: &[u8],
     owner: Option<Owner>,
@@ -208,7 +208,7 @@ pub(super) fn write_file(
         entry.kind() == FileType::RegularFile
             && entry.mode() == mode
             && owner.is_none_or(|owner| owner == Owner::of(&entry.stat))
-            && std::fs::read(path).is_ok_and(|old| old == bytes)
+            && cib_foreign::read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
     }) {
         return Ok(false);
     }
@@ -252,18 +252,18 @@ fn write_fresh(
 }
 
 /// The last component of a path, as the kernel takes it.
-pub(super) fn c_name(path: &Path) -> Result<CString, FileError> {
+pub(crate) fn c_name(path: &Path) -> Result<CString, FileError> {
     let name = path.file_name().unwrap_or_default();
     CString::new(name.as_bytes()).map_err(|error| failed("name", path)(io::Error::from(error)))
 }
 
 /// An error as one phrase: what was attempted, and why it failed without the number.
-pub(super) fn phrase(error: &FileError) -> String {
+pub(crate) fn phrase(error: &FileError) -> String {
     format!("{error}: {}", reason(&error.source))
 }
 
 /// Why something failed, in lower case and without the number.
-pub(super) fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error")
         .next()

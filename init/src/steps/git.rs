@@ -15,6 +15,15 @@ const SYSTEM_GITCONFIG: &str = "/etc/gitconfig";
 /// Read by ssh after the user's configuration; Debian's main file includes the folder.
 const SYSTEM_SSH_CONFIG: &str = "/etc/ssh/ssh_config.d/claude-in-box.conf";
 
+/// What ssh said of coder's own configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Options that it does not know.
+    pub unknown: Vec<String>,
+    /// Whether the agent that it names is not there, and another one is.
+    pub agent_is_dead: bool,
+}
+
 /// Writes both configurations, and sees to it that programs read them.
 ///
 /// # Errors
@@ -25,15 +34,30 @@ pub fn prepare(
     git: &GitSettings,
     keys: &KeySettings,
     found: &Keys,
+    taken: &Taken,
 ) -> Result<Outcome, FileError> {
     let mut outcome = Outcome::default();
+    let main = ssh_main(paths, found, taken);
+    let at = paths.at(paths.ssh_main());
+    if main.is_none() && at.exists() {
+        fs::remove_file(&at).map_err(failed("remove", &at))?;
+    }
     let mut write = |path: &Path, text: &str| -> Result<(), FileError> {
         if write_file(&paths.at(path), text.as_bytes(), None, 0o644)? {
             outcome.changed(path, "written");
         }
         Ok(())
     };
-    write(&paths.git_config(), &git_config(paths, git))?;
+    let mut text = git_config(paths, git);
+    if let Some(main) = main {
+        write(&paths.ssh_main(), &main)?;
+        let main = paths.ssh_main();
+        text.push_str(&format!(
+            "[core]\n\tsshCommand = ssh -F {}\n",
+            main.display()
+        ));
+    }
+    write(&paths.git_config(), &text)?;
     if let Some(signers) = allowed_signers(git) {
         write(&paths.run.join("git/allowed_signers"), &signers)?;
     }
@@ -192,6 +216,30 @@ fn ssh_config(paths: &Paths, keys: &KeySettings, found: &Keys) -> String {
     text
 }
 
+/// What ssh is to read in place of coder's own file and the system's, if it cannot read the
+/// first as it is. The launcher of the images and git give it to ssh.
+fn ssh_main(paths: &Paths, found: &Keys, taken: &Taken) -> Option<String> {
+    if found.ssh_config.is_none() && *taken == Taken::default() {
+        return None;
+    }
+    let mut text = "# Written by cib-init at every start.\n".to_owned();
+    if !taken.unknown.is_empty() {
+        text.push_str(&format!("IgnoreUnknown {}\n", taken.unknown.join(",")));
+    }
+    if taken.agent_is_dead {
+        text.push_str("IdentityAgent SSH_AUTH_SOCK\n");
+    }
+    let own = found.ssh_config.as_deref();
+    for file in [
+        own.unwrap_or(Path::new("~/.ssh/config")),
+        &paths.ssh_config(),
+        Path::new("/etc/ssh/ssh_config"),
+    ] {
+        text.push_str(&format!("Include \"{}\"\n", file.display()));
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,18 +324,48 @@ mod tests {
     }
 
     #[test]
+    fn ssh_reads_a_file_of_ours_only_where_coders_own_does_not_do() {
+        let paths = Paths::of_the_box("/data".into());
+        let main = |found: &Keys, taken: &Taken| ssh_main(&paths, found, taken);
+        assert_eq!(main(&Keys::default(), &Taken::default()), None);
+        let taken = Taken {
+            unknown: vec!["usekeychain".to_owned(), "other".to_owned()],
+            agent_is_dead: true,
+        };
+        assert_eq!(
+            main(&Keys::default(), &taken).unwrap(),
+            "# Written by cib-init at every start.\n\
+             IgnoreUnknown usekeychain,other\n\
+             IdentityAgent SSH_AUTH_SOCK\n\
+             Include \"~/.ssh/config\"\n\
+             Include \"/run/cib/ssh/config\"\n\
+             Include \"/etc/ssh/ssh_config\"\n"
+        );
+        let copied = Keys {
+            ssh_config: Some("/run/cib/keys/ssh/config".into()),
+            ..Keys::default()
+        };
+        let text = main(&copied, &Taken::default()).unwrap();
+        assert!(
+            text.contains("Include \"/run/cib/keys/ssh/config\""),
+            "{text}"
+        );
+        assert!(!text.contains("~/.ssh/config"), "{text}");
+    }
+
+    #[test]
     fn includes_are_added_once_and_other_settings_stay() {
         let root = tempfile::tempdir().unwrap();
         let paths = paths(root.path());
         fs::write(root.path().join("etc/gitconfig"), "[core]\n\tpager = less").unwrap();
-        let first = prepare(&paths, &git(), &keys(), &Keys::default()).unwrap();
+        let first = prepare(&paths, &git(), &keys(), &Keys::default(), &Taken::default()).unwrap();
         assert_eq!(first.warnings, [""; 0]);
         let text = fs::read_to_string(root.path().join("etc/gitconfig")).unwrap();
         assert_eq!(
             text,
             "[core]\n\tpager = less\n[include]\n\tpath = /run/cib/git/config\n"
         );
-        let second = prepare(&paths, &git(), &keys(), &Keys::default()).unwrap();
+        let second = prepare(&paths, &git(), &keys(), &Keys::default(), &Taken::default()).unwrap();
         assert_eq!(second, Outcome::default());
         let conf = root.path().join("etc/ssh/ssh_config.d/claude-in-box.conf");
         assert_eq!(
@@ -301,7 +379,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let paths = paths(root.path());
         fs::remove_dir_all(root.path().join("etc/ssh")).unwrap();
-        let outcome = prepare(&paths, &git(), &keys(), &Keys::default()).unwrap();
+        let outcome =
+            prepare(&paths, &git(), &keys(), &Keys::default(), &Taken::default()).unwrap();
         assert_eq!(outcome.warnings.len(), 1, "{:?}", outcome.warnings);
         assert!(outcome.warnings[0].starts_with("/run/cib/ssh/config is read by nobody"));
     }

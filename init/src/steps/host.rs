@@ -7,7 +7,8 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::accounts::{Accounts, CODER};
 use super::paths::Paths;
-use crate::environment::{Fault, Place, ProxyMode, Settings};
+use crate::environment::{Fault, Place, ProxyMode, SessionUsers, Settings};
+use crate::session::tenants;
 
 /// `CAP_NET_ADMIN` of capability.h.
 const NET_ADMIN: u32 = 12;
@@ -176,8 +177,31 @@ impl HostFacts {
             ));
         }
         self.judge_ids(settings, accounts, &mut faults);
+        faults.extend(self.judge_tenants(settings));
         faults.extend(not_mounted(settings, paths));
         faults
+    }
+
+    /// Whether sessions can have the users of their own that were asked for.
+    fn judge_tenants(&self, settings: &Settings) -> Option<Fault> {
+        if settings.sessions.users != SessionUsers::Separate {
+            return None;
+        }
+        let fault = |problem: &str, remedy| {
+            Fault::new(Place::variable("CIB_SESSION_USERS"), problem, remedy)
+        };
+        let ids = [tenants::RANGE.start(), tenants::RANGE.end()];
+        let mapped = |id: &u32| self.uids.contains(*id) && self.gids.contains(*id);
+        if !self.root() {
+            let remedy = "leave --user out, or set it to `shared`";
+            return Some(fault("is `separate`, which only root can do", remedy));
+        }
+        (!ids.into_iter().all(mapped)).then(|| {
+            fault(
+                "is `separate`, and the ids 20000 to 59999 do not all exist in this user namespace",
+                "map them into the container, or set it to `shared`",
+            )
+        })
     }
 
     fn judge_ids(&self, settings: &Settings, accounts: &Accounts, faults: &mut Vec<Fault>) {
@@ -213,15 +237,34 @@ impl HostFacts {
                 );
             }
         }
-        if let Some(other) = puid
+        let others = puid
             .and_then(|uid| accounts.with_id(uid))
-            .filter(|u| u.name != CODER)
-        {
-            faults.push(Fault::new(
-                Place::variable("PUID"),
-                format!("{} is the user {} of the image", other.uid, other.name),
-                "take another id",
-            ));
+            .filter(|user| user.name != CODER);
+        for (name, wanted) in [("PUID", puid), ("PGID", pgid)] {
+            let Some(id) = wanted else { continue };
+            if let Some(own) = accounts.reserved(id) {
+                let what = if name == "PUID" { "user" } else { "group" };
+                faults.push(Fault::new(
+                    Place::variable(name),
+                    format!("{id} is the {what} {own} of the box, from which coder is kept apart"),
+                    "take another id",
+                ));
+            } else if let Some(other) = others.filter(|_| name == "PUID") {
+                faults.push(Fault::new(
+                    Place::variable(name),
+                    format!("{id} is the user {} of the image", other.name),
+                    "take another id",
+                ));
+            }
+        }
+        for group in coder.groups.iter().filter(|_| self.root()) {
+            if let Some(own) = accounts.reserved(*group) {
+                faults.push(Fault::new(
+                    Place::Container,
+                    format!("/etc/group lists coder in the group {own}, which keeps it apart"),
+                    "derive the image without that membership",
+                ));
+            }
         }
     }
 }

@@ -7,15 +7,18 @@
 pub mod accounts;
 pub mod agent;
 pub mod child_env;
-mod files;
+pub(crate) mod files;
 pub mod git;
 pub mod host;
 pub mod keys;
 mod outcome;
 mod paths;
+pub mod secrets;
 pub mod setup;
+pub mod takeover;
 pub mod users;
 
 pub use files::FileError;
+pub(crate) use files::{Owner, write_file};
 pub use outcome::{Change, Outcome};
 pub use paths::Paths;

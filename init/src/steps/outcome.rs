@@ -22,14 +22,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn changed(&mut self, subject: &Path, what: impl Into<String>) {
+    pub(crate) fn changed(&mut self, subject: &Path, what: impl Into<String>) {
         self.changes.push(Change {
             subject: subject.to_owned(),
             what: what.into(),
         });
     }
 
-    pub(super) fn warn(&mut self, warning: impl Into<String>) {
+    pub(crate) fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }
 

@@ -68,6 +68,12 @@ impl Paths {
         self.run.join("ssh/config")
     }
 
+    /// What ssh reads in place of coder's and the system's configuration, where it is there.
+    #[must_use]
+    pub fn ssh_main(&self) -> PathBuf {
+        self.run.join("ssh/main")
+    }
+
     /// Host keys from `CIB_KNOWN_HOSTS`.
     #[must_use]
     pub fn known_hosts(&self) -> PathBuf {

@@ -19,7 +19,12 @@ use crate::process::{Child, Processes};
 use crate::spawn::{Capabilities, Command, Ids, Resource, Rlimit};
 use crate::supervisor::machine::{Action, Event, Machine, State, Timer};
 use crate::supervisor::readiness::Readying;
-use crate::supervisor::{GivenUp, Seen};
+use crate::supervisor::{GivenUp, Lent, Seen};
+
+/// What was ready for so long is started again at once when it ends.
+const STEADY: Duration = Duration::from_secs(2);
+/// What was ready for so much longer is known to work: its earlier failures are forgotten.
+const PROOF: Duration = Duration::from_secs(8);
 
 /// What every actor needs of the box.
 #[derive(Clone)]
@@ -43,6 +48,7 @@ pub type LookUpIds = dyn Fn(&str, Option<&str>) -> Result<Option<Ids>, String>;
 /// The owner of one service's process.
 pub(super) struct Actor {
     service: Service,
+    lent: Lent,
     runtime: Runtime,
     machine: Machine,
     wishes: mpsc::UnboundedReceiver<Event>,
@@ -67,6 +73,7 @@ impl Actor {
         let machine = Machine::new(service.restart.clone());
         Self {
             service,
+            lent: Lent::new(),
             runtime,
             machine,
             wishes,
@@ -79,6 +86,12 @@ impl Actor {
             ready_since: None,
             last_exit: None,
         }
+    }
+
+    /// Gives the process these at every start.
+    pub(super) fn lending(mut self, lent: Lent) -> Self {
+        self.lent = lent;
+        self
     }
 
     pub(super) async fn run(mut self) {
@@ -117,6 +130,7 @@ impl Actor {
             state: self.machine.state(),
             pid: self.child.as_ref().map(Child::pid),
             restarts: self.machine.restarts(),
+            failures: self.machine.failures(),
             ready_since: self.ready_since,
             last_exit: self.last_exit,
         });
@@ -130,6 +144,8 @@ impl Actor {
             Action::ArmTimer(timer) => {
                 let after = match timer {
                     Timer::Readiness => self.service.readiness.timeout,
+                    Timer::Steady => STEADY,
+                    Timer::Proof => PROOF,
                     Timer::Grace => self.service.grace,
                     Timer::Backoff(pause) => pause,
                 };
@@ -184,7 +200,9 @@ impl Actor {
         command.rlimits = rlimits(service);
         self.group = self.group();
         command.cgroup = self.group.clone();
-        let readying = Readying::prepare(service, &mut command, &self.runtime)?;
+        command.fds.clone_from(&self.lent);
+        let again = self.machine.failures() > 0;
+        let readying = Readying::prepare(service, &mut command, &self.runtime, again)?;
         let child = self
             .runtime
             .processes
@@ -272,6 +290,10 @@ impl Actor {
             }
             (State::Ready, State::Starting) => {
                 self.log(Level::Warn, &format!("ended ({ended}), started again"));
+            }
+            (State::Ready, State::Backoff) => {
+                let line = format!("ended soon after it was ready ({ended}), will retry");
+                self.log(Level::Warn, &line);
             }
             (_, State::Backoff) => {
                 self.log(

@@ -79,10 +79,25 @@ pub enum Action {
 pub enum Timer {
     /// The service's own time to become ready.
     Readiness,
+    /// As long as a service has to be ready to be started again without a pause.
+    Steady,
+    /// As long as it has to be ready after that before earlier failures are forgotten.
+    Proof,
     /// The service's own time to stop.
     Grace,
     /// This pause.
     Backoff(Duration),
+}
+
+/// What the present run has shown so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// At most that it becomes ready.
+    None,
+    /// That it stays so for a while.
+    Steady,
+    /// That it works.
+    Proven,
 }
 
 /// The state of one service with what it takes to decide.
@@ -90,10 +105,9 @@ pub enum Timer {
 pub struct Machine {
     restart: Restart,
     state: State,
-    /// Failed runs in a row, none of which became ready.
+    /// Runs in a row that ended without having been ready for long enough.
     failures: u32,
-    /// Whether the present run ever became ready.
-    was_ready: bool,
+    trust: Trust,
     restarts: u64,
 }
 
@@ -105,7 +119,7 @@ impl Machine {
             restart,
             state: State::Down,
             failures: 0,
-            was_ready: false,
+            trust: Trust::None,
             restarts: 0,
         }
     }
@@ -120,6 +134,12 @@ impl Machine {
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.restarts
+    }
+
+    /// Runs in a row that ended without having been ready for long enough.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Takes an event in.
@@ -142,9 +162,16 @@ impl Machine {
             }
             (State::Starting, Event::Ready) => {
                 self.state = State::Ready;
-                self.was_ready = true;
+                vec![Action::ArmTimer(Timer::Steady)]
+            }
+            (State::Ready, Event::Timer) if self.trust == Trust::None => {
+                self.trust = Trust::Steady;
+                vec![Action::ArmTimer(Timer::Proof)]
+            }
+            (State::Ready, Event::Timer) => {
+                self.trust = Trust::Proven;
                 self.failures = 0;
-                vec![Action::DisarmTimer]
+                Vec::new()
             }
             (State::Starting, Event::Timer) => self.stop(Then::Fail),
             (State::Stopping { .. }, Event::Timer) => vec![Action::Kill],
@@ -172,7 +199,7 @@ impl Machine {
 
     fn spawn(&mut self) -> Vec<Action> {
         self.state = State::Starting;
-        self.was_ready = false;
+        self.trust = Trust::None;
         vec![Action::ArmTimer(Timer::Readiness), Action::Spawn]
     }
 
@@ -201,7 +228,7 @@ impl Machine {
             };
             return [vec![Action::DisarmTimer], told].concat();
         }
-        if self.was_ready {
+        if self.trust == Trust::Proven {
             // It worked until now: whatever happened, the next run will most likely work too.
             self.restarts += 1;
             return self.spawn();
@@ -214,6 +241,10 @@ impl Machine {
         {
             self.state = State::GivenUp;
             return vec![Action::DisarmTimer, Action::GiveUp];
+        }
+        if self.trust == Trust::Steady {
+            self.restarts += 1;
+            return self.spawn();
         }
         self.state = State::Backoff;
         vec![Action::ArmTimer(Timer::Backoff(self.pause()))]
@@ -270,10 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_was_ready_is_back_without_a_pause() {
+    fn a_service_that_was_ready_for_a_while_is_back_without_a_pause() {
         let mut machine = machine(RestartPolicy::Always, Some(1));
         machine.on(Event::Start);
-        machine.on(Event::Ready);
+        assert_eq!(
+            machine.on(Event::Ready),
+            [Action::ArmTimer(Timer::Steady)],
+            "it is not taken at its word"
+        );
+        machine.on(Event::Timer);
+        machine.on(Event::Timer);
         let actions = machine.on(Event::Exited { success: false });
         assert_eq!(actions, [Action::ArmTimer(Timer::Readiness), Action::Spawn]);
     }
@@ -282,6 +319,41 @@ mod tests {
     fn a_service_that_never_becomes_ready_is_given_up_after_its_count() {
         let mut machine = machine(RestartPolicy::Always, Some(3));
         assert_eq!(pauses(&mut machine, 3).len(), 2);
+        assert_eq!(machine.state(), State::GivenUp);
+    }
+
+    #[test]
+    fn one_that_was_ready_for_some_seconds_is_back_at_once_and_yet_counted() {
+        let mut machine = machine(RestartPolicy::Always, Some(2));
+        machine.on(Event::Start);
+        machine.on(Event::Ready);
+        machine.on(Event::Timer);
+        let actions = machine.on(Event::Exited { success: false });
+        assert_eq!(actions, [Action::ArmTimer(Timer::Readiness), Action::Spawn]);
+        machine.on(Event::Ready);
+        machine.on(Event::Timer);
+        let actions = machine.on(Event::Exited { success: false });
+        assert!(actions.contains(&Action::GiveUp), "{actions:?}");
+    }
+
+    #[test]
+    fn a_service_that_is_ready_only_for_a_moment_is_given_up_like_one_that_never_is() {
+        let mut machine = machine(RestartPolicy::Always, Some(3));
+        machine.on(Event::Start);
+        let mut pauses = Vec::new();
+        for _ in 0..3 {
+            machine.on(Event::Ready);
+            pauses.extend(machine.on(Event::Exited { success: true }));
+            machine.on(Event::Timer);
+        }
+        let backoff = |millis| Action::ArmTimer(Timer::Backoff(Duration::from_millis(millis)));
+        let expected = [
+            backoff(100),
+            backoff(200),
+            Action::DisarmTimer,
+            Action::GiveUp,
+        ];
+        assert_eq!(pauses, expected);
         assert_eq!(machine.state(), State::GivenUp);
     }
 
@@ -335,6 +407,34 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever becomes of its runs, a service that has not been ready for long enough
+        /// since its last start by somebody is started so often and not once more.
+        #[test]
+        fn runs_without_proof_are_paused_ever_longer_and_counted(
+            ready in prop::collection::vec(any::<bool>(), 1..40),
+            give_up in 1_u32..10,
+        ) {
+            let mut machine = machine(RestartPolicy::Always, Some(give_up));
+            let mut spawns = machine.on(Event::Start);
+            spawns.retain(|action| *action == Action::Spawn);
+            let mut last = Duration::ZERO;
+            for ready in ready {
+                if ready {
+                    machine.on(Event::Ready);
+                }
+                for action in machine.on(Event::Exited { success: ready }) {
+                    prop_assert_ne!(action, Action::Spawn, "without a pause");
+                    if let Action::ArmTimer(Timer::Backoff(pause)) = action {
+                        prop_assert!(pause >= last && !pause.is_zero());
+                        last = pause;
+                    }
+                }
+                spawns.extend(machine.on(Event::Timer));
+            }
+            let spawns = spawns.iter().filter(|action| **action == Action::Spawn).count();
+            prop_assert!(spawns <= give_up as usize, "{} runs", spawns);
+        }
+
         #[test]
         fn there_is_never_a_second_process_and_a_stop_always_ends(
             events in prop::collection::vec(event(), 0..60),

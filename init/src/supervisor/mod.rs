@@ -11,6 +11,7 @@ pub mod readiness;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,13 @@ use cib_protocol::init::ServiceStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::config::Service;
+use crate::config::{ListenAddress, Probe, Service};
 use crate::exit::Exit;
 use crate::supervisor::actor::{Actor, Runtime};
 use crate::supervisor::machine::{Event, State};
+
+/// A service that is ready takes a connection within this.
+const LISTENS: Duration = Duration::from_millis(300);
 
 /// All services of the box. Cheap to clone.
 #[derive(Clone)]
@@ -37,10 +41,15 @@ struct Inner {
     closing: Cell<bool>,
 }
 
+/// Descriptors that init keeps, and the numbers under which a service gets them.
+pub type Lent = Vec<(RawFd, Rc<OwnedFd>)>;
+
 /// How a service is reached and seen.
 #[derive(Clone)]
 struct Handle {
     needs: Vec<String>,
+    /// Where it promises to listen and as which user, if that is how it shows that it is ready.
+    listens: Option<(ListenAddress, String)>,
     grace: Duration,
     wishes: mpsc::UnboundedSender<Event>,
     seen: watch::Receiver<Seen>,
@@ -55,6 +64,8 @@ pub struct Seen {
     pub pid: Option<u32>,
     /// How often it was started again without anybody's asking.
     pub restarts: u64,
+    /// How many runs in a row ended without having been ready for long enough.
+    pub failures: u32,
     /// Since when it is ready.
     pub ready_since: Option<Instant>,
     /// How its last run ended.
@@ -102,11 +113,27 @@ impl Supervisor {
     /// Takes a service in, down. Its needs are taken in before it. Must be called within a
     /// `LocalSet`.
     pub fn add(&self, service: Service) {
+        self.add_lending(service, Vec::new());
+    }
+
+    /// As [`Supervisor::add`], for a service that gets descriptors of init's, each under a
+    /// number, at every start.
+    pub fn add_lending(&self, service: Service, lent: Lent) {
         let (name, needs, grace) = (service.name.clone(), service.needs.clone(), service.grace);
+        let listens = match &service.readiness.probe {
+            Probe::Listening { address } => Some((address.clone(), service.user.clone())),
+            _ => None,
+        };
+        let promised = name.clone();
         let (runtime, given_up) = (self.0.runtime.clone(), self.0.given_up.clone());
         self.enrol(name, needs, grace, |queue, publish| {
-            Actor::new(service, runtime, queue, publish, given_up).run()
+            Actor::new(service, runtime, queue, publish, given_up)
+                .lending(lent)
+                .run()
         });
+        if let Some(handle) = self.0.services.borrow_mut().get_mut(&promised) {
+            handle.listens = listens;
+        }
     }
 
     fn enrol<A: Future<Output = ()> + 'static>(
@@ -121,11 +148,13 @@ impl Supervisor {
             state: State::Down,
             pid: None,
             restarts: 0,
+            failures: 0,
             ready_since: None,
             last_exit: None,
         });
         let handle = Handle {
             needs,
+            listens: None,
             grace,
             wishes,
             seen,
@@ -235,21 +264,40 @@ impl Supervisor {
         }
     }
 
-    /// Whether every service that is wanted up is ready, and if not, which is not.
-    #[must_use]
-    pub fn unready(&self) -> Vec<String> {
-        let services = self.0.services.borrow();
-        let unready = |handle: &Handle| {
-            matches!(
-                handle.seen.borrow().state,
-                State::Starting | State::Backoff | State::GivenUp
-            )
-        };
-        services
-            .iter()
-            .filter(|(_, h)| unready(h))
-            .map(|(name, _)| name.clone())
-            .collect()
+    /// What does not work of the services that are wanted up, one fragment each: they are not
+    /// ready, or no longer do what they became ready by.
+    pub async fn faults(&self) -> Vec<String> {
+        let (mut faults, mut listeners) = (Vec::new(), Vec::new());
+        for (name, handle) in &*self.0.services.borrow() {
+            let seen = handle.seen.borrow();
+            let ended = || {
+                let ended = seen.last_exit.map(|exit| format!(", last {exit}"));
+                ended.unwrap_or_default()
+            };
+            match seen.state {
+                State::Starting => faults.push(format!("`{name}` is not ready yet")),
+                State::Backoff => faults.push(format!(
+                    "`{name}` ends again and again ({} times in a row{})",
+                    seen.failures,
+                    ended()
+                )),
+                State::GivenUp => faults.push(format!("`{name}` was given up{}", ended())),
+                State::Ready => {
+                    let promise = handle.listens.clone();
+                    listeners.extend(promise.map(|promise| (name.clone(), promise)));
+                }
+                State::Down | State::Stopping { .. } => {}
+            }
+        }
+        for (name, (address, user)) in listeners {
+            let ids = (self.0.runtime.ids)(&user, None).ok().flatten();
+            let owner = ids.map(|ids| ids.uid).filter(|uid| *uid != 0);
+            let listens = timeout(LISTENS, readiness::listens(&address, owner)).await;
+            if !listens.unwrap_or(false) {
+                faults.push(format!("`{name}` no longer listens"));
+            }
+        }
+        faults
     }
 
     /// Every service as `cib-init status` shows it, in start order.

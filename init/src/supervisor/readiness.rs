@@ -18,15 +18,21 @@ use crate::process::{Processes, Run};
 use crate::spawn::Command;
 use crate::supervisor::actor::{Runtime, pauses};
 
+/// What ended soon after its start has to run for so long to count as ready, if nothing else is
+/// asked of it.
+const STEADY: Duration = Duration::from_secs(1);
 /// A readiness command that takes longer is killed and asked again.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is looked at, prepared before the process starts so that nothing is missed.
 pub(super) enum Readying {
     Running,
+    /// Running for so long: one that ended soon before is not ready because it was started.
+    RunningFor(Duration),
     Newline(pipe::Receiver),
     Notify(NotifySocket),
-    Listening(ListenAddress),
+    /// Somebody listens there: this user, if one is named.
+    Listening(ListenAddress, Option<u32>),
     Path(PathBuf),
     Command {
         processes: Processes,
@@ -47,13 +53,16 @@ impl Drop for NotifySocket {
 }
 
 impl Readying {
-    /// Prepares a look, and gives the service's command what it needs for it.
+    /// Prepares a look, and gives the service's command what it needs for it. `again` says that
+    /// the run before ended too soon.
     pub(super) fn prepare(
         service: &Service,
         command: &mut Command,
         runtime: &Runtime,
+        again: bool,
     ) -> Result<Self, String> {
         Ok(match &service.readiness.probe {
+            Probe::None if again => Self::RunningFor(STEADY.min(service.readiness.timeout / 2)),
             Probe::None => Self::Running,
             Probe::Newline { fd } => {
                 let (read, write) = newline_pipe().map_err(|e| e.to_string())?;
@@ -68,7 +77,11 @@ impl Readying {
                     .push(("NOTIFY_SOCKET".into(), socket.path.clone().into()));
                 Self::Notify(socket)
             }
-            Probe::Listening { address } => Self::Listening(address.clone()),
+            Probe::Listening { address } => {
+                // Root may become anybody; what runs as somebody else listens as that one.
+                let owner = command.ids.as_ref().map(|ids| ids.uid);
+                Self::Listening(address.clone(), owner.filter(|uid| *uid != 0))
+            }
             Probe::Path(path) => Self::Path(path.clone()),
             Probe::Command(words) => {
                 let (program, args) = words
@@ -96,11 +109,12 @@ impl Readying {
     pub(super) async fn wait(self) {
         match self {
             Self::Running => {}
+            Self::RunningFor(length) => sleep(length).await,
             Self::Newline(read) => newline(read).await,
             Self::Notify(socket) => socket.ready().await,
-            Self::Listening(address) => {
+            Self::Listening(address, owner) => {
                 for pause in pauses() {
-                    if listens(&address).await {
+                    if listens(&address, owner).await {
                         return;
                     }
                     sleep(pause).await;
@@ -176,12 +190,16 @@ async fn newline(mut read: pipe::Receiver) {
 }
 
 /// Whether somebody listens. For IPv4 the kernel's own table is asked, because connecting
-/// would look to redsocks like a connection that nobody redirected.
-async fn listens(address: &ListenAddress) -> bool {
+/// would look to redsocks like a connection that nobody redirected, and would not tell the
+/// service from somebody who took its place while it was down.
+pub(super) async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
     match address {
         ListenAddress::Unix(path) => UnixStream::connect(path).await.is_ok(),
         ListenAddress::Tcp(SocketAddr::V4(address)) => {
-            cib_redsocks::redirector::is_listening(*address).unwrap_or(false)
+            match cib_redsocks::redirector::listener(*address) {
+                Ok(Some(uid)) => owner.is_none_or(|owner| owner == uid),
+                _ => false,
+            }
         }
         ListenAddress::Tcp(address) => TcpStream::connect(reachable(*address)).await.is_ok(),
     }

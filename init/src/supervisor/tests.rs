@@ -131,6 +131,7 @@ impl Pretender {
                 state: self.machine.state(),
                 pid: self.run.map(|_| 1),
                 restarts: self.machine.restarts(),
+                failures: self.machine.failures(),
                 ready_since: None,
                 last_exit: self.last_exit,
             });
@@ -153,7 +154,7 @@ impl Pretender {
             Action::Kill => self.end = Some((0, false)),
             Action::ArmTimer(timer) => {
                 self.timer = Some(match timer {
-                    Timer::Readiness => Duration::from_secs(1),
+                    Timer::Readiness | Timer::Steady | Timer::Proof => Duration::from_secs(1),
                     Timer::Grace => GRACE,
                     Timer::Backoff(pause) => pause,
                 });

@@ -42,6 +42,8 @@ pub struct Prepared {
     pub session: bool,
     /// Whether it leads a group.
     pub group: bool,
+    /// Whether orphans below it become its children.
+    pub adopts: bool,
     /// Mode bits that new files do not get.
     pub umask: u32,
     /// `oom_score_adj` to go back to, if init changed its own.
@@ -105,8 +107,8 @@ pub fn fork(prepared: &Prepared, report: &OwnedFd) -> io::Result<i32> {
     // Where sources are moved out of the way of targets.
     let mut moved = prepared.fds.clone();
     let report = report.as_raw_fd();
-    // SAFETY: the process has one thread, and the child only makes system calls on memory
-    // that was prepared.
+    // SAFETY: the child has this thread alone, and only makes system calls on memory that was
+    // prepared.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
         return Err(io::Error::last_os_error());
@@ -171,6 +173,11 @@ impl Child<'_> {
     }
 
     fn lead(&self) -> Step {
+        if self.prepared.adopts {
+            // SAFETY: takes integers.
+            let adopts = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+            check(Stage::Lead, adopts)?;
+        }
         if self.prepared.session {
             // SAFETY: no preconditions.
             check(Stage::Lead, unsafe { libc::setsid() })

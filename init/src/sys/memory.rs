@@ -27,13 +27,14 @@ pub struct Program {
 }
 
 /// Has the allocator keep no more than it needs from now on: large blocks are kept out of the
-/// heaps, and a heap takes and keeps nothing in advance.
+/// heap, the threads that boot steps run in share it, and it takes and keeps nothing in advance.
 pub fn be_sparing() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in [
         (libc::M_MMAP_THRESHOLD, LARGE),
         (libc::M_TRIM_THRESHOLD, SPARE),
         (libc::M_TOP_PAD, 0),
+        (libc::M_ARENA_MAX, 1),
     ] {
         // SAFETY: sets a number of the allocator's; there are no preconditions.
         unsafe { libc::mallopt(parameter, value) };

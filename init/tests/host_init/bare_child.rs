@@ -48,7 +48,7 @@ fn a_passed_descriptor_reaches_the_command_and_none_of_ours_does() {
     let seen = |words: &[&str]| {
         let mut command = unshare();
         command.args(PASSING).args(words);
-        finish(command).stdout
+        finish(command).stdout.clone()
     };
     let direct = seen(&["ls", "/proc/self/fd"]);
     assert!(direct.contains("5\n") && direct.contains("9\n"), "{direct}");

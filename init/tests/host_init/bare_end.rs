@@ -49,6 +49,22 @@ fn a_second_term_ends_the_grace() {
 }
 
 #[test]
+fn descendants_hear_term_before_cont() {
+    // Handlers that run in the middle of whatever is going on, as a C program's do: of two
+    // signals that arrive together the second one's would run first.
+    let order = "use POSIX; $| = 1; my $cont; \
+        sub on { my ($number, $do) = @_; \
+            POSIX::sigaction($number, POSIX::SigAction->new($do, POSIX::SigSet->new)) } \
+        on(SIGTERM, sub { syswrite STDOUT, \"TERM\\n\" }); \
+        on(SIGCONT, sub { syswrite STDOUT, \"CONT\\n\"; $cont = 1 }); \
+        syswrite STDOUT, \"up\\n\"; select(undef, undef, undef, 5) until $cont;";
+    let command = format!("setsid perl -e '{order}' & read < <(sleep 0.5); exit 0");
+    let ended = run(&["bash", "-c", &command]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert_eq!(ended.stdout, "up\nTERM\nCONT\n");
+}
+
+#[test]
 fn a_stopped_descendant_is_woken_to_end() {
     let stopped =
         "(kill -STOP $BASHPID) & until grep -q '^State:.T' /proc/$!/status; do :; done; exit 0";

@@ -96,7 +96,7 @@ fn each_signal_that_is_sent_is_said_if_asked() {
     }
     assert_eq!(namespace.line(), "36");
     namespace.signal(libc::SIGTERM);
-    let said = namespace.wait().stderr;
+    let said = namespace.wait().stderr.clone();
     let lines: Vec<&str> = said.lines().collect();
     let [first, second] = lines[..] else {
         panic!("{said}");

@@ -52,7 +52,7 @@ fn the_token_is_gone_from_pid_1s_own_environment_and_from_the_log() {
     let mut recipe = Recipe::new();
     recipe.program(
         "cib-control",
-        &format!("#!/bin/bash\necho token={TOKEN}; echo >&3; exec sleep 600\n"),
+        &format!("#!/bin/bash\n/opt/box/answers & echo token={TOKEN}; echo >&3; exec sleep 600\n"),
     );
     let mut running = recipe.start();
     running.wait_until_up();
@@ -150,7 +150,7 @@ fn a_stubborn_box_ends_within_its_budget() {
     recipe.set("CIB_SHUTDOWN_TIMEOUT", "2");
     recipe.program(
         "cib-control",
-        "#!/bin/bash\ntrap '' TERM\necho >&3\nwhile :; do sleep 1; done\n",
+        "#!/bin/bash\n/opt/box/answers &\ntrap '' TERM\necho >&3\nwhile :; do sleep 1; done\n",
     );
     let mut running = recipe.start();
     running.wait_until_up();
@@ -309,12 +309,36 @@ fn a_boot_that_takes_long_can_be_looked_at() {
 }
 
 #[test]
+fn the_apis_port_and_its_health_are_held_before_any_program_of_coders_runs() {
+    let mut recipe = Recipe::new();
+    // A setup command that could listen there would wait for the owner's token.
+    recipe.set(
+        "CIB_SETUP_COMMANDS",
+        "! perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(Listen => 1, LocalPort => 8080)'",
+    );
+    recipe.program(
+        "cib-control",
+        "#!/bin/bash\n/opt/box/answers &\nfor fd in 4 5; do echo \"$fd is $(readlink /proc/self/fd/$fd)\"; done\n\
+         stat -c '%a %U:%G' /run/cib/control /run/cib/control/*\ntrap 'exit 0' TERM\necho >&3\n\
+         while :; do sleep 0.05; done\n",
+    );
+    let mut running = recipe.start();
+    running.wait_until_up();
+    running.says("4 is socket:");
+    running.says("5 is socket:");
+    running.says("750 root:cib");
+    running.says("640 root:cib");
+    running.says("660 root:cib");
+    assert_eq!(running.stop(), Some(0));
+}
+
+#[test]
 fn control_is_told_how_the_log_is_written() {
     let mut recipe = Recipe::new();
     recipe.set("CIB_LOG", "json").set("CIB_LOG_LEVEL", "debug");
     recipe.program(
         "cib-control",
-        "#!/bin/bash\necho \"$*\"\ntrap 'exit 0' TERM\necho >&3\nwhile :; do sleep 0.05; done\n",
+        "#!/bin/bash\n/opt/box/answers &\necho \"$*\"\ntrap 'exit 0' TERM\necho >&3\nwhile :; do sleep 0.05; done\n",
     );
     let mut running = recipe.start();
     running.wait_until_up();

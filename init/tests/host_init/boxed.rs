@@ -17,8 +17,20 @@ use crate::support::{INIT, children, eventually, signal};
 pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
 
 /// Says that it is ready, and stays until it is asked to go.
-const CONTROL: &str = "#!/bin/bash\ntrap 'exit 0' TERM\necho >&3\nexec 3>&-\n\
+const CONTROL: &str = "#!/bin/bash\n/opt/box/answers &\ntrap 'exit 0' TERM\necho >&3\nexec 3>&-\n\
     while :; do sleep 0.05; done\n";
+
+/// Answers the health check for the script that starts it, where init gave that a socket.
+const ANSWERS: &str = r#"#!/usr/bin/perl
+my $parent = getppid;
+close STDOUT; close STDERR; open(my $ready, '>&=', 3) and close $ready;
+open(my $health, '+<&=', 5) or exit;
+$health->blocking(0);
+while (getppid == $parent) {
+    if (accept(my $asks, $health)) { syswrite($asks, qq({"ok":true,"detail":"fine"}\n)) }
+    else { select(undef, undef, undef, 0.05) }
+}
+"#;
 
 /// Lays the root file system and starts PID 1 in it. `$1` is the test's directory, `$2` what a
 /// user namespace of its own has as `uid_map`: who writes that has to be outside of it.
@@ -38,9 +50,15 @@ mount --bind "$1/bin" opt/box
 mount --bind "$1/init.d" etc/claude-in-box/init.d
 mount --bind "$1/data" var/lib/claude-in-box
 mount --bind "$1/workspace" workspace
-printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
-printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncoder:x:1000:\n' > etc/group
+if [ -e "$1/home" ]; then mkdir -p home/coder/.claude; mount --bind "$1/home" home/coder/.claude; fi
+printf 'root:x:0:0::/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\ncib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\ncib-keeper:x:972:972::/nonexistent:/usr/sbin/nologin\ncoder:x:1000:1000::/home/coder:/bin/bash\n' > etc/passwd
+printf 'root:x:0:\ncib:x:970:\ncib-proxy:x:971:\ncib-keeper:x:972:\ncoder:x:1000:\n' > etc/group
 chown 1000:1000 home/coder workspace
+while read -r from to; do
+  if [ -d "$1/$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && : >"$to"; fi
+  mount --bind "$1/$from" "$to"
+  mount -o remount,bind,ro "$to"
+done <"$1/mounts"
 ip link set lo up
 root="$PWD" ids="$2"
 shift 2
@@ -70,6 +88,7 @@ impl Recipe {
         }
         // Not a link: init looks for the other programs where it is itself.
         std::fs::copy(INIT, dir.path().join("bin/cib-init")).unwrap();
+        std::fs::write(dir.path().join("mounts"), "").unwrap();
         let world = PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(dir.path(), world).unwrap();
         let mut recipe = Self {
@@ -81,6 +100,7 @@ impl Recipe {
         recipe.set("CIB_AUTH_TOKEN", TOKEN);
         recipe.set("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         recipe.program("cib-control", CONTROL);
+        recipe.program("answers", ANSWERS);
         recipe
     }
 
@@ -102,6 +122,25 @@ impl Recipe {
         let path = self.dir.path().join("bin").join(name);
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        self
+    }
+
+    /// Writes a file of the test's directory, with an owner and a mode.
+    pub(crate) fn file(&mut self, path: &str, text: &str, owner: u32, mode: u32) -> &mut Self {
+        let path = self.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        self
+    }
+
+    /// Mounts a file or folder of the test's directory read-only, as an engine does.
+    pub(crate) fn mount(&mut self, from: &str, to: &str) -> &mut Self {
+        let list = self.dir.path().join("mounts");
+        let mut lines = std::fs::read_to_string(&list).unwrap();
+        lines.push_str(&format!("{from} {}\n", to.trim_start_matches('/')));
+        std::fs::write(&list, lines).unwrap();
         self
     }
 
@@ -234,6 +273,48 @@ impl Running {
             .into_iter()
             .find(|service| service.name == name);
         found.unwrap_or_else(|| panic!("no service {name}"))
+    }
+
+    /// Runs a line of shell in the box as coder, with nothing but its rights; what it printed.
+    #[track_caller]
+    pub(crate) fn as_coder(&mut self, script: &str) -> String {
+        let pid = self.pid().to_string();
+        let words = ["-t", &pid, "-p", "-m", "-n", "-r", "-w", "--", "setpriv"];
+        let rights = [
+            "--reuid=1000",
+            "--regid=1000",
+            "--clear-groups",
+            "--no-new-privs",
+        ];
+        let output = Command::new("nsenter")
+            .args(words)
+            .args(rights)
+            .args([
+                "--bounding-set=-all",
+                "--inh-caps=-all",
+                "bash",
+                "-c",
+                script,
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Processes of the box whose command line holds this, by their numbers in the box.
+    pub(crate) fn processes(&mut self, text: &str) -> Vec<u32> {
+        let proc = self.inside("/proc");
+        let entries = std::fs::read_dir(proc).unwrap().flatten();
+        let found = entries.filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let words = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
+            words.contains(text).then_some(pid)
+        });
+        found.collect()
     }
 
     /// Waits until the box is healthy.

@@ -54,6 +54,15 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Collected with the failed test's own output.
+            println!("--- {}\n{}{}", self.status, self.stdout, self.stderr);
+        }
+    }
+}
+
 impl Ended {
     #[track_caller]
     pub(crate) fn code(&self) -> i32 {

@@ -333,3 +333,137 @@ fn gpg_in_the_box_speaks_to_the_agent_outside() {
         "1000:1000 0600"
     );
 }
+
+/// A folder of coder's own, as a mounted one of the user 1000 outside is.
+fn coders_folder(root: &Root) {
+    fs::create_dir_all(root.at("/mnt/agent")).unwrap();
+    root.give("/mnt/agent", 1000, 1000, 0o755);
+}
+
+/// Whether anybody connects to this listener while coder uses the relay.
+fn is_reached(root: &Arc<Root>, victim: UnixListener) -> (bool, Vec<Notice>) {
+    let socket = root.at("/run/cib/ssh-agent.sock");
+    victim.set_nonblocking(true).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let (notices, _) = relayed(root, &ssh(), &Keys::default(), move || {
+        for _ in 0..3 {
+            let mut client = UnixStream::connect(&socket).unwrap();
+            let _ = client.write_all(b"hello\n");
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+        tell.send(victim.accept().is_ok()).unwrap();
+    });
+    (told.recv().unwrap(), notices)
+}
+
+#[test]
+fn a_link_in_a_folder_of_coders_is_not_followed() {
+    let root = Arc::new(Root::new());
+    coders_folder(&root);
+    fs::create_dir_all(root.at("/run/other")).unwrap();
+    let victim = UnixListener::bind(root.at("/run/other/root.sock")).unwrap();
+    root.give("/run/other/root.sock", 0, 0, 0o666);
+    let target = root.at("/run/other/root.sock");
+    std::os::unix::fs::symlink(target, root.at("/mnt/agent/socket")).unwrap();
+    let (reached, notices) = is_reached(&root, victim);
+    assert!(!reached);
+    let [Notice::Lost(why)] = notices.as_slice() else {
+        panic!("{notices:?}")
+    };
+    assert!(why.contains("symbolic link"), "{why}");
+}
+
+#[test]
+fn a_socket_that_coder_may_not_use_is_not_used_for_coder() {
+    let root = Arc::new(Root::new());
+    coders_folder(&root);
+    // Moved there by coder, whose folder it is.
+    let victim = UnixListener::bind(root.at("/mnt/agent/docker.sock")).unwrap();
+    root.give("/mnt/agent/docker.sock", 0, 0, 0o600);
+    run(as_coder(&root, "mv").args([
+        root.at("/mnt/agent/docker.sock"),
+        root.at("/mnt/agent/socket"),
+    ]));
+    let (reached, notices) = is_reached(&root, victim);
+    assert!(!reached, "init lent root's rights");
+    let [Notice::Lost(why)] = notices.as_slice() else {
+        panic!("{notices:?}")
+    };
+    assert!(why.contains("with coder's rights alone"), "{why}");
+}
+
+#[test]
+fn an_agent_in_a_folder_of_coders_sees_coder_and_the_relay_stays_root() {
+    let root = Arc::new(Root::new());
+    coders_folder(&root);
+    let agent = UnixListener::bind(root.at("/mnt/agent/socket")).unwrap();
+    root.give("/mnt/agent/socket", 1000, 1000, 0o600);
+    let socket = root.at("/run/cib/ssh-agent.sock");
+    relayed(&root, &ssh(), &Keys::default(), move || {
+        for _ in 0..3 {
+            let _client = UnixStream::connect(&socket).unwrap();
+            let (peer, _) = agent.accept().unwrap();
+            let peer = rustix::net::sockopt::socket_peercred(&peer).unwrap();
+            assert_eq!((peer.uid.as_raw(), peer.gid.as_raw()), (1000, 1000));
+        }
+    });
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    for set in ["Uid:\t0\t0\t0\t0", "Gid:\t0\t0\t0\t0"] {
+        assert!(status.contains(set), "{status}");
+    }
+}
+
+#[test]
+fn the_boxs_own_sockets_are_no_agents() {
+    let root = Arc::new(Root::new());
+    root.users();
+    let victim = UnixListener::bind(root.at("/run/cib/init.sock")).unwrap();
+    let socket = root.at("/run/cib/ssh-agent.sock");
+    let agents = AgentSettings {
+        ssh: Some("/run/cib/init.sock".into()),
+        gpg: None,
+    };
+    victim.set_nonblocking(true).unwrap();
+    let (notices, outcome) = relayed(&root, &agents, &Keys::default(), move || {
+        let mut client = UnixStream::connect(&socket).unwrap();
+        let _ = client.read_to_end(&mut Vec::new());
+        assert!(victim.accept().is_err(), "init was asked through its relay");
+    });
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(outcome.warnings[0].contains("of the box itself"));
+}
+
+#[test]
+fn clients_of_a_silent_agent_leave_nothing_behind_and_a_good_one_is_found_in_its_place() {
+    let root = Arc::new(Root::new());
+    fs::create_dir_all(root.at("/mnt/agent")).unwrap();
+    let at = root.at("/mnt/agent/socket");
+    let silent = UnixListener::bind(&at).unwrap();
+    let socket = root.at("/run/cib/ssh-agent.sock");
+    let shared = Arc::clone(&root);
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    relayed(&root, &ssh(), &Keys::default(), move || {
+        let before = open();
+        let mut held = Vec::new();
+        let clients: Vec<_> = (0..80)
+            .map(|_| {
+                let mut client = UnixStream::connect(&socket).unwrap();
+                client.write_all(b"hello").unwrap();
+                client
+            })
+            .collect();
+        // Taken and never answered.
+        while held.len() < 64 {
+            held.push(silent.accept().unwrap());
+        }
+        drop(clients);
+        let (least, kept) = (before + held.len(), held.len());
+        wait_for("the places to be free", || open() <= least + 2);
+        drop(held);
+        assert_eq!(kept, 64, "further ones are turned away");
+        fs::remove_file(&at).unwrap();
+        drop(silent);
+        let _agent = Agent::start(&shared, "/mnt/first");
+        assert!(listed(&shared, &socket).contains("/mnt/first"));
+    });
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use cib_init::environment::{GitSettings, HostKeyPolicy, KeySettings, Signing};
-use cib_init::steps::git;
+use cib_init::steps::git::{self, Taken};
 use cib_init::steps::keys::Keys;
 
 use crate::support::{Root, as_coder, both, keys as settings, run};
@@ -31,7 +31,14 @@ fn as_git(root: &Root, arguments: &[&str]) -> Command {
 /// Writes the configuration, with the paths in it as they are outside of the scratch directory.
 fn written(root: &Root, git: &GitSettings) {
     root.users();
-    git::prepare(&root.paths, git, &settings(), &Keys::default()).unwrap();
+    git::prepare(
+        &root.paths,
+        git,
+        &settings(),
+        &Keys::default(),
+        &Taken::default(),
+    )
+    .unwrap();
     let config = root.at("/run/cib/git/config");
     let prefix = root.at("/");
     let prefix = prefix.to_str().unwrap().trim_end_matches('/');
@@ -146,7 +153,14 @@ fn ssh_reads_the_policy_and_the_known_hosts() {
             known_hosts: Some(known),
             ..settings()
         };
-        git::prepare(&root.paths, &identity(), &settings, &Keys::default()).unwrap();
+        git::prepare(
+            &root.paths,
+            &identity(),
+            &settings,
+            &Keys::default(),
+            &Taken::default(),
+        )
+        .unwrap();
         let mut ssh = as_coder(&root, "ssh");
         let output = ssh
             .args(["-G", "-F"])

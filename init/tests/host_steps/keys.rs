@@ -5,8 +5,9 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use cib_init::environment::{GitSettings, KeySettings, Signing};
+use cib_init::steps::Outcome;
+use cib_init::steps::git::{self, Taken};
 use cib_init::steps::keys::{self, Keys};
-use cib_init::steps::{Outcome, git};
 
 use crate::support::{MOUNTS, Root, as_coder, bind_read_only, inside, keys as settings, run};
 
@@ -231,7 +232,12 @@ fn a_read_only_mount_over_the_folder_itself_is_copied_and_ssh_is_told() {
         signing: Signing::Off,
         signing_key: None,
     };
-    git::prepare(&root.paths, &none, &settings(), &keys).unwrap();
+    git::prepare(&root.paths, &none, &settings(), &keys, &Taken::default()).unwrap();
+    let main = fs::read_to_string(root.at("/run/cib/ssh/main")).unwrap();
+    assert!(
+        main.contains("Include \"/run/cib/keys/ssh/config\""),
+        "{main}"
+    );
     let shown = run(as_coder(&root, "ssh")
         .args(["-G", "-F"])
         .arg(root.at("/run/cib/ssh/config"))

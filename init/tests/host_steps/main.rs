@@ -7,4 +7,5 @@ mod agent;
 mod git;
 mod keys;
 mod support;
+mod takeover;
 mod users;

@@ -41,6 +41,7 @@ impl Root {
             "/etc/passwd",
             "root:x:0:0:root:/root:/bin/bash\ncib:x:970:970::/nonexistent:/usr/sbin/nologin\n\
              cib-proxy:x:971:971::/nonexistent:/usr/sbin/nologin\n\
+             cib-keeper:x:972:972::/nonexistent:/usr/sbin/nologin\n\
              coder:x:1000:1000::/home/coder:/bin/bash\n",
         );
         // A test that is not root has them already.
@@ -49,7 +50,7 @@ impl Root {
         }
         root.write(
             "/etc/group",
-            "root:x:0:\nusers:x:100:\ncib:x:970:\ncoder:x:1000:\n",
+            "root:x:0:\nusers:x:100:\ncib:x:970:\ncib-keeper:x:972:\ncoder:x:1000:\n",
         );
         root
     }

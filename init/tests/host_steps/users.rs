@@ -125,22 +125,112 @@ fn the_workspace_is_given_to_coder_at_its_top_alone_and_a_strangers_is_left() {
 }
 
 #[test]
-fn sessions_follow_coder_and_keep_controls_group() {
+fn the_folders_of_the_record_are_nobodys_whom_coder_could_be() {
     let root = Root::new();
-    prepare(&root, None, None);
-    let session = "/var/lib/claude-in-box/sessions/4b1c";
-    root.write(&format!("{session}/transcript.jsonl"), "");
-    root.give(session, CODER, 970, 0o2750);
-    root.give(&format!("{session}/transcript.jsonl"), CODER, 970, 0o640);
+    let data = "/var/lib/claude-in-box";
+    root.write(&format!("{data}/sessions/kept"), "");
+    for folder in ["", "/sessions"] {
+        root.give(&format!("{data}{folder}"), CODER, CODER, 0o777);
+    }
     prepare(&root, Some(1234), None);
-    assert_eq!(root.shown(session), "1234:970 2750");
+    assert_eq!(root.shown(data), "0:0 0755");
+    assert_eq!(root.shown(&format!("{data}/control")), "970:970 0700");
+    assert_eq!(root.shown(&format!("{data}/sessions")), "0:970 0755");
+}
+
+#[test]
+fn a_record_in_a_folder_of_coders_is_warned_about() {
+    let mut root = Root::new();
+    root.paths.data = "/home/coder/data".into();
+    let (_, outcome) = prepare(&root, None, None);
+    let told = outcome.warnings.iter().any(|warning| {
+        warning.starts_with("/home/coder is coder's to change") && warning.contains("CIB_DATA_DIR")
+    });
+    assert!(told, "{outcome:?}");
+}
+
+#[test]
+fn claudes_folder_follows_puid_though_it_is_a_mount_and_a_strangers_is_left() {
+    if !inside(
+        "users::claudes_folder_follows_puid_though_it_is_a_mount_and_a_strangers_is_left",
+        MOUNTS,
+    ) {
+        return;
+    }
+    let root = Root::new();
+    let claude = "/home/coder/.claude";
+    fs::create_dir_all(root.at("/mnt/home")).unwrap();
+    fs::create_dir_all(root.at(claude)).unwrap();
+    run(Command::new("mount")
+        .arg("--bind")
+        .args([root.at("/mnt/home"), root.at(claude)]));
+    // As an engine makes it, empty and root's.
+    prepare(&root, Some(1001), Some(1001));
+    assert!(root.shown(claude).starts_with("1001:1001"));
+    // From before a change of PUID, here and on another volume.
+    root.write(&format!("{claude}/projects/a.jsonl"), "");
+    for path in ["/projects/a.jsonl", "/projects"] {
+        root.give(&format!("{claude}{path}"), 1001, 1001, 0o700);
+    }
+    let (_, outcome) = prepare(&root, Some(1500), None);
+    for path in ["", "/projects", "/projects/a.jsonl"] {
+        assert!(
+            root.shown(&format!("{claude}{path}"))
+                .starts_with("1500:1001"),
+            "{path}: {outcome:?}"
+        );
+    }
+    let (_, again) = prepare(&root, Some(1500), None);
+    assert_eq!(again, Outcome::default());
+    // Somebody's own, which may be in use outside.
+    root.give(claude, 4321, 4321, 0o700);
+    let (users, _) = prepare(&root, Some(1500), None);
+    assert!(root.shown(claude).starts_with("4321:4321"));
+    let tried = [
+        ("/home/coder/.claude", Some("permission denied")),
+        (
+            "/home/coder/.claude/settings.json",
+            Some("permission denied"),
+        ),
+        ("/workspace", None),
+    ];
+    let tried = tried.map(|(path, fault)| (path.into(), fault.map(str::to_owned)));
     assert_eq!(
-        root.shown(&format!("{session}/transcript.jsonl")),
-        "1234:970 0640"
+        users::judge(&root.paths, &users, &tried, &[]),
+        [
+            "/home/coder/.claude (owner 4321:4321, mode 0700) cannot be written to by coder \
+             (1500:1001): permission denied: Claude keeps its login and its conversations there; \
+             set PUID=4321 PGID=4321, or give it to 1500:1001 outside"
+        ]
     );
-    assert_eq!(root.shown("/var/lib/claude-in-box/locks"), "1234:970 0750");
-    assert_eq!(root.shown("/var/lib/claude-in-box/control"), "970:970 0700");
-    assert_eq!(root.shown("/var/lib/claude-in-box/sessions"), "0:970 0755");
+}
+
+#[test]
+fn a_mount_that_cannot_be_written_to_is_told_of_once_with_its_remedy() {
+    let root = Root::new();
+    let (users, _) = prepare(&root, None, None);
+    root.write("/home/coder/.claude/settings.json", "{}");
+    let settings = "/home/coder/.claude/settings.json";
+    root.give(settings, 0, 0, 0o644);
+    let tried = |path: &str, fault: &str| [(path.into(), Some(fault.to_owned()))];
+    let judge = |tried: &[_], said: &[String]| users::judge(&root.paths, &users, tried, said);
+    let told = judge(&tried(settings, "read-only file system"), &[]);
+    assert_eq!(
+        told,
+        [
+            "/home/coder/.claude/settings.json (owner 0:0, mode 0644) is mounted read-only: \
+             Claude's settings cannot be completed, and it may ask its first questions; mount it \
+             writable"
+        ]
+    );
+    let told = judge(&tried(settings, "permission denied"), &[]);
+    assert!(
+        told[0].ends_with("give it to 1000:1000 outside"),
+        "{told:?}"
+    );
+    let said = ["/workspace belongs to somebody".to_owned()];
+    let told = judge(&tried("/workspace", "permission denied"), &said);
+    assert_eq!(told, [""; 0], "it was said before");
 }
 
 #[test]
@@ -215,8 +305,8 @@ fn started_with_user_everything_is_that_user_and_nothing_needs_root() {
     let (users, outcome) = prepare(&root, None, None);
     assert!(!users.switch);
     assert_eq!(
-        [&users.coder, &users.control, &users.proxy].map(|user| user.uid),
-        [1000; 3]
+        [&users.coder, &users.keeper, &users.control, &users.proxy].map(|user| user.uid),
+        [1000; 4]
     );
     assert_eq!(outcome.warnings, [""; 0]);
     assert!(root.at("/var/lib/claude-in-box/sessions").is_dir());

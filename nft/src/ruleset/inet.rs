@@ -5,6 +5,10 @@
 //! sees the device that it would really leave by. What is accepted in one can still be stopped
 //! in the next, and nothing that is stopped can be accepted by anybody's other table.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU16;
+
 use nftables::schema::NfListObject;
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
@@ -12,7 +16,7 @@ use super::phrase::{Destination, ICMP, IGMP, Line, TCP, UDP, base_chain, chain, 
 use super::{Reports, Table, sets};
 use crate::counters::Kind;
 use crate::policy::EgressPolicy;
-use crate::wiring::{DOCKER_DNS, PROOF_TARGET, Wiring};
+use crate::wiring::{DOCKER_DNS, INIT_UID, PROOF_TARGET, Wiring};
 
 /// Before Docker's own redirect of its name server, at -100: the first redirect wins.
 const BEFORE_DOCKER: i32 = -110;
@@ -24,10 +28,17 @@ const LAST: i32 = 400;
 const REPORT: &str = "report";
 const REFUSE: &str = "refuse";
 const BLOCKED: &str = "blocked";
+const ANSWER: &str = "redirector";
+const UPSTREAM: &str = "upstream";
+const CANDIDATE: &str = "candidate";
 
 const TO_UPSTREAM: [Destination; 2] = [
     Destination::Service4(sets::UPSTREAM4),
     Destination::Service6(sets::UPSTREAM6),
+];
+const TO_CANDIDATE: [Destination; 2] = [
+    Destination::Service4(sets::CANDIDATE4),
+    Destination::Service6(sets::CANDIDATE6),
 ];
 const TO_LAN: [Destination; 2] = [
     Destination::Address4(sets::LAN4),
@@ -57,6 +68,11 @@ pub(super) fn contents(
     objects.extend(filled(chain(Table::Inet, REFUSE), refuse()));
     objects.extend(filled(chain(Table::Inet, BLOCKED), blocked(reports)));
     if let EgressPolicy::Open { wiring } = policy {
+        objects.extend(filled(chain(Table::Inet, ANSWER), redirector(wiring)));
+        let by_carriers = for_these(&wiring.carriers, reports);
+        objects.extend(filled(chain(Table::Inet, UPSTREAM), by_carriers));
+        let by_init = for_these(&[INIT_UID].into(), reports);
+        objects.extend(filled(chain(Table::Inet, CANDIDATE), by_init));
         let hook = (NfChainType::NAT, NfHook::Output, BEFORE_DOCKER);
         let chain = base_chain(Table::Inet, "nat_out", hook, NfChainPolicy::Accept);
         objects.extend(filled(chain, redirects(wiring)));
@@ -105,6 +121,7 @@ fn addresses(policy: &EgressPolicy) -> Vec<NfListObject<'static>> {
         }
         EgressPolicy::Open { wiring } => {
             objects.extend(sets::upstreams(&wiring.upstreams));
+            objects.extend(sets::candidates(&wiring.candidates));
             objects.extend(sets::lan(wiring));
         }
     }
@@ -143,9 +160,11 @@ fn redirects(wiring: &Wiring) -> Vec<Line> {
     let docker = || Line::always().towards_address(DOCKER_DNS);
     // The redirector's own way out: known by where it leads, not by who goes it, for a user id
     // and a mark can be taken on.
-    let mut lines: Vec<_> = TO_UPSTREAM
+    let mut lines: Vec<_> = [TO_UPSTREAM, TO_CANDIDATE]
+        .concat()
+        .into_iter()
         .map(|to| Line::always().towards(to).pass())
-        .into();
+        .collect();
     if let Some(uid) = wiring.docker_dns_uid {
         lines.push(docker().by(uid).pass());
     }
@@ -164,12 +183,66 @@ fn redirects(wiring: &Wiring) -> Vec<Line> {
             .towards(Destination::Address4(sets::SPECIAL4))
             .pass(),
     );
-    lines.push(
+    if !wiring.squatted {
+        lines.push(
+            Line::always()
+                .ipv4()
+                .protocol(TCP)
+                .redirect(wiring.redirect_port),
+        );
+    }
+    lines
+}
+
+/// Who may answer a redirected connection. The answer that opens it is the first that a
+/// listener says, and without it nothing is ever said to that listener. Under a flood the
+/// kernel sends such answers for nobody, and they are stopped too.
+fn redirector(wiring: &Wiring) -> [Line; 2] {
+    [
+        Line::always().by(wiring.redirector).pass(),
+        Line::always().count(Kind::Listener).drop(),
+    ]
+}
+
+/// The ways into the box's own programs that lead to the upstream.
+fn entrances(wiring: &Wiring) -> Vec<Line> {
+    let redirector = || {
+        let near = Line::always().towards_address(Ipv4Addr::LOCALHOST);
+        near.tcp_port(wiring.redirect_port.get())
+    };
+    let relay = |port: NonZeroU16| {
+        let near = Line::always().towards_address(Ipv4Addr::LOCALHOST);
+        let others = near.tcp_port(port.get()).unless_by_any(&wiring.carriers);
+        others.count(Kind::Listener).goto(REFUSE)
+    };
+    let mut lines = vec![
         Line::always()
-            .ipv4()
-            .protocol(TCP)
-            .redirect(wiring.redirect_port),
-    );
+            .backwards()
+            .tcp_source_port(wiring.redirect_port)
+            .opens()
+            .jump(ANSWER),
+        redirector().redirected().accept(),
+        // It would ask the proxy for an address of the proxy's own.
+        redirector().count(Kind::Listener).goto(REFUSE),
+    ];
+    lines.extend(wiring.relay_port.map(relay));
+    lines
+}
+
+/// Connections to where the rule leads are for these users alone. What the kernel sends to the
+/// end of a connection whose socket is closed has no user any more.
+fn for_these(uids: &BTreeSet<u32>, reports: Reports) -> Vec<Line> {
+    let others = || Line::always().unless_by_any(uids);
+    let mut lines = Vec::new();
+    if reports == Reports::On {
+        lines.push(others().jump(REPORT));
+    }
+    lines.extend([
+        others().count(Kind::Upstream).goto(REFUSE),
+        Line::always().state("established").accept(),
+        Line::always().by_any(uids).accept(),
+        Line::always().count(Kind::Upstream).goto(REFUSE),
+    ]);
     lines
 }
 
@@ -184,12 +257,16 @@ fn out(policy: &EgressPolicy) -> Vec<Line> {
     // Before the box's own addresses, of which this is one: Docker answers here on ports of its
     // own choice too.
     lines.extend(docker_dns(policy));
+    if let EgressPolicy::Open { wiring } = policy {
+        lines.extend(entrances(wiring));
+    }
     lines.push(Line::always().towards_the_box().accept());
     match policy {
         EgressPolicy::Direct | EgressPolicy::Closed => {}
         EgressPolicy::Closing { resolvers } => lines.extend(name_servers(resolvers)),
         EgressPolicy::Open { .. } => {
-            lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).accept()));
+            lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).jump(UPSTREAM)));
+            lines.extend(TO_CANDIDATE.map(|to| Line::always().towards(to).jump(CANDIDATE)));
             lines.push(Line::always().dns().goto(BLOCKED));
             lines.extend(TO_LAN.map(|to| Line::always().towards(to).accept()));
         }
@@ -238,7 +315,7 @@ fn docker_dns(policy: &EgressPolicy) -> Option<Line> {
     }
 }
 
-fn name_servers(resolvers: &std::collections::BTreeSet<std::net::IpAddr>) -> Vec<Line> {
+fn name_servers(resolvers: &BTreeSet<IpAddr>) -> Vec<Line> {
     if EgressPolicy::resolves_through_docker(resolvers) {
         vec![Line::always().dns().accept()]
     } else {
@@ -260,7 +337,9 @@ fn gate(policy: &EgressPolicy, reports: Reports) -> Vec<Line> {
         EgressPolicy::Direct | EgressPolicy::Closed => {}
         EgressPolicy::Closing { resolvers } => lines.extend(name_servers(resolvers)),
         EgressPolicy::Open { .. } => {
+            // `out` has seen who it is.
             lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).accept()));
+            lines.extend(TO_CANDIDATE.map(|to| Line::always().towards(to).accept()));
             lines.push(Line::always().dns().count(Kind::Gate).drop());
             lines.extend(TO_LAN.map(|to| Line::always().towards(to).accept()));
         }

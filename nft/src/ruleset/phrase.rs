@@ -1,6 +1,6 @@
 //! The few phrases that our rules are made of, in the types of the `nftables` crate.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 
@@ -138,6 +138,36 @@ impl Line {
         self.meta(MetaKey::Skuid, Operator::NEQ, Expression::Number(uid))
     }
 
+    /// From a socket of anybody but these. What the kernel sends for a socket that is closed
+    /// already is nobody's, and neither by somebody nor by somebody else.
+    pub(super) fn unless_by_any(self, uids: &BTreeSet<u32>) -> Self {
+        self.meta(MetaKey::Skuid, Operator::NEQ, one_of(uids))
+    }
+
+    pub(super) fn by_any(self, uids: &BTreeSet<u32>) -> Self {
+        self.meta(MetaKey::Skuid, Operator::EQ, one_of(uids))
+    }
+
+    /// The first packet of either side of a TCP connection.
+    pub(super) fn opens(self) -> Self {
+        self.when(payload("tcp", "flags"), Operator::IN, text("syn"))
+    }
+
+    pub(super) fn tcp_source_port(self, port: NonZeroU16) -> Self {
+        let port = Expression::Number(port.get().into());
+        self.when(payload("tcp", "sport"), Operator::EQ, port)
+    }
+
+    /// From the side that did not open the connection.
+    pub(super) fn backwards(self) -> Self {
+        self.when(conntrack("direction"), Operator::EQ, text("reply"))
+    }
+
+    /// Of a connection that was redirected.
+    pub(super) fn redirected(self) -> Self {
+        self.when(conntrack("status"), Operator::IN, text("dnat"))
+    }
+
     pub(super) fn by(self, uid: u32) -> Self {
         self.meta(MetaKey::Skuid, Operator::EQ, Expression::Number(uid))
     }
@@ -148,8 +178,7 @@ impl Line {
 
     /// An answer to a connection that was opened from the other side.
     pub(super) fn answer(self) -> Self {
-        self.when(conntrack("direction"), Operator::EQ, text("reply"))
-            .state("established")
+        self.backwards().state("established")
     }
 
     pub(super) fn ipv4(self) -> Self {
@@ -348,6 +377,16 @@ fn text(word: impl Into<std::borrow::Cow<'static, str>>) -> Expression<'static> 
 
 fn number(protocol: u8) -> Expression<'static> {
     Expression::Number(protocol.into())
+}
+
+/// One is written without a set, as the kernel lists it.
+fn one_of(uids: &BTreeSet<u32>) -> Expression<'static> {
+    let mut numbers: Vec<_> = uids.iter().copied().map(Expression::Number).collect();
+    if numbers.len() == 1 {
+        return numbers.remove(0);
+    }
+    let items = numbers.into_iter().map(SetItem::Element);
+    Expression::Named(NamedExpression::Set(items.collect()))
 }
 
 fn any_of<const N: usize>(items: [Expression<'static>; N]) -> Expression<'static> {

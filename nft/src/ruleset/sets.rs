@@ -1,8 +1,8 @@
 //! The addresses that rules speak of.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeSet, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nftables::expr::{Expression, NamedExpression, Prefix};
 use nftables::schema::{NfListObject, Set, SetFlag, SetType, SetTypeValue};
@@ -12,6 +12,8 @@ use crate::wiring::{Upstreams, Wiring};
 
 pub(super) const UPSTREAM4: &str = "upstream4";
 pub(super) const UPSTREAM6: &str = "upstream6";
+pub(super) const CANDIDATE4: &str = "candidate4";
+pub(super) const CANDIDATE6: &str = "candidate6";
 pub(super) const LAN4: &str = "lan4";
 pub(super) const LAN6: &str = "lan6";
 pub(super) const RESOLVER4: &str = "resolver4";
@@ -36,9 +38,21 @@ const SPECIAL: [([u8; 4], u8); 9] = [
 
 /// The proxy's addresses, by family.
 pub(super) fn upstreams(upstreams: &Upstreams) -> [NfListObject<'static>; 2] {
-    let (v4, v6): (Vec<_>, Vec<_>) = upstreams.iter().partition(|address| address.is_ipv4());
-    let services = |addresses: Vec<std::net::SocketAddr>| {
-        let concat = |address: std::net::SocketAddr| {
+    services([UPSTREAM4, UPSTREAM6], upstreams.iter())
+}
+
+/// What may be further addresses of it, by family.
+pub(super) fn candidates(candidates: &BTreeSet<SocketAddr>) -> [NfListObject<'static>; 2] {
+    services([CANDIDATE4, CANDIDATE6], candidates.iter().copied())
+}
+
+fn services(
+    [name4, name6]: [&'static str; 2],
+    addresses: impl Iterator<Item = SocketAddr>,
+) -> [NfListObject<'static>; 2] {
+    let (v4, v6): (Vec<_>, Vec<_>) = addresses.partition(SocketAddr::is_ipv4);
+    let elements = |addresses: Vec<SocketAddr>| {
+        let concat = |address: SocketAddr| {
             Expression::Named(NamedExpression::Concat(vec![
                 text(&address.ip()),
                 Expression::Number(address.port().into()),
@@ -48,8 +62,8 @@ pub(super) fn upstreams(upstreams: &Upstreams) -> [NfListObject<'static>; 2] {
     };
     let service = |address| SetTypeValue::Concatenated(vec![address, SetType::InetService].into());
     [
-        set(UPSTREAM4, service(SetType::Ipv4Addr), None, services(v4)),
-        set(UPSTREAM6, service(SetType::Ipv6Addr), None, services(v6)),
+        set(name4, service(SetType::Ipv4Addr), None, elements(v4)),
+        set(name6, service(SetType::Ipv6Addr), None, elements(v6)),
     ]
 }
 

@@ -41,11 +41,29 @@ fn object(mut fields: Map<String, Value>) -> Value {
             fields.insert(key.to_owned(), list(field));
         }
     }
+    if let Some(flag) = single_flag(&fields) {
+        return flag;
+    }
     let protocol = fields.get("left") == Some(&json!({"meta": {"key": "l4proto"}}));
     if protocol && let Some(right) = fields.remove("right") {
         fields.insert("right".to_owned(), protocols(right));
     }
     Value::Object(fields)
+}
+
+/// `tcp flags & syn != 0` is what some versions make of `tcp flags syn`.
+fn single_flag(fields: &Map<String, Value>) -> Option<Value> {
+    let masked = fields.get("left")?.get("&")?.as_array()?;
+    let (Some(0), Some("!=")) = (
+        fields.get("right").and_then(Value::as_u64),
+        fields.get("op").and_then(Value::as_str),
+    ) else {
+        return None;
+    };
+    let [left, flag] = masked.as_slice() else {
+        return None;
+    };
+    Some(json!({"op": "in", "left": left, "right": flag}))
 }
 
 /// The protocols of our rules and what nft calls them (IANA).
@@ -115,6 +133,16 @@ mod tests {
             rule_of(json!({"set": [6, 17]}))
         );
         assert_ne!(rule_of(json!("tcp")), rule_of(json!("udp")));
+    }
+
+    #[test]
+    fn a_flag_may_be_written_as_a_mask() {
+        let flags = json!({"payload": {"protocol": "tcp", "field": "flags"}});
+        let short = json!({"match": {"op": "in", "left": flags, "right": "syn"}});
+        let mask =
+            |right| json!({"match": {"op": "!=", "left": {"&": [flags, "syn"]}, "right": right}});
+        assert_eq!(value(mask(0)), value(short.clone()));
+        assert_ne!(value(mask(1)), value(short));
     }
 
     #[test]

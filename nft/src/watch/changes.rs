@@ -6,7 +6,9 @@ use std::time::Duration;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use tokio::time::{Instant, timeout_at};
 
-use super::netlink::{Message, Received, Watch, messages, text, u32_from_network};
+use super::netlink::{
+    ERROR, Message, REQUEST, Received, Watch, message, messages, text, u32_from_network,
+};
 use crate::ruleset::Table;
 
 /// `NFNLGRP_NFTABLES` (`linux/netfilter/nfnetlink.h`)
@@ -15,6 +17,8 @@ const GROUP: u32 = 7;
 const SUBSYSTEM: u16 = 10;
 /// `NFT_MSG_NEWGEN` (`linux/netfilter/nf_tables.h`), the last message of every transaction.
 const NEW_GENERATION: u16 = 15;
+/// `NFT_MSG_GETGEN`
+const GET_GENERATION: u16 = 16;
 const GENERATION_ID: u16 = 1;
 const GENERATION_PID: u16 = 2;
 const GENERATION_PROCESS: u16 = 3;
@@ -31,6 +35,35 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// Tells when rules change, whoever changes them: our own changes too. Whether anything is
 /// wrong, [`Ruleset::verify`](crate::Ruleset::verify) says.
 pub struct Changes(Watch);
+
+/// The number of the last transaction in the current network namespace. What is read from the
+/// kernel after this was asked has every transaction up to this one in it.
+///
+/// # Errors
+/// No `NET_ADMIN`, or no nf_tables in this kernel.
+pub async fn generation() -> io::Result<u32> {
+    let watch = Watch::open(NETLINK_NETFILTER, &[])?;
+    watch.send(&message(
+        SUBSYSTEM << 8 | GET_GENERATION,
+        REQUEST,
+        &[0; NETFILTER_HEADER],
+    ))?;
+    loop {
+        let Received::Messages(datagram) = watch.receive().await? else {
+            continue;
+        };
+        let mut change = Change::default();
+        for told in messages(&datagram) {
+            match told.error().filter(|_| told.kind == ERROR) {
+                Some(error) => return Err(io::Error::from_raw_os_error(error)),
+                None => change.take_message(told),
+            }
+        }
+        if let Some(generation) = change.generation {
+            return Ok(generation);
+        }
+    }
+}
 
 /// One or more transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +144,7 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
-    use super::super::netlink::{attribute, message};
+    use super::super::netlink::attribute;
     use super::*;
 
     fn told(kind: u16, attributes: &[(u16, &[u8])]) -> Vec<u8> {

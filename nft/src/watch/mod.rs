@@ -15,6 +15,6 @@ mod links;
 mod netlink;
 mod refusals;
 
-pub use changes::{Change, Changes};
+pub use changes::{Change, Changes, generation};
 pub use links::Links;
 pub use refusals::{Refusal, Refusals};

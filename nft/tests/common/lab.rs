@@ -117,8 +117,28 @@ impl Netns {
         self.run(move || command.output().unwrap())
     }
 
+    /// Runs `f` in the namespace with this user's sockets: a socket is its opener's, by the id
+    /// that files go by.
+    pub(crate) fn run_as<T: Send>(&self, uid: u32, f: impl FnOnce() -> T + Send) -> T {
+        self.run(move || {
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(uid));
+            f()
+        })
+    }
+
     pub(crate) fn listen(&self, address: &str) -> TcpListener {
         self.run(|| TcpListener::bind(address).unwrap())
+    }
+
+    pub(crate) fn listen_as(&self, uid: u32, address: &str) -> TcpListener {
+        self.run_as(uid, || TcpListener::bind(address).unwrap())
+    }
+
+    pub(crate) fn connect_as(&self, uid: u32, address: &str) -> std::io::Result<TcpStream> {
+        let address: SocketAddr = address.parse().unwrap();
+        let stream = self.run_as(uid, || TcpStream::connect_timeout(&address, DEADLINE))?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        Ok(stream)
     }
 
     pub(crate) fn udp(&self, address: &str) -> UdpSocket {

@@ -26,6 +26,9 @@ pub(crate) fn golden() -> Vec<(&'static str, Ruleset)> {
     let servers = ["192.0.2.53", "2001:db8::53"].map(|address| address.parse().unwrap());
     let wired = Wiring {
         docker_dns_uid: Some(971),
+        candidates: ["203.0.113.9:1080".parse().unwrap()].into(),
+        squatted: true,
+        relay_port: std::num::NonZeroU16::new(12347),
         proof_port: Some(PROOF_PORT),
         ..open("10.77.0.0/24,192.168.1.1,fd77::/48")
     };

@@ -124,9 +124,10 @@ impl Way {
             }
             Self::Own => {
                 let namespace = File::open(lab.inside.path()).unwrap();
-                let policy = EgressPolicy::Open {
-                    wiring: Wiring::through(Pinned::new([at]).unwrap()),
-                };
+                let mut wiring = Wiring::through(Pinned::new([at]).unwrap());
+                // Whoever runs the measurements runs redsocks too.
+                wiring.redirector = 0;
+                let policy = EgressPolicy::Open { wiring };
                 let devices = BTreeSet::from(["eth0".to_owned(), "slow0".to_owned()]);
                 let standing = std::thread::spawn(move || {
                     let network = Some(LinkNameSpaceType::Network);

@@ -144,6 +144,30 @@ impl Dialer {
         self.introduce(&mut stream, Instant::now()).await
     }
 
+    /// Finds out whether somebody speaks as the upstream does, and tells no secret: for SOCKS5
+    /// no more than a client's offer, for the others a request for `target` in nobody's name.
+    /// An answer that refuses it is a proxy's too.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); never one of being refused.
+    pub async fn get_acquainted(&self, target: &Target) -> Result<(), DialError> {
+        let mut stream = self.reach().await?;
+        let within = self.timeouts.greeting.min(self.timeouts.handshake);
+        let upstream = &self.upstream;
+        let asked = async {
+            match upstream.scheme() {
+                Scheme::Socks5 => socks5::offer(&mut stream, upstream).await.map(drop),
+                Scheme::Socks4 | Scheme::Http => {
+                    let asked = request(&mut stream, &upstream.anonymous(), target).await;
+                    asked.or_else(|error| as_a_proxy_refuses(upstream, error))
+                }
+            }
+        };
+        self.until(Instant::now() + within, Stage::Greeting, within, asked)
+            .await
+    }
+
     async fn introduce(&self, stream: &mut TcpStream, began: Instant) -> Result<(), DialError> {
         let within = self.timeouts.greeting.min(self.timeouts.handshake);
         let introduced = authenticate(stream, &self.upstream);
@@ -173,6 +197,27 @@ async fn authenticate(stream: &mut TcpStream, upstream: &Upstream) -> Result<(),
     match upstream.scheme() {
         Scheme::Socks5 => socks5::authenticate(stream, upstream).await,
         Scheme::Socks4 | Scheme::Http => Ok(()),
+    }
+}
+
+/// Whether a refusal is one that a proxy gives to a stranger, rather than what any web server
+/// says to a request that it does not understand.
+fn as_a_proxy_refuses(upstream: &Upstream, error: DialError) -> Result<(), DialError> {
+    match error {
+        DialError::AuthRequired { .. } | DialError::AuthRefused { .. } => Ok(()),
+        DialError::Refused {
+            refusal: Refusal::Socks4,
+            ..
+        } => Ok(()),
+        DialError::Refused {
+            refusal: Refusal::Http(403 | 429 | 502..=504),
+            ..
+        } if upstream.credentials().is_none() => Ok(()),
+        DialError::Refused { .. } => Err(DialError::NotAProxy {
+            upstream: upstream.endpoint().clone(),
+            scheme: upstream.scheme(),
+        }),
+        other => Err(other),
     }
 }
 

@@ -16,11 +16,8 @@ const NO_AUTH: u8 = 0;
 const USER_PASSWORD: u8 = 2;
 const NONE_ACCEPTABLE: u8 = 0xff;
 
-/// Offers what there is and proves who we are, if asked to.
-pub(super) async fn authenticate(
-    stream: &mut TcpStream,
-    upstream: &Upstream,
-) -> Result<(), DialError> {
+/// Offers what there is, and gives the method that the upstream chose.
+pub(super) async fn offer(stream: &mut TcpStream, upstream: &Upstream) -> Result<u8, DialError> {
     let broken = |stage| {
         move |source| DialError::Broken {
             upstream: upstream.endpoint().clone(),
@@ -42,18 +39,8 @@ pub(super) async fn authenticate(
         .await
         .map_err(broken(Stage::Greeting))?;
     match (answer, upstream.credentials()) {
-        ([VERSION, NO_AUTH], _) => Ok(()),
-        ([VERSION, USER_PASSWORD], Some(credentials)) => {
-            let accepted = prove(stream, credentials)
-                .await
-                .map_err(broken(Stage::Authentication))?;
-            let upstream = upstream.endpoint().clone();
-            if accepted {
-                Ok(())
-            } else {
-                Err(DialError::AuthRefused { upstream })
-            }
-        }
+        ([VERSION, NO_AUTH], _) => Ok(NO_AUTH),
+        ([VERSION, USER_PASSWORD], Some(_)) => Ok(USER_PASSWORD),
         ([VERSION, NONE_ACCEPTABLE], Some(_)) => Err(DialError::AuthRefused {
             upstream: upstream.endpoint().clone(),
         }),
@@ -61,6 +48,31 @@ pub(super) async fn authenticate(
             upstream: upstream.endpoint().clone(),
         }),
         _ => Err(not_a_proxy(upstream)),
+    }
+}
+
+/// Offers what there is and proves who we are, if asked to.
+pub(super) async fn authenticate(
+    stream: &mut TcpStream,
+    upstream: &Upstream,
+) -> Result<(), DialError> {
+    let method = offer(stream, upstream).await?;
+    let (USER_PASSWORD, Some(credentials)) = (method, upstream.credentials()) else {
+        return Ok(());
+    };
+    let accepted = prove(stream, credentials)
+        .await
+        .map_err(|source| DialError::Broken {
+            upstream: upstream.endpoint().clone(),
+            stage: Stage::Authentication,
+            source,
+        })?;
+    if accepted {
+        Ok(())
+    } else {
+        Err(DialError::AuthRefused {
+            upstream: upstream.endpoint().clone(),
+        })
     }
 }
 

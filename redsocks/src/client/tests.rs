@@ -56,6 +56,63 @@ async fn dial(
     Ok(heard)
 }
 
+/// What a stranger at one of the upstream's addresses hears of us, and what we make of it.
+async fn acquaintance(url: &str, answer: &'static [u8]) -> (Vec<u8>, Result<(), DialError>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stranger = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = vec![0; 4096];
+        let length = stream.read(&mut heard).await.unwrap();
+        heard.truncate(length);
+        stream.write_all(answer).await.unwrap();
+        // Until the other side has hung up.
+        let _ = stream.read_to_end(&mut heard).await;
+        heard
+    });
+    let upstream = Upstream::parse(&format!("{url}{address}")).unwrap();
+    let dialer = Dialer::new(upstream, [address.ip()], LIMITS);
+    let target = "192.0.2.53:53".parse().unwrap();
+    let met = dialer.get_acquainted(&target).await;
+    (stranger.await.unwrap(), met)
+}
+
+#[tokio::test]
+async fn an_address_of_which_nothing_is_known_is_told_no_secret() {
+    let proxies: [(&str, &'static [u8]); 5] = [
+        ("socks5://hunter1:hunter2@", b"\x05\x02"),
+        ("socks5://", b"\x05\x00"),
+        (
+            "http://hunter1:hunter2@",
+            b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+        ),
+        ("http://", b"HTTP/1.1 403 Forbidden\r\n\r\n"),
+        ("socks4://hunter1@", b"\x00\x5d\x00\x00\x00\x00\x00\x00"),
+    ];
+    for (url, answer) in proxies {
+        let (heard, met) = acquaintance(url, answer).await;
+        met.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let heard = String::from_utf8_lossy(&heard).into_owned();
+        assert!(!heard.contains("hunter"), "{url}: {heard}");
+        assert!(!heard.contains("uthorization"), "{url}: {heard}");
+    }
+}
+
+#[tokio::test]
+async fn what_answers_as_no_proxy_does_is_none() {
+    let others: [(&str, &'static [u8]); 5] = [
+        ("socks5://u:p@", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        ("socks5://", b"\x05\xff"),
+        ("http://u:p@", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        ("http://u:p@", b"HTTP/1.1 403 Forbidden\r\n\r\n"),
+        ("http://", b"HTTP/1.1 404 Not Found\r\n\r\n"),
+    ];
+    for (url, answer) in others {
+        let (_, met) = acquaintance(url, answer).await;
+        assert!(met.is_err(), "{url} {}", String::from_utf8_lossy(answer));
+    }
+}
+
 const GREETED: Turn = Turn(b"\x05\x01\x00", b"\x05\x00");
 
 #[tokio::test]

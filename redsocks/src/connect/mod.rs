@@ -14,11 +14,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::net::TcpListener;
 
 use crate::client::{Dialer, Timeouts};
-use crate::service::Ready;
 use crate::service::log::{self, Level};
+use crate::service::{Ready, Sockets};
 use crate::upstream::{Upstream, as_url};
 
 /// The port that it listens on unless told otherwise.
@@ -89,15 +88,20 @@ pub enum StartFault {
     Ready(#[source] io::Error),
 }
 
-/// Binds, reports readiness, and serves until dropped.
+/// Binds what is not among `sockets`, reports readiness, and serves until dropped.
 ///
 /// # Errors
 ///
 /// A [`StartFault`] before readiness was reported, nothing after.
-pub async fn run(config: ConnectConfig, ready: Ready) -> Result<(), StartFault> {
+pub async fn run(
+    config: ConnectConfig,
+    ready: Ready,
+    mut sockets: Sockets,
+) -> Result<(), StartFault> {
     log::set(config.log);
     let address = config.listen;
-    let listener = TcpListener::bind(address)
+    let listener = sockets
+        .tcp(address)
         .await
         .map_err(|source| StartFault::Listen { address, source })?;
     let dialer = Dialer::new(

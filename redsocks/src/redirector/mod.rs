@@ -8,7 +8,7 @@ mod redsocks;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub struct Settings<'a> {
 /// How to tell that a redirector takes connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// When its port is in the state LISTEN; [`is_listening`] tells without connecting.
+    /// When its port is in the state LISTEN; [`listener`] tells without connecting.
     Listening(SocketAddrV4),
     /// When it writes a newline to the descriptor that its arguments name.
     Descriptor,
@@ -140,33 +140,48 @@ pub fn next_hop(
         )
 }
 
-/// Whether a TCP socket listens on `address`, or on its port at every address. Connecting to
-/// find out would make redsocks complain of a connection that nobody redirected.
+/// The user whose TCP socket listens on `address`, or on its port at every address, if there is
+/// one. Connecting to find out would make redsocks complain of a connection that nobody
+/// redirected, and could not tell redsocks from somebody else in its place.
 ///
 /// # Errors
 ///
 /// Those of reading `/proc/net/tcp`, which is that of the caller's network namespace.
-pub fn is_listening(address: SocketAddrV4) -> io::Result<bool> {
-    Ok(listens(&fs::read_to_string("/proc/net/tcp")?, address))
+pub fn listener(address: SocketAddrV4) -> io::Result<Option<u32>> {
+    let table = io::BufReader::new(fs::File::open("/proc/net/tcp")?);
+    owner(table.lines().skip(1), address)
 }
 
 /// The format is that of `proc_pid_net(5)`: addresses as the hexadecimal of their bytes in
-/// memory, so in the machine's own order, ports in network order, and 0A for LISTEN.
-fn listens(table: &str, address: SocketAddrV4) -> bool {
+/// memory, so in the machine's own order, ports in network order, and 0A for LISTEN. Listeners
+/// come first, so of a busy machine's connections one alone is read.
+fn owner(
+    lines: impl Iterator<Item = io::Result<String>>,
+    address: SocketAddrV4,
+) -> io::Result<Option<u32>> {
     let memory = |ip: Ipv4Addr| format!("{:08X}", u32::from_ne_bytes(ip.octets()));
     let port = format!(":{:04X}", address.port());
     let wanted = [
         memory(*address.ip()) + &port,
         memory(Ipv4Addr::UNSPECIFIED) + &port,
     ];
-    table.lines().skip(1).any(|line| {
+    for line in lines {
+        let line = line?;
         let mut fields = line.split_ascii_whitespace().skip(1);
-        let local = fields
-            .next()
-            .is_some_and(|local| wanted.iter().any(|w| w == local));
-        local && fields.nth(1) == Some("0A")
-    })
+        let local = fields.next();
+        if fields.nth(1) != Some(LISTEN) {
+            break;
+        }
+        // The queues, the timer and its count stand between.
+        let uid = fields.nth(3).and_then(|uid| uid.parse().ok());
+        if local.is_some_and(|local| wanted.iter().any(|wanted| wanted == local)) {
+            return Ok(uid);
+        }
+    }
+    Ok(None)
 }
+
+const LISTEN: &str = "0A";
 
 #[cfg(test)]
 mod tests {
@@ -182,13 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn a_listening_socket_is_seen_and_a_closed_one_is_not() {
+    fn a_listening_socket_is_seen_with_its_owner_and_a_closed_one_is_not() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let SocketAddr::V4(address) = listener.local_addr().unwrap() else {
             panic!("IPv4")
         };
-        assert!(is_listening(address).unwrap());
+        let me = rustix::process::geteuid().as_raw();
+        assert_eq!(super::listener(address).unwrap(), Some(me));
         drop(listener);
-        assert!(!is_listening(address).unwrap());
+        assert_eq!(super::listener(address).unwrap(), None);
     }
 }

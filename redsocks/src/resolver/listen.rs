@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::policy::Door;
 use super::serve::{Quick, Service};
 use super::wire::Medium;
+use crate::service::Sockets;
 
 /// The longest query that is read. No honest one comes near.
 const QUERY_MAX: usize = 4096;
@@ -32,15 +33,19 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Binds both.
+    /// Binds both, but for what is among `sockets`.
     ///
     /// # Errors
     ///
     /// Those of binding.
-    pub(super) async fn bind(address: SocketAddr, door: Door) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
+    pub(super) async fn bind(
+        address: SocketAddr,
+        door: Door,
+        sockets: &mut Sockets,
+    ) -> io::Result<Self> {
+        let tcp = sockets.tcp(address).await?;
         // The same port for both, also when the kernel was asked to choose.
-        let udp = UdpSocket::bind(tcp.local_addr()?).await?;
+        let udp = sockets.udp(tcp.local_addr()?).await?;
         Ok(Self { udp, tcp, door })
     }
 

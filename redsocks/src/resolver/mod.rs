@@ -30,7 +30,7 @@ pub use server::DnsServer;
 
 use crate::client::{Dialer, Timeouts};
 use crate::relay;
-use crate::service::{Ready, log};
+use crate::service::{Ready, Sockets, log};
 
 /// Why the resolver cannot start.
 #[derive(Debug, Error)]
@@ -57,12 +57,16 @@ const DIAL: Timeouts = Timeouts {
     handshake: std::time::Duration::from_secs(10),
 };
 
-/// Binds everything, reports readiness, and serves until dropped.
+/// Binds everything that is not among `sockets`, reports readiness, and serves until dropped.
 ///
 /// # Errors
 ///
 /// A [`StartFault`] before readiness was reported, nothing after.
-pub async fn run(config: ResolverConfig, ready: Ready) -> Result<(), StartFault> {
+pub async fn run(
+    config: ResolverConfig,
+    ready: Ready,
+    mut sockets: Sockets,
+) -> Result<(), StartFault> {
     log::set(config.log);
     let dialer = Arc::new(Dialer::new(
         config.upstream.clone(),
@@ -75,7 +79,7 @@ pub async fn run(config: ResolverConfig, ready: Ready) -> Result<(), StartFault>
         (&config.listen_any, policy::Door::Any),
     ] {
         for &address in addresses {
-            match listen::Listener::bind(address, door).await {
+            match listen::Listener::bind(address, door, &mut sockets).await {
                 Ok(listener) => doors.push(listener),
                 // A box without IPv6 has nobody who could ask there.
                 Err(error) if address.is_ipv6() && lacks_family(&error) => {
@@ -89,7 +93,8 @@ pub async fn run(config: ResolverConfig, ready: Ready) -> Result<(), StartFault>
     }
     if let Some(relay) = &config.relay {
         let address = relay.listen;
-        let listener = relay::bind(address)
+        let listener = sockets
+            .tcp(address)
             .await
             .map_err(|source| StartFault::Listen { address, source })?;
         tokio::spawn(relay::serve(

@@ -2,6 +2,7 @@
 
 pub mod log;
 mod options;
+mod sockets;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,6 +18,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use options::{Command, Options};
+pub use sockets::Sockets;
 
 use crate::sys;
 
@@ -66,7 +68,7 @@ impl Ready {
 pub fn run<C, E, F>(
     program: &Program,
     args: impl IntoIterator<Item = OsString>,
-    serve: impl FnOnce(C, Ready) -> F,
+    serve: impl FnOnce(C, Ready, Sockets) -> F,
 ) -> ExitCode
 where
     C: DeserializeOwned,
@@ -84,14 +86,14 @@ where
             return ExitCode::from(USAGE);
         }
     };
-    let (config, ready) = match prepare(&options) {
-        Ok(both) => both,
+    let (config, ready, sockets) = match prepare(&options) {
+        Ok(prepared) => prepared,
         Err((code, fault)) => {
             log::error(format_args!("{fault}"));
             return ExitCode::from(code);
         }
     };
-    match serve_until_signal(serve(config, ready)) {
+    match serve_until_signal(serve(config, ready, sockets)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             log::error(format_args!("{fault}"));
@@ -108,17 +110,22 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
-fn prepare<C: DeserializeOwned>(options: &Options) -> Result<(C, Ready), (u8, String)> {
-    // First of all, while its number can belong to nothing else.
+fn prepare<C: DeserializeOwned>(options: &Options) -> Result<(C, Ready, Sockets), (u8, String)> {
+    // First of all, while their numbers can belong to nothing else.
     let ready = match options.ready_fd {
         Some(number) => {
             Some(sys::adopt(number).map_err(|e| (USAGE, format!("--ready-fd {number}: {e}")))?)
         }
         None => None,
     };
+    let mut sockets = Vec::new();
+    for &number in &options.sockets {
+        let socket = sys::adopt(number).map_err(|e| (USAGE, format!("--socket {number}: {e}")))?;
+        sockets.push(socket.into());
+    }
     let config = read(&options.config).map_err(|fault| (CONFIGURATION, fault))?;
     raise_file_limit();
-    Ok((config, Ready(ready)))
+    Ok((config, Ready(ready), Sockets::new(sockets)))
 }
 
 fn read<C: DeserializeOwned>(path: &Path) -> Result<C, String> {

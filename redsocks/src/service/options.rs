@@ -20,14 +20,17 @@ pub(super) enum Command {
 pub(super) struct Options {
     pub(super) config: PathBuf,
     pub(super) ready_fd: Option<RawFd>,
+    pub(super) sockets: Vec<RawFd>,
 }
 
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum UsageFault {
     #[error("{0} needs a value")]
     NoValue(&'static str),
-    #[error("--ready-fd takes the number of an open descriptor above 2")]
-    ReadyFd,
+    #[error("{0} takes the number of an open descriptor above 2")]
+    Descriptor(&'static str),
+    #[error("descriptor {0} is given twice")]
+    Twice(RawFd),
     #[error("unknown argument {0:?}")]
     Unknown(OsString),
     #[error("--config FILE is required")]
@@ -38,6 +41,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut args = args.into_iter().skip(1);
     let mut config = None;
     let mut ready_fd = None;
+    let mut sockets = Vec::new();
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--help" | "-h") => return Ok(Command::Help),
@@ -46,25 +50,45 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 config = Some(args.next().ok_or(UsageFault::NoValue("--config"))?.into());
             }
             Some("--ready-fd") => {
-                let value = args.next().ok_or(UsageFault::NoValue("--ready-fd"))?;
-                let number = value.to_str().and_then(|value| value.parse().ok());
-                ready_fd = Some(number.filter(|fd| *fd > 2).ok_or(UsageFault::ReadyFd)?);
+                ready_fd = Some(descriptor("--ready-fd", args.next())?);
             }
+            Some("--socket") => sockets.push(descriptor("--socket", args.next())?),
             _ => return Err(UsageFault::Unknown(arg)),
         }
     }
     let config = config.ok_or(UsageFault::NoConfig)?;
-    Ok(Command::Run(Options { config, ready_fd }))
+    // Each is taken over once, by one owner.
+    let mut seen: Vec<RawFd> = ready_fd.into_iter().collect();
+    for &socket in &sockets {
+        if seen.contains(&socket) {
+            return Err(UsageFault::Twice(socket));
+        }
+        seen.push(socket);
+    }
+    Ok(Command::Run(Options {
+        config,
+        ready_fd,
+        sockets,
+    }))
+}
+
+fn descriptor(option: &'static str, value: Option<OsString>) -> Result<RawFd, UsageFault> {
+    let value = value.ok_or(UsageFault::NoValue(option))?;
+    let number = value.to_str().and_then(|value| value.parse().ok());
+    number
+        .filter(|fd| *fd > 2)
+        .ok_or(UsageFault::Descriptor(option))
 }
 
 pub(super) fn help(program: &Program) -> String {
     let Program { name, about } = program;
     format!(
         "{about}\n\n\
-         Usage: {name} --config FILE [--ready-fd N]\n\n\
+         Usage: {name} --config FILE [--ready-fd N] [--socket N]...\n\n\
          Options:\n\
          \x20 --config FILE   the configuration, JSON, as cib-init writes it\n\
          \x20 --ready-fd N    write a newline to descriptor N when ready\n\
+         \x20 --socket N      descriptor N is a bound socket, for the address that it has\n\
          \x20 --help          print this and exit\n\
          \x20 --version       print the version and exit\n\n\
          Exit status: 0 after SIGTERM or SIGINT, 64 wrong usage, 70 it could not start,\n\
@@ -89,9 +113,19 @@ mod tests {
         let options = Options {
             config: "a.json".into(),
             ready_fd: Some(5),
+            sockets: vec![6, 4],
         };
         assert_eq!(
-            parsed(&["--ready-fd", "5", "--config", "a.json"]),
+            parsed(&[
+                "--socket",
+                "6",
+                "--ready-fd",
+                "5",
+                "--config",
+                "a.json",
+                "--socket",
+                "4"
+            ]),
             Ok(Command::Run(options))
         );
         assert_eq!(parsed(&["--config", "a.json", "--help"]), Ok(Command::Help));
@@ -104,7 +138,11 @@ mod tests {
         assert_eq!(parsed(&["--config"]), Err(UsageFault::NoValue("--config")));
         assert_eq!(
             parsed(&["--config", "a", "--ready-fd", "2"]),
-            Err(UsageFault::ReadyFd)
+            Err(UsageFault::Descriptor("--ready-fd"))
+        );
+        assert_eq!(
+            parsed(&["--config", "a", "--ready-fd", "5", "--socket", "5"]),
+            Err(UsageFault::Twice(5))
         );
         assert_eq!(parsed(&["file"]), Err(UsageFault::Unknown("file".into())));
     }

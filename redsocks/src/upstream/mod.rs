@@ -151,6 +151,15 @@ impl Upstream {
         self.credentials.as_ref()
     }
 
+    /// The same upstream for somebody who has no user and no password.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self {
+            credentials: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether the host is a loopback address or `localhost`: the box itself, which is rarely
     /// what a person means who has a proxy on the machine outside. Worth a warning, no fault:
     /// a container that shares the box's network can run the proxy there.

@@ -146,7 +146,7 @@ fn the_system_tells_that_redsocks_listens() {
     let upstream = Upstream::parse(&format!("socks5://{PROXY}:{PROXY_PORT}")).unwrap();
     let redsocks = lab.redsocks(&upstream, direct(&upstream));
     // Of the namespace of whoever asks: here this test's own, where nobody listens.
-    assert!(!cib_redsocks::redirector::is_listening(LISTEN).unwrap());
+    assert_eq!(cib_redsocks::redirector::listener(LISTEN).unwrap(), None);
     let mut command = lab.inside.command("cat");
     command.arg("/proc/self/net/tcp");
     let table = cib_testkit::process::run(command).unwrap();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use cib_redsocks::connect::{self, ConnectConfig};
-use cib_redsocks::service::Ready;
+use cib_redsocks::service::{Ready, Sockets};
 use cib_redsocks::upstream::Upstream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ async fn bridge(upstream: Upstream) -> SocketAddr {
     let mut config = ConnectConfig::new(upstream, vec![pinned]);
     config.listen = (own_address(), 12346).into();
     let listen = config.listen;
-    tokio::spawn(connect::run(config, Ready::nobody()));
+    tokio::spawn(connect::run(config, Ready::nobody(), Sockets::default()));
     let end = Instant::now() + Duration::from_secs(5);
     while TcpStream::connect(listen).await.is_err() {
         assert!(Instant::now() < end);

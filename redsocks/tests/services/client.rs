@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use cib_redsocks::resolver::{self, ResolverConfig};
-use cib_redsocks::service::Ready;
+use cib_redsocks::service::{Ready, Sockets};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -49,7 +49,9 @@ impl Resolver {
     pub(crate) async fn start(config: ResolverConfig) -> Self {
         let (docker, any) = (config.listen_docker[0], config.listen_any[0]);
         let task = tokio::spawn(async move {
-            resolver::run(config, Ready::nobody()).await.unwrap();
+            resolver::run(config, Ready::nobody(), Sockets::default())
+                .await
+                .unwrap();
         });
         let resolver = Self { docker, any, task };
         let up = async {

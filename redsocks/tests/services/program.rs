@@ -64,6 +64,34 @@ fn a_program_says_when_it_listens_and_ends_well_on_sigterm() {
 }
 
 #[test]
+fn a_port_that_the_parent_holds_is_nobodys_while_its_program_is_dead() {
+    let address = own_address();
+    let held = std::net::TcpListener::bind((address, 12346)).unwrap();
+    fcntl_setfd(&held, FdFlags::empty()).unwrap();
+    let config = config(&format!(
+        r#"{{"upstream":"socks5://192.0.2.1:1080","addresses":["192.0.2.1"],"listen":"{address}:12346"}}"#
+    ));
+    for _ in 0..2 {
+        let mut command = Command::new(CONNECT);
+        command.arg("--config").arg(config.path());
+        command.arg("--socket").arg(held.as_raw_fd().to_string());
+        let mut process = Process::spawn(command).unwrap();
+        // Answered by the program, not by the kernel alone.
+        let mut client = TcpStream::connect((address, 12346)).unwrap();
+        client
+            .write_all(b"CONNECT 10.0.0.1:1 HTTP/1.1\r\nHost: 10.0.0.1:1\r\n\r\n")
+            .unwrap();
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 403");
+        process.signal(Signal::KILL).unwrap();
+        process.wait(SOON);
+        let taken = std::net::TcpListener::bind((address, 12346)).unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    }
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_64_and_a_wrong_configuration_with_78() {
     for program in [RESOLVER, CONNECT] {
         assert_eq!(run(program, &[]).status.code(), Some(64));

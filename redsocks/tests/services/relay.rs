@@ -45,7 +45,7 @@ async fn bytes_pass_both_ways_to_an_ipv6_upstream_until_each_side_has_ended() {
 async fn a_dead_upstream_ends_the_connection_at_once() {
     let upstream = Upstream::parse("socks5://[::1]:1").unwrap();
     let dialer = Dialer::new(upstream, ["::1".parse().unwrap()], Timeouts::default());
-    let listener = relay::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = listener.local_addr().unwrap();
     tokio::spawn(relay::serve(listener, dialer.into(), 4));
     let mut stream = TcpStream::connect(listen).await.unwrap();

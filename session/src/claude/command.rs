@@ -52,6 +52,13 @@ pub const DEFAULTS: [(&str, &str); 7] = [
     ("LANG", "C.UTF-8"),
 ];
 
+/// Variables that the CLI takes a credential from instead of the stored login.
+pub const CREDENTIALS: [&str; 3] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
+
 /// Options that a version may not know; without them it only says less.
 const OPTIONAL: [&str; 3] = [
     "--forward-subagent-text",
@@ -170,7 +177,7 @@ impl CommandLine {
     }
 }
 
-/// Sets the child's environment on top of this process's own, which init has cleaned.
+/// Sets the child's environment on top of this process's own, which init has made for it.
 pub fn environment(command: &mut Command, spec: &SessionSpec) {
     for (name, value) in DEFAULTS {
         if std::env::var_os(name).is_none() {
@@ -187,6 +194,15 @@ pub fn environment(command: &mut Command, spec: &SessionSpec) {
     }
     command.env("CIB_SESSION", spec.id.to_string());
     command.envs(spec.env.iter().map(|(name, value)| (name, value.expose())));
+}
+
+/// Sets a plain shell's environment: the same, less everything that pays or that opens doors.
+/// Whoever runs Claude in it by hand has the stored login.
+pub fn shell_environment(command: &mut Command, spec: &SessionSpec) {
+    for name in CREDENTIALS {
+        command.env_remove(name);
+    }
+    environment(command, spec);
 }
 
 /// Finds the program: as it is if it names a path, else on `PATH`.

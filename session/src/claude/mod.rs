@@ -10,12 +10,9 @@ pub mod version;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::sys::{self, Terminal};
 pub use outgoing::Outgoing;
 pub use tail::Tail;
 
@@ -24,17 +21,6 @@ pub use tail::Tail;
 pub struct Exit {
     /// Its code, or 128+n if signal n ended it.
     pub code: i32,
-}
-
-impl Exit {
-    /// Reads a wait status; `None` if the process has not ended.
-    #[must_use]
-    pub fn from_status(status: rustix::process::WaitStatus) -> Option<Self> {
-        let code = status
-            .exit_status()
-            .or_else(|| status.terminating_signal().map(|signal| 128 + signal))?;
-        Some(Self { code })
-    }
 }
 
 /// What reading from a pipe brought.
@@ -52,7 +38,7 @@ pub enum ReadOutcome {
 #[derive(Debug)]
 pub struct Process {
     /// Its process id, and its group's.
-    pub pid: Pid,
+    pub pid: i32,
     /// What it is told.
     pub stdin: Outgoing,
     /// What it says; `None` after its end.
@@ -64,40 +50,6 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. It gets SIGTERM when this process ends in any way.
-    ///
-    /// # Errors
-    /// If the program cannot be executed or its pipes cannot be made.
-    pub fn spawn(command: &mut Command) -> io::Result<Self> {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = sys::spawn(command, Signal::TERM, Terminal::No)?;
-        let pid = Pid::from_child(&child);
-        let stdin = child.stdin.take().map(|pipe| nonblocking(pipe.into()));
-        let stdout = child.stdout.take().map(|pipe| nonblocking(pipe.into()));
-        let stderr = child.stderr.take().map(|pipe| nonblocking(pipe.into()));
-        Ok(Self {
-            pid,
-            stdin: Outgoing::new(stdin.transpose()?),
-            stdout: stdout.transpose()?,
-            stderr: stderr.transpose()?,
-            complaints: Tail::default(),
-        })
-    }
-
-    /// Signals the process alone, which then ends its own children in order.
-    pub fn signal(&self, signal: Signal) {
-        // It may have ended a moment ago.
-        let _ = kill_process(self.pid, signal);
-    }
-
-    /// Signals it with everything that it started and that stayed in its group.
-    pub fn signal_group(&self, signal: Signal) {
-        let _ = kill_process_group(self.pid, signal);
-    }
-
     /// Reads what it complains about.
     pub fn read_complaints(&mut self, buffer: &mut [u8]) {
         let Some(pipe) = &mut self.stderr else {
@@ -126,7 +78,11 @@ pub fn read(pipe: &mut File, buffer: &mut [u8]) -> ReadOutcome {
     }
 }
 
-fn nonblocking(fd: OwnedFd) -> io::Result<File> {
+/// A descriptor that is never waited for.
+///
+/// # Errors
+/// The kernel's answer.
+pub(crate) fn nonblocking(fd: OwnedFd) -> io::Result<File> {
     fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
     Ok(File::from(fd))
 }

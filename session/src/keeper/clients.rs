@@ -1,5 +1,6 @@
 //! The keeper's socket: lines in, lines out, and nobody can hold the keeper up.
 //!
+//! Whoever is not one of those that may ask gets no answer to anything.
 //! A client that does not read its replies is not read either, and one that sends what is no
 //! request is told so and shut out; the others notice nothing.
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use rustix::event::PollFlags;
+use rustix::net::sockopt::socket_peercred;
 
 /// Name of the socket in the runtime directory.
 pub(super) const SOCKET: &str = "keeper.sock";
@@ -26,6 +28,8 @@ const MAX_REPLIES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) listener: UnixListener,
+    /// Users that may ask.
+    peers: Vec<u32>,
     clients: Vec<Client>,
 }
 
@@ -48,7 +52,7 @@ enum ClientState {
 
 impl Clients {
     /// Listens. The caller holds the session's lock, so a socket that is there is a dead one.
-    pub(super) fn listen(runtime: &Path) -> io::Result<Self> {
+    pub(super) fn listen(runtime: &Path, peers: &[u32]) -> io::Result<Self> {
         let path = runtime.join(SOCKET);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -57,12 +61,14 @@ impl Clients {
         let listener = UnixListener::bind(&path)?;
         listener.set_nonblocking(true)?;
         // Control reaches the socket by its group, which a set-group-id directory hands on.
-        // Where the directory does not, its own mode has to be guard enough.
+        // Where the directory does not, the kernel's word on who connects is guard enough.
         let inherits = fs::metadata(&path)?.gid() == fs::metadata(runtime)?.gid();
         let mode = if inherits { 0o660 } else { 0o666 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        let own = rustix::process::geteuid().as_raw();
         Ok(Self {
             listener,
+            peers: [0, own].iter().chain(peers).copied().collect(),
             clients: Vec::new(),
         })
     }
@@ -81,10 +87,11 @@ impl Clients {
         })
     }
 
-    /// Takes everybody who knocks.
+    /// Takes everybody who knocks and may.
     pub(super) fn accept(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() < MAX_CLIENTS && stream.set_nonblocking(true).is_ok() {
+            let may = peer(&stream).is_some_and(|uid| self.peers.contains(&uid));
+            if may && self.clients.len() < MAX_CLIENTS && stream.set_nonblocking(true).is_ok() {
                 self.clients.push(Client::new(stream));
             }
         }
@@ -99,6 +106,11 @@ impl Clients {
         self.clients
             .retain(|client| client.state != ClientState::Gone);
     }
+}
+
+/// Who is at the other end of a connection, by the kernel's word.
+pub(super) fn peer(stream: &UnixStream) -> Option<u32> {
+    Some(socket_peercred(stream).ok()?.uid.as_raw())
 }
 
 impl Client {

@@ -6,11 +6,11 @@ use cib_protocol::session::{self, PermissionMode, State};
 use uuid::Uuid;
 
 use super::hooks::{self, Heard, Hooks};
+use super::watch::Watch;
 use crate::ledger::Ledger;
 use crate::stream::lines::Splitter;
 use crate::stream::{self, NoSuchQuestion, Stream};
-use crate::tty::{self, HookId, Tty};
-use crate::watch::Watch;
+use crate::tty::{self, HookId, Tty, Untypable};
 use cib_protocol::frame::{Data, PtyRaw};
 
 /// A driver with what it reads from.
@@ -27,6 +27,15 @@ pub(super) struct Terminal {
     pub(super) tty: Tty,
     pub(super) hooks: Hooks,
     pub(super) watch: Watch,
+}
+
+/// A message of the user.
+pub(super) struct Input {
+    pub(super) text: String,
+    /// What names it in its frame.
+    pub(super) id: Uuid,
+    /// Whether it is one for the interface and not for the model.
+    pub(super) is_command: bool,
 }
 
 /// What a step of a driver gives.
@@ -83,14 +92,34 @@ impl Driver {
         )
     }
 
-    pub(super) fn input(&mut self, text: String, now_ms: u64) -> Step {
+    pub(super) fn input(&mut self, input: Input, now_ms: u64) -> Result<Step, Untypable> {
+        let Input {
+            text,
+            id,
+            is_command,
+        } = input;
         match self {
             Self::Stream { stream, .. } => {
                 let mut out = stream::Out::default();
-                stream.input(text, Uuid::new_v4(), &mut out);
-                out.into()
+                stream.input(text, id, &mut out);
+                stream.waits_from(now_ms);
+                Ok(out.into())
             }
-            Self::Tty(terminal) => terminal.step(|tty, out| tty.input(text, now_ms, out)),
+            Self::Tty(terminal) => {
+                let mut out = tty::Out::default();
+                terminal
+                    .tty
+                    .input(&text, id, is_command, now_ms, &mut out)?;
+                Ok(terminal.settle(out))
+            }
+        }
+    }
+
+    /// What Claude waits for before it says its first word, if that is known.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        match self {
+            Self::Stream { stream, .. } => stream.waits_for(),
+            Self::Tty(terminal) => terminal.tty.waits_for(),
         }
     }
 
@@ -147,7 +176,7 @@ impl Driver {
                 out.into()
             }
             Self::Tty(terminal) => {
-                terminal.tty.drawn(now_ms);
+                terminal.tty.drawn(bytes, now_ms);
                 Step {
                     frames: vec![Data::PtyRaw(PtyRaw {
                         data: crate::base64::encode(bytes),
@@ -170,14 +199,21 @@ impl Driver {
         }
     }
 
+    /// A last look at what Claude has written, while somebody can still look.
+    pub(super) fn look(&mut self, now_ms: u64) -> Step {
+        match self {
+            Self::Stream { .. } => Step::default(),
+            Self::Tty(terminal) => terminal.look(true, now_ms),
+        }
+    }
+
     /// Claude's process has ended.
     pub(super) fn ended(&mut self, now_ms: u64) -> Step {
         match self {
             Self::Stream { .. } => Step::default(),
             Self::Tty(terminal) => {
-                let mut step = terminal.look(now_ms);
-                let more = terminal.step(|tty, out| tty.ended(now_ms, out));
-                step.frames.extend(more.frames);
+                let mut step = terminal.look(true, now_ms);
+                step.add(terminal.step(|tty, out| tty.ended(now_ms, out)));
                 step
             }
         }
@@ -188,19 +224,22 @@ impl Driver {
         match self {
             Self::Tty(terminal) if terminal.tty.deadline().is_some_and(|at| now_ms >= at) => {
                 // What is due may hang on what the files say by now.
-                let mut step = terminal.look(now_ms);
-                let more = terminal.step(|tty, out| tty.tick(now_ms, out));
-                step.frames.extend(more.frames);
-                step.to_claude.extend(more.to_claude);
+                let mut step = terminal.look(false, now_ms);
+                step.add(terminal.step(|tty, out| tty.tick(now_ms, out)));
                 step
             }
-            _ => Step::default(),
+            Self::Stream { stream, .. } => {
+                let mut out = stream::Out::default();
+                stream.tick(now_ms, &mut out);
+                out.into()
+            }
+            Self::Tty(_) => Step::default(),
         }
     }
 
     pub(super) fn deadline(&self) -> Option<u64> {
         match self {
-            Self::Stream { .. } => None,
+            Self::Stream { stream, .. } => stream.deadline(),
             Self::Tty(terminal) => terminal.tty.deadline(),
         }
     }
@@ -239,15 +278,29 @@ impl Terminal {
         }
     }
 
-    /// Looks at Claude's files.
-    pub(super) fn look(&mut self, now_ms: u64) -> Step {
+    /// Has Claude's files looked at.
+    fn look(&mut self, is_last: bool, now_ms: u64) -> Step {
         let mut out = tty::Out::default();
         let tty = &mut self.tty;
         let said = self
             .watch
-            .look(|line| tty.transcript(&line, now_ms, &mut out));
+            .look(is_last, |line| tty.transcript(&line, now_ms, &mut out));
+        self.seen(said, out, now_ms)
+    }
+
+    /// Takes what is told of Claude's files.
+    pub(super) fn told(&mut self, now_ms: u64) -> Step {
+        let mut out = tty::Out::default();
+        let tty = &mut self.tty;
+        let said = self
+            .watch
+            .hear(|line| tty.transcript(&line, now_ms, &mut out));
+        self.seen(said, out, now_ms)
+    }
+
+    fn seen(&mut self, said: Option<String>, mut out: tty::Out, now_ms: u64) -> Step {
         if let Some(said) = said {
-            tty.state_file(&said, now_ms, &mut out);
+            self.tty.state_file(&said, now_ms, &mut out);
         }
         self.settle(out)
     }
@@ -271,6 +324,12 @@ impl Terminal {
 }
 
 impl Step {
+    fn add(&mut self, more: Self) {
+        self.frames.extend(more.frames);
+        self.to_claude.extend(more.to_claude);
+        self.answers.extend(more.answers);
+    }
+
     /// Whether hooks wait for an answer that this step has.
     pub(super) fn answers_hooks(&self) -> bool {
         !self.answers.is_empty()

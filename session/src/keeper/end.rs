@@ -1,27 +1,33 @@
 //! How a session ends: why, in which order, and what is written about it.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
+use cib_launcher::Event;
 use cib_protocol::frame::{Data, Stop};
 use cib_protocol::session::{Driver, State};
-use nix::sys::signal::Signal as Signo;
+use nix::sys::signal::Signal;
 use rustix::event::{Timespec, poll};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
+use super::driver::Driver as Drive;
 use super::record::Record;
 use super::{Clock, Keeper};
 use crate::claude::Exit;
 use crate::claude::ending::{Act, Ending};
 
 /// How long processes that Claude left behind may take to go after SIGKILL.
-const REAP: Duration = Duration::from_secs(2);
+pub(super) const REAP: Duration = Duration::from_secs(2);
 
 /// How long the last frames are tried to be written when the journal is blocked.
 pub(super) const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// The pause between two of these tries.
 const TRY: Duration = Duration::from_millis(50);
+
+/// The end of everything that a launcher started when that is gone itself.
+pub(super) const KILLED: Exit = Exit { code: 137 };
+
+/// The reason of a session that ends for want of a launcher.
+pub(super) const NO_LAUNCHER: &str = "the launcher of the session's processes ended";
 
 /// Why a session is being ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,10 @@ pub(super) enum Why {
     NoAnswer,
     /// Claude closed its output and lived on.
     ClosedOutput,
+    /// The launcher is gone, and everything that it started with it.
+    NoLauncher,
+    /// Nobody can follow Claude's files.
+    Unwatched,
     /// The session goes on with the other driver.
     Switch(Driver),
 }
@@ -60,6 +70,9 @@ impl Keeper {
             return;
         }
         let now_ms = self.clock.now_ms();
+        if why == Why::NoAnswer {
+            self.waited_for = self.driver.waits_for();
+        }
         let state = self.record.meta.state;
         self.record.amend(|meta| meta.ended_in = Some(state));
         self.answer_by = None;
@@ -90,11 +103,11 @@ impl Keeper {
                     match self.driver.kind() {
                         Driver::Stream => self.claude.stdin.close(),
                         // The terminal interface takes it for "quit".
-                        Driver::Tty => self.claude.signal(Signal::INT),
+                        Driver::Tty => self.runner.signal(self.claude.pid, Signal::SIGINT),
                     }
                 }
-                Act::Terminate => self.claude.signal(Signal::TERM),
-                Act::Kill => self.claude.signal_group(Signal::KILL),
+                Act::Terminate => self.runner.signal(self.claude.pid, Signal::SIGTERM),
+                Act::Kill => self.runner.signal_group(self.claude.pid, Signal::SIGKILL),
             }
         }
     }
@@ -110,38 +123,73 @@ impl Keeper {
 
     /// Reads the signals that have come.
     pub(super) fn signalled(&mut self) {
-        while let Ok(Some(info)) = self.signals.read_signal() {
-            if i32::try_from(info.ssi_signo).ok() != Some(Signo::SIGCHLD as i32) {
-                self.leave(Why::Shutdown);
+        while let Ok(Some(_)) = self.signals.read_signal() {
+            self.leave(Why::Shutdown);
+        }
+    }
+
+    /// Takes up which processes have ended.
+    pub(super) fn ended(&mut self) {
+        while let Some(event) = self.runner.event() {
+            let now_ms = self.clock.now_ms();
+            match event {
+                Event::Exited { pid, code } if pid == self.claude.pid => {
+                    self.exit = Some((Exit { code }, now_ms));
+                }
+                Event::Exited { pid, .. } => {
+                    if let Drive::Tty(terminal) = &mut self.driver {
+                        terminal.watch.ended(pid);
+                    }
+                }
+                Event::Gone => {
+                    self.leave(Why::NoLauncher);
+                    self.exit.get_or_insert((KILLED, now_ms));
+                }
             }
         }
-        // One SIGCHLD may stand for several ends.
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid == self.claude.pid
-                && let Some(exit) = Exit::from_status(status)
-            {
-                self.exit = Some((exit, self.clock.now_ms()));
-            }
+    }
+
+    /// Sees to it that somebody follows Claude's files as long as there is a Claude.
+    pub(super) fn keep_watch(&mut self) {
+        let Drive::Tty(terminal) = &mut self.driver else {
+            return;
+        };
+        if self.exit.is_some() || self.leaving.is_some() || !terminal.watch.is_dead() {
+            return;
+        }
+        if let Err(error) = terminal.watch.restart(&mut self.runner) {
+            crate::log!("nobody follows Claude's files: {error}");
+            self.leave(Why::Unwatched);
         }
     }
 
     /// Writes how the session ended and leaves nothing running. Returns whether everything
     /// could be written.
     pub(super) fn conclude(mut self) -> bool {
-        kill_children();
+        let last = self.driver.look(self.clock.now_ms());
+        // The launcher goes on with it, should that not be enough.
+        self.runner.kill_everything(REAP);
+        if let Some(settings) = &self.command.settings {
+            let _ = std::fs::remove_file(settings);
+        }
         let deadline = Instant::now() + LAST_WRITE;
         self.hear_the_rest(deadline);
+        self.take(last);
         let step = self.driver.ended(self.clock.now_ms());
         self.take(step);
         let exit = self.exit.map(|(exit, _)| exit);
         let asked = self.leaving.as_ref().map(|leaving| leaving.why);
         // A limit may have ended Claude before anybody has looked.
         let why = asked.or_else(|| self.meter.reached(&self.record.meta.limits).map(Why::Limit));
-        let (state, reason) = verdict(why, exit);
+        let (state, mut reason) = verdict(why, exit);
+        if let Some(waited_for) = &self.waited_for {
+            let first = waited_for.lines().next().unwrap_or_default();
+            reason = format!("{reason}: {first}");
+        }
         let resources = self.meter.read_last(self.clock.now_ms());
         self.record.amend(|meta| meta.resources = resources);
         let detail = (state == State::Failed)
-            .then(|| self.claude.complaints.text())
+            .then(|| self.claude.complaints.text().or(self.waited_for.take()))
             .flatten();
         self.record
             .amend(|meta| meta.exit_code = exit.map(|exit| exit.code));
@@ -210,47 +258,15 @@ fn verdict(why: Option<Why>, exit: Option<Exit>) -> (State, String) {
         (Some(Why::Limit(name)), _) => (State::Stopped, format!("limit {name}")),
         (Some(Why::Switch(_)), _) => (State::Failed, "the driver cannot be changed".to_owned()),
         (Some(Why::NoAnswer), _) => (State::Failed, "no answer from Claude".to_owned()),
+        (Some(Why::NoLauncher), _) => (State::Failed, NO_LAUNCHER.to_owned()),
+        (Some(Why::Unwatched), _) => {
+            let reason = "Claude's files cannot be followed";
+            (State::Failed, reason.to_owned())
+        }
         (Some(Why::ClosedOutput), _) => (State::Failed, "Claude closed its output".to_owned()),
         (None, None | Some(0)) => (State::Stopped, "exit".to_owned()),
         (None, Some(code)) => (State::Failed, format!("exit {code}")),
     }
-}
-
-/// Kills and reaps every process that Claude left behind. They are children of this process,
-/// because it is the reaper of its session, and each round brings up their own children.
-pub(super) fn kill_children() {
-    let deadline = Instant::now() + REAP;
-    while Instant::now() < deadline {
-        match wait(WaitOptions::NOHANG) {
-            // Nobody is left.
-            Err(_) => return,
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                for child in children() {
-                    let _ = kill_process(child, Signal::KILL);
-                }
-                pause(Duration::from_millis(5));
-            }
-        }
-    }
-}
-
-/// The processes whose parent this process is (proc_pid_stat(5), field 4).
-fn children() -> Vec<Pid> {
-    let me = rustix::process::getpid().as_raw_nonzero().get();
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    processes
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-            fields.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(me)
-        })
-        .filter_map(Pid::from_raw)
-        .collect()
 }
 
 /// Waits a moment; a signal ends it early.

@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
+use cib_protocol::time::Timestamp;
 use rustix::event::PollFlags;
 
+use super::clients::peer;
 use crate::stream::lines::{Limits, Line, Splitter};
 use crate::tty::HookId;
 
@@ -21,6 +23,8 @@ const MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Hooks {
     pub(super) listener: UnixListener,
+    /// The only user whose hooks are heard.
+    user: u32,
     hooks: Vec<Waiting>,
     next: HookId,
     limits: Limits,
@@ -48,7 +52,7 @@ pub(super) enum Heard {
 
 impl Hooks {
     /// Listens for the hooks of this session's user alone.
-    pub(super) fn listen(runtime: &Path, limits: Limits) -> io::Result<Self> {
+    pub(super) fn listen(runtime: &Path, user: u32, limits: Limits) -> io::Result<Self> {
         let path = runtime.join(SOCKET);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -56,11 +60,16 @@ impl Hooks {
         }
         let listener = UnixListener::bind(&path)?;
         listener.set_nonblocking(true)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        // Another user has to get as far as to be looked at.
+        let own = rustix::process::geteuid().as_raw();
+        let mode = if own == user { 0o600 } else { 0o666 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         Ok(Self {
             listener,
+            user,
             hooks: Vec::new(),
-            next: 1,
+            // Not from one: a question of the driver before may have had that id.
+            next: u64::try_from(Timestamp::now().as_millis()).unwrap_or(1),
             limits,
         })
     }
@@ -74,7 +83,7 @@ impl Hooks {
         while self.has_room()
             && let Ok((stream, _)) = self.listener.accept()
         {
-            if stream.set_nonblocking(true).is_ok() {
+            if peer(&stream) == Some(self.user) && stream.set_nonblocking(true).is_ok() {
                 self.hooks.push(Waiting {
                     id: self.next,
                     stream,

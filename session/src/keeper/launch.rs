@@ -1,35 +1,44 @@
 //! Starting Claude under either driver, for the first time and again.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 
 use cib_protocol::frame::Meta;
 use cib_protocol::session::{self, SessionSpec, State};
 use cib_protocol::time::Timestamp;
+use uuid::Uuid;
 
 use super::driver::{Driver, Step, Terminal};
 use super::end::Why;
 use super::hooks::{self, Hooks};
+use super::watch::Watch;
 use super::{Keeper, Options, line_limits};
 use crate::claude::Process;
-use crate::claude::command::{CommandLine, Conversation};
+use crate::claude::command::{CommandLine, Conversation, environment};
 use crate::claude::version;
+use crate::home::{self, Home};
 use crate::ledger::Ledger;
-use crate::settings::{IMAGE_HOOKS, Settings, quoted, user_hooks};
+use crate::runner::Runner;
+use crate::settings::{IMAGE_HOOKS, Settings, quoted};
 use crate::stream::lines::Splitter;
 use crate::stream::{self, Stream};
 use crate::tty::Tty;
 use crate::tty::events::Abilities;
-use crate::watch::{Watch, config_dir, transcript_of};
 
-/// Name of Claude's settings in the runtime directory.
-const SETTINGS: &str = "settings.json";
+/// Name of the folder in the runtime directory that holds what Claude's user wrote there.
+const USER: &str = "user";
 
 /// What Claude is to be started with.
 pub(super) struct Launch<'a> {
     pub(super) spec: &'a SessionSpec,
     pub(super) options: &'a Options,
+    pub(super) runner: &'a mut Runner,
+    /// What was found in the files of Claude's user.
+    pub(super) home: Home,
     pub(super) command: &'a mut CommandLine,
     pub(super) model: Option<String>,
     pub(super) ledger: Ledger,
@@ -58,12 +67,15 @@ impl Launch<'_> {
     fn stream(&mut self) -> io::Result<Launched> {
         let mut settings = Settings::default();
         if self.has_hooks() {
-            let abilities = Abilities::of(&version::ask(&self.command.program)?);
+            // The same patience and bounds as on a terminal.
+            settings = Settings::wrapped(format!("{} --run", hook_command(None)?));
+            let abilities = self.ask_version()?;
             self.add_hooks(&mut settings, abilities);
         }
         self.write_settings(&settings)?;
         let model = self.model.as_deref();
-        let claude = Process::spawn(&mut self.command.stream(self.spec, model))?;
+        let command = self.command.stream(self.spec, model);
+        let claude = self.runner.start(&command)?;
         let mut stream = Stream::new(self.ledger.clone(), self.cost);
         let mut out = stream::Out::default();
         stream.initialize(&mut out);
@@ -83,21 +95,27 @@ impl Launch<'_> {
     fn tty(&mut self) -> io::Result<Launched> {
         let runtime = &self.options.runtime;
         let limits = line_limits(self.options);
-        let abilities = Abilities::of(&version::ask(&self.command.program)?);
-        let hooks = Hooks::listen(runtime, limits)?;
-        let carrier = hook_command(&runtime.join(hooks::SOCKET))?;
+        let abilities = self.ask_version()?;
+        let hooks = Hooks::listen(runtime, self.runner.uid(), limits)?;
+        let carrier = hook_command(Some(&runtime.join(hooks::SOCKET)))?;
         let mut settings = Settings::wrapped(format!("{carrier} --run"));
         self.add_hooks(&mut settings, abilities);
         settings.add_own(&carrier, abilities);
         self.write_settings(&settings)?;
-        let config = config_dir().ok_or_else(|| io::Error::other("HOME is not set"))?;
         let id = self.command.conversation.id().to_string();
-        let transcript = transcript_of(&config, &id);
-        let mut watch = Watch::new(&config, transcript.as_deref(), limits)?;
+        let found = self.home.transcript.take();
+        let transcript = found.filter(|(path, _)| path.file_stem() == Some(OsStr::new(&id)));
+        let mut watch = Watch::start(self.runner, self.spec, transcript, limits)?;
         let started = Timestamp::now();
-        let mut command = self.command.tty(self.spec, self.model.as_deref());
-        let claude = Process::spawn_on_terminal(&mut command, self.size)?;
-        watch.process(claude.pid.as_raw_nonzero().get());
+        let command = self.command.tty(self.spec, self.model.as_deref());
+        let claude = match self.runner.start_on_terminal(&command, self.size) {
+            Ok(claude) => claude,
+            Err(error) => {
+                watch.end(self.runner);
+                return Err(error);
+            }
+        };
+        watch.process(claude.pid);
         let mut step = Step::default();
         for note in settings.notes {
             self.ledger.note(note, &mut step.frames);
@@ -112,15 +130,15 @@ impl Launch<'_> {
 
     /// Whether anybody but the keeper has hooks.
     fn has_hooks(&self) -> bool {
-        let files = [Some(PathBuf::from(IMAGE_HOOKS)), user_hooks()];
-        self.spec.hooks.is_some() || files.into_iter().flatten().any(|path| path.exists())
+        let others = [&self.home.hooks.is_some(), &Path::new(IMAGE_HOOKS).exists()];
+        self.spec.hooks.is_some() || others.into_iter().any(|has| *has)
     }
 
     /// Adds the hooks of the image, of the user and of the session.
     fn add_hooks(&self, settings: &mut Settings, abilities: Abilities) {
         settings.add_file(Path::new(IMAGE_HOOKS), abilities);
-        if let Some(path) = user_hooks() {
-            settings.add_file(&path, abilities);
+        if let Some(text) = &self.home.hooks {
+            settings.add_users(text, abilities);
         }
         if let Some(events) = &self.spec.hooks {
             settings.add_events("the session's hooks", events.clone(), abilities);
@@ -128,15 +146,31 @@ impl Launch<'_> {
     }
 
     fn write_settings(&mut self, settings: &Settings) -> io::Result<()> {
+        if let Some(old) = self.command.settings.take() {
+            // Of an earlier Claude, which is gone.
+            let _ = fs::remove_file(old);
+        }
         self.command.settings = match settings.text() {
             None => None,
             Some(text) => {
-                let path = self.options.runtime.join(SETTINGS);
-                fs::write(&path, text)?;
+                // They are that user's alone, and what this process writes would be its own.
+                // Nobody else finds the name, nor room for anything before and after.
+                let dir = self.options.runtime.join(USER);
+                let path = dir.join(format!("settings-{}.json", Uuid::new_v4()));
+                open_for_others(&dir, 0o733)?;
+                let stored = home::store(self.runner, &path, &text);
+                open_for_others(&dir, 0o711)?;
+                stored?;
                 Some(path)
             }
         };
         Ok(())
+    }
+
+    fn ask_version(&mut self) -> io::Result<Abilities> {
+        let mut command = Command::new(&self.command.program);
+        environment(&mut command, self.spec);
+        Ok(Abilities::of(&version::ask(self.runner, command)?))
     }
 }
 
@@ -165,10 +199,10 @@ impl Keeper {
             return false;
         };
         let mut stream = stream.again(now_ms);
-        let mut command = self
+        let command = self
             .command
             .stream(&self.spec, self.record.meta.model.as_deref());
-        let Ok(claude) = Process::spawn(&mut command) else {
+        let Ok(claude) = self.runner.start(&command) else {
             return false;
         };
         let mut out = stream::Out::default();
@@ -191,11 +225,20 @@ impl Keeper {
         self.take(step);
         let step = self.driver.set_state(State::Starting, now_ms);
         self.take(step);
+        if let Driver::Tty(terminal) = &self.driver {
+            terminal.watch.end(&mut self.runner);
+        }
         // A conversation in which nothing was said has no transcript to resume.
         let conversation = self.command.conversation;
         let id = conversation.id();
-        let transcript = config_dir().and_then(|dir| transcript_of(&dir, &id.to_string()));
-        self.command.conversation = match transcript {
+        let home = match home::visit(&mut self.runner, &self.spec, &id.to_string()) {
+            Ok(home) => home,
+            Err(error) => {
+                crate::log!("cannot change the driver: {error}");
+                return false;
+            }
+        };
+        self.command.conversation = match home.transcript {
             Some(_) => conversation.again(),
             None => Conversation::New(id),
         };
@@ -214,6 +257,8 @@ impl Keeper {
         let launch = Launch {
             spec: &self.spec,
             options: &self.options,
+            runner: &mut self.runner,
+            home,
             command: &mut self.command,
             model: self.record.meta.model.clone(),
             ledger,
@@ -247,18 +292,28 @@ impl Keeper {
     /// Begins with a Claude that has just been started.
     pub(super) fn begin(&mut self, step: Step) {
         self.name_driver();
-        let pid = u32::try_from(self.claude.pid.as_raw_nonzero().get()).ok();
+        let pid = u32::try_from(self.claude.pid).ok();
         self.record.amend(|meta| meta.claude_pid = pid);
         self.take(step);
     }
 }
 
+/// Makes a folder of this process's own with rights for others.
+fn open_for_others(dir: &Path, mode: u32) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
+}
+
 /// What Claude's shell runs for a hook: this program again.
-fn hook_command(socket: &Path) -> io::Result<String> {
+fn hook_command(socket: Option<&Path>) -> io::Result<String> {
     let program = std::env::current_exe()?;
-    Ok(format!(
-        "{} hook --socket {}",
-        quoted(&program.display().to_string()),
-        quoted(&socket.display().to_string())
-    ))
+    let mut command = format!("{} hook", quoted(&program.display().to_string()));
+    if let Some(socket) = socket {
+        command.push_str(" --socket ");
+        command.push_str(&quoted(&socket.display().to_string()));
+    }
+    Ok(command)
 }

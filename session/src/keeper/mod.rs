@@ -14,19 +14,22 @@ mod record;
 mod requests;
 mod shell;
 mod start;
+mod watch;
 
-use std::time::Instant;
+use std::time::Duration;
 
 use cib_protocol::frame::Data;
 use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::claude::command::CommandLine;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::lock::Lock;
 use crate::resources::{LOOK_MS, Meter};
+use crate::runner::Runner;
 use crate::stream::lines::Limits;
 use clients::Clients;
 use driver::{Driver, Step};
@@ -55,6 +58,8 @@ struct Keeper {
     options: Options,
     spec: SessionSpec,
     record: Record,
+    /// What starts and signals the session's processes.
+    runner: Runner,
     /// Held for the conversation that Claude drives.
     conversation: Lock,
     command: CommandLine,
@@ -77,6 +82,8 @@ struct Keeper {
     /// When an end of Claude's output without an end of Claude is a failure.
     close_by: Option<u64>,
     leaving: Option<Leaving>,
+    /// What Claude waited for when it did not answer.
+    waited_for: Option<String>,
     exit: Option<(Exit, u64)>,
     buffer: Box<[u8]>,
 }
@@ -84,7 +91,7 @@ struct Keeper {
 /// Milliseconds since the keeper began, and since the session did.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
-    begun: Instant,
+    begun: Duration,
     /// The session's age when the keeper began, by the wall clock.
     age_ms: u64,
 }
@@ -93,13 +100,14 @@ impl Clock {
     fn new(created_at: Timestamp) -> Self {
         let age = Timestamp::now().as_millis() - created_at.as_millis();
         Self {
-            begun: Instant::now(),
+            begun: boot_time(),
             age_ms: u64::try_from(age).unwrap_or(0),
         }
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let elapsed = boot_time().saturating_sub(self.begun);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn age_ms(&self) -> u64 {
@@ -107,16 +115,26 @@ impl Clock {
     }
 }
 
+/// A clock that nobody sets, and that goes on while the host sleeps.
+fn boot_time() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    // It cannot be negative.
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_nanos(now.tv_nsec.unsigned_abs())
+}
+
 /// What `poll` watches.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Signals,
+    Launcher,
     Stdin,
     Stdout,
     Stderr,
     Listener,
     Client(usize),
     Files,
+    Watcher,
     HookListener,
     Hook(usize),
 }
@@ -130,10 +148,12 @@ impl Keeper {
             for (source, flags) in ready {
                 self.handle(source, flags);
             }
+            self.ended();
             self.clients.sweep();
             if let Driver::Tty(terminal) = &mut self.driver {
                 terminal.hooks.sweep();
             }
+            self.keep_watch();
             self.tick();
             self.record.flush(self.clock.now_ms());
             if self.is_over() && !self.start_again() {
@@ -149,6 +169,10 @@ impl Keeper {
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.clients.listener, PollFlags::IN),
         ];
+        if let Some(fd) = self.runner.as_fd() {
+            sources.push(Source::Launcher);
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
         if let Some(pipe) = self.claude.stdin.wants_to_write() {
             sources.push(Source::Stdin);
             fds.push(PollFd::new(pipe, PollFlags::OUT));
@@ -170,8 +194,14 @@ impl Keeper {
         if let Driver::Tty(terminal) = &self.driver
             && hears
         {
-            sources.push(Source::Files);
-            fds.push(PollFd::new(terminal.watch.wake(), PollFlags::IN));
+            if let Some(pipe) = terminal.watch.wake() {
+                sources.push(Source::Files);
+                fds.push(PollFd::new(pipe, PollFlags::IN));
+            }
+            if let Some(pipe) = terminal.watch.wants_to_write() {
+                sources.push(Source::Watcher);
+                fds.push(PollFd::new(pipe, PollFlags::OUT));
+            }
             if terminal.hooks.has_room() {
                 sources.push(Source::HookListener);
                 fds.push(PollFd::new(&terminal.hooks.listener, PollFlags::IN));
@@ -190,6 +220,9 @@ impl Keeper {
 
     /// Milliseconds until the next deadline.
     fn left_ms(&self) -> Option<u64> {
+        if self.runner.has_events() {
+            return Some(0);
+        }
         let now_ms = self.clock.now_ms();
         let stays = self.leaving.is_none() && self.exit.is_none();
         let duration = limits::deadline(&self.record.meta)
@@ -215,6 +248,8 @@ impl Keeper {
     fn handle(&mut self, source: Source, flags: PollFlags) {
         match source {
             Source::Signals => self.signalled(),
+            // What there is to hear is heard in any case.
+            Source::Launcher => {}
             Source::Stdin => self.claude.stdin.write(),
             Source::Stdout => {
                 self.read_claude();
@@ -222,7 +257,9 @@ impl Keeper {
             Source::Stderr => self.claude.read_complaints(&mut self.buffer),
             Source::Listener => self.clients.accept(),
             Source::Client(index) => self.serve(index, flags),
-            Source::Files | Source::HookListener | Source::Hook(_) => self.beside(source),
+            Source::Files | Source::Watcher | Source::HookListener | Source::Hook(_) => {
+                self.beside(source);
+            }
         }
     }
 
@@ -238,7 +275,11 @@ impl Keeper {
                 terminal.hooks.accept();
                 return;
             }
-            _ => terminal.look(now_ms),
+            Source::Watcher => {
+                terminal.watch.write();
+                return;
+            }
+            _ => terminal.told(now_ms),
         };
         self.take(step);
     }
@@ -306,7 +347,7 @@ impl Keeper {
             return;
         }
         self.command.conversation = claude::command::Conversation::Resume(id);
-        match Lock::conversation(&self.options.dir, id, std::time::Duration::ZERO) {
+        match Lock::conversation(&self.options.dir, id, Duration::ZERO) {
             Ok(lock) => {
                 self.conversation.clear_driver();
                 self.conversation = lock;
@@ -316,10 +357,10 @@ impl Keeper {
         }
     }
 
-    /// Writes into the conversation's lock who drives it.
+    /// Writes into the conversation's lock who is gone last of all that drives it.
     fn name_driver(&mut self) {
-        if let Err(error) = self.conversation.write_driver(self.claude.pid) {
-            crate::log!("cannot name Claude's process in its lock: {error}");
+        if let Err(error) = self.conversation.write_driver(self.runner.pid()) {
+            crate::log!("cannot name the launcher in the conversation's lock: {error}");
         }
     }
 

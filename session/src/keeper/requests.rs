@@ -4,8 +4,10 @@ use cib_protocol::frame::{Data, Meta};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::Driver;
 use rustix::event::PollFlags;
+use uuid::Uuid;
 
 use super::Keeper;
+use super::driver::Input;
 use super::end::Why;
 use crate::base64;
 
@@ -92,7 +94,15 @@ impl Keeper {
         }
         let now_ms = self.clock.now_ms();
         let step = match request {
-            KeeperRequest::Input { text } => self.driver.input(text, now_ms),
+            KeeperRequest::Input { text, id, command } => {
+                let input = Input {
+                    text,
+                    id: id.unwrap_or_else(Uuid::new_v4),
+                    is_command: command,
+                };
+                let typed = self.driver.input(input, now_ms);
+                typed.map_err(|error| Refusal::new(KeeperFault::BadRequest, error.to_string()))?
+            }
             KeeperRequest::Answer { id, answers } => {
                 let answered = self.driver.answer(&id, &answers, now_ms);
                 answered

@@ -9,29 +9,30 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use cib_launcher::Event;
 use cib_protocol::frame::{Data, Meta, PtyRaw, Status, Stop};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
-use nix::sys::signal::Signal as Signo;
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Signal, WaitOptions, wait};
 
 use super::clients::Clients;
-use super::end::{LAST_WRITE, kill_children, write_out};
+use super::end::{KILLED, LAST_WRITE, NO_LAUNCHER, REAP, write_out};
 use super::quiet::Quiet;
 use super::record::Record;
 use super::requests::Refusal;
-use super::start::{Options, StartError, opening, prepare, say_ready};
+use super::start::{Options, StartError, notes, opening, prepare, say_ready, stillborn, visit};
 use super::{Clock, DRAIN_MS, READ, READS, limits};
-use crate::claude::command::environment;
+use crate::claude::command::shell_environment;
 use crate::claude::ending::{Act, Ending};
 use crate::claude::pty::DEFAULT_SIZE;
 use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::journal::Journal;
 use crate::lock::Lock;
-use crate::{base64, meta, seed};
+use crate::runner::Runner;
+use crate::{base64, meta};
 
 /// Shells in the order in which they are tried behind the user's own (`SHELL`).
 const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
@@ -42,12 +43,14 @@ enum Why {
     Asked,
     Shutdown,
     Limit(&'static str),
+    NoLauncher,
 }
 
 /// A running shell.
 struct Shell {
     grace_ms: u64,
     record: Record,
+    runner: Runner,
     program: Process,
     clients: Clients,
     signals: SignalFd,
@@ -62,6 +65,7 @@ struct Shell {
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Signals,
+    Launcher,
     Listener,
     Stdin,
     Terminal,
@@ -69,16 +73,16 @@ enum Source {
 }
 
 /// Runs a shell to its end.
-pub(super) fn run(spec: &SessionSpec, options: Options) -> Result<(), StartError> {
-    let signals = prepare()?;
+pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartError> {
+    let (signals, mut runner) = prepare(&mut options)?;
     let _session = Lock::session(&options.dir)?;
+    // Somebody will start Claude in it by hand.
+    let home = visit(&mut runner, spec, spec.id)?;
     let (mut journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
     let earlier = meta::load(&options.dir, &mut journal)?;
     let mut now = meta::begin(spec, earlier, Timestamp::now());
     now.last_seq = journal.last_seq();
     let clock = Clock::new(now.created_at);
-    // Somebody will start Claude in it by hand.
-    seed::seed(spec);
     let facts = Meta {
         workdir: Some(spec.workdir.display().to_string()),
         ..Meta::default()
@@ -86,18 +90,25 @@ pub(super) fn run(spec: &SessionSpec, options: Options) -> Result<(), StartError
     let told = opening(facts, &now, opened.torn);
     let mut record = Record::new(journal, now);
     record.append(told);
-    let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
-        dir: options.runtime.clone(),
-        source,
-    })?;
+    record.append(notes(&home));
+    if let Some(why) = &home.home_fault {
+        record.append(stillborn(why));
+        record.flush(clock.now_ms());
+        return Err(StartError::Home(why.clone()));
+    }
+    let clients =
+        Clients::listen(&options.runtime, &options.peers).map_err(|source| StartError::Socket {
+            dir: options.runtime.clone(),
+            source,
+        })?;
     let path = program();
     let mut command = Command::new(&path);
     command.current_dir(&spec.workdir);
     command.env("TERM", "xterm-256color");
     command.env("COLORTERM", "truecolor");
-    environment(&mut command, spec);
+    shell_environment(&mut command, spec);
     let size = spec.size.unwrap_or(DEFAULT_SIZE);
-    let program = match Process::spawn_on_terminal(&mut command, size) {
+    let program = match runner.start_on_terminal(&command, size) {
         Ok(program) => program,
         Err(source) => {
             let why = "the shell cannot be started".to_owned();
@@ -114,6 +125,7 @@ pub(super) fn run(spec: &SessionSpec, options: Options) -> Result<(), StartError
     let shell = Shell {
         grace_ms: options.grace_ms,
         record,
+        runner,
         program,
         clients,
         signals,
@@ -149,12 +161,15 @@ impl Shell {
             for (source, flags) in self.wait() {
                 match source {
                     Source::Signals => self.signalled(),
+                    // What there is to hear is heard in any case.
+                    Source::Launcher => {}
                     Source::Listener => self.clients.accept(),
                     Source::Stdin => self.program.stdin.write(),
                     Source::Terminal => self.read(),
                     Source::Client(index) => self.serve(index, flags),
                 }
             }
+            self.ended();
             self.clients.sweep();
             if let Some(limit) = limits::reached(&self.record.meta, self.clock.age_ms()) {
                 self.leave(Why::Limit(limit));
@@ -183,6 +198,10 @@ impl Shell {
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.clients.listener, PollFlags::IN),
         ];
+        if let Some(fd) = self.runner.as_fd() {
+            sources.push(Source::Launcher);
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
         if let Some(terminal) = self.program.stdin.wants_to_write() {
             sources.push(Source::Stdin);
             fds.push(PollFd::new(terminal, PollFlags::OUT));
@@ -206,6 +225,9 @@ impl Shell {
 
     /// Milliseconds until the next deadline.
     fn left_ms(&self) -> Option<u64> {
+        if self.runner.has_events() {
+            return Some(0);
+        }
         let now_ms = self.clock.now_ms();
         let duration = limits::deadline(&self.record.meta)
             .map(|age_ms| now_ms + age_ms.saturating_sub(self.clock.age_ms()));
@@ -317,16 +339,23 @@ impl Shell {
     }
 
     fn signalled(&mut self) {
-        while let Ok(Some(info)) = self.signals.read_signal() {
-            if i32::try_from(info.ssi_signo).ok() != Some(Signo::SIGCHLD as i32) {
-                self.leave(Why::Shutdown);
-            }
+        while let Ok(Some(_)) = self.signals.read_signal() {
+            self.leave(Why::Shutdown);
         }
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid == self.program.pid
-                && let Some(exit) = Exit::from_status(status)
-            {
-                self.exit = Some((exit, self.clock.now_ms()));
+    }
+
+    fn ended(&mut self) {
+        while let Some(event) = self.runner.event() {
+            let now_ms = self.clock.now_ms();
+            match event {
+                Event::Exited { pid, code } if pid == self.program.pid => {
+                    self.exit = Some((Exit { code }, now_ms));
+                }
+                Event::Exited { .. } => {}
+                Event::Gone => {
+                    self.leave(Why::NoLauncher);
+                    self.exit.get_or_insert((KILLED, now_ms));
+                }
             }
         }
     }
@@ -348,11 +377,12 @@ impl Shell {
             .as_mut()
             .and_then(|(_, ending)| ending.due(now_ms))
         {
-            self.program.signal_group(match act {
-                Act::Ask => Signal::HUP,
-                Act::Terminate => Signal::TERM,
-                Act::Kill => Signal::KILL,
-            });
+            let signal = match act {
+                Act::Ask => Signal::SIGHUP,
+                Act::Terminate => Signal::SIGTERM,
+                Act::Kill => Signal::SIGKILL,
+            };
+            self.runner.signal_group(self.program.pid, signal);
         }
     }
 
@@ -367,11 +397,12 @@ impl Shell {
     }
 
     fn conclude(mut self) -> bool {
-        kill_children();
+        self.runner.kill_everything(REAP);
         let code = self.exit.map(|(exit, _)| exit.code);
         let (state, reason) = match self.leaving.map(|(why, _)| why) {
             Some(Why::Shutdown) => (State::Interrupted, "shutdown".to_owned()),
             Some(Why::Limit(name)) => (State::Stopped, format!("limit {name}")),
+            Some(Why::NoLauncher) => (State::Failed, NO_LAUNCHER.to_owned()),
             Some(Why::Asked) => (State::Stopped, "exit".to_owned()),
             // The code is that of the last command, which says nothing about the shell.
             None => match code {

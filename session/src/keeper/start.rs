@@ -4,8 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use cib_protocol::frame::{Data, Meta, Status, Stop};
 use cib_protocol::session::{Program, SessionMeta, SessionSpec, State};
@@ -15,17 +14,20 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use uuid::Uuid;
 
 use super::clients::Clients;
+use super::driver::Input;
 use super::launch::{Launch, Launched};
 use super::quiet::Quiet;
 use super::record::Record;
 use super::{Clock, Keeper, READ, shell};
-use crate::claude::command::{CommandLine, Conversation, find};
+use crate::claude::command::{CommandLine, Conversation};
 use crate::claude::pty::DEFAULT_SIZE;
+use crate::home::{self, Home};
 use crate::journal::{self, Journal, SyncPolicy};
 use crate::ledger::Ledger;
-use crate::lock::{Lock, LockError};
+use crate::lock::{self, Lock, LockError};
 use crate::resources::{LOOK_MS, Meter, cpus};
-use crate::{log, meta, seed, settings};
+use crate::runner::Runner;
+use crate::{log, meta, settings};
 
 /// How a keeper is to work.
 #[derive(Debug)]
@@ -46,8 +48,12 @@ pub struct Options {
     pub output_cap: usize,
     /// The CLI: a path, or a name on `PATH`.
     pub claude: PathBuf,
-    /// The directories of the control group that this process is in; empty if it has none.
+    /// The directories of the control group that the session is in; empty if it has none.
     pub cgroup: Vec<PathBuf>,
+    /// The socket of the session's launcher; without one the keeper starts its own.
+    pub launcher: Option<OwnedFd>,
+    /// Users that may speak to the keeper beside root and its own.
+    pub peers: Vec<u32>,
 }
 
 /// Why a session did not begin, or was not written to its end.
@@ -74,6 +80,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Claude's user cannot use its own files.
+    #[error("{0}")]
+    Home(String),
     /// The socket cannot be made.
     #[error("cannot listen in {}", dir.display())]
     Socket {
@@ -101,13 +110,16 @@ pub enum StartError {
 ///
 /// # Errors
 /// If it cannot begin, or if its last frames cannot be written.
-pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
+pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError> {
     check(&spec)?;
     if spec.program == Program::Shell {
         return shell::run(&spec, options);
     }
-    let signals = prepare()?;
+    let (signals, mut runner) = prepare(&mut options)?;
     let _session = Lock::session(&options.dir)?;
+    let visited = spec.resume.as_ref().filter(|resume| !resume.fork);
+    let visited = visited.map_or(spec.id, |resume| resume.claude_session);
+    let home = visit(&mut runner, &spec, visited)?;
     let (mut journal, opened) = Journal::open(&options.dir, spec.id, options.sync)?;
     let earlier = meta::load(&options.dir, &mut journal)?;
     let is_new = earlier.is_none();
@@ -122,33 +134,39 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     now.claude_session = Some(conversation.id());
     now.last_seq = journal.last_seq();
     let clock = Clock::new(now.created_at);
-    let patience = Duration::from_millis(options.grace_ms);
-    let lock = Lock::conversation(&options.dir, conversation.id(), patience)?;
+    let lock = Lock::conversation(&options.dir, conversation.id(), lock::PATIENCE)?;
 
-    seed::seed(&spec);
-    let program = find(&options.claude, std::env::var_os("PATH").as_deref());
-    let program = program.unwrap_or_else(|| options.claude.clone());
-    let mut command = CommandLine::new(program, conversation);
+    let mut command = CommandLine::new(program(&options.claude), conversation);
     let told = facts(&spec, now.model.as_deref(), conversation);
     let ledger = Ledger::starting(clock.now_ms(), told.clone());
     let size = spec.size.unwrap_or(DEFAULT_SIZE);
     let (model, cost) = (now.model.clone(), now.usage.cost_usd);
-    let meter = Meter::new(options.cgroup.clone(), now.resources);
+    let root = u32::try_from(runner.pid()).unwrap_or(0);
+    let meter = Meter::new(root, options.cgroup.clone(), now.resources);
     if let Some(cpus) = spec.limits.cpus
         && !meter.bounds_cpu()
     {
-        cpus::confine(cpus, spec.id);
+        runner.confine(cpus::within(cpus, spec.id));
     }
     let told = opening(told, &now, opened.torn);
     let mut record = Record::new(journal, now);
     record.append(told);
-    let clients = Clients::listen(&options.runtime).map_err(|source| StartError::Socket {
-        dir: options.runtime.clone(),
-        source,
-    })?;
+    record.append(notes(&home));
+    if let Some(why) = &home.home_fault {
+        record.append(stillborn(why));
+        record.flush(clock.now_ms());
+        return Err(StartError::Home(why.clone()));
+    }
+    let clients =
+        Clients::listen(&options.runtime, &options.peers).map_err(|source| StartError::Socket {
+            dir: options.runtime.clone(),
+            source,
+        })?;
     let launch = Launch {
         spec: &spec,
         options: &options,
+        runner: &mut runner,
+        home,
         command: &mut command,
         model,
         ledger,
@@ -158,7 +176,7 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     let launched = match launch.start(spec.driver) {
         Ok(launched) => launched,
         Err(source) => {
-            record.append(stillborn(&source));
+            record.append(stillborn(&source.to_string()));
             record.flush(clock.now_ms());
             let program = command.program;
             return Err(StartError::Claude { program, source });
@@ -173,11 +191,13 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
         answer_by: Some(clock.now_ms() + options.start_ms),
         close_by: None,
         leaving: None,
+        waited_for: None,
         exit: None,
         buffer: vec![0; READ].into_boxed_slice(),
         options,
         spec,
         record,
+        runner,
         conversation: lock,
         command,
         claude,
@@ -193,8 +213,7 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
     };
     keeper.begin(step);
     if let Some(prompt) = keeper.spec.prompt.take() {
-        let step = keeper.driver.input(prompt, keeper.clock.now_ms());
-        keeper.take(step);
+        keeper.say_first(prompt);
     }
     keeper.record.flush(keeper.clock.now_ms());
     say_ready(keeper.options.ready.take());
@@ -202,6 +221,27 @@ pub fn run(mut spec: SessionSpec, options: Options) -> Result<(), StartError> {
         Ok(())
     } else {
         Err(StartError::Unwritten)
+    }
+}
+
+impl Keeper {
+    /// Says what the session begins with. What cannot be said is a note.
+    fn say_first(&mut self, text: String) {
+        let input = Input {
+            text,
+            id: Uuid::new_v4(),
+            is_command: false,
+        };
+        match self.driver.input(input, self.clock.now_ms()) {
+            Ok(step) => self.take(step),
+            Err(error) => {
+                let note = Some(format!("the first message was not sent: {error}"));
+                self.record.append([Data::Meta(Meta {
+                    note,
+                    ..Meta::default()
+                })]);
+            }
+        }
     }
 }
 
@@ -214,21 +254,53 @@ pub(super) fn say_ready(ready: Option<OwnedFd>) {
     }
 }
 
-/// Makes this process what a keeper has to be: signals are read, and orphans of its session
-/// come here and not to init, so that none outlives the session.
-pub(super) fn prepare() -> Result<SignalFd, StartError> {
-    let signals = signals().map_err(|source| StartError::System {
-        what: "watch signals",
+/// Makes this process what a keeper has to be: nobody looks into it, signals are read, and there
+/// is a launcher, whose orphans none of the session's processes outlives.
+pub(super) fn prepare(options: &mut Options) -> Result<(SignalFd, Runner), StartError> {
+    let system = |what| move |source| StartError::System { what, source };
+    let hide = nix::sys::prctl::set_dumpable(false).map_err(io::Error::from);
+    hide.map_err(system("keep others from this process's memory"))?;
+    let signals = signals().map_err(system("watch signals"))?;
+    let runner = Runner::new(options.launcher.take());
+    let runner = runner.map_err(system("have a launcher of the session's processes"))?;
+    Ok((signals, runner))
+}
+
+/// Lets Claude's user look after its files.
+pub(super) fn visit(
+    runner: &mut Runner,
+    spec: &SessionSpec,
+    conversation: Uuid,
+) -> Result<Home, StartError> {
+    let found = home::visit(runner, spec, &conversation.to_string());
+    let mut home = found.map_err(|source| StartError::System {
+        what: "look after the files of Claude's user",
         source,
     })?;
-    match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        // No kernel answers EINVAL here; qemu does where it emulates another platform, and there
-        // orphans go to init.
-        Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(signals),
-        Err(errno) => Err(StartError::System {
-            what: "become the reaper of the session",
-            source: errno.into(),
-        }),
+    match home.workdir_fault.take() {
+        Some(fault) => Err(StartError::Spec(fault)),
+        None => Ok(home),
+    }
+}
+
+/// What was found, as far as somebody should know it.
+pub(super) fn notes(home: &Home) -> impl Iterator<Item = Data> {
+    /// So many of them, and characters of each.
+    const MOST: (usize, usize) = (8, 1000);
+    home.notes.iter().take(MOST.0).map(|note| {
+        Data::Meta(Meta {
+            note: Some(note.chars().take(MOST.1).collect()),
+            ..Meta::default()
+        })
+    })
+}
+
+/// The CLI as it is started: a path is one from here, and not from where Claude works.
+fn program(claude: &Path) -> PathBuf {
+    if claude.components().count() > 1 {
+        std::path::absolute(claude).unwrap_or_else(|_| claude.to_owned())
+    } else {
+        claude.to_owned()
     }
 }
 
@@ -239,17 +311,13 @@ fn check(spec: &SessionSpec) -> Result<(), StartError> {
         let why = format!("workdir `{dir}` is not an absolute path");
         return Err(StartError::Spec(why));
     }
-    if !spec.workdir.is_dir() {
-        let why = format!("workdir `{dir}` is no directory of this box; make it first");
-        return Err(StartError::Spec(why));
-    }
     Ok(())
 }
 
 /// Signals become readable instead of interrupting anything.
 fn signals() -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
-    for signal in [Signo::SIGTERM, Signo::SIGINT, Signo::SIGHUP, Signo::SIGCHLD] {
+    for signal in [Signo::SIGTERM, Signo::SIGINT, Signo::SIGHUP] {
         set.add(signal);
     }
     set.thread_block()?;
@@ -305,12 +373,12 @@ pub(super) fn opening(facts: Meta, now: &SessionMeta, torn: u64) -> Vec<Data> {
 }
 
 /// The last frames of a session whose Claude cannot be executed.
-fn stillborn(error: &io::Error) -> [Data; 2] {
+pub(super) fn stillborn(why: &str) -> [Data; 2] {
     [
         Data::Stop(Stop {
             reason: "Claude cannot be started".to_owned(),
             last: true,
-            detail: Some(error.to_string()),
+            detail: Some(why.to_owned()),
             ..Stop::default()
         }),
         Data::Status(Status {

@@ -3,21 +3,17 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{PidfdFlags, Signal, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, waitpid,
+};
 
-use crate::claude::command::{DEFAULTS, find};
-use crate::claude::{self, Exit, Process, ReadOutcome};
-
-/// Variables that the CLI takes a credential from instead of the stored login.
-pub(super) const CREDENTIALS: [&str; 3] = [
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-];
+use crate::claude::command::{CREDENTIALS, DEFAULTS, find};
+use crate::claude::{self, Outgoing, Process, ReadOutcome, Tail, nonblocking};
+use crate::sys::{self, Terminal};
 
 /// Bytes of output that are kept; the CLI says a few lines.
 const OUTPUT: usize = 64 * 1024;
@@ -113,6 +109,7 @@ impl Cli {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) process: Process,
+    pid: Pid,
     exit: OwnedFd,
     buffer: Vec<u8>,
     code: Option<i32>,
@@ -120,10 +117,26 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        let process = Process::spawn(command)?;
-        let exit = pidfd_open(process.pid, PidfdFlags::empty())?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = sys::spawn(command, Signal::TERM, Terminal::No)?;
+        let pid = Pid::from_child(&child);
+        let exit = pidfd_open(pid, PidfdFlags::empty())?;
+        let stdin = child.stdin.take().map(|pipe| nonblocking(pipe.into()));
+        let stdout = child.stdout.take().map(|pipe| nonblocking(pipe.into()));
+        let stderr = child.stderr.take().map(|pipe| nonblocking(pipe.into()));
+        let process = Process {
+            pid: pid.as_raw_nonzero().get(),
+            stdin: Outgoing::new(stdin.transpose()?),
+            stdout: stdout.transpose()?,
+            stderr: stderr.transpose()?,
+            complaints: Tail::default(),
+        };
         Ok(Self {
             process,
+            pid,
             exit,
             buffer: vec![0; 4096],
             code: None,
@@ -188,9 +201,12 @@ impl Running {
         if fds[0].revents().is_empty() {
             return Ok(None);
         }
-        let ended = waitpid(Some(self.process.pid), WaitOptions::NOHANG)?;
-        let exit = ended.and_then(|(_, status)| Exit::from_status(status));
-        Ok(exit.map(|exit| Step::Ended(exit.code)))
+        let ended = waitpid(Some(self.pid), WaitOptions::NOHANG)?;
+        let code = ended.and_then(|(_, status)| {
+            let signal = status.terminating_signal().map(|signal| 128 + signal);
+            status.exit_status().or(signal)
+        });
+        Ok(code.map(Step::Ended))
     }
 
     /// Tells it to end, and sees to it that it does.
@@ -198,7 +214,7 @@ impl Running {
         if self.code.is_some() {
             return;
         }
-        self.process.signal_group(Signal::TERM);
+        self.signal(Signal::TERM);
         let deadline = Instant::now() + GRACE;
         loop {
             match self.step(None, deadline) {
@@ -207,8 +223,13 @@ impl Running {
                 Ok(Step::Late) | Err(_) => break,
             }
         }
-        self.process.signal_group(Signal::KILL);
-        let _ = waitpid(Some(self.process.pid), WaitOptions::empty());
+        self.signal(Signal::KILL);
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended a moment ago.
+        let _ = kill_process_group(self.pid, signal);
     }
 
     /// The last of what it complained about.

@@ -23,7 +23,8 @@ use cib_protocol::login::{LoginFault, LoginReply, LoginRequest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 
-use cli::{CREDENTIALS, Cli, Outcome};
+use crate::claude::command::CREDENTIALS;
+use cli::{Cli, Outcome};
 use flow::{FlowError, Flows};
 
 /// Name of the socket in the runtime directory.
@@ -58,6 +59,8 @@ pub struct Options {
     pub patience_ms: u64,
     /// Milliseconds without a request after which it goes.
     pub idle_ms: u64,
+    /// Credentials that sessions are given, beside those that this process itself was.
+    pub credentials: Vec<String>,
 }
 
 /// Everything that a conversation needs.
@@ -66,6 +69,7 @@ struct Keeper {
     cli: Cli,
     flows: Arc<Flows>,
     patience: Duration,
+    credentials: Vec<String>,
 }
 
 /// A refusal.
@@ -97,6 +101,7 @@ pub fn run(options: &Options, ready: Option<OwnedFd>) -> io::Result<()> {
         cli: Cli::new(&options.claude),
         flows: Arc::default(),
         patience: Duration::from_millis(options.patience_ms),
+        credentials: options.credentials.clone(),
     });
     let idle = Duration::from_millis(options.idle_ms);
     let mut asked = Instant::now();
@@ -239,7 +244,7 @@ impl Keeper {
             subscription: stored.subscription_type,
             environment: CREDENTIALS
                 .iter()
-                .filter(|name| set(name))
+                .filter(|name| set(name) || self.credentials.iter().any(|other| other == *name))
                 .map(|name| (*name).to_owned())
                 .collect(),
             flow: self.flows.shown(),

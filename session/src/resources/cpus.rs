@@ -3,20 +3,27 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cib_protocol::session::SessionId;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::log;
 
-/// Confines this process, and whatever it starts from now on, to as many CPUs as a limit needs.
+/// As many CPUs of those that this process may use as a limit needs; none if all may be used.
 /// Sessions begin at different CPUs, so that they do not all crowd onto the first.
-pub fn confine(limit: f64, session: SessionId) {
-    let confined = sched_getaffinity(None).and_then(|now| match chosen(&now, limit, session) {
-        Some(set) => sched_setaffinity(None, &set),
-        None => Ok(()),
+#[must_use]
+pub fn within(limit: f64, session: SessionId) -> Vec<u16> {
+    let set = match sched_getaffinity(None) {
+        Ok(now) => chosen(&now, limit, session),
+        Err(error) => {
+            log!("the limit of {limit} CPUs is not enforced: {error}");
+            None
+        }
+    };
+    let chosen = set.iter().flat_map(|set| {
+        (0..CpuSet::MAX_CPU)
+            .filter(|cpu| set.is_set(*cpu))
+            .filter_map(|cpu| u16::try_from(cpu).ok())
     });
-    if let Err(error) = confined {
-        log!("the limit of {limit} CPUs is not enforced: {error}");
-    }
+    chosen.collect()
 }
 
 /// Some of the CPUs that may be used; `None` if the limit allows all of them.

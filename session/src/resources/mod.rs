@@ -24,7 +24,7 @@ const RATE_MS: u64 = 1000;
 #[derive(Debug)]
 pub struct Meter {
     group: Group,
-    /// The keeper, the root of the session's processes.
+    /// The launcher, the root of the session's processes.
     root: u32,
     /// CPU time of the session before this run of it, less what the accounts began with.
     cpu_before_ms: i64,
@@ -47,13 +47,13 @@ struct Reading {
 }
 
 impl Meter {
-    /// Accounts of this process and its descendants, in the group with these directories, if
-    /// there are any. `before` is what earlier runs of the session used.
+    /// Accounts of the process `root` and its descendants, in the group with these directories,
+    /// if there are any. `before` is what earlier runs of the session used.
     #[must_use]
-    pub fn new(group: Vec<PathBuf>, before: Resources) -> Self {
+    pub fn new(root: u32, group: Vec<PathBuf>, before: Resources) -> Self {
         let mut meter = Self {
             group: Group::new(group),
-            root: std::process::id(),
+            root,
             cpu_before_ms: 0,
             peak: before.memory_peak,
             rated: None,
@@ -197,7 +197,7 @@ mod tests {
             memory_peak: Some(u64::MAX),
             ..Resources::default()
         };
-        let mut meter = Meter::new(Vec::new(), before);
+        let mut meter = Meter::new(std::process::id(), Vec::new(), before);
         let now = meter.read(0);
         assert!(now.memory.unwrap() > 100_000, "{now:?}");
         assert!(now.pids.unwrap() >= 1);
@@ -215,7 +215,11 @@ mod tests {
             fs::write(dir.path().join("cpu.stat"), format!("usage_usec {ms}000\n")).unwrap();
         };
         used(100);
-        let mut meter = Meter::new(vec![dir.path().to_owned()], Resources::default());
+        let mut meter = Meter::new(
+            std::process::id(),
+            vec![dir.path().to_owned()],
+            Resources::default(),
+        );
         assert_eq!(meter.read(0).cpu_ms, Some(0), "the group was used before");
         used(400);
         assert_eq!(meter.read(500).cpus, None);
@@ -230,7 +234,11 @@ mod tests {
         let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
         write("memory.events", "oom_kill 1\n");
         write("pids.events", "max 1\n");
-        let meter = Meter::new(vec![dir.path().to_owned()], Resources::default());
+        let meter = Meter::new(
+            std::process::id(),
+            vec![dir.path().to_owned()],
+            Resources::default(),
+        );
         let limits = Limits {
             memory: Some(1),
             pids: Some(1),
@@ -246,7 +254,7 @@ mod tests {
 
     #[test]
     fn without_a_group_the_sums_reach_the_limit() {
-        let meter = Meter::new(Vec::new(), Resources::default());
+        let meter = Meter::new(std::process::id(), Vec::new(), Resources::default());
         let limit = |memory, pids| Limits {
             memory: Some(memory),
             pids: Some(pids),

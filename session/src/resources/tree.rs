@@ -1,6 +1,6 @@
-//! What this process and its descendants use, added up from `/proc` where there is no group.
+//! What a process and its descendants use, added up from `/proc` where there is no group.
 //!
-//! Orphans of a session come to its keeper, which is their reaper, so none of them is missed.
+//! Orphans of a session come to its launcher, which is their reaper, so none of them is missed.
 
 use std::collections::HashMap;
 use std::fs;

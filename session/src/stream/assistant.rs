@@ -1,10 +1,9 @@
 //! What is said: streamed events, assistant lines, user lines with tool results.
 
+use cib_foreign::json::Object;
 use cib_protocol::frame::{Data, Role, Text, ToolUseResult, ToolUseStart};
-use serde_json::value::RawValue;
 
 use super::blocks::Kind;
-use super::wire::{Block, Event, Message, Said};
 use super::{Heard, Out, Stream, value};
 use crate::json::strings_len;
 
@@ -12,22 +11,27 @@ use crate::json::strings_len;
 const INTERRUPTED: &str = "[Request interrupted by user";
 
 impl Stream {
-    pub(super) fn stream_event(&mut self, message: &Message<'_>, out: &mut Out) -> Option<()> {
-        let event: Event<'_> = serde_json::from_str(message.event?.get()).ok()?;
-        let parent = message.parent_tool_use_id.as_deref();
-        match &*event.kind {
-            "message_start" => self.blocks.begin(parent, event.message?.id),
+    pub(super) fn stream_event(&mut self, message: &Object<'_>, out: &mut Out) -> Option<()> {
+        let event = message.object("event")?;
+        let parent = message.text("parent_tool_use_id");
+        let parent = parent.as_deref();
+        match &*event.text("type")? {
+            "message_start" => {
+                let id = event.object("message").and_then(|said| said.string("id"));
+                self.blocks.begin(parent, id);
+            }
             "content_block_delta" => {
-                let delta = event.delta?;
-                let (kind, text) = match &*delta.kind {
-                    "text_delta" => (Kind::Text, delta.text),
-                    "thinking_delta" => (Kind::Thinking, delta.thinking),
+                let delta = event.object("delta")?;
+                let (kind, text) = match &*delta.text("type")? {
+                    "text_delta" => (Kind::Text, delta.text("text")?),
+                    "thinking_delta" => (Kind::Thinking, delta.text("thinking")?),
                     // The whole input and the signature come with the assistant line.
                     "input_json_delta" | "signature_delta" => return Some(()),
                     _ => return None,
                 };
-                let message_id = self.blocks.streamed(parent, event.index, kind, text.len());
-                self.say(kind, text, message_id, message, out);
+                let index = event.count("index");
+                let message_id = self.blocks.streamed(parent, index, kind, &text);
+                self.say(kind, text.into_owned(), message_id, message, out);
             }
             "content_block_start"
             | "content_block_stop"
@@ -40,51 +44,74 @@ impl Stream {
     }
 
     pub(super) fn assistant(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
-        let message = &heard.message;
-        let said: Said<'_> = serde_json::from_str(message.message?.get()).ok()?;
-        let parts: Vec<&RawValue> = serde_json::from_str(said.content.get()).ok()?;
-        for part in parts {
-            let Ok(block) = serde_json::from_str::<Block<'_>>(part.get()) else {
+        let said = heard.message.object("message")?;
+        for part in said.items("content")? {
+            if self.block(heard, &said, part, out).is_none() {
                 out.frames.push(Data::Raw(value(Some(part))));
-                continue;
-            };
-            match &*block.kind {
-                "text" => self.whole(Kind::Text, &block.text, &said, message, out),
-                "thinking" => self.whole(Kind::Thinking, &block.thinking, &said, message, out),
-                "tool_use" | "server_tool_use" => {
-                    self.call(heard, &block, out);
-                }
-                // The tools that the API runs itself answer in the assistant's message.
-                kind if kind.ends_with("_tool_result") => {
-                    self.returned(heard, &block, out);
-                }
-                _ => out.frames.push(Data::Raw(value(Some(part)))),
             }
+        }
+        Some(())
+    }
+
+    /// A block of Claude's. `None` means that it is not known.
+    fn block(
+        &mut self,
+        heard: &Heard<'_>,
+        said: &Object<'_>,
+        part: &str,
+        out: &mut Out,
+    ) -> Option<()> {
+        let block = Object::read(part)?;
+        match &*block.text("type")? {
+            "text" => self.whole(Kind::Text, &block.text("text")?, said, heard, out),
+            "thinking" => {
+                let text = block.text("thinking").unwrap_or_default();
+                self.whole(Kind::Thinking, &text, said, heard, out);
+            }
+            "tool_use" | "server_tool_use" => self.call(heard, &block, out),
+            // The tools that the API runs itself answer in the assistant's message.
+            kind if kind.ends_with("_tool_result") => self.returned(heard, &block, out),
+            _ => return None,
         }
         Some(())
     }
 
     pub(super) fn user_line(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
         let message = &heard.message;
-        let said: Said<'_> = serde_json::from_str(message.message?.get()).ok()?;
-        if let Ok(text) = serde_json::from_str::<String>(said.content.get()) {
+        if let Some(id) = message.text("uuid") {
+            self.turns.begun(&id);
+        }
+        let said = message.object("message")?;
+        if let Some(text) = said.text("content") {
             return self.user_text(&text, message, out);
         }
-        let blocks: Vec<Block<'_>> = serde_json::from_str(said.content.get()).ok()?;
-        for block in &blocks {
-            match &*block.kind {
-                "tool_result" => self.returned(heard, block, out),
-                "text" => self.user_text(&block.text, message, out)?,
-                _ => return None,
-            }
+        let mut all_known = Some(());
+        for part in said.items("content")? {
+            let block = Object::read(part).unwrap_or_default();
+            let known = match block.text("type").as_deref() {
+                Some("tool_result") => {
+                    self.returned(heard, &block, out);
+                    Some(())
+                }
+                Some("text") => block
+                    .text("text")
+                    .and_then(|text| self.user_text(&text, message, out)),
+                // Its kind is damaged, and still there is only one that has this.
+                None if block.get("tool_use_id").is_some() => {
+                    self.returned(heard, &block, out);
+                    Some(())
+                }
+                _ => None,
+            };
+            all_known = all_known.and(known);
         }
-        Some(())
+        all_known
     }
 
     /// Text that a line gives to the user. The user's own input has its frame since it was
     /// accepted, so what remains are echoes, outputs of slash commands, and the prompts of
     /// subagents. What the CLI made up itself stays raw.
-    fn user_text(&mut self, text: &str, message: &Message<'_>, out: &mut Out) -> Option<()> {
+    fn user_text(&mut self, text: &str, message: &Object<'_>, out: &mut Out) -> Option<()> {
         if text.starts_with(INTERRUPTED) {
             return Some(());
         }
@@ -103,10 +130,9 @@ impl Stream {
             }
             return Some(());
         }
-        if message.is_synthetic == Some(true) || message.is_replay != Some(true) {
-            return None;
-        }
-        Some(())
+        let is_synthetic = message.flag("isSynthetic") == Some(true);
+        let is_replay = message.flag("isReplay") == Some(true);
+        (is_replay && !is_synthetic).then_some(())
     }
 
     /// A block that comes whole, of which a part may have streamed.
@@ -114,14 +140,17 @@ impl Stream {
         &mut self,
         kind: Kind,
         text: &str,
-        said: &Said<'_>,
-        message: &Message<'_>,
+        said: &Object<'_>,
+        heard: &Heard<'_>,
         out: &mut Out,
     ) {
-        let parent = message.parent_tool_use_id.as_deref();
-        let rest = self.blocks.rest(parent, said.id.as_deref(), kind, text);
+        let parent = heard.message.text("parent_tool_use_id");
+        let id = said.string("id");
+        let rest = self
+            .blocks
+            .rest(parent.as_deref(), id.as_deref(), kind, text);
         if !rest.is_empty() {
-            self.say(kind, rest.to_owned(), said.id.clone(), message, out);
+            self.say(kind, rest.to_owned(), id, &heard.message, out);
         }
     }
 
@@ -130,7 +159,7 @@ impl Stream {
         kind: Kind,
         text: String,
         message_id: Option<String>,
-        message: &Message<'_>,
+        message: &Object<'_>,
         out: &mut Out,
     ) {
         let text = Text {
@@ -145,36 +174,39 @@ impl Stream {
         });
     }
 
-    fn call(&mut self, heard: &Heard<'_>, block: &Block<'_>, out: &mut Out) {
-        let text = block.input.map_or("{}", RawValue::get);
-        let calls = &mut self.calls;
-        if !calls.start(&block.id, &block.name, text, heard.now_ms) {
+    fn call(&mut self, heard: &Heard<'_>, block: &Object<'_>, out: &mut Out) {
+        let input = block.get("input");
+        let text = input.unwrap_or("{}");
+        let id = block.string("id").unwrap_or_default();
+        let tool = block.string("name").unwrap_or_default();
+        if !self.calls.start(&id, &tool, text, heard.now_ms) {
             return;
         }
-        let input = value(block.input);
-        let removed = heard.line.removed(text);
+        let input = value(input);
+        let removed = heard.removed(text);
         out.frames.push(Data::ToolUseStart(ToolUseStart {
-            tool_use_id: block.id.clone(),
-            tool: block.name.clone(),
+            tool_use_id: id,
+            tool,
             original_bytes: (removed > 0).then(|| removed + strings_len(&input)),
             input,
             agent: self.agent(&heard.message),
         }));
     }
 
-    fn returned(&mut self, heard: &Heard<'_>, block: &Block<'_>, out: &mut Out) {
-        let is_error = block.is_error.unwrap_or(false);
-        let told = heard.message.tool_use_result.map(RawValue::get);
+    fn returned(&mut self, heard: &Heard<'_>, block: &Object<'_>, out: &mut Out) {
+        let is_error = block.flag("is_error").unwrap_or(false);
+        let told = heard.message.get("tool_use_result");
+        let id = block.string("tool_use_id").unwrap_or_default();
         let calls = &mut self.calls;
-        let mut closed = calls.finish(&block.tool_use_id, is_error, told, heard.now_ms);
-        self.blocks.end(Some(&block.tool_use_id));
+        let mut closed = calls.finish(&id, is_error, told, heard.now_ms);
+        self.blocks.end(Some(&id));
         let todos = closed.take_todos();
         if !closed.is_hidden() {
-            let output = value(block.content);
-            let text = block.content.map_or("", RawValue::get);
-            let removed = heard.line.removed(text);
+            let content = block.get("content");
+            let output = value(content);
+            let removed = content.map_or(0, |content| heard.removed(content));
             out.frames.push(Data::ToolUseResult(ToolUseResult {
-                tool_use_id: block.tool_use_id.clone(),
+                tool_use_id: id,
                 tool: closed.tool,
                 original_bytes: (removed > 0).then(|| removed + strings_len(&output)),
                 output,

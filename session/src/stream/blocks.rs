@@ -1,9 +1,15 @@
 //! Which content has streamed already, so that the line which repeats it whole adds only what
-//! did not stream.
+//! did not stream. A line is known by what streamed and not by its ids alone: an id that is
+//! damaged must not make a text be told twice.
+
+use std::hash::{DefaultHasher, Hasher};
 
 /// Threads that stream at once: the main one and its subagents. More are not followed, which
 /// costs them a repeated text.
 const MAX_THREADS: usize = 64;
+
+/// Blocks of one message that are remembered.
+const MAX_BLOCKS: usize = 1024;
 
 /// Text or thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +29,37 @@ pub(super) struct Blocks {
 struct Thread {
     /// The call that started the subagent; `None` is the main thread.
     parent: Option<String>,
-    message: String,
+    /// Its id, if that could be read.
+    message: Option<String>,
     blocks: Vec<Block>,
 }
 
 #[derive(Debug)]
 struct Block {
-    index: u32,
+    index: Option<u64>,
     kind: Kind,
     /// Bytes streamed.
     len: usize,
+    /// Of them.
+    hash: DefaultHasher,
     /// Whether the line that repeats it has come.
     repeated: bool,
 }
 
+impl Block {
+    /// Whether a text begins with what streamed.
+    fn begins(&self, whole: &str) -> bool {
+        whole.get(..self.len).is_some_and(|beginning| {
+            let mut hash = DefaultHasher::new();
+            hash.write(beginning.as_bytes());
+            hash.finish() == self.hash.finish()
+        })
+    }
+}
+
 impl Blocks {
     /// A message begins to stream.
-    pub(super) fn begin(&mut self, parent: Option<&str>, message: String) {
+    pub(super) fn begin(&mut self, parent: Option<&str>, message: Option<String>) {
         self.end(parent);
         if self.threads.len() < MAX_THREADS {
             self.threads.push(Thread {
@@ -59,21 +79,30 @@ impl Blocks {
     pub(super) fn streamed(
         &mut self,
         parent: Option<&str>,
-        index: u32,
+        index: Option<u64>,
         kind: Kind,
-        len: usize,
+        piece: &str,
     ) -> Option<String> {
+        if self.thread(parent).is_none() {
+            // Its beginning could not be read.
+            self.begin(parent, None);
+        }
         let thread = self.thread(parent)?;
-        match thread.blocks.iter_mut().find(|b| b.index == index) {
-            Some(block) => block.len += len,
-            None => thread.blocks.push(Block {
+        let fits = |block: &Block| block.kind == kind && (index.is_none() || block.index == index);
+        if !thread.blocks.iter().any(fits) && thread.blocks.len() < MAX_BLOCKS {
+            thread.blocks.push(Block {
                 index,
                 kind,
-                len,
+                len: 0,
+                hash: DefaultHasher::new(),
                 repeated: false,
-            }),
+            });
         }
-        Some(thread.message.clone())
+        if let Some(block) = thread.blocks.iter_mut().rfind(|block| fits(block)) {
+            block.len += piece.len();
+            block.hash.write(piece.as_bytes());
+        }
+        thread.message.clone()
     }
 
     /// A block comes whole; returns the part of it that did not stream.
@@ -87,19 +116,25 @@ impl Blocks {
         let Some(thread) = self.thread(parent) else {
             return whole;
         };
-        if Some(thread.message.as_str()) != message {
+        let same = thread.message.as_deref() == message;
+        let open = |block: &&mut Block| block.kind == kind && !block.repeated && block.len > 0;
+        let mut known = thread.blocks.iter_mut().filter(open);
+        if let Some(block) = known.find(|block| block.begins(whole)) {
+            block.repeated = true;
+            return &whole[block.len..];
+        }
+        if !same {
             return whole;
         }
-        let streamed = thread
-            .blocks
-            .iter_mut()
-            .find(|block| block.kind == kind && !block.repeated);
+        // A piece or its place was damaged: by how much streamed since the last one came whole.
+        let mut streamed = 0;
+        for block in thread.blocks.iter_mut().filter(open) {
+            block.repeated = true;
+            streamed += block.len;
+        }
         match streamed {
-            Some(block) => {
-                block.repeated = true;
-                whole.get(block.len..).unwrap_or_default()
-            }
-            None => whole,
+            0 => whole,
+            _ => whole.get(streamed..).unwrap_or_default(),
         }
     }
 
@@ -114,13 +149,17 @@ impl Blocks {
 mod tests {
     use super::*;
 
+    fn id(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
     #[test]
     fn a_text_that_streamed_leaves_only_what_did_not() {
         let mut blocks = Blocks::default();
-        blocks.begin(None, "m1".to_owned());
-        blocks.streamed(None, 0, Kind::Thinking, 5);
-        blocks.streamed(None, 1, Kind::Text, 3);
-        blocks.streamed(None, 1, Kind::Text, 2);
+        blocks.begin(None, id("m1"));
+        blocks.streamed(None, Some(0), Kind::Thinking, "think");
+        blocks.streamed(None, Some(1), Kind::Text, "hel");
+        blocks.streamed(None, Some(1), Kind::Text, "lo");
         assert_eq!(blocks.rest(None, Some("m1"), Kind::Thinking, "think"), "");
         assert_eq!(
             blocks.rest(None, Some("m1"), Kind::Text, "hello you"),
@@ -133,9 +172,24 @@ mod tests {
     fn a_message_that_did_not_stream_is_given_whole() {
         let mut blocks = Blocks::default();
         assert_eq!(blocks.rest(None, Some("m1"), Kind::Text, "all"), "all");
-        blocks.begin(None, "m1".to_owned());
-        blocks.streamed(None, 0, Kind::Text, 2);
+        blocks.begin(None, id("m1"));
+        blocks.streamed(None, Some(0), Kind::Text, "no");
         assert_eq!(blocks.rest(None, Some("m2"), Kind::Text, "all"), "all");
         assert_eq!(blocks.rest(Some("a"), Some("m1"), Kind::Text, "all"), "all");
+    }
+
+    #[test]
+    fn a_text_is_known_by_its_words_where_its_ids_are_damaged() {
+        for (begun, message) in [(None, Some("m1")), (id("m1"), None), (id("x"), Some("m1"))] {
+            let mut blocks = Blocks::default();
+            blocks.begin(None, begun);
+            blocks.streamed(None, Some(0), Kind::Text, "one");
+            blocks.streamed(None, None, Kind::Text, " two");
+            assert_eq!(blocks.rest(None, message, Kind::Text, "one two."), ".");
+            assert_eq!(blocks.rest(None, message, Kind::Text, "one two"), "one two");
+        }
+        let mut blocks = Blocks::default();
+        blocks.streamed(None, None, Kind::Text, "no beginning");
+        assert_eq!(blocks.rest(None, Some("m"), Kind::Text, "no beginning"), "");
     }
 }

@@ -2,14 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use cib_foreign::json::Object;
 use cib_protocol::frame::{Data, Meta, Role, Text};
 use cib_protocol::session::{PermissionMode, State};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::wire::{Request, Response};
 use super::{Heard, Out, Stream, raw, say};
 use crate::questions;
+
+/// Questions open at once.
+const MAX_OPEN: usize = 64;
+
+/// Ids of closed questions that are remembered, oldest forgotten first.
+const MAX_CLOSED: usize = 1024;
+
+/// Longest id of a request, in bytes of JSON.
+const MAX_ID: usize = 512;
 
 /// Our requests that the CLI has not answered, in the order in which they were made.
 #[derive(Debug, Default)]
@@ -24,6 +33,7 @@ enum What {
     Interrupt,
     Model(String),
     Mode(PermissionMode),
+    Servers,
 }
 
 impl What {
@@ -33,6 +43,7 @@ impl What {
             Self::Interrupt => "interrupt",
             Self::Model(_) => "set_model",
             Self::Mode(_) => "set_permission_mode",
+            Self::Servers => "mcp_status",
         }
     }
 }
@@ -52,6 +63,7 @@ impl Stream {
     /// A message of the user. `uuid` names it towards the CLI and in its frame.
     pub fn input(&mut self, text: String, uuid: Uuid, out: &mut Out) {
         let line = say::user(&text, uuid);
+        self.turns.sent(uuid.to_string());
         match &mut self.held {
             Some(held) => held.push(line),
             None => out.to_claude.push(line),
@@ -81,6 +93,11 @@ impl Stream {
         self.ask(What::Mode(mode), fields, out);
     }
 
+    /// Asks which MCP servers are not there.
+    pub(super) fn ask_servers(&mut self, out: &mut Out) {
+        self.ask(What::Servers, json!({}), out);
+    }
+
     /// Answers an open question by question text; no answers refuse.
     ///
     /// # Errors
@@ -95,7 +112,10 @@ impl Stream {
         let at = self.questions.iter().position(|open| open.id == id);
         let at = at.ok_or_else(|| NoSuchQuestion(id.to_owned()))?;
         let open = self.questions.remove(at);
-        out.to_claude.push(say::response(id, &open.answer(answers)));
+        self.close(id);
+        let id = serde_json::Value::from(id).to_string();
+        out.to_claude
+            .push(say::response(&id, &open.answer(answers)));
         self.unblock(now_ms, out);
         Ok(())
     }
@@ -110,79 +130,103 @@ impl Stream {
 
     /// The CLI answered a request. Answers to requests that are not ours are echoes.
     pub(super) fn answered(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
-        let response: Response = serde_json::from_str(heard.message.response?.get()).ok()?;
-        let mut open = self.requests.open.iter();
-        let Some(at) = open.position(|(id, _)| *id == response.request_id) else {
+        let response = heard.message.object("response")?;
+        let id = response.text("request_id");
+        let at = match id {
+            Some(id) => self.requests.open.iter().position(|(open, _)| *open == id),
+            // An id that cannot be read is that of the only request that there is.
+            None => (self.requests.open.len() == 1).then_some(0),
+        };
+        let Some(at) = at else {
             return Some(());
         };
         let (_, what) = self.requests.open.remove(at);
-        if response.subtype != "success" {
-            let why = response
-                .error
-                .unwrap_or_else(|| "no reason given".to_owned());
+        let failed = response.text("subtype").is_some_and(|kind| kind == "error");
+        if failed && what != What::Servers {
+            let why = response.text("error");
+            let why = why.as_deref().unwrap_or("no reason given");
             self.note(format!("Claude refused {}: {why}", what.name()), out);
         }
-        let succeeded = response.subtype == "success";
-        let answer = response.response.unwrap_or_default();
+        let answer = response.object("response").unwrap_or_default();
+        let mut news = Meta::default();
         match what {
             What::Initialize => {
-                let news = Meta {
-                    claude_version: answer.claude_code_version,
-                    permission_mode: answer.current_permission_mode,
-                    ..Meta::default()
-                };
-                self.tell(news, out);
-                out.to_claude
-                    .append(&mut self.held.take().unwrap_or_default());
-                if self.state() == State::Starting {
-                    self.set_state(State::Idle, heard.now_ms, out);
+                news.claude_version = answer.string("claude_code_version");
+                news.permission_mode = answer.string("current_permission_mode");
+            }
+            What::Model(asked) if !failed => {
+                news.model = Some(answer.string("model").unwrap_or(asked));
+            }
+            What::Mode(mode) if !failed => {
+                news.permission_mode = Some(mode.as_str().to_owned());
+            }
+            What::Servers => {
+                let answer = response.object("response").unwrap_or_default();
+                for server in answer.items("mcpServers").unwrap_or_default() {
+                    self.server(&Object::read(server).unwrap_or_default(), out);
                 }
+                return Some(());
             }
-            What::Model(asked) if succeeded => {
-                let model = Some(answer.model.unwrap_or(asked));
-                self.tell(
-                    Meta {
-                        model,
-                        ..Meta::default()
-                    },
-                    out,
-                );
+            What::Interrupt | What::Model(_) | What::Mode(_) => return Some(()),
+        }
+        self.tell(news, out);
+        if let Some(mut held) = self.held.take() {
+            out.to_claude.append(&mut held);
+            if self.state() == State::Starting {
+                self.set_state(State::Idle, heard.now_ms, out);
             }
-            What::Mode(mode) if succeeded => {
-                let permission_mode = Some(mode.as_str().to_owned());
-                self.tell(
-                    Meta {
-                        permission_mode,
-                        ..Meta::default()
-                    },
-                    out,
-                );
-            }
-            What::Interrupt | What::Model(_) | What::Mode(_) => {}
         }
         Some(())
     }
 
-    /// The CLI asks something.
+    /// The CLI asks something. It gets a question's answer or a denial, and never nothing.
     pub(super) fn asked(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
-        let id = heard.message.request_id.clone()?;
-        let request: Request<'_> = serde_json::from_str(heard.message.request?.get()).ok()?;
-        if request.subtype != "can_use_tool" {
-            out.to_claude.push(say::unsupported(&id, &request.subtype));
+        let message = &heard.message;
+        let reply_to = message.get("request_id").filter(|id| id.len() <= MAX_ID)?;
+        let request = message.object("request").unwrap_or_default();
+        let subtype = request.text("subtype").unwrap_or_default();
+        if subtype != "can_use_tool" {
+            out.to_claude.push(say::unsupported(reply_to, &subtype));
             return None;
         }
-        let input = request.input?;
-        if heard.line.removed(input.get()) > 0 {
-            out.to_claude
-                .push(say::response(&id, &questions::too_large()));
-            out.frames.push(Data::Raw(raw(heard.line)));
-            return Some(());
+        let id = message.string("request_id");
+        if self
+            .questions
+            .iter()
+            .any(|open| Some(&open.id) == id.as_ref())
+        {
+            // Two questions of one id would make an answer to either an answer to both. The
+            // first one's is the answer.
+            return None;
         }
-        let tool_use_id = request.tool_use_id;
-        let (open, question) = questions::open(id, request.tool_name, tool_use_id, input)?;
-        self.questions.push(open);
-        out.frames.push(Data::AskQuestion(question));
-        self.set_state(State::WaitingForInput, heard.now_ms, out);
+        let fresh = id.filter(|id| !self.closed.contains(id) && self.questions.len() < MAX_OPEN);
+        let read = match (request.string("tool_name"), request.get("input")) {
+            _ if heard.line.is_cut() => Err(questions::too_large()),
+            (Some(tool), Some(input)) => fresh
+                .and_then(|id| questions::open(id, tool, request.string("tool_use_id"), input))
+                .ok_or_else(questions::unreadable),
+            _ => Err(questions::unreadable()),
+        };
+        match read {
+            Ok((open, question)) => {
+                self.questions.push(open);
+                out.frames.push(Data::AskQuestion(question));
+                self.set_state(State::WaitingForInput, heard.now_ms, out);
+            }
+            Err(denial) => {
+                out.to_claude.push(say::response(reply_to, &denial));
+                out.frames.push(Data::Raw(raw(heard.line)));
+            }
+        }
         Some(())
+    }
+
+    /// Forgets a question, and not its id.
+    pub(super) fn close(&mut self, id: &str) {
+        self.questions.retain(|open| open.id != id);
+        if self.closed.len() == MAX_CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(id.to_owned());
     }
 }

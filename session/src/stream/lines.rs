@@ -3,16 +3,28 @@
 //! A line is normally small and passed on as it came. One tool can make it as long as it
 //! likes, though, so a line that grows beyond [`Limits::string`] bytes is read with a small
 //! JSON lexer that keeps the first [`Limits::string`] bytes of every string and counts the
-//! rest. What is left is still JSON, and [`Line::removed`] says what each part of it lost.
+//! rest. If all that is kept is still too much, what nests deeply goes next, then what comes
+//! last. What is left is still JSON, and [`Line::removed`] says what each part of it lost.
 
+use std::borrow::Cow;
 use std::mem;
+
+use cib_foreign::json;
+
+/// Levels of a line that are kept when it is too long: the line, its message, the message's
+/// content, and a block of that with its id.
+const KEPT_LEVELS: u64 = 4;
+
+/// Bytes kept of a string when its line is too long: an id or a name.
+const SHORT: usize = 512;
 
 /// Bounds of what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes kept of one string, counted as they are after unescaping.
     pub string: usize,
-    /// Bytes kept of one line after its strings were cut.
+    /// Bytes kept of one line after its strings were cut. What is needed to say that more was
+    /// left out comes on top, at most as much again and a string.
     pub line: usize,
 }
 
@@ -44,7 +56,8 @@ pub struct Line<'a> {
     pub bytes: &'a [u8],
     /// Its length as it came.
     pub size: u64,
-    /// Whether it was too long even after cutting, so that `bytes` is only its beginning.
+    /// Whether it was too long even after cutting, so that `bytes` is only its beginning. Nothing
+    /// that is JSON is.
     pub overflowed: bool,
     cuts: &'a [Cut],
 }
@@ -61,13 +74,26 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// How many bytes the strings of a part of this line lost; 0 for text from elsewhere.
+    /// What was kept of it as text, see [`json::text`].
     #[must_use]
-    pub fn removed(&self, part: &str) -> u64 {
+    pub fn text(&self) -> Cow<'a, str> {
+        json::text(self.bytes)
+    }
+
+    /// Whether anything was left out of it.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        !self.cuts.is_empty()
+    }
+
+    /// How many bytes the strings of a part of this line's `text` lost; 0 for a part of another
+    /// text.
+    #[must_use]
+    pub fn removed(&self, text: &str, part: &str) -> u64 {
         if self.cuts.is_empty() {
             return 0;
         }
-        let base = self.bytes.as_ptr().addr();
+        let base = text.as_ptr().addr();
         let start = part.as_ptr().addr().wrapping_sub(base);
         let range = start..start.saturating_add(part.len());
         self.cuts
@@ -142,7 +168,10 @@ impl Splitter {
     }
 
     fn end(&mut self, each: &mut impl FnMut(Line<'_>)) {
-        let lexer = self.lexer.take();
+        let mut lexer = self.lexer.take();
+        if let Some(lexer) = &mut lexer {
+            lexer.end(&mut self.line);
+        }
         each(Line {
             bytes: &self.line,
             size: self.size,
@@ -162,12 +191,20 @@ fn memchr(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| byte == b'\n')
 }
 
-/// Copies JSON and leaves out what is too much of a string.
+/// Copies JSON and leaves out what is too much of it.
 #[derive(Debug)]
 struct Lexer {
     limits: Limits,
     place: Place,
-    /// Bytes kept of the string at hand, unescaped.
+    /// Lists and objects around.
+    depth: u64,
+    /// The depth inside the list or object whose rest is being left out.
+    dropping: Option<u64>,
+    /// Bytes of strings left out of it, unescaped.
+    dropped: u64,
+    /// Bytes that may be kept of the string at hand, unescaped.
+    most: usize,
+    /// Bytes kept of it.
     kept: usize,
     /// Bytes left out of it, unescaped.
     removed: u64,
@@ -197,6 +234,10 @@ impl Lexer {
         Self {
             limits,
             place: Place::Outside,
+            depth: 0,
+            dropping: None,
+            dropped: 0,
+            most: 0,
             kept: 0,
             removed: 0,
             cutting: false,
@@ -207,45 +248,47 @@ impl Lexer {
     }
 
     fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let most = self.limits.line * 2 + self.limits.string;
         for &byte in bytes {
             if self.overflowed {
                 return;
             }
             self.byte(byte, out);
-            if out.len() > self.limits.line {
-                out.truncate(self.limits.string);
-                self.overflowed = true;
+            if out.len() > most {
+                self.overflow(out);
             }
         }
     }
 
+    /// The line ends: what was being left out should have.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.dropping.is_some() {
+            self.overflow(out);
+        }
+    }
+
+    fn overflow(&mut self, out: &mut Vec<u8>) {
+        out.truncate(self.limits.string);
+        self.overflowed = true;
+    }
+
     fn byte(&mut self, byte: u8, out: &mut Vec<u8>) {
         match self.place {
-            Place::Outside => {
-                if byte == b'"' {
-                    self.place = Place::Inside;
-                    self.kept = 0;
-                    self.removed = 0;
-                    self.cutting = false;
-                    self.half = false;
-                }
-                out.push(byte);
-            }
+            Place::Outside => self.outside(byte, out),
             Place::Inside if byte == b'"' => {
-                if self.removed > 0 {
-                    self.cuts.push(Cut {
-                        end: out.len(),
-                        removed: self.removed,
-                    });
+                if self.dropping.is_some() {
+                    self.dropped += self.removed;
+                } else {
+                    self.note_cut(self.removed, out);
+                    out.push(byte);
                 }
                 self.place = Place::Outside;
-                out.push(byte);
             }
             Place::Inside => {
                 // A string may only be cut where a character begins, and never between the
                 // halves of a pair: either would make the rest no JSON.
                 let begins = byte & 0b1100_0000 != 0b1000_0000;
-                if begins && !self.half && self.kept >= self.limits.string {
+                if begins && !self.half && self.kept >= self.most {
                     self.cutting = true;
                 }
                 if byte == b'\\' {
@@ -278,6 +321,75 @@ impl Lexer {
                     self.unicode(value);
                 }
             }
+        }
+    }
+
+    fn outside(&mut self, byte: u8, out: &mut Vec<u8>) {
+        let keeps = self.dropping.is_none();
+        match byte {
+            b'"' => {
+                self.place = Place::Inside;
+                self.most = match out.len() > self.limits.line {
+                    true => self.limits.string.min(SHORT),
+                    false => self.limits.string,
+                };
+                self.kept = 0;
+                self.removed = 0;
+                self.cutting = !keeps;
+                self.half = false;
+            }
+            b'[' | b'{' => {
+                self.depth += 1;
+                if keeps {
+                    out.push(byte);
+                    self.drop_if_too_much(out);
+                }
+                return;
+            }
+            b']' | b'}' => {
+                if self.dropping == Some(self.depth) {
+                    self.dropping = None;
+                    self.note_cut(self.dropped.max(1), out);
+                    out.push(byte);
+                    self.depth = self.depth.saturating_sub(1);
+                    return;
+                }
+                self.depth = self.depth.saturating_sub(1);
+            }
+            b',' if keeps => {
+                self.drop_if_too_much(out);
+                if self.dropping.is_some() {
+                    return;
+                }
+            }
+            _ => {}
+        }
+        if keeps {
+            out.push(byte);
+        }
+    }
+
+    /// Leaves out the rest of the list or object at hand if enough is kept.
+    fn drop_if_too_much(&mut self, out: &[u8]) {
+        let most = self.limits.line;
+        // What nests deeply goes first, then all but the line's own fields, then those.
+        let bound = match self.depth {
+            0 => usize::MAX,
+            1 => most + most / 2,
+            2..=KEPT_LEVELS => most + most / 4,
+            _ => most,
+        };
+        if out.len() > bound {
+            self.dropping = Some(self.depth);
+            self.dropped = 0;
+        }
+    }
+
+    /// Notes what was left out in front of the byte that comes next.
+    fn note_cut(&mut self, removed: u64, out: &[u8]) {
+        if removed > 0 {
+            let end = out.len();
+            self.cuts.push(Cut { end, removed });
         }
     }
 
@@ -368,9 +480,10 @@ mod tests {
                 #[serde(borrow)]
                 c: &'a serde_json::value::RawValue,
             }
-            let parts: Parts<'_> = serde_json::from_slice(line.bytes).unwrap();
-            assert_eq!(line.removed(parts.b.get()), 0);
-            assert_eq!(line.removed(parts.c.get()), 34);
+            let kept = std::str::from_utf8(line.bytes).unwrap();
+            let parts: Parts<'_> = serde_json::from_str(kept).unwrap();
+            assert_eq!(line.removed(kept, parts.b.get()), 0);
+            assert_eq!(line.removed(kept, parts.c.get()), 34);
             assert_eq!(parts.c.get(), format!("[\"{}\"]", "x".repeat(16)));
             assert_eq!(line.size, text.len() as u64);
         });
@@ -385,7 +498,58 @@ mod tests {
         assert_eq!(seen[1].bytes, b"next");
     }
 
+    #[test]
+    fn a_line_of_many_small_values_keeps_its_first_levels_and_is_still_json() {
+        let many = vec!["a small string"; 2000];
+        let patch = json!({"hunks": [{"lines": many}]});
+        let line = json!({
+            "a": {"content": [{"id": "t1", "text": "kept"}]},
+            "b": patch,
+            "c": {"list": many},
+            "z": "last",
+        });
+        let text = line.to_string();
+        let mut splitter = Splitter::new(LIMITS);
+        splitter.feed(text.as_bytes(), |_| ());
+        splitter.finish(|line| {
+            assert!(!line.overflowed);
+            assert!(line.bytes.len() < 2 * LIMITS.line, "{}", line.bytes.len());
+            let text = line.text();
+            let kept = json::Object::read(&text).unwrap();
+            let content = kept.object("a").unwrap().items("content").unwrap();
+            assert!(content[0].contains("t1") && content[0].contains("kept"));
+            let lost = 2000 * "a small string".len() as u64;
+            assert!(line.removed(&text, kept.get("b").unwrap()) > lost / 2);
+            assert!(line.removed(&text, kept.get("c").unwrap()) > lost / 2);
+            assert_eq!(kept.string("z").as_deref(), Some("last"));
+            assert!(serde_json::from_str::<Value>(&text).is_ok());
+        });
+    }
+
     proptest! {
+        #[test]
+        fn json_that_is_too_long_stays_json_in_bounds(
+            shape in proptest::collection::vec((0u8..6, 0usize..40), 1..200),
+        ) {
+            let mut value = json!("end");
+            for (kind, size) in shape {
+                value = match kind {
+                    0 => json!({"name": value, "x": "y".repeat(size)}),
+                    1 => json!([value, "z".repeat(size)]),
+                    2 => json!([vec![1; size], value]),
+                    3 => json!({"a": vec!["s"; size], "b": value}),
+                    4 => json!([[["d".repeat(size)]], value]),
+                    _ => json!({"only": value}),
+                };
+            }
+            let text = value.to_string();
+            let seen = split(&[text.as_bytes()]);
+            prop_assert!(!seen[0].overflowed);
+            prop_assert!(seen[0].bytes.len() <= 2 * LIMITS.line + LIMITS.string);
+            let kept = std::str::from_utf8(&seen[0].bytes).unwrap();
+            prop_assert!(json::parse(kept).is_ok(), "{}", kept);
+        }
+
         #[test]
         fn lines_do_not_depend_on_how_the_bytes_are_split(
             text in proptest::collection::vec("[a\"\\\\{}:,u0-9dD\u{e9}\u{1f600}]{0,60}", 0..6),

@@ -8,25 +8,29 @@ mod assistant;
 mod blocks;
 mod control;
 pub mod lines;
-mod outcome;
+pub(crate) mod outcome;
 mod say;
 mod system;
-pub(crate) mod wire;
+mod turns;
 
+use std::collections::VecDeque;
+
+use cib_foreign::json::{self, Object};
 use cib_protocol::frame::{Agent, Data, Meta};
 use cib_protocol::session::State;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::calls::Calls;
 use crate::ledger::Ledger;
 use crate::questions;
 pub use control::NoSuchQuestion;
 use lines::Line;
-use wire::Message;
 
 /// Longest beginning of an unreadable line that a `raw` frame keeps, in bytes.
 const MAX_GARBAGE: usize = 4096;
+
+/// Milliseconds that a message may wait for its turn to begin before it is asked why.
+const WAIT_MS: u64 = 5000;
 
 /// What a step of the machine gives.
 #[derive(Debug, Default)]
@@ -41,8 +45,15 @@ pub struct Out {
 struct Heard<'a> {
     line: &'a Line<'a>,
     text: &'a str,
-    message: Message<'a>,
+    message: Object<'a>,
     now_ms: u64,
+}
+
+impl Heard<'_> {
+    /// How many bytes a part of the line lost.
+    fn removed(&self, part: &str) -> u64 {
+        self.line.removed(self.text, part)
+    }
 }
 
 /// A conversation with one process of the CLI.
@@ -55,7 +66,16 @@ pub struct Stream {
     calls: Calls,
     agents: Vec<Agent>,
     questions: Vec<questions::Open>,
+    /// Ids of questions that were closed: the CLI uses none twice.
+    closed: VecDeque<String>,
     requests: control::Requests,
+    turns: turns::Turns,
+    /// Hooks that run, by their ids.
+    hooks: Vec<(String, String)>,
+    /// What has been told of the MCP servers that are not connected.
+    servers: Vec<String>,
+    /// When it is asked which of them keep a message waiting.
+    ask_servers_at: Option<u64>,
     /// US dollars that the CLI has counted in total.
     total_cost: f64,
     /// Lines for the CLI that wait until it listens; `None` since it does.
@@ -74,7 +94,12 @@ impl Stream {
             calls: Calls::default(),
             agents: Vec::new(),
             questions: Vec::new(),
+            closed: VecDeque::new(),
             requests: control::Requests::default(),
+            turns: turns::Turns::default(),
+            hooks: Vec::new(),
+            servers: Vec::new(),
+            ask_servers_at: None,
             total_cost,
             held: Some(Vec::new()),
         }
@@ -85,6 +110,7 @@ impl Stream {
     pub fn again(&mut self, now_ms: u64) -> Self {
         let mut next = Self::new(self.ledger.again(now_ms), self.total_cost);
         next.held = Some(self.held.take().unwrap_or_default());
+        next.turns = self.turns.clone();
         next
     }
 
@@ -102,12 +128,12 @@ impl Stream {
 
     /// Takes a line of the CLI. `now_ms` is a monotonic clock's reading.
     pub fn line(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Out) {
-        let text = std::str::from_utf8(line.bytes).ok();
-        let known = text.filter(|_| !line.overflowed).and_then(|text| {
+        let text = line.text();
+        let known = Object::read(&text).and_then(|message| {
             let heard = Heard {
                 line,
-                text,
-                message: serde_json::from_str(text).ok()?,
+                text: &text,
+                message,
                 now_ms,
             };
             self.heard(&heard, out)
@@ -117,48 +143,89 @@ impl Stream {
         }
     }
 
-    /// Dispatches a message. `None` means that it is not known, or not in this shape.
+    /// Dispatches a message. `None` means that it is not known, or that nothing of what makes
+    /// its kind can be read. A field that cannot be read costs no more than itself.
     fn heard(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
-        match &*heard.message.kind {
+        match &*heard.message.text("type")? {
             "stream_event" => self.stream_event(&heard.message, out),
             "assistant" => self.assistant(heard, out),
             "user" => self.user_line(heard, out),
             "system" => self.system(heard, out),
-            "result" => self.result(heard, out),
+            "result" => {
+                self.result(heard, out);
+                Some(())
+            }
             "control_request" => self.asked(heard, out),
             "control_response" => self.answered(heard, out),
             "control_cancel_request" => {
-                let id = heard.message.request_id.as_deref()?;
-                self.questions.retain(|open| open.id != id);
-                self.unblock(heard.now_ms, out);
+                let id = heard.message.text("request_id")?;
+                if self.questions.iter().any(|open| open.id == id) {
+                    self.close(&id);
+                    self.unblock(heard.now_ms, out);
+                }
                 Some(())
             }
             "conversation_reset" => {
                 let news = Meta {
-                    claude_session: Some(heard.message.new_conversation_id.clone()?),
+                    claude_session: heard.message.string("new_conversation_id"),
                     note: Some("the conversation was cleared".to_owned()),
                     ..Meta::default()
                 };
                 self.tell(news, out);
                 Some(())
             }
-            // The life of a message, a heartbeat: nothing that its other lines do not say.
-            "command_lifecycle" | "tool_progress" | "keep_alive" => Some(()),
+            "command_lifecycle" => {
+                let id = heard.message.text("command_uuid").unwrap_or_default();
+                let state = heard.message.text("state");
+                self.turns.lives(&id, state.as_deref());
+                Some(())
+            }
+            // A heartbeat: nothing that other lines do not say.
+            "tool_progress" | "keep_alive" => Some(()),
             _ => None,
         }
     }
 
-    fn result(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
-        let outcome: wire::Outcome = serde_json::from_str(heard.text).ok()?;
-        let usage = outcome::usage(&outcome, self.total_cost);
-        self.total_cost = outcome.total_cost_usd.max(self.total_cost);
+    fn result(&mut self, heard: &Heard<'_>, out: &mut Out) {
+        let result = &heard.message;
+        let usage = outcome::usage(result, self.total_cost);
+        let total = outcome::total_cost(result);
+        self.total_cost = total.unwrap_or_default().max(self.total_cost);
         self.blocks.end(None);
+        let (by, messages) = self.turns.ended(result);
         out.frames.push(Data::Usage(usage));
-        out.frames.push(Data::Stop(outcome::stop(outcome)));
+        out.frames
+            .push(Data::Stop(outcome::stop(result, by, messages)));
         if !self.tells_state {
             self.set_state(State::Idle, heard.now_ms, out);
         }
-        Some(())
+    }
+
+    /// A message was sent at this time; its turn should begin soon.
+    pub fn waits_from(&mut self, now_ms: u64) {
+        if self.state() != State::Working {
+            self.ask_servers_at.get_or_insert(now_ms + WAIT_MS);
+        }
+    }
+
+    /// When [`Stream::tick`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        self.ask_servers_at
+    }
+
+    /// Does what is due by time.
+    pub fn tick(&mut self, now_ms: u64, out: &mut Out) {
+        if self.ask_servers_at.take_if(|at| now_ms >= *at).is_some() && self.held.is_none() {
+            self.ask_servers(out);
+        }
+    }
+
+    /// What the CLI waits for before it answers, if it has said so.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        let (_, name) = self.hooks.first()?;
+        Some(format!("its hook {name} has not ended"))
     }
 
     /// Goes to a state; a frame tells it if it is another one.
@@ -183,35 +250,34 @@ impl Stream {
     }
 
     /// Whose a message is, if not the main thread's.
-    fn agent(&self, message: &Message<'_>) -> Option<Agent> {
-        let parent = message.parent_tool_use_id.as_ref()?;
-        let known = self.agents.iter().find(|a| a.parent_tool_use_id == *parent);
+    fn agent(&self, message: &Object<'_>) -> Option<Agent> {
+        let parent = message.string("parent_tool_use_id")?;
+        let known = self.agents.iter().find(|a| a.parent_tool_use_id == parent);
         Some(Agent {
-            parent_tool_use_id: parent.clone(),
-            agent_id: message.agent_id.clone().or_else(|| known?.agent_id.clone()),
+            agent_id: message
+                .string("agent_id")
+                .or_else(|| known?.agent_id.clone()),
             subagent_type: message
-                .subagent_type
-                .clone()
+                .string("subagent_type")
                 .or_else(|| known?.subagent_type.clone()),
+            parent_tool_use_id: parent,
         })
     }
 }
 
 /// A line as it came, for a `raw` frame.
 fn raw(line: &Line<'_>) -> Value {
-    if line.overflowed {
-        return serde_json::json!({
-            "type": "oversized_line",
-            "original_bytes": line.size,
-            "beginning": beginning(line.bytes),
-        });
-    }
-    crate::json::from_bytes(line.bytes).unwrap_or_else(|_| {
-        serde_json::json!({
-            "type": "unreadable_line",
-            "original_bytes": line.size,
-            "beginning": beginning(line.bytes),
-        })
+    let kind = match line.overflowed {
+        true => "oversized_line",
+        false => match json::parse(&line.text()) {
+            Ok(value) => return value,
+            Err(_) => "unreadable_line",
+        },
+    };
+    serde_json::json!({
+        "type": kind,
+        "original_bytes": line.size,
+        "beginning": beginning(line.bytes),
     })
 }
 
@@ -221,7 +287,6 @@ fn beginning(bytes: &[u8]) -> String {
 }
 
 /// A part of a line as a value.
-fn value(part: Option<&RawValue>) -> Value {
-    part.and_then(|part| serde_json::from_str(part.get()).ok())
-        .unwrap_or_default()
+fn value(part: Option<&str>) -> Value {
+    part.map_or(Value::Null, json::parse_or_text)
 }

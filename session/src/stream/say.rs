@@ -4,6 +4,9 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// Longest word of the CLI that is repeated to it, in bytes.
+const MAX_WORD: usize = 100;
+
 /// A message of the user.
 pub(super) fn user(text: &str, uuid: Uuid) -> String {
     line(&json!({
@@ -19,25 +22,23 @@ pub(super) fn request(id: &str, subtype: &str, mut fields: Value) -> String {
     line(&json!({"type": "control_request", "request_id": id, "request": fields}))
 }
 
-/// The answer to a request of the CLI.
-pub(super) fn response(id: &str, response: &Value) -> String {
-    line(&json!({
-        "type": "control_response",
-        "response": {"subtype": "success", "request_id": id, "response": response},
-    }))
+/// The answer to a request of the CLI. `id` and `response` are JSON.
+pub(super) fn response(id: &str, response: &str) -> String {
+    format!(
+        r#"{{"type":"control_response","response":{{"subtype":"success","request_id":{id},"response":{response}}}}}{}"#,
+        '\n'
+    )
 }
 
 /// The answer to a request of the CLI that this keeper does not know. Without one the CLI
-/// would wait for ever.
+/// would wait for ever. `id` is JSON.
 pub(super) fn unsupported(id: &str, subtype: &str) -> String {
-    line(&json!({
-        "type": "control_response",
-        "response": {
-            "subtype": "error",
-            "request_id": id,
-            "error": format!("this host does not know {subtype}"),
-        },
-    }))
+    let subtype = &subtype[..subtype.floor_char_boundary(MAX_WORD)];
+    let error = Value::from(format!("this host does not know `{subtype}`"));
+    format!(
+        r#"{{"type":"control_response","response":{{"subtype":"error","request_id":{id},"error":{error}}}}}{}"#,
+        '\n'
+    )
 }
 
 fn line(value: &Value) -> String {

@@ -1,48 +1,46 @@
 //! `system` lines: facts, states, hooks, notices.
 
+use cib_foreign::json::{self, Object};
 use cib_protocol::frame::{Agent, Data, Hook, Meta};
 use cib_protocol::session::State;
 use serde_json::{Value, json};
 
-use super::wire::{HookResponse, System};
 use super::{Heard, Out, Stream};
 
 /// Subagents remembered, oldest forgotten first.
 const MAX_AGENTS: usize = 256;
 
+/// Hooks that run and are remembered.
+const MAX_HOOKS: usize = 64;
+
+/// MCP servers of which something was told.
+const MAX_SERVERS: usize = 64;
+
 impl Stream {
     pub(super) fn system(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
         let now_ms = heard.now_ms;
-        let subtype = heard.message.subtype.as_deref()?;
-        if matches!(subtype, "thinking_tokens" | "hook_started") {
-            // An estimate, and a beginning whose end comes as `hook_response`.
-            return Some(());
-        }
-        if subtype == "hook_response" {
-            out.frames.push(hook(heard.text)?);
-            return Some(());
-        }
-        let system: System = serde_json::from_str(heard.text).ok()?;
-        match subtype {
-            "init" => {
-                self.tell(
-                    Meta {
-                        model: system.model,
-                        workdir: system.cwd,
-                        permission_mode: system.permission_mode,
-                        claude_session: system.session_id,
-                        claude_version: system.claude_code_version,
-                        tools: system.tools,
-                        ..Meta::default()
-                    },
-                    out,
-                );
-                if !self.tells_state && self.questions.is_empty() {
-                    self.set_state(State::Working, now_ms, out);
+        let system = &heard.message;
+        match &*system.text("subtype")? {
+            // An estimate.
+            "thinking_tokens" => {}
+            // A beginning whose end comes as `hook_response`.
+            "hook_started" => {
+                if let Some(id) = system.string("hook_id")
+                    && self.hooks.len() < MAX_HOOKS
+                {
+                    let name = system.string("hook_name").unwrap_or_default();
+                    self.hooks.push((id, name));
                 }
             }
+            "hook_response" => {
+                let id = system.text("hook_id");
+                self.hooks
+                    .retain(|(known, _)| Some(&**known) != id.as_deref());
+                out.frames.push(hook(system));
+            }
+            "init" => self.begins(system, now_ms, out),
             "status" => {
-                let permission_mode = system.permission_mode;
+                let permission_mode = system.string("permissionMode");
                 self.tell(
                     Meta {
                         permission_mode,
@@ -51,27 +49,27 @@ impl Stream {
                     out,
                 );
             }
-            "session_state_changed" => self.state_changed(system.state.as_deref()?, now_ms, out)?,
+            "session_state_changed" => self.state_changed(&system.text("state")?, now_ms, out)?,
             "api_retry" => {
-                let cause = system.error.unwrap_or_default();
-                let status = match system.error_status {
-                    Some(Value::Number(status)) => format!(" ({status})"),
-                    _ => String::new(),
+                let cause = system.text("error").unwrap_or_default();
+                let status = match system.count("error_status") {
+                    Some(status) => format!(" ({status})"),
+                    None => String::new(),
                 };
-                let attempt = system.attempt.unwrap_or_default();
-                let most = system.max_retries.unwrap_or_default();
+                let attempt = system.count("attempt").unwrap_or_default();
+                let most = system.count("max_retries").unwrap_or_default();
                 self.note(
                     format!("the API failed: {cause}{status}; retry {attempt} of {most}"),
                     out,
                 );
             }
-            "informational" => self.note(system.content?, out),
+            "informational" => self.note(system.text("content")?, out),
             "compact_boundary" => {
-                let compacted = system.compact_metadata?;
-                let trigger = compacted.trigger;
-                let before = compacted.pre_tokens;
+                let compacted = system.object("compact_metadata").unwrap_or_default();
+                let trigger = compacted.text("trigger").unwrap_or_default();
+                let before = compacted.count("pre_tokens").unwrap_or_default();
                 let after = compacted
-                    .post_tokens
+                    .count("post_tokens")
                     .map_or_else(String::new, |after| format!(" to {after}"));
                 self.note(
                     format!(
@@ -81,12 +79,59 @@ impl Stream {
                 );
             }
             "task_started" => {
-                self.remember_agent(&system);
+                self.remember_agent(system);
+                return None;
+            }
+            "task_notification" => {
+                self.turns.notified();
                 return None;
             }
             _ => return None,
         }
         Some(())
+    }
+
+    /// A turn begins; the line tells what the session is.
+    fn begins(&mut self, system: &Object<'_>, now_ms: u64, out: &mut Out) {
+        self.ask_servers_at = None;
+        let tools = system.items("tools");
+        let tools = tools.map(|tools| {
+            let names = tools.into_iter().filter_map(json::string);
+            names.map(std::borrow::Cow::into_owned).collect()
+        });
+        self.tell(
+            Meta {
+                model: system.string("model"),
+                workdir: system.string("cwd"),
+                permission_mode: system.string("permissionMode"),
+                claude_session: system.string("session_id"),
+                claude_version: system.string("claude_code_version"),
+                tools,
+                ..Meta::default()
+            },
+            out,
+        );
+        for server in system.items("mcp_servers").unwrap_or_default() {
+            self.server(&Object::read(server).unwrap_or_default(), out);
+        }
+        if !self.tells_state && self.questions.is_empty() {
+            self.set_state(State::Working, now_ms, out);
+        }
+    }
+
+    /// An MCP server without which a turn begins is worth a note, once.
+    pub(super) fn server(&mut self, server: &Object<'_>, out: &mut Out) {
+        let (Some(name), Some(status)) = (server.text("name"), server.text("status")) else {
+            return;
+        };
+        if matches!(&*status, "connected" | "disabled") {
+            return;
+        }
+        let said = format!("the MCP server `{name}` is not connected: {status}");
+        if self.servers.len() < MAX_SERVERS && !self.servers.contains(&said) {
+            self.servers.push(said.clone());
+            self.note(said, out);
+        }
     }
 
     fn state_changed(&mut self, state: &str, now_ms: u64, out: &mut Out) -> Option<()> {
@@ -105,33 +150,33 @@ impl Stream {
     }
 
     /// Notes which subagent a call started, for its lines that do not say so themselves.
-    fn remember_agent(&mut self, system: &System) {
-        let Some(parent) = &system.tool_use_id else {
+    fn remember_agent(&mut self, system: &Object<'_>) {
+        let Some(parent) = system.string("tool_use_id") else {
             return;
         };
         if self.agents.len() == MAX_AGENTS {
             self.agents.remove(0);
         }
         self.agents.push(Agent {
-            parent_tool_use_id: parent.clone(),
-            agent_id: system.task_id.clone(),
-            subagent_type: system.subagent_type.clone(),
+            parent_tool_use_id: parent,
+            agent_id: system.string("task_id"),
+            subagent_type: system.string("subagent_type"),
         });
     }
 }
 
 /// What a hook answered. The CLI does not tell what the hook was told.
-fn hook(text: &str) -> Option<Data> {
-    let hook: HookResponse = serde_json::from_str(text).ok()?;
-    Some(Data::Hook(Hook {
-        name: hook.hook_name,
-        event: hook.hook_event,
+fn hook(hook: &Object<'_>) -> Data {
+    let code: Option<i64> = hook.get("exit_code").and_then(|code| code.parse().ok());
+    Data::Hook(Hook {
+        name: hook.string("hook_name").unwrap_or_default(),
+        event: hook.string("hook_event").unwrap_or_default(),
         payload: Value::Null,
         result: Some(json!({
-            "outcome": hook.outcome,
-            "exit_code": hook.exit_code,
-            "stdout": hook.stdout,
-            "stderr": hook.stderr,
+            "outcome": hook.text("outcome").unwrap_or_default(),
+            "exit_code": code,
+            "stdout": hook.text("stdout").unwrap_or_default(),
+            "stderr": hook.text("stderr").unwrap_or_default(),
         })),
-    }))
+    })
 }

@@ -14,6 +14,7 @@
 
 pub mod events;
 mod hooks;
+mod screen;
 mod shown;
 mod transcript;
 mod turn;
@@ -22,16 +23,18 @@ mod typing;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use cib_protocol::frame::{Agent, Data, Role, Text};
+use cib_foreign::json::Object;
+use cib_protocol::frame::{Agent, By, Data, Role, Stop, Text};
 use cib_protocol::session::State;
 use cib_protocol::time::Timestamp;
-use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::calls::Calls;
 use crate::ledger::Ledger;
 use crate::questions;
 use crate::stream::NoSuchQuestion;
 use events::Abilities;
+pub use typing::Untypable;
 
 /// Milliseconds after the start of a session in which a CLI that does not tell its state is
 /// taken to have drawn its prompt.
@@ -39,6 +42,13 @@ const SETTLE_MS: u64 = 800;
 
 /// Milliseconds in which a submitted message has to show an effect.
 const SUBMIT_MS: u64 = 2500;
+
+/// Milliseconds after which a start that has not come to its prompt is looked at, and a menu on
+/// its screen is a question.
+const DIALOGUE_MS: u64 = 4000;
+
+/// Milliseconds in which a screen has to have come to rest before it is read.
+const STILL_MS: u64 = 1000;
 
 /// Names a hook's connection.
 pub type HookId = u64;
@@ -69,14 +79,57 @@ pub struct Tty {
     turn: turn::Turn,
     typing: typing::Typing,
     questions: Vec<Asked>,
+    /// Ids of questions that were closed, none of which is used again.
+    closed: VecDeque<String>,
+    /// Hooks of others that run.
+    hooks: Running,
     /// Input that has had its frame and not yet its hook.
-    expected: VecDeque<String>,
+    expected: VecDeque<Expected>,
     /// Input that waits until the prompt is drawn; `None` since it is.
-    held: Option<Vec<String>>,
+    held: Option<Vec<typing::Message>>,
     /// When the prompt is taken to be drawn, if nothing says so before.
     settled_at: Option<u64>,
     /// A message that was submitted and has not shown an effect.
     unsubmitted: Option<Unsubmitted>,
+    screen: screen::Screen,
+    /// When the screen is looked at for a dialogue that nobody has told of.
+    look_at: Option<u64>,
+    /// When it was drawn last.
+    drawn_at: u64,
+    /// The dialogue that is asked about, with its question's id.
+    dialogue: Option<(String, screen::Dialogue)>,
+    dialogues: u32,
+}
+
+/// A message for which the hook of its submission is waited.
+#[derive(Debug)]
+struct Expected {
+    text: String,
+    /// The `message_id` of its frame.
+    id: String,
+}
+
+/// Hooks of others that run, by the id of their run: their commands.
+#[derive(Debug, Default)]
+struct Running(Vec<(String, String)>);
+
+impl Running {
+    /// Runs remembered.
+    const MAX: usize = 64;
+
+    /// Longest command that is repeated, in bytes.
+    const MAX_COMMAND: usize = 200;
+
+    fn begins(&mut self, run: String, mut command: String) {
+        if self.0.len() < Self::MAX {
+            command.truncate(command.floor_char_boundary(Self::MAX_COMMAND));
+            self.0.push((run, command));
+        }
+    }
+
+    fn ends(&mut self, run: &str) {
+        self.0.retain(|(known, _)| known != run);
+    }
 }
 
 /// A message whose submission the CLI may have taken for something else.
@@ -91,14 +144,9 @@ struct Unsubmitted {
 struct Asked {
     hook: HookId,
     tool: String,
+    /// The call that waits for it, if it is known.
+    call: Option<String>,
     open: questions::Open,
-}
-
-/// `~/.claude/sessions/<pid>.json`.
-#[derive(Deserialize)]
-struct StateFile {
-    #[serde(default)]
-    status: Option<String>,
 }
 
 impl Tty {
@@ -116,10 +164,17 @@ impl Tty {
             turn: turn::Turn::new(total_cost),
             typing: typing::Typing::default(),
             questions: Vec::new(),
+            closed: VecDeque::new(),
+            hooks: Running::default(),
             expected: VecDeque::new(),
             held: Some(Vec::new()),
             settled_at: None,
             unsubmitted: None,
+            screen: screen::Screen::default(),
+            look_at: None,
+            drawn_at: 0,
+            dialogue: None,
+            dialogues: 0,
         }
     }
 
@@ -140,18 +195,45 @@ impl Tty {
         self.ledger.set_state(state, now_ms, &mut out.frames);
     }
 
-    /// A message of the user, typed and submitted as soon as there is a prompt.
-    pub fn input(&mut self, text: String, now_ms: u64, out: &mut Out) {
+    /// What keeps the prompt from being there, if anybody has said so.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        if let Some((_, command)) = self.hooks.0.first() {
+            return Some(format!("the hook `{command}` has not ended"));
+        }
+        let text = self.screen.text();
+        (!text.is_empty()).then(|| format!("its screen says: {}", text.trim_end()))
+    }
+
+    /// A message of the user, typed and submitted as soon as there is a prompt. `id` names it
+    /// in its frame. A command of the interface is typed as it is; anything else so that the
+    /// interface takes it for nothing but words.
+    ///
+    /// # Errors
+    /// If it has characters that cannot be typed.
+    pub fn input(
+        &mut self,
+        text: &str,
+        id: Uuid,
+        is_command: bool,
+        now_ms: u64,
+        out: &mut Out,
+    ) -> Result<(), Untypable> {
+        let message = typing::Message::new(text, is_command)?;
         match &mut self.held {
-            Some(held) => held.push(text.clone()),
-            None => self.typing.message(&text, now_ms),
+            Some(held) => held.push(message),
+            None => self.typing.message(&message, now_ms),
         }
         // Commands of the interface fire no hook.
-        if !typing::is_command(&text) {
-            self.expected.push_back(text.clone());
+        if !is_command {
+            self.expected.push_back(Expected {
+                text: text.to_owned(),
+                id: id.to_string(),
+            });
         }
-        out.frames.push(user(text));
+        out.frames.push(user(text.to_owned(), Some(id)));
         self.type_due(now_ms, out);
+        Ok(())
     }
 
     /// Ends the running turn, as the Escape key does.
@@ -166,8 +248,10 @@ impl Tty {
     /// Changes the model. The CLI also makes it the default of new sessions, which is why the
     /// keeper starts each one with the model that it is to have.
     pub fn set_model(&mut self, model: &str, now_ms: u64, out: &mut Out) {
-        self.typing.message(&format!("/model {model}"), now_ms);
-        self.type_due(now_ms, out);
+        if let Ok(command) = typing::Message::new(&format!("/model {model}"), true) {
+            self.typing.message(&command, now_ms);
+            self.type_due(now_ms, out);
+        }
     }
 
     /// Answers an open question by question text; no answers refuse.
@@ -181,9 +265,23 @@ impl Tty {
         now_ms: u64,
         out: &mut Out,
     ) -> Result<(), NoSuchQuestion> {
+        if let Some((_, dialogue)) = self.dialogue.take_if(|(asked, _)| *asked == id) {
+            let answer = answers.values().next().map(String::as_str);
+            out.keys.push(dialogue.keys(answer));
+            self.screen.clear();
+            // There may be another one behind it.
+            self.look_at = Some(now_ms + STILL_MS);
+            let next = match self.held {
+                Some(_) => State::Starting,
+                None => State::Working,
+            };
+            self.set_state(next, now_ms, out);
+            return Ok(());
+        }
         let at = self.questions.iter().position(|asked| asked.open.id == id);
         let at = at.ok_or_else(|| NoSuchQuestion(id.to_owned()))?;
         let asked = self.questions.remove(at);
+        self.close(id.to_owned());
         let decision = asked.open.answer(answers);
         out.answers.push((asked.hook, hooks::decided(&decision)));
         self.unblock(now_ms, out);
@@ -191,22 +289,63 @@ impl Tty {
     }
 
     /// The terminal was drawn.
-    pub fn drawn(&mut self, now_ms: u64) {
+    pub fn drawn(&mut self, bytes: &[u8], now_ms: u64) {
         self.typing.drawn(now_ms);
+        self.screen.drawn(bytes);
+        self.drawn_at = now_ms;
+        if self.state() == State::Starting {
+            self.look_at.get_or_insert(now_ms + DIALOGUE_MS);
+        }
+    }
+
+    /// Looks at the screen for a dialogue that neither a hook nor anything else has told of.
+    fn look(&mut self, now_ms: u64, out: &mut Out) {
+        if self.look_at.is_none_or(|at| now_ms < at) {
+            return;
+        }
+        self.look_at = None;
+        let waits = matches!(self.state(), State::Starting | State::WaitingForInput);
+        if !waits || !self.questions.is_empty() || self.dialogue.is_some() {
+            return;
+        }
+        if now_ms < self.drawn_at + STILL_MS {
+            self.look_at = Some(self.drawn_at + STILL_MS);
+            return;
+        }
+        let Some(dialogue) = self.screen.dialogue() else {
+            if self.held.is_some() {
+                self.look_at = Some(now_ms + DIALOGUE_MS);
+            }
+            return;
+        };
+        self.dialogues += 1;
+        let id = format!("screen-{now_ms}-{}", self.dialogues);
+        out.frames
+            .push(Data::AskQuestion(dialogue.question(id.clone())));
+        self.dialogue = Some((id, dialogue));
+        self.set_state(State::WaitingForInput, now_ms, out);
+    }
+
+    /// Whatever dialogue there was has been closed, perhaps on the terminal.
+    fn dialogue_closed(&mut self) {
+        self.look_at = None;
+        if let Some((id, _)) = self.dialogue.take() {
+            self.close(id);
+        }
     }
 
     /// Takes what the state file says.
     pub fn state_file(&mut self, text: &str, now_ms: u64, out: &mut Out) {
-        let Ok(StateFile {
-            status: Some(status),
-        }) = serde_json::from_str(text)
-        else {
-            return;
-        };
-        match status.as_str() {
-            "busy" => self.working(now_ms, out),
-            "waiting" => self.set_state(State::WaitingForInput, now_ms, out),
-            "idle" => {
+        let text = cib_foreign::json::repaired(text);
+        let said = Object::read(&text).unwrap_or_default();
+        match said.text("status").as_deref() {
+            Some("busy") => self.working(now_ms, out),
+            Some("waiting") => {
+                self.set_state(State::WaitingForInput, now_ms, out);
+                self.look_at.get_or_insert(now_ms + STILL_MS);
+            }
+            Some("idle") => {
+                self.dialogue_closed();
                 self.prompt_drawn(now_ms, out);
                 if self.turn.is_running() {
                     self.turn.seems_over(now_ms);
@@ -227,6 +366,7 @@ impl Tty {
         if self.settled_at.is_some_and(|at| now_ms >= at) {
             self.prompt_drawn(now_ms, out);
         }
+        self.look(now_ms, out);
         self.type_due(now_ms, out);
         self.submit_again(now_ms, out);
         self.end_turn(now_ms, out);
@@ -239,6 +379,7 @@ impl Tty {
             self.settled_at,
             self.typing.deadline().filter(|_| self.has_prompt()),
             self.turn.deadline(),
+            self.look_at,
             self.unsubmitted.map(|message| message.again_at),
         ]
         .into_iter()
@@ -257,12 +398,16 @@ impl Tty {
     /// The prompt is there: what was held back can be typed.
     fn prompt_drawn(&mut self, now_ms: u64, out: &mut Out) {
         self.settled_at = None;
-        if self.state() == State::Starting {
+        if self.held.is_some() {
+            self.dialogue_closed();
+        }
+        let in_dialogue = self.state() == State::WaitingForInput && self.questions.is_empty();
+        if self.state() == State::Starting || self.held.is_some() && in_dialogue {
             self.set_state(State::Idle, now_ms, out);
         }
-        for text in self.held.take().into_iter().flatten() {
+        for message in self.held.take().into_iter().flatten() {
             self.typing.at_new_prompt(now_ms);
-            self.typing.message(&text, now_ms);
+            self.typing.message(&message, now_ms);
         }
         self.type_due(now_ms, out);
     }
@@ -297,7 +442,12 @@ impl Tty {
             return;
         };
         self.unsubmitted = None;
-        if self.state() == State::Idle && message.tries_left > 0 && !self.expected.is_empty() {
+        if self.state() != State::Idle || self.expected.is_empty() {
+            return;
+        }
+        if message.tries_left == 0 {
+            self.not_taken(out);
+        } else {
             out.keys.push(typing::SUBMIT.to_owned());
             self.unsubmitted = Some(Unsubmitted {
                 again_at: now_ms + SUBMIT_MS,
@@ -306,9 +456,24 @@ impl Tty {
         }
     }
 
+    /// The CLI did not take a message, and its draft is left on the terminal.
+    fn not_taken(&mut self, out: &mut Out) {
+        let Some(message) = self.expected.pop_front() else {
+            return;
+        };
+        out.frames.push(Data::Stop(Stop {
+            reason: "not_submitted".to_owned(),
+            detail: Some("the terminal did not take the message; look at its screen".to_owned()),
+            by: Some(By::User),
+            messages: vec![message.id],
+            ..Stop::default()
+        }));
+    }
+
     /// A turn runs.
     fn working(&mut self, now_ms: u64, out: &mut Out) {
         self.unsubmitted = None;
+        self.dialogue_closed();
         self.turn.runs();
         if self.questions.is_empty() {
             self.set_state(State::Working, now_ms, out);
@@ -328,16 +493,18 @@ impl Tty {
         };
         out.frames.extend(self.shown.flush());
         out.frames.extend(frames);
-        self.questions.clear();
+        let questions = std::mem::take(&mut self.questions);
+        self.let_go(questions, out);
         self.set_state(State::Idle, now_ms, out);
     }
 }
 
 /// Text of the user.
-fn user(text: String) -> Data {
+fn user(text: String, id: Option<Uuid>) -> Data {
     Data::Text(Text {
         text,
         role: Role::User,
+        message_id: id.map(|id| id.to_string()),
         ..Text::default()
     })
 }

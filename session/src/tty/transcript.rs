@@ -1,17 +1,15 @@
 //! What the transcript tells: the CLI's own record of the conversation, a line a block.
 
-use std::borrow::Cow;
-
+use cib_foreign::json::{self, Object};
 use cib_protocol::frame::{Data, Meta, Text, ToolUseResult, ToolUseStart};
 use cib_protocol::time::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde::de::value::StrDeserializer;
 
 use super::{Out, Tty};
 use crate::json::strings_len;
 use crate::stream::lines::Line;
-use crate::stream::wire::{Block, Tokens};
+use crate::stream::outcome::tokens_of;
 
 /// What the CLI says in the user's name when a turn is interrupted.
 const INTERRUPTED: &str = "[Request interrupted by user";
@@ -19,68 +17,45 @@ const INTERRUPTED: &str = "[Request interrupted by user";
 /// The model that the CLI names for what it says itself.
 const SYNTHETIC: &str = "<synthetic>";
 
-/// A line, as far as frames are made from it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A line of the transcript, of which each field is read for itself.
 struct Entry<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    subtype: Option<String>,
-    #[serde(default, borrow)]
-    message: Option<Said<'a>>,
-    #[serde(default)]
-    timestamp: Option<Timestamp>,
-    #[serde(default)]
-    is_sidechain: bool,
-    #[serde(default)]
-    is_meta: bool,
-    #[serde(default, borrow)]
-    tool_use_result: Option<&'a RawValue>,
-    #[serde(default)]
-    version: Option<String>,
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default, rename = "totalCostUSD")]
-    total_cost: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Said<'a> {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(borrow)]
-    content: &'a RawValue,
-    #[serde(default)]
-    usage: Option<Tokens>,
+    line: &'a Line<'a>,
+    text: &'a str,
+    object: Object<'a>,
 }
 
 impl Tty {
     /// Takes a line of the transcript.
     pub fn transcript(&mut self, line: &Line<'_>, now_ms: u64, out: &mut Out) {
-        let Ok(entry) = crate::json::from_bytes::<Entry<'_>>(line.bytes) else {
+        let text = line.text();
+        let Some(object) = Object::read(&text) else {
             return;
         };
+        let entry = Entry {
+            line,
+            text: &text,
+            object,
+        };
+        let object = &entry.object;
         // A conversation that is resumed, or copied into a new file, brings its history.
-        let is_history = entry.timestamp.is_some_and(|at| at < self.started);
-        if is_history || entry.is_sidechain {
+        let at = object.text("timestamp").and_then(|at| moment(&at));
+        let is_history = at.is_some_and(|at| at < self.started);
+        if is_history || object.flag("isSidechain") == Some(true) {
             return;
         }
         self.ledger.tell(
             Meta {
-                claude_version: entry.version.clone(),
+                claude_version: object.string("version"),
                 ..Meta::default()
             },
             &mut out.frames,
         );
-        match &*entry.kind {
-            "assistant" => self.assistant(line, &entry, now_ms, out),
-            "user" => self.user(line, &entry, now_ms, out),
-            "system" => self.system(&entry, now_ms, out),
-            "cost-state" => {
-                if let Some(total) = entry.total_cost {
+        match object.text("type").as_deref() {
+            Some("assistant") => self.assistant(&entry, now_ms, out),
+            Some("user") => self.user(&entry, now_ms, out),
+            Some("system") => self.system(object, now_ms, out),
+            Some("cost-state") => {
+                if let Some(total) = object.number("totalCostUSD") {
                     self.turn.costs(total);
                 }
             }
@@ -89,101 +64,109 @@ impl Tty {
         }
     }
 
-    fn assistant(&mut self, line: &Line<'_>, entry: &Entry<'_>, now_ms: u64, out: &mut Out) {
-        let Some(said) = &entry.message else {
+    fn assistant(&mut self, entry: &Entry<'_>, now_ms: u64, out: &mut Out) {
+        let Some(said) = entry.object.object("message") else {
             return;
         };
-        let id = said.id.clone().unwrap_or_default();
-        if let Some(tokens) = said.usage {
-            self.turn.used(&id, tokens.into());
+        let id = said.string("id").unwrap_or_default();
+        if let Some(tokens) = said.object("usage") {
+            self.turn.used(&id, tokens_of(&tokens));
         }
-        let is_synthetic = said.model.as_deref() == Some(SYNTHETIC);
-        if !is_synthetic {
-            let model = said.model.clone();
+        let model = said.string("model");
+        if model.as_deref() != Some(SYNTHETIC) {
             let news = Meta {
                 model,
                 ..Meta::default()
             };
             self.ledger.tell(news, &mut out.frames);
         }
-        let blocks: Vec<Block<'_>> = serde_json::from_str(said.content.get()).unwrap_or_default();
-        for block in &blocks {
-            match &*block.kind {
-                "text" if self.abilities.displays() => {
-                    out.frames.extend(self.shown.completed(&block.text));
+        for block in said.items("content").unwrap_or_default() {
+            let block = Object::read(block).unwrap_or_default();
+            match block.text("type").as_deref() {
+                Some("text") => {
+                    let words = block.text("text").unwrap_or_default();
+                    if self.abilities.displays() {
+                        out.frames.extend(self.shown.completed(&words));
+                    } else {
+                        out.frames.push(Data::Text(text(&words, &id)));
+                    }
                 }
-                "text" => out.frames.push(Data::Text(text(&block.text, &id))),
-                "thinking" if !block.thinking.is_empty() => {
-                    out.frames.push(Data::Thinking(text(&block.thinking, &id)));
+                Some("thinking") => {
+                    let words = block.text("thinking").unwrap_or_default();
+                    if !words.is_empty() {
+                        out.frames.push(Data::Thinking(text(&words, &id)));
+                    }
                 }
-                "tool_use" => self.call(line, block, now_ms, out),
+                Some("tool_use") => self.call(entry, &block, now_ms, out),
                 _ => {}
             }
         }
     }
 
     /// A call that no hook has told, because its input was refused for instance.
-    fn call(&mut self, line: &Line<'_>, block: &Block<'_>, now_ms: u64, out: &mut Out) {
-        let input = block.input.map_or("{}", RawValue::get);
-        if !self.calls.start(&block.id, &block.name, input, now_ms) {
+    fn call(&mut self, entry: &Entry<'_>, block: &Object<'_>, now_ms: u64, out: &mut Out) {
+        let input = block.get("input").unwrap_or("{}");
+        let id = block.string("id").unwrap_or_default();
+        let tool = block.string("name").unwrap_or_default();
+        if !self.calls.start(&id, &tool, input, now_ms) {
             return;
         }
-        let value: Value = serde_json::from_str(input).unwrap_or_default();
-        let removed = line.removed(input);
+        let value = json::parse_or_text(input);
+        let removed = entry.line.removed(entry.text, input);
         out.frames.push(Data::ToolUseStart(ToolUseStart {
-            tool_use_id: block.id.clone(),
-            tool: block.name.clone(),
+            tool_use_id: id,
+            tool,
             original_bytes: (removed > 0).then(|| removed + strings_len(&value)),
             input: value,
             agent: None,
         }));
     }
 
-    fn user(&mut self, line: &Line<'_>, entry: &Entry<'_>, now_ms: u64, out: &mut Out) {
-        let Some(said) = &entry.message else {
+    fn user(&mut self, entry: &Entry<'_>, now_ms: u64, out: &mut Out) {
+        let Some(said) = entry.object.object("message") else {
             return;
         };
-        if let Ok(text) = serde_json::from_str::<String>(said.content.get()) {
+        if let Some(text) = said.text("content") {
             self.output_of_command(&text, now_ms, out);
             return;
         }
-        let blocks: Vec<Block<'_>> = serde_json::from_str(said.content.get()).unwrap_or_default();
-        for block in &blocks {
-            match &*block.kind {
-                "tool_result" => self.result(line, entry, block, now_ms, out),
-                "text" if block.text.starts_with(INTERRUPTED) => {
-                    self.turn.ends("interrupted", None, now_ms);
-                    self.turn.is_complete(now_ms);
-                    self.end_turn(now_ms, out);
+        for block in said.items("content").unwrap_or_default() {
+            let block = Object::read(block).unwrap_or_default();
+            match block.text("type").as_deref() {
+                Some("text") => {
+                    let text = block.text("text").unwrap_or_default();
+                    if text.starts_with(INTERRUPTED) {
+                        self.turn.ends("interrupted", None, now_ms);
+                        self.turn.is_complete(now_ms);
+                        self.end_turn(now_ms, out);
+                    }
+                }
+                Some("tool_result") => self.result(entry, &block, now_ms, out),
+                // Its kind is damaged, and still there is only one that has this.
+                None if block.get("tool_use_id").is_some() => {
+                    self.result(entry, &block, now_ms, out);
                 }
                 _ => {}
             }
         }
     }
 
-    fn result(
-        &mut self,
-        line: &Line<'_>,
-        entry: &Entry<'_>,
-        block: &Block<'_>,
-        now_ms: u64,
-        out: &mut Out,
-    ) {
-        if self.abilities.batches() && !self.calls.is_open(&block.tool_use_id) {
+    fn result(&mut self, entry: &Entry<'_>, block: &Object<'_>, now_ms: u64, out: &mut Out) {
+        let id = block.string("tool_use_id").unwrap_or_default();
+        if self.abilities.batches() && !self.calls.is_open(&id) {
             // A hook has told it, and sooner.
             return;
         }
-        let is_error = block.is_error.unwrap_or(false);
-        let told = entry.tool_use_result.map(RawValue::get);
-        let calls = &mut self.calls;
-        let mut closed = calls.finish(&block.tool_use_id, is_error, told, now_ms);
+        let is_error = block.flag("is_error").unwrap_or(false);
+        let told = entry.object.get("toolUseResult");
+        let mut closed = self.calls.finish(&id, is_error, told, now_ms);
         let todos = closed.take_todos();
         if !closed.is_hidden() {
-            let text = block.content.map_or("null", RawValue::get);
-            let output: Value = serde_json::from_str(text).unwrap_or_default();
-            let removed = line.removed(text);
+            let text = block.get("content").unwrap_or("null");
+            let output = json::parse_or_text(text);
+            let removed = entry.line.removed(entry.text, text);
             out.frames.push(Data::ToolUseResult(ToolUseResult {
-                tool_use_id: block.tool_use_id.clone(),
+                tool_use_id: id,
                 tool: closed.tool,
                 original_bytes: (removed > 0).then(|| removed + strings_len(&output)),
                 output,
@@ -195,15 +178,15 @@ impl Tty {
         out.frames.extend(todos);
     }
 
-    fn system(&mut self, entry: &Entry<'_>, now_ms: u64, out: &mut Out) {
-        match entry.subtype.as_deref() {
+    fn system(&mut self, entry: &Object<'_>, now_ms: u64, out: &mut Out) {
+        match entry.text("subtype").as_deref() {
             Some("turn_duration") => {
                 self.turn.is_complete(now_ms);
                 self.end_turn(now_ms, out);
             }
-            Some("local_command") if !entry.is_meta => {
-                let content = entry.content.as_deref().unwrap_or_default();
-                self.output_of_command(content, now_ms, out);
+            Some("local_command") if entry.flag("isMeta") != Some(true) => {
+                let content = entry.text("content").unwrap_or_default();
+                self.output_of_command(&content, now_ms, out);
             }
             _ => {}
         }
@@ -222,6 +205,14 @@ impl Tty {
                 continue;
             };
             self.typing.settled(now_ms);
+            let output = plain(output);
+            if let Some(model) = model_set(&output) {
+                let news = Meta {
+                    model: Some(model.to_owned()),
+                    ..Meta::default()
+                };
+                self.ledger.tell(news, &mut out.frames);
+            }
             if !output.trim().is_empty() {
                 self.ledger.note(output.trim(), &mut out.frames);
             }
@@ -235,4 +226,33 @@ fn text(text: &str, message: &str) -> Text {
         message_id: Some(message.to_owned()),
         ..Text::default()
     }
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    Timestamp::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
+}
+
+/// Text without the colours that the CLI gives it.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = match behind.find(|letter: char| letter.is_ascii_alphabetic()) {
+            Some(end) => &behind[end + 1..],
+            None => "",
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// The model that a command says it has set: `Set model to NAME …`.
+fn model_set(output: &str) -> Option<&str> {
+    let name = output.trim().strip_prefix("Set model to ")?;
+    let name = name.strip_prefix('`').unwrap_or(name);
+    let end = name.find(|letter: char| letter.is_whitespace() || letter == '`');
+    let name = &name[..end.unwrap_or(name.len())];
+    // Otherwise it is a name for people, and the next message of the model's has its own.
+    name.starts_with("claude-").then_some(name)
 }

@@ -4,7 +4,7 @@
 //! second, in any order. It is told when the transcript's own mark of the end is in, or when
 //! nothing has come for a moment.
 
-use cib_protocol::frame::{Data, Stop};
+use cib_protocol::frame::{By, Data, Stop};
 use cib_protocol::limits::Usage;
 
 /// Milliseconds to wait for the last words of a turn that seems to be over.
@@ -25,6 +25,10 @@ pub(super) struct Turn {
     counted: Option<String>,
     /// US dollars that the conversation has cost, as far as it was told.
     total_cost: f64,
+    /// Who began it, once that is known.
+    by: Option<By>,
+    /// The user's messages that it answers.
+    messages: Vec<String>,
 }
 
 /// An end.
@@ -44,6 +48,8 @@ impl Turn {
             usage: Usage::default(),
             counted: None,
             total_cost,
+            by: None,
+            messages: Vec::new(),
         }
     }
 
@@ -53,6 +59,19 @@ impl Turn {
         self.reason = None;
         self.over_at = None;
         self.complete = false;
+    }
+
+    /// It answers a message of the user; one that was typed by hand has no id.
+    pub(super) fn answers(&mut self, id: Option<String>) {
+        self.by = Some(By::User);
+        self.messages.extend(id);
+    }
+
+    /// The CLI begins one itself, if none runs that the user began.
+    pub(super) fn is_own(&mut self) {
+        if !self.running {
+            self.by.get_or_insert(By::Claude);
+        }
     }
 
     /// Whether a turn runs.
@@ -119,6 +138,8 @@ impl Turn {
         let reason = self.reason.take();
         let mut frames = Vec::new();
         let usage = std::mem::take(&mut self.usage);
+        let messages = std::mem::take(&mut self.messages);
+        let by = self.by.take();
         if self.running || usage != Usage::default() {
             frames.push(Data::Usage(usage));
         }
@@ -134,6 +155,8 @@ impl Turn {
                 reason: name.to_owned(),
                 last: false,
                 detail,
+                by: Some(by.unwrap_or(By::User)),
+                messages,
                 ..Stop::default()
             }));
         }

@@ -6,6 +6,12 @@
 //! that is busy would read them as one burst. A line feed inside a message is a new line of the draft; a
 //! carriage return of its own submits it.
 //!
+//! A key that would make a draft a line for the shell or a question for help does so only in an
+//! empty draft. Such words are typed behind a space, which is then taken off again. Every draft
+//! ends with a space, which the CLI takes off itself: without it the Enter key might complete the
+//! name of a file, or go on in a new line, instead of submitting. What begins like a command is
+//! one however it was typed, so it is refused.
+//!
 //! A command of the interface may open a dialog, which would swallow what is typed next: the
 //! message behind it waits until the command has had its effect.
 
@@ -31,6 +37,95 @@ const COMMAND_MS: u64 = 2500;
 
 /// The key that submits a message.
 pub(super) const SUBMIT: &str = "\r";
+
+/// What keeps a draft from being anything but words.
+const GUARD: char = ' ';
+
+/// What does not begin a message but something else, typed into an empty draft of any version.
+const MODES: [char; 5] = ['!', '?', '#', '&', '/'];
+
+/// Characters of a draft's first line that are typed before the guard in front is taken off.
+const FIRST: usize = 20;
+
+/// The keys that take the guard off: to the line's beginning, delete, to its end.
+const TAKE_OFF: [&str; 3] = ["\u{1}", "\u{1b}[3~", "\u{5}"];
+
+/// Text that cannot be typed so that it arrives as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untypable {
+    /// A character that no key of a terminal types into a draft.
+    #[error(
+        "the character U+{code:04X} at byte {at} cannot be typed on a terminal; use the stream \
+         driver, or send keys"
+    )]
+    Character {
+        /// The character.
+        code: u32,
+        /// Where it stands.
+        at: usize,
+    },
+    /// The beginning of a command of the interface.
+    #[error(
+        "`{0}` is how a command of Claude's terminal begins: send it as a `command` if it is one, \
+         put a word before it if it is none, or use the stream driver"
+    )]
+    Command(String),
+}
+
+/// What is typed as one draft and submitted.
+#[derive(Debug)]
+pub(super) struct Message {
+    text: String,
+    is_command: bool,
+}
+
+impl Message {
+    /// Words for the model, or a command of the interface, which is typed as it is.
+    pub(super) fn new(text: &str, is_command: bool) -> Result<Self, Untypable> {
+        let odd = text.char_indices().find(|(_, key)| !is_typable(*key));
+        if let Some((at, key)) = odd {
+            let code = key.into();
+            return Err(Untypable::Character { code, at });
+        }
+        if !is_command && let Some(word) = command_of(text) {
+            return Err(Untypable::Command(word.to_owned()));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            is_command,
+        })
+    }
+
+    /// The keys, in pieces that are pressed one after the other.
+    fn pieces(&self) -> Vec<String> {
+        let chunks = |text: &str| {
+            let keys: Vec<char> = text.chars().collect();
+            let pieces = keys.chunks(PIECE).map(|piece| piece.iter().collect());
+            pieces.collect::<Vec<String>>()
+        };
+        if self.is_command {
+            return chunks(&self.text);
+        }
+        let whole = format!("{}{GUARD}", self.text);
+        if !whole.starts_with(MODES) {
+            return chunks(&whole);
+        }
+        let line = whole.find('\n').unwrap_or(whole.len());
+        let first = whole.char_indices().nth(FIRST).map_or(line, |(at, _)| at);
+        let (first, rest) = whole.split_at(first.min(line));
+        let mut pieces = vec![format!("{GUARD}{first}")];
+        pieces.extend(TAKE_OFF.map(str::to_owned));
+        pieces.extend(chunks(rest));
+        pieces
+    }
+}
+
+/// What stands where a command would. A path has more than one slash.
+fn command_of(text: &str) -> Option<&str> {
+    let word = text.split_whitespace().next()?;
+    let name = word.strip_prefix('/')?;
+    (!name.contains('/')).then_some(word)
+}
 
 /// What is to be done at the terminal.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,18 +157,17 @@ pub(super) struct Typing {
 
 impl Typing {
     /// Adds a message with the key that submits it.
-    pub(super) fn message(&mut self, text: &str, now_ms: u64) {
+    pub(super) fn message(&mut self, message: &Message, now_ms: u64) {
         if self.steps.is_empty() {
             self.next_at = self.next_at.max(now_ms);
         }
         // Clears what somebody may have drafted and left.
         self.steps.push_back(Step::Press("\u{15}".to_owned()));
-        let clean: Vec<char> = text.chars().filter(|&key| is_typable(key)).collect();
-        for piece in clean.chunks(PIECE) {
-            self.steps.push_back(Step::Press(piece.iter().collect()));
+        for piece in message.pieces() {
+            self.steps.push_back(Step::Press(piece));
         }
         self.steps.push_back(Step::Submit);
-        if is_command(text) {
+        if message.is_command {
             self.steps.push_back(Step::Settle);
         }
     }
@@ -146,14 +240,10 @@ impl Typing {
     }
 }
 
-/// Whether a message is one for the interface and not for the model.
-pub(super) fn is_command(text: &str) -> bool {
-    text.trim_start().starts_with('/')
-}
-
-/// Whether a character is text and not a command to the terminal interface.
+/// Whether a character is text and not a command to the terminal interface, which takes the
+/// separators of lines and paragraphs for line feeds.
 fn is_typable(key: char) -> bool {
-    key == '\n' || key == '\t' || !key.is_control()
+    key == '\n' || !(key.is_control() || matches!(key, '\u{2028}' | '\u{2029}'))
 }
 
 #[cfg(test)]
@@ -170,17 +260,57 @@ mod tests {
         keys
     }
 
+    fn words(text: &str) -> Message {
+        Message::new(text, false).unwrap()
+    }
+
+    fn command(text: &str) -> Message {
+        Message::new(text, true).unwrap()
+    }
+
     #[test]
     fn a_message_is_typed_and_submitted_apart() {
         let mut typing = Typing::default();
-        typing.message("one\ntwo", 0);
-        assert_eq!(all(&mut typing), ["\u{15}", "one\ntwo", "\r"]);
+        typing.message(&words("one\n!two\\"), 0);
+        assert_eq!(all(&mut typing), ["\u{15}", "one\n!two\\ ", "\r"]);
+    }
+
+    #[test]
+    fn what_means_something_in_an_empty_draft_is_typed_into_one_that_is_not() {
+        let mut typing = Typing::default();
+        typing.message(&words("?"), 0);
+        let [home, delete, end] = TAKE_OFF;
+        assert_eq!(all(&mut typing), ["\u{15}", " ? ", home, delete, end, "\r"]);
+        typing.message(&words("!touch a file that\nhas a name"), 0);
+        assert_eq!(
+            all(&mut typing)[1..],
+            [
+                " !touch a file that",
+                home,
+                delete,
+                end,
+                "\nhas a name ",
+                "\r"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_begins_like_a_command_is_none_unless_it_is_sent_as_one() {
+        for text in ["/exit", " /login page", "/", "\n/foo bar", "/a:b"] {
+            let error = Message::new(text, false).unwrap_err();
+            assert!(matches!(error, Untypable::Command(_)), "{text}");
+            assert!(Message::new(text, true).is_ok());
+        }
+        for text in ["/etc/hosts is wrong", "a /exit", "//", "one\n/two"] {
+            assert!(Message::new(text, false).is_ok(), "{text}");
+        }
     }
 
     #[test]
     fn a_long_message_is_typed_slowly() {
         let mut typing = Typing::default();
-        typing.message(&"é".repeat(PIECE + 1), 0);
+        typing.message(&words(&"é".repeat(PIECE)), 0);
         let keys = |due: Option<Due>| due.map(|due| due.keys);
         assert_eq!(keys(typing.due(0)).as_deref(), Some("\u{15}"));
         assert_eq!(typing.due(PAUSE_MS - 1), None);
@@ -195,14 +325,26 @@ mod tests {
         typing.drawn(PAUSE_MS + ECHO_MS);
         assert_eq!(typing.deadline(), Some(2 * PAUSE_MS));
         let rest = all(&mut typing);
-        assert_eq!(rest, ["é", "\r"]);
+        assert_eq!(rest, [" ", "\r"]);
     }
 
     #[test]
-    fn a_message_cannot_press_other_keys() {
-        let mut typing = Typing::default();
-        typing.message("a\u{1b}[A\u{3}\rb", 0);
-        assert_eq!(all(&mut typing), ["\u{15}", "a[Ab", "\r"]);
+    fn a_message_that_would_press_other_keys_is_refused() {
+        for text in [
+            "a\u{1b}[201~b",
+            "a\tb",
+            "\u{3}",
+            "one\r\ntwo",
+            "\u{7f}",
+            "\u{9b}A",
+            "\0",
+            "a\u{2028}b",
+        ] {
+            for is_command in [false, true] {
+                let error = Message::new(text, is_command).unwrap_err();
+                assert!(error.to_string().contains("cannot be typed"), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -218,8 +360,8 @@ mod tests {
             }
         };
         let mut typing = Typing::default();
-        typing.message("/model one", 0);
-        typing.message("two", 0);
+        typing.message(&command("/model one"), 0);
+        typing.message(&words("two"), 0);
         let (now, is_message) = submitted(&mut typing, 0);
         assert!(!is_message);
         assert_eq!(typing.due(now + COMMAND_MS - 1), None);
@@ -233,8 +375,11 @@ mod tests {
     #[test]
     fn a_command_that_shows_no_effect_holds_nothing_up_for_long() {
         let mut typing = Typing::default();
-        typing.message("/vim", 0);
-        typing.message("two", 0);
-        assert_eq!(all(&mut typing)[2..], ["\r", "\u{15}", "two", "\r"]);
+        typing.message(&command("/vim"), 0);
+        typing.message(&words("two"), 0);
+        assert_eq!(
+            all(&mut typing)[1..],
+            ["/vim", "\r", "\u{15}", "two ", "\r"]
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 mod golden;
 mod replay;
+mod spoiled;
 mod stream;
 mod terminal;
 mod tty;

@@ -86,7 +86,6 @@ fn whatever_a_line_is_it_gives_at_most_one_raw_frame() {
         r#"{"type":"system","subtype":"from.the.future"}"#,
         r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"citations_delta"}}}"#,
         r#"{"type":"assistant","message":{"content":"not a list"}}"#,
-        r#"{"type":"result","usage":"none"}"#,
         r#"{"type":5}"#,
         r#"{"subtype":"init"}"#,
         r#""just text""#,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cib_protocol::frame::{Data, Meta};
+use cib_protocol::frame::{By, Data, Meta};
 use cib_protocol::session::State;
 use cib_protocol::time::Timestamp;
 use cib_session::ledger::Ledger;
@@ -101,7 +101,8 @@ fn history_is_not_told_again() {
 fn input_is_typed_once_there_is_a_prompt() {
     let mut tty = tty();
     let mut out = Out::default();
-    tty.input("hello".to_owned(), 0, &mut out);
+    let id = uuid::Uuid::nil();
+    tty.input("hello", id, false, 0, &mut out).unwrap();
     assert!(out.keys.is_empty());
     tty.state_file(r#"{"status":"idle"}"#, 1000, &mut out);
     let mut at = 1000;
@@ -109,10 +110,141 @@ fn input_is_typed_once_there_is_a_prompt() {
         at = at.max(tty.deadline().unwrap());
         tty.tick(at, &mut out);
     }
-    assert_eq!(out.keys, ["\u{15}", "hello", "\r"]);
-    // Nothing happens: it is submitted again, a few times.
+    assert_eq!(out.keys, ["\u{15}", "hello ", "\r"]);
+    // Nothing happens: it is submitted again, a few times, and then it is told that it was not.
     rest(&mut tty, &mut out);
     assert_eq!(out.keys[3..], ["\r", "\r", "\r"]);
+    let Some(Data::Stop(stop)) = out.frames.last() else {
+        panic!("{:?}", out.frames);
+    };
+    assert_eq!(stop.reason, "not_submitted");
+    assert_eq!(stop.messages, [id.to_string()]);
+}
+
+fn prompt(text: &str) -> Value {
+    json!({"hook_event_name": "UserPromptSubmit", "prompt": text})
+}
+
+/// The ends of turns: whose each was, and which messages it answered.
+fn ends(out: &Out) -> Vec<(Option<By>, Vec<String>)> {
+    let stops = out.frames.iter().filter_map(|frame| match frame {
+        Data::Stop(stop) => Some((stop.by, stop.messages.clone())),
+        _ => None,
+    });
+    stops.collect()
+}
+
+#[test]
+fn a_turn_on_the_terminal_names_its_message_and_one_of_claudes_own_names_none() {
+    let (mut tty, mut out) = (tty(), Out::default());
+    tty.state_file(r#"{"status":"idle"}"#, 1, &mut out);
+    let id = uuid::Uuid::new_v4();
+    tty.input("go", id, false, 2, &mut out).unwrap();
+    let stop = json!({"hook_event_name": "Stop"});
+    // A command in the background ends before the message is submitted.
+    hook(
+        &mut tty,
+        1,
+        &prompt("<task-notification>done</task-notification>"),
+        &mut out,
+    );
+    hook(&mut tty, 2, &stop, &mut out);
+    rest_until_idle(&mut tty, &mut out);
+    hook(&mut tty, 3, &prompt("go"), &mut out);
+    hook(&mut tty, 4, &stop, &mut out);
+    rest_until_idle(&mut tty, &mut out);
+    hook(&mut tty, 5, &prompt("typed by hand"), &mut out);
+    hook(&mut tty, 6, &stop, &mut out);
+    rest_until_idle(&mut tty, &mut out);
+    assert_eq!(
+        ends(&out),
+        [
+            (Some(By::Claude), vec![]),
+            (Some(By::User), vec![id.to_string()]),
+            (Some(By::User), vec![]),
+        ]
+    );
+    let users = out
+        .frames
+        .iter()
+        .filter(|frame| matches!(frame, Data::Text(_)));
+    assert_eq!(users.count(), 2, "each message is told once");
+}
+
+fn rest_until_idle(tty: &mut Tty, out: &mut Out) {
+    let line = r#"{"type":"system","subtype":"turn_duration"}"#;
+    tty.transcript(&Line::whole(line.as_bytes()), 1000, out);
+    assert_eq!(tty.state(), State::Idle);
+}
+
+#[test]
+fn an_answer_on_the_terminal_reaches_the_question_that_it_names_and_no_other() {
+    let (mut tty, mut out) = (tty(), Out::default());
+    let call = |id: &str, command: &str| {
+        json!({"hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_use_id": id,
+            "tool_input": {"command": command}})
+    };
+    let ask = |command: &str| {
+        json!({"hook_event_name": "PermissionRequest", "tool_name": "Bash",
+            "tool_input": {"command": command}})
+    };
+    hook(&mut tty, 1, &call("t1", "rm -r /"), &mut out);
+    hook(&mut tty, 2, &call("t2", "ls"), &mut out);
+    out.answers.clear();
+    hook(&mut tty, 11, &ask("rm -r /"), &mut out);
+    hook(&mut tty, 12, &ask("ls"), &mut out);
+    // The same question again, forged or not, is a question of its own.
+    hook(&mut tty, 13, &ask("ls"), &mut out);
+    let ids: Vec<_> = out
+        .frames
+        .iter()
+        .filter_map(|frame| match frame {
+            Data::AskQuestion(question) => Some(question.id.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids, ["t1", "t2", "hook-13"]);
+    let answers = [("Allow Bash?".to_owned(), "allow".to_owned())].into();
+    tty.answer("t2", &answers, 1, &mut out).unwrap();
+    assert_eq!(out.answers.len(), 1);
+    assert_eq!(out.answers[0].0, 12);
+    assert!(out.answers[0].1.contains(r#""command":"ls""#));
+    assert!(tty.answer("t2", &answers, 1, &mut out).is_err());
+    // Another call that goes on closes no question but its own.
+    let post = json!({"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_use_id": "t1"});
+    hook(&mut tty, 14, &post, &mut out);
+    assert!(tty.answer("t1", &answers, 1, &mut out).is_err());
+    tty.answer("hook-13", &answers, 1, &mut out).unwrap();
+}
+
+#[test]
+fn a_menu_that_nobody_asked_for_is_a_question_and_its_answer_presses_the_key() {
+    let (mut tty, mut out) = (tty(), Out::default());
+    let menu = "\u{1b}[2J\u{1b}[HThe file /h/.claude.json is damaged\r\n\r\n❯ 1. Exit\r\n  2. Reset\r\n\r\nEnter to confirm\r\n";
+    tty.drawn(menu.as_bytes(), 10);
+    while !out
+        .frames
+        .iter()
+        .any(|frame| matches!(frame, Data::AskQuestion(_)))
+    {
+        let at = tty.deadline().unwrap();
+        assert!(at < 10_000, "nobody is asked");
+        tty.tick(at, &mut out);
+    }
+    assert_eq!(tty.state(), State::WaitingForInput);
+    let id = out.frames.iter().find_map(|frame| match frame {
+        Data::AskQuestion(question) if question.prompt.contains("/h/.claude.json") => {
+            Some(question.id.clone())
+        }
+        _ => None,
+    });
+    let id = id.unwrap();
+    let answers = [("the menu".to_owned(), "Reset".to_owned())].into();
+    tty.answer(&id, &answers, 6000, &mut out).unwrap();
+    assert_eq!(out.keys, ["2"]);
+    assert!(tty.answer(&id, &answers, 6000, &mut out).is_err());
+    tty.state_file(r#"{"status":"idle"}"#, 7000, &mut out);
+    assert_eq!(tty.state(), State::Idle);
 }
 
 proptest! {

@@ -236,3 +236,30 @@ fn a_budget_ends_a_turn_in_its_middle() {
         "limit max_cost_usd"
     );
 }
+
+#[test]
+fn a_turn_that_claude_begins_itself_is_not_the_users() {
+    let real = Real::new();
+    let call = r#"@tool Bash {"command":"sleep 1","description":"x","run_in_background":true}"#;
+    let keeper = real.start(&format!("{call}\n@text started"));
+    let own = keeper.wait_frame("stop", |stop| stop["by"] == "claude");
+    assert!(own.get("messages").is_none(), "{own}");
+    let stops = data(&keeper.frames(), "stop");
+    assert_eq!(stops[0]["by"], "user");
+    let first = data(&keeper.frames(), "text.delta")[0]["message_id"].clone();
+    assert_eq!(stops[0]["messages"], json!([first]));
+    assert_eq!(keeper.meta().turns, 1);
+}
+
+#[test]
+fn an_mcp_server_that_never_answers_is_named() {
+    let real = Real::new();
+    let servers = json!({"mcpServers": {"silent": {"command": "sleep", "args": ["1000"]}}});
+    fs::write(real.place.path("home/.claude.json"), servers.to_string()).unwrap();
+    let keeper = real.start("@text hello");
+    keeper.wait_frame("meta", |meta| {
+        meta["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("`silent` is not connected"))
+    });
+}

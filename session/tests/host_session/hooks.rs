@@ -1,6 +1,7 @@
 //! Hooks of the image, of the user and of the session with the real CLI, under both drivers.
 
 use std::fs;
+use std::time::Instant;
 
 use cib_protocol::frame::Frame;
 use cib_protocol::session::State;
@@ -178,4 +179,57 @@ fn a_session_that_is_resumed_has_its_hooks_again_and_keeps_them_to_itself() {
     wait_until(SOON, "the second turn", || second.meta().turns == 2);
     wait_turns(&second, 2);
     assert!(!real.place.path("work/forbidden").exists());
+}
+
+#[test]
+fn a_hook_is_over_with_its_shell_and_its_output_is_bounded() {
+    for driver in ["stream", "tty"] {
+        let real = Real::new();
+        let mut spec = real.spec("@text hello");
+        spec["driver"] = driver.into();
+        let command = |command: &str| json!([{"hooks": [{"type": "command", "command": command}]}]);
+        spec["hooks"] = json!({
+            "SessionStart": command("sleep 95 & echo ok"),
+            "UserPromptSubmit": command("head -c 300000000 /dev/zero | tr '\\0' x"),
+        });
+        let began = Instant::now();
+        let keeper = real.place.start(&spec);
+        wait_turns(&keeper, 1);
+        assert!(began.elapsed() < SOON, "{driver}");
+        let hook = keeper.wait_frame("hook", |hook| {
+            let said = hook["result"]["stdout"].as_str().unwrap_or_default();
+            said.starts_with("xxx")
+        });
+        let said = hook["result"]["stdout"].as_str().unwrap();
+        assert!(said.len() <= 1 << 20, "{driver}: {}", said.len());
+    }
+}
+
+#[test]
+fn a_hook_that_does_not_end_is_named() {
+    for driver in ["stream", "tty"] {
+        let mut real = Real::new();
+        real.place
+            .options
+            .extend(["--start-ms".into(), "6000".into()]);
+        let mut spec = real.spec("@text hello");
+        spec["driver"] = driver.into();
+        let hook = json!({"type": "command", "command": "sleep 90", "timeout": 100});
+        spec["hooks"] = json!({"SessionStart": [{"hooks": [hook]}]});
+        let keeper = real.place.start(&spec);
+        let stop = keeper.wait_frame("stop", |stop| {
+            stop["last"] == true || stop["reason"] == "turn_end"
+        });
+        let words = format!("{stop}");
+        let name = if driver == "tty" {
+            "sleep 90"
+        } else {
+            "SessionStart"
+        };
+        // A version that answers before its hook has ended needs no name.
+        assert!(
+            stop["last"] != true || words.contains(name),
+            "{driver}: {words}"
+        );
+    }
 }

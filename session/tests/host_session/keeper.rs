@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -19,6 +22,15 @@ use uuid::Uuid;
 /// How long anything may take that should take a moment.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// The keeper's user where it is not Claude's.
+pub(crate) const KEEPER: u32 = 40_972;
+
+/// Claude's user where it is not the keeper's.
+pub(crate) const CODER: u32 = 41_000;
+
+/// A user that may ask the keeper.
+pub(crate) const PEER: u32 = 40_970;
+
 /// Directories as they are in a box, for any number of keepers.
 pub(crate) struct Place {
     root: TempDir,
@@ -27,6 +39,10 @@ pub(crate) struct Place {
     /// Options of `run` behind the usual ones.
     pub(crate) options: Vec<String>,
     pub(crate) claude: PathBuf,
+    /// Variables of the keeper.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Whether keeper and Claude are users of their own, joined by a launcher that is root.
+    is_apart: bool,
 }
 
 /// A keeper that runs.
@@ -34,7 +50,9 @@ pub(crate) struct Keeper {
     pub(crate) process: Process,
     pub(crate) id: Uuid,
     pub(crate) dir: PathBuf,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
+    /// The launcher that was started beside it, if there was one.
+    pub(crate) launcher: Option<Process>,
 }
 
 impl Place {
@@ -51,7 +69,30 @@ impl Place {
             claude: [env!("CARGO_MANIFEST_DIR"), "tests/fakes/claude"]
                 .iter()
                 .collect(),
+            environment: Vec::new(),
+            is_apart: false,
         }
+    }
+
+    /// The same, with keeper and Claude as users of their own, as init starts them.
+    pub(crate) fn apart() -> Self {
+        let place = Self::new();
+        place.set_apart()
+    }
+
+    pub(crate) fn set_apart(mut self) -> Self {
+        self.is_apart = true;
+        fs::create_dir_all(self.path("data/locks")).unwrap();
+        let open = |name, mode| {
+            let path = self.path(name);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        open("", 0o777);
+        for (name, user) in [("home", CODER), ("work", CODER), ("data/locks", KEEPER)] {
+            open(name, 0o700);
+            chown(self.path(name), Some(user), Some(user)).unwrap();
+        }
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -91,7 +132,22 @@ impl Place {
         let input = self.path("spec.json");
         fs::write(&input, spec.to_string()).unwrap();
         let binary = env!("CARGO_BIN_EXE_cib-session").to_owned();
-        let words: Vec<String> = self.wrapper.iter().cloned().chain([binary]).collect();
+        let (mut wrapper, mut launcher) = (self.wrapper.clone(), None);
+        let mut stdin = Stdio::from(fs::File::open(&input).unwrap());
+        if self.is_apart {
+            for (path, mode) in [(&dir, 0o2750), (&runtime, 0o2751)] {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                chown(path, Some(KEEPER), Some(KEEPER)).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let (ours, theirs) = cib_launcher::connect().unwrap();
+            launcher = Some(launch(theirs));
+            stdin = Stdio::from(ours);
+            // No descriptor is ever open for the children of another test.
+            let script = format!("exec \"$@\" 4<&0 0<'{}'", input.display());
+            wrapper = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
+        }
+        let words: Vec<String> = wrapper.into_iter().chain([binary]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("run");
         command
@@ -106,12 +162,17 @@ impl Place {
         // As init starts it; above all without the proxy of the machine that runs the tests.
         command.env_clear().env("HOME", self.path("home"));
         command.env("PATH", std::env::var_os("PATH").unwrap());
-        command.stdin(Stdio::from(fs::File::open(&input).unwrap()));
+        command.envs(self.environment.iter().cloned()).stdin(stdin);
+        if self.is_apart {
+            command.args(["--launcher-fd", "4", "--peer-uid", &PEER.to_string()]);
+            command.uid(KEEPER).gid(KEEPER);
+        }
         Keeper {
             process: Process::spawn(command).unwrap(),
             id,
             socket: runtime.join("keeper.sock"),
             dir,
+            launcher,
         }
     }
 
@@ -120,8 +181,24 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cib-session"));
         command.args(["finish", "--dir"]).arg(self.dir(id));
         command.args(["--state", "interrupted"]);
+        if self.is_apart {
+            command.uid(KEEPER).gid(KEEPER);
+        }
         command.status().unwrap().code().unwrap()
     }
+}
+
+/// Starts a launcher as init does: root, with no more rights than it needs.
+fn launch(socket: OwnedFd) -> Process {
+    let mut command = Command::new("setpriv");
+    command.arg("--bounding-set=-all,+setuid,+setgid,+kill,+setpcap");
+    command.args(["sh", "-c", "exec \"$@\" 3<&0 0</dev/null", "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_cib-session"));
+    command.args(["launcher", "--fd", "3", "--groups", "41001,41002"]);
+    let user = CODER.to_string();
+    command.args(["--uid", &user, "--gid", &user]);
+    command.env_clear().stdin(Stdio::from(socket));
+    Process::spawn(command).unwrap()
 }
 
 impl Keeper {
@@ -162,7 +239,24 @@ impl Keeper {
     pub(crate) fn meta(&self) -> SessionMeta {
         let id = self.dir.file_name().unwrap().to_str().unwrap();
         let fold = cib_journal::fold::load(&self.dir, id.parse().unwrap()).unwrap();
-        fold.into_meta().unwrap()
+        let mut meta = fold.into_meta().unwrap();
+        // The one thing that is no frame: a number means nothing once its process is gone.
+        if meta.state.is_live() {
+            meta.claude_pid = self.process_id();
+        }
+        meta
+    }
+
+    fn process_id(&self) -> Option<u32> {
+        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        stream.set_read_timeout(Some(SOON)).ok()?;
+        stream.write_all(b"{\"op\":\"status\"}\n").ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        match serde_json::from_str(&line).ok()? {
+            KeeperReply::Status(meta) => meta.claude_pid,
+            _ => None,
+        }
     }
 
     /// Waits for a frame of a kind whose data `fits`, and returns its data.

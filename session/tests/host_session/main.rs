@@ -19,3 +19,4 @@ mod plain;
 mod real;
 mod shell;
 mod tty;
+mod user;

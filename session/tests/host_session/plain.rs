@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::keeper::{Keeper, SOON, data, is_alive};
 use crate::real::{Real, text, wait_turns};
+use crate::tty::{ODD, each_arrives};
 
 const DRIVERS: [&str; 2] = ["stream", "tty"];
 
@@ -134,4 +135,16 @@ fn hooks_with_events_that_the_old_cli_does_not_know_open_no_dialog() {
         let says = "the session's hooks: this Claude knows no event `MessageDisplay`";
         assert!(noted.into_iter().any(|note| note == says), "{driver}");
     }
+}
+
+#[test]
+fn what_is_typed_reaches_the_model_by_the_old_cli_as_it_was_sent() {
+    let real = Real::plain();
+    fs::create_dir(real.place.path("work/src")).unwrap();
+    let mut spec = real.spec("");
+    spec["driver"] = "tty".into();
+    drop(spec.as_object_mut().unwrap().remove("prompt"));
+    let keeper = real.place.start(&spec);
+    each_arrives(&keeper, &ODD);
+    assert!(!real.place.path("work/bang").exists(), "no shell ran");
 }

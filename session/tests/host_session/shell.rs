@@ -23,7 +23,7 @@ fn start(place: &Place, more: &Value) -> Keeper {
     keeper
 }
 
-fn type_in(keeper: &Keeper, text: &str) {
+pub(crate) fn type_in(keeper: &Keeper, text: &str) {
     let data = cib_session::base64::encode(text.as_bytes());
     let reply = keeper.ask(&json!({"op": "raw", "data": data}));
     assert_eq!(reply, KeeperReply::Done);
@@ -39,7 +39,7 @@ fn shown(keeper: &Keeper) -> String {
 }
 
 #[track_caller]
-fn wait_shown(keeper: &Keeper, text: &str) {
+pub(crate) fn wait_shown(keeper: &Keeper, text: &str) {
     wait_until(SOON, &format!("{text:?} on the terminal"), || {
         shown(keeper).contains(text)
     });

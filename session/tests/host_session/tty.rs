@@ -11,6 +11,7 @@ use cib_protocol::session::{Driver, State};
 use cib_session::base64;
 use cib_testkit::wait::wait_until;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 fn start(real: &Real, prompt: Option<&str>) -> Keeper {
     let mut spec = real.spec("");
@@ -332,4 +333,114 @@ fn a_long_message_arrives_as_the_users_own_words() {
         .filter(|hook| hook["event"] == "UserPromptSubmit")
         .collect();
     assert_eq!(prompts[0]["payload"]["prompt"], message.as_str());
+}
+
+/// What the hook of the terminal's own was told of each message.
+fn prompts(keeper: &Keeper) -> Vec<String> {
+    let hooks = data(&keeper.frames(), "hook");
+    let prompts = hooks
+        .iter()
+        .filter(|hook| hook["event"] == "UserPromptSubmit")
+        .map(|hook| hook["payload"]["prompt"].as_str().unwrap().to_owned());
+    prompts.collect()
+}
+
+/// Sends each message and waits for its own turn.
+pub(crate) fn each_arrives(keeper: &Keeper, messages: &[&str]) {
+    keeper.wait_state("idle");
+    for (place, message) in messages.iter().enumerate() {
+        let id = Uuid::new_v4();
+        let input = json!({"op": "input", "text": message, "id": id});
+        assert_eq!(keeper.ask(&input), KeeperReply::Done, "{message}");
+        let stop = keeper.wait_frame("stop", |stop| stop["messages"][0] == id.to_string());
+        assert_eq!(
+            (&stop["reason"], &stop["by"]),
+            (&json!("turn_end"), &json!("user"))
+        );
+        let prompts = prompts(keeper);
+        assert_eq!(prompts.len(), place + 1, "{prompts:?}");
+        assert_eq!(prompts[place], *message);
+    }
+    let frames = keeper.frames();
+    assert_eq!(
+        text(&frames, "user"),
+        messages.concat(),
+        "each is told once"
+    );
+}
+
+pub(crate) const ODD: [&str; 13] = [
+    "!touch bang",
+    "?",
+    "\\",
+    "path C:\\dir\\",
+    "look at @src",
+    "x @src/",
+    "/etc/hosts is wrong",
+    "#memory",
+    "&",
+    "one\ntwo\n!three\n/four",
+    "line\\\nnext",
+    "@text \u{65e5}\u{672c} \u{1f600}",
+    "@text not alone",
+];
+
+#[test]
+fn what_is_typed_reaches_the_model_as_it_was_sent() {
+    let real = Real::new();
+    fs::create_dir(real.place.path("work/src")).unwrap();
+    fs::write(real.place.path("work/src/main.rs"), "").unwrap();
+    let keeper = start(&real, None);
+    let long = format!("{} @src end", "word ".repeat(2000));
+    let mut messages = ODD.to_vec();
+    // The stand-in takes a line that begins so for a directive.
+    messages.retain(|message| !message.starts_with("@src"));
+    messages.push(&long);
+    each_arrives(&keeper, &messages);
+    assert!(!real.place.path("work/bang").exists(), "no shell ran");
+}
+
+#[test]
+fn what_cannot_be_typed_is_refused_and_commands_are_asked_for() {
+    let real = Real::new();
+    let keeper = start(&real, Some("@text one"));
+    wait_turns(&keeper, 1);
+    for text in [
+        "/exit is a good word",
+        "a\tb",
+        "a\u{1b}[201~b",
+        "one\r\ntwo",
+    ] {
+        let refused = keeper.ask(&json!({"op": "input", "text": text}));
+        let KeeperReply::Refused { code, detail } = refused else {
+            panic!("{text}: {refused:?}");
+        };
+        assert_eq!(code, KeeperFault::BadRequest, "{detail}");
+    }
+    let command = json!({"op": "input", "text": "/model claude-sonnet-4-6", "command": true});
+    assert_eq!(keeper.ask(&command), KeeperReply::Done);
+    keeper.wait_frame("meta", |meta| meta["model"] == "claude-sonnet-4-6");
+    let command = json!({"op": "input", "text": "!echo ran > ran.txt", "command": true});
+    assert_eq!(keeper.ask(&command), KeeperReply::Done);
+    wait_until(SOON, "the command", || {
+        real.place.path("work/ran.txt").exists()
+    });
+}
+
+#[test]
+fn a_menu_at_the_start_is_a_question_and_its_answer_goes_on() {
+    let real = Real::new();
+    fs::write(real.place.path("home/.claude.json"), "{\"hasCompl").unwrap();
+    let keeper = start(&real, None);
+    keeper.wait_state("waiting_for_input");
+    let question = keeper.wait_frame("ask.question", |_| true);
+    let prompt = question["prompt"].as_str().unwrap();
+    assert!(prompt.contains(".claude.json"), "{prompt}");
+    let reset = question["options"][1]["label"].as_str().unwrap();
+    assert!(reset.starts_with("Reset"), "{question}");
+    let answer = json!({"op": "answer", "id": question["id"], "answers": {"": reset}});
+    assert_eq!(keeper.ask(&answer), KeeperReply::Done);
+    // Whatever it asks next is a question as well.
+    let next = keeper.wait_frame("ask.question", |next| next["id"] != question["id"]);
+    assert!(!next["prompt"].as_str().unwrap().is_empty());
 }

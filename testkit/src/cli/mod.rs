@@ -1,5 +1,6 @@
 //! The command line of `cib-testkit`.
 
+mod attack;
 mod probe;
 
 use std::io::{self, Read, Write};
@@ -44,6 +45,8 @@ enum Command {
     Hold(Hold),
     /// Tries to leave the box past its proxy, and says how it went
     Probe(probe::ProbeArgs),
+    /// Tries what an agent could do to its box, and says what it got
+    Attack(attack::AttackArgs),
     /// Joins standard input and output to a TCP connection
     Pipe(Pipe),
 }
@@ -170,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Lookup(lookup) => lookup.run(),
         Command::Hold(hold) => hold.run(),
         Command::Probe(probe) => probe.run(),
+        Command::Attack(attack) => attack.run(),
         Command::Pipe(pipe) => pipe.run(),
     };
     match outcome {

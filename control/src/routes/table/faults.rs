@@ -47,6 +47,7 @@ pub(super) const CREATING: &[Code] = &[
     Code::NoSuchSession,
     Code::SessionRunning,
     Code::NothingToResume,
+    Code::TooManySessions,
     Code::KeeperFailed,
     Code::NotNow,
     Code::InitUnreachable,

@@ -50,6 +50,36 @@ fn a_plain_child_gets_what_it_needs_to_run_and_nothing_else() {
 }
 
 #[test]
+fn a_proxy_variable_that_leads_where_the_box_may_not_go_is_withheld_and_named() {
+    let given = [
+        ("HTTP_PROXY", "http://172.17.0.1:3128"),
+        ("https_proxy", "http://user:pass@10.0.0.5:3128/"),
+        ("ALL_PROXY", "http://[fd00::5]:3128"),
+        ("FTP_PROXY", "http://127.0.0.1:3128"),
+        ("http_proxy", "http://192.168.1.9:3128"),
+        ("RSYNC_PROXY", "203.0.113.7:3128"),
+        ("NO_PROXY", "10.0.0.5"),
+        ("CIB_LAN", "192.168.1.0/24"),
+    ];
+    let with_proxy = [&given[..], &[("CIB_PROXY_URL", URL)]].concat();
+    let child = child(&with_proxy, &Additions::default());
+    assert_eq!(
+        child.unreachable,
+        ["ALL_PROXY", "HTTP_PROXY", "https_proxy"]
+    );
+    let coder = child.coder(&account("coder"));
+    for kept in ["FTP_PROXY", "http_proxy", "RSYNC_PROXY", "NO_PROXY"] {
+        assert!(coder.contains_key(kept), "{kept}");
+    }
+    for withheld in &child.unreachable {
+        assert!(!coder.contains_key(withheld), "{withheld}");
+    }
+    // Without a proxy of its own the box goes where it likes.
+    let direct = self::child(&given, &Additions::default());
+    assert_eq!(direct.unreachable, [""; 0]);
+}
+
+#[test]
 fn coder_gets_what_the_user_gave_but_nothing_of_inits_and_no_secret() {
     let child = child(
         &[
@@ -84,7 +114,7 @@ fn coder_gets_what_the_user_gave_but_nothing_of_inits_and_no_secret() {
 }
 
 #[test]
-fn keepers_alone_see_claudes_credentials() {
+fn claudes_credentials_are_in_nobodys_environment_but_stand_for_themselves() {
     let child = child(
         &[
             ("ANTHROPIC_API_KEY", "sk-ant-1"),
@@ -92,10 +122,14 @@ fn keepers_alone_see_claudes_credentials() {
         ],
         &Additions::default(),
     );
-    let keeper = child.keeper(&account(CODER));
-    assert_eq!(keeper["ANTHROPIC_API_KEY"], "sk-ant-1");
-    assert_eq!(keeper["CLAUDE_CODE_OAUTH_TOKEN"], "oat-1");
-    for other in [child.coder(&account(CODER)), child.plain(&account("cib"))] {
+    let credentials = child.credentials();
+    assert_eq!(credentials["ANTHROPIC_API_KEY"], "sk-ant-1");
+    assert_eq!(credentials["CLAUDE_CODE_OAUTH_TOKEN"], "oat-1");
+    for other in [
+        child.common(),
+        child.coder(&account(CODER)),
+        child.plain(&account("cib")),
+    ] {
         assert!(
             other.values().all(|value| !value.contains("-1")),
             "{other:?}"
@@ -143,8 +177,8 @@ fn sessions_get_the_claude_that_the_box_has_chosen() {
     };
     for given in [&[("CIB_CLAUDE_VERSION", "2.1.330")][..], &[]] {
         let child = child(given, &additions);
-        let keeper = child.keeper(&account(CODER));
-        assert_eq!(keeper["CIB_CLAUDE_VERSION"], "2.1.112");
+        let coder = child.coder(&account(CODER));
+        assert_eq!(coder["CIB_CLAUDE_VERSION"], "2.1.112");
     }
 }
 

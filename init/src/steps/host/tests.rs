@@ -19,18 +19,23 @@ fn docker() -> HostFacts {
     }
 }
 
-fn judge(facts: &HostFacts, variables: &[(&str, &str)]) -> Vec<String> {
+fn settings(variables: &[(&str, &str)]) -> Settings {
     let environment: Environment = variables
         .iter()
         .copied()
         .chain([("CIB_AUTH_DISABLED", "1")])
         .collect();
     let read = |_: &Path| Err(SecretFileError::NotText);
-    let settings = Settings::read(&environment, &FileSettings::new(), &read)
+    Settings::read(&environment, &FileSettings::new(), &read)
         .settings
-        .unwrap();
+        .unwrap()
+}
+
+fn judge(facts: &HostFacts, variables: &[(&str, &str)]) -> Vec<String> {
+    let settings = settings(variables);
     let accounts = Accounts::parse(
-        "root:x:0:0::/root:/bin/sh\ncib:x:970:970::/:/bin/false\ncoder:x:1000:1000::/home/coder:/bin/bash\n",
+        "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/false\ncib:x:970:970::/:/bin/false\n\
+         coder:x:1000:1000::/home/coder:/bin/bash\n",
         "root:x:0:\ncoder:x:1000:\n",
     );
     let paths = Paths::of_the_box("/var/lib/claude-in-box".into());
@@ -150,9 +155,57 @@ fn ids_that_the_namespace_does_not_have_are_refused() {
 }
 
 #[test]
-fn the_id_of_another_user_is_refused() {
-    assert!(judge(&docker(), &[("PUID", "970")])[0].contains("is the user cib of the image"));
-    assert_eq!(judge(&docker(), &[("PGID", "970")]), [""; 0]);
+fn the_ids_of_the_boxs_own_users_and_of_others_in_the_image_are_refused() {
+    for (id, own) in [("970", "cib"), ("971", "cib-proxy"), ("972", "cib-keeper")] {
+        for (name, what) in [("PUID", "user"), ("PGID", "group")] {
+            let faults = judge(&docker(), &[(name, id)]);
+            assert_eq!(faults.len(), 1, "{name}={id}: {faults:?}");
+            let says = format!("{name}: {id} is the {what} {own} of the box");
+            assert!(faults[0].starts_with(&says), "{faults:?}");
+        }
+    }
+    assert!(judge(&docker(), &[("PUID", "33")])[0].contains("is the user www-data of the image"));
+    assert_eq!(judge(&docker(), &[("PGID", "33")]), [""; 0]);
+}
+
+#[test]
+fn separate_users_need_root_and_their_ids() {
+    let separate = [("CIB_SESSION_USERS", "separate")];
+    assert_eq!(judge(&docker(), &separate), [""; 0]);
+    let mapped = HostFacts {
+        uids: IdMap::parse("0 100000 30000\n"),
+        ..docker()
+    };
+    let faults = judge(&mapped, &separate);
+    assert!(
+        faults[0].contains("20000 to 59999 do not all exist"),
+        "{faults:?}"
+    );
+    let user = HostFacts {
+        uid: 1000,
+        gid: 1000,
+        capabilities: 0,
+        ..docker()
+    };
+    let faults = judge(&user, &separate);
+    assert!(faults[0].starts_with("CIB_SESSION_USERS: is `separate`, which only root"));
+}
+
+#[test]
+fn a_derived_image_that_puts_coder_into_a_group_of_the_boxs_is_refused() {
+    let settings = settings(&[]);
+    let paths = Paths::of_the_box("/var/lib/claude-in-box".into());
+    let accounts = Accounts::parse(
+        "cib:x:970:970::/:/bin/false\ncoder:x:1000:1000::/home/coder:/bin/bash\n",
+        "cib:x:970:coder\ncoder:x:1000:\n",
+    );
+    let faults = docker().judge(&settings, &paths, &accounts);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0]
+            .to_string()
+            .contains("lists coder in the group cib")
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Keys of a read-only mount, copied to memory that only coder reads.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::super::paths::Paths;
 use super::store::{Store, flaw};
 
 /// More than any real key folder; memory is what it takes.
-const MOST_BYTES: u64 = 32 * 1024 * 1024;
+pub(super) const MOST_BYTES: u64 = 32 * 1024 * 1024;
 /// As above, in files.
 const MOST_FILES: usize = 2000;
 /// As above, in levels.
@@ -141,18 +141,17 @@ impl Copying<'_> {
     }
 
     fn file(&mut self, real: &Path, from: &Path, to: &Path) -> Result<(), FileError> {
-        let mut bytes = Vec::new();
         let left = MOST_BYTES - self.bytes;
-        let file = File::open(real).map_err(failed("open", from))?;
-        file.take(left + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed("read", from))?;
-        self.bytes += bytes.len() as u64;
+        let bytes = match cib_foreign::read(real, left) {
+            Err(cib_foreign::ForeignError::TooLarge { .. }) => None,
+            read => Some(read.map_err(|error| failed("read", from)(io::Error::other(error)))?),
+        };
+        self.bytes += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.files += 1;
-        if self.bytes > MOST_BYTES || self.files > MOST_FILES {
+        let Some(bytes) = bytes.filter(|_| self.files <= MOST_FILES) else {
             let problem = "the folder is larger than keys are";
             return Err(failed("copy", from)(io::Error::other(problem)));
-        }
+        };
         if let (Store::Ssh, Some(flaw)) = (self.store, flaw(&bytes)) {
             self.outcome
                 .warn(format!("{} {flaw} {}", from.display(), from.display()));

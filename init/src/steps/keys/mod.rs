@@ -5,6 +5,7 @@
 //! from the home directory; one that is mounted in the home directory itself cannot be
 //! replaced there, and ssh and GnuPG are told of the copy instead ([`Keys`]).
 
+mod config;
 mod copy;
 mod link;
 mod repair;
@@ -79,6 +80,17 @@ pub fn prepare(
         }
     }
     Ok((keys, outcome))
+}
+
+/// Whether a path lies where this module puts its copies.
+pub(super) fn is_copy(paths: &Paths, path: &Path) -> bool {
+    let upwards = path
+        .components()
+        .any(|name| name == std::path::Component::ParentDir);
+    !upwards
+        && copy::places(paths)
+            .iter()
+            .any(|place| path.starts_with(place))
 }
 
 struct Preparing<'a> {
@@ -223,15 +235,29 @@ impl Preparing<'_> {
         Ok(())
     }
 
+    /// Has a copied configuration name the copies.
+    fn retarget(&self, copy: &Path, config: &Path) -> Result<(), FileError> {
+        let at = self.paths.at(config);
+        let text = cib_foreign::read_to_string(&at, config::MOST_BYTES);
+        let text = text.map_err(|error| failed("read", config)(std::io::Error::other(error)))?;
+        let text = config::retarget(&text, &self.store_path(Store::Ssh), copy);
+        let owner = self.switch.then_some(self.owner);
+        let mode = Store::Ssh.file_mode(config);
+        super::files::write_file(&at, text.as_bytes(), owner, mode).map(drop)
+    }
+
     fn tell_ssh(&self, copy: &Path, keys: &mut Keys) -> Result<(), FileError> {
         let at = self.paths.at(copy);
         let dir = Dir::open(&at).map_err(failed("open", &at))?;
         for entry in dir.entries().map_err(failed("read", &at))? {
             let path = copy.join(entry.name());
             match entry.name().to_str() {
-                Some("config") => keys.ssh_config = Some(path),
+                Some("config") => {
+                    self.retarget(copy, &path)?;
+                    keys.ssh_config = Some(path);
+                }
                 Some("known_hosts") => keys.known_hosts = Some(path),
-                _ if std::fs::read(self.paths.at(&path))
+                _ if cib_foreign::read(&self.paths.at(&path), copy::MOST_BYTES)
                     .is_ok_and(|b| store::is_private_key(&b)) =>
                 {
                     keys.identities.push(path);

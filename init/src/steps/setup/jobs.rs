@@ -14,6 +14,8 @@ use crate::environment::SetupSettings;
 
 /// The shell of commands and of scripts without the executable bit.
 const SHELL: &str = "bash";
+/// Larger than any script.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +104,10 @@ fn script(paths: &Paths, path: &Path) -> Result<Job, JobsError> {
     if !metadata.is_file() {
         return Err(failed(io::Error::other("it is not a regular file")));
     }
-    let bytes = fs::read(&at).map_err(failed)?;
+    // What a volume puts there may be links, as Kubernetes makes them.
+    let real = fs::canonicalize(&at).map_err(failed)?;
+    let bytes = cib_foreign::read(&real, LARGEST);
+    let bytes = bytes.map_err(|error| failed(io::Error::other(error)))?;
     let shown = path.display().to_string();
     let command = if executable(&metadata) {
         vec![shown.clone()]

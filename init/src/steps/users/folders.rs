@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::files::{FileError, Owner, make_dir};
+use super::super::files::{FileError, Owner, make_dir, phrase};
 use super::{Outcome, Paths, Users};
 
 /// A folder, its owner and its mode.
@@ -30,7 +30,15 @@ pub(super) fn prepare(
         }
         let existed = at.exists();
         let owner = owner.filter(|_| users.switch);
-        if make_dir(&at, owner, mode)? && existed {
+        let made = match make_dir(&at, owner, mode) {
+            // A folder of the machine outside whose file system gives nothing away.
+            Err(error) if existed && path == paths.data => {
+                outcome.warn(phrase(&error));
+                continue;
+            }
+            made => made?,
+        };
+        if made && existed {
             let owner = owner.map_or(String::new(), |o| format!("owner {}:{}, ", o.uid, o.gid));
             outcome.changed(&path, format!("{owner}mode {mode:04o}"));
         }
@@ -39,7 +47,7 @@ pub(super) fn prepare(
 }
 
 fn folders(paths: &Paths, users: &Users) -> Vec<Folder> {
-    let (root, cib, coder) = (0, users.control.gid, users.coder.uid);
+    let (root, cib) = (0, users.control.gid);
     let folder = |path: PathBuf, uid, gid, mode| Folder {
         path,
         owner: Some(Owner { uid, gid }),
@@ -52,14 +60,9 @@ fn folders(paths: &Paths, users: &Users) -> Vec<Folder> {
         folder(run.join("sessions"), root, cib, 0o755),
         folder(run.join("git"), root, root, 0o755),
         folder(run.join("ssh"), root, root, 0o755),
-        // A folder of the machine outside may be mounted here; whose it is does not matter.
-        Folder {
-            path: data.clone(),
-            owner: None,
-            mode: 0o755,
-        },
+        // Whoever owns this folder can put another in the place of each that is in it.
+        folder(data.clone(), root, root, 0o755),
         folder(data.join("sessions"), root, cib, 0o755),
-        folder(data.join("locks"), coder, cib, 0o750),
         folder(data.join("control"), users.control.uid, cib, 0o700),
         folder(paths.setup_markers(), root, root, 0o700),
     ]

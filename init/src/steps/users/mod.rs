@@ -1,16 +1,17 @@
 //! Users: `coder` with the ids that were asked for, and the files that belong to it.
 
 mod folders;
+mod mounts;
 mod ownership;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use thiserror::Error;
 
 use super::accounts::{
-    Account, Accounts, AccountsError, CIB, CODER, PROXY, group_with, passwd_with,
+    Account, Accounts, AccountsError, CIB, CODER, KEEPER, PROXY, group_with, passwd_with,
 };
 use super::files::{self, Dir, Entry, FileError, Owner, failed, phrase};
 use super::host::HostFacts;
@@ -19,16 +20,20 @@ use super::paths::Paths;
 use crate::environment::ContainerSettings;
 use ownership::{Tally, own_tree};
 
+pub use mounts::{judge, places};
+
 /// Who runs what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Users {
-    /// Claude, keepers, setup commands.
+    /// Claude, shells, setup commands.
     pub coder: Account,
+    /// Keepers, whose the record is.
+    pub keeper: Account,
     /// control.
     pub control: Account,
     /// redsocks and the resolver.
     pub proxy: Account,
-    /// Whether init can run children as other users. If not, all three are the user that the
+    /// Whether init can run children as other users. If not, all of them are the user that the
     /// box was started as (`--user`).
     pub switch: bool,
 }
@@ -44,8 +49,8 @@ pub enum UsersError {
     File(#[from] FileError),
 }
 
-/// Gives `coder` its ids, its home, its sessions and the top of `/workspace`, and makes the
-/// folders of the box.
+/// Gives `coder` its ids, its home and the top of `/workspace`, and makes the folders of the
+/// box.
 ///
 /// # Errors
 ///
@@ -68,6 +73,7 @@ pub fn prepare(
         renumber(paths, &accounts, &image, &coder, &mut outcome)?;
         Users {
             coder,
+            keeper: accounts.own(KEEPER)?,
             control: accounts.own(CIB)?,
             proxy: accounts.own(PROXY)?,
             switch: true,
@@ -78,7 +84,8 @@ pub fn prepare(
     folders::prepare(paths, &users, &mut outcome)?;
     if users.switch {
         home(paths, &users.coder, &image, &mut outcome)?;
-        sessions(paths, &users.coder, &mut outcome);
+        mounts::claude(paths, &users.coder, &image, &mut outcome)?;
+        mounts::record(paths, &users, &mut outcome);
     }
     workspace(paths, &users, &image, &mut outcome);
     Ok((users, outcome))
@@ -121,6 +128,7 @@ fn everybody_is(
     }
     Users {
         coder: own(CODER),
+        keeper: own(KEEPER),
         control: own(CIB),
         proxy: own(PROXY),
         switch: false,
@@ -196,33 +204,6 @@ fn home(
     let tally = own_tree(&path, &wanted).map_err(failed("open", &path))?;
     tell(&coder.home, coder, tally, outcome);
     Ok(())
-}
-
-/// The files of sessions, which keepers write as coder. Their group is control's and stays.
-fn sessions(paths: &Paths, coder: &Account, outcome: &mut Outcome) {
-    let wanted = |entry: &Entry| {
-        let gid = entry.stat.st_gid;
-        (entry.stat.st_uid != coder.uid).then_some(Owner {
-            uid: coder.uid,
-            gid,
-        })
-    };
-    let folder = paths.data.join("sessions");
-    let Ok(sessions) = Dir::open(&paths.at(&folder)).and_then(|dir| dir.entries()) else {
-        return;
-    };
-    let mut trees: Vec<PathBuf> = sessions
-        .iter()
-        .filter(|session| session.stat.st_uid != coder.uid)
-        .map(|session| folder.join(session.name()))
-        .collect();
-    trees.push(paths.data.join("locks"));
-    for tree in trees {
-        // A session that is a plain file is none; it is left for whoever put it there.
-        if let Ok(tally) = own_tree(&paths.at(&tree), &wanted) {
-            tell(&tree, coder, tally, outcome);
-        }
-    }
 }
 
 fn tell(path: &Path, coder: &Account, tally: Tally, outcome: &mut Outcome) {

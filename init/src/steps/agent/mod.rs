@@ -2,22 +2,20 @@
 //!
 //! The mounted socket belongs to whoever runs the agent outside, with a mode that keeps others
 //! out, and agents refuse a peer with another id. Init is root: it may connect whatever owner
-//! and mode the socket has, and agents take root. Each connection is opened anew by its path,
-//! so an agent that was started again is found again.
+//! and mode the socket has, and agents take root. It does so only where coder cannot have had a
+//! hand in what is connected to ([`place`]). Each connection is opened anew by its path, so an
+//! agent that was started again is found again.
+
+mod place;
+mod relay;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType};
-use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::net::UnixListener;
 
 use super::files::{Dir, FileError, Owner, c_name, failed, phrase, reason, write_file};
 use super::keys::Keys;
@@ -25,16 +23,8 @@ use super::outcome::Outcome;
 use super::paths::Paths;
 use super::users::Users;
 use crate::environment::AgentSettings;
-
-/// Connections that are served at once; further ones wait to be accepted. Each takes two
-/// buffers in PID 1.
-const CONNECTIONS: usize = 64;
-/// Requests and answers of agents are small; larger ones pass in pieces.
-const BUFFER: usize = 4096;
-/// How long the mounted agent may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Pause when no descriptor is left to accept with.
-const BREATH: Duration = Duration::from_millis(100);
+use crate::spawn::Ids;
+use place::{Place, PlaceError};
 
 /// A socket that listens, and where it leads. It is served by [`Relay::serve`].
 #[derive(Debug)]
@@ -44,7 +34,7 @@ pub struct Relay {
     /// The socket that programs in the box use.
     pub socket: PathBuf,
     listener: UnixListener,
-    upstream: PathBuf,
+    upstream: Place,
 }
 
 /// What there is to say about a relay while it runs.
@@ -54,6 +44,8 @@ pub enum Notice {
     Lost(String),
     /// It can be reached again.
     Back,
+    /// Somebody was turned away because every place is taken. Said once until one is free.
+    Full,
 }
 
 /// Opens a socket for each agent that was asked for. Must be called within a runtime. An agent
@@ -77,8 +69,16 @@ pub fn open(
     ];
     for (variable, upstream, socket) in wanted {
         let Some(upstream) = upstream else { continue };
-        let at = paths.at(upstream);
-        if let Err(why) = check(&at) {
+        let place = Place {
+            path: paths.at(upstream),
+            run: paths.at(&paths.run),
+            coder: users.switch.then(|| Ids {
+                uid: users.coder.uid,
+                gid: users.coder.gid,
+                groups: users.coder.groups.clone(),
+            }),
+        };
+        if let Err(why) = check(&place) {
             outcome.warn(format!("{variable}: {} {why}", upstream.display()));
         }
         match listen(&paths.at(&socket), owner) {
@@ -88,7 +88,7 @@ pub fn open(
                     variable,
                     socket,
                     listener,
-                    upstream: at,
+                    upstream: place,
                 });
             }
             Err(error) => outcome.warn(format!("{variable}: {}", phrase(&error))),
@@ -102,15 +102,19 @@ pub fn open(
     (relays, outcome)
 }
 
-/// Whether somebody can be reached there, as well as that can be told without connecting:
-/// agents log peers that leave at once.
-fn check(path: &Path) -> Result<(), &'static str> {
-    use std::os::unix::fs::FileTypeExt as _;
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() => Ok(()),
-        Ok(_) => Err("is no socket; mount the agent's socket, or the folder that holds it"),
-        Err(_) => Err("is not there yet; mount the agent's socket, or the folder that holds it"),
-    }
+/// Whether somebody can be reached there, as well as that can be told without connecting.
+fn check(place: &Place) -> Result<(), String> {
+    const REMEDY: &str = "mount the agent's socket, or the folder that holds it";
+    place.look().map_err(|error| match error {
+        PlaceError::NotASocket => format!("is no socket; {REMEDY}"),
+        PlaceError::Kernel(error) if error.kind() == io::ErrorKind::NotFound => {
+            format!("is not there yet; {REMEDY}")
+        }
+        PlaceError::Kernel(error) => format!("cannot be used: {}", reason(&error)),
+        refused @ (PlaceError::Link(_) | PlaceError::OfTheBox) => {
+            format!("cannot be used: {refused}")
+        }
+    })
 }
 
 /// A socket of mode 0600. It appears under its name when owner and mode are right.
@@ -148,9 +152,12 @@ fn redirect_gpg(
         .gnupg_home
         .clone()
         .unwrap_or_else(|| users.coder.home.join(".gnupg"));
-    let at = paths.at(&home);
-    let at = fs::canonicalize(&at).unwrap_or(at);
-    if !at.exists() {
+    // A link of ours leads to a copy; one that coder made leads wherever it likes.
+    let at = match fs::read_link(paths.at(&home)) {
+        Ok(target) if super::keys::is_copy(paths, &target) => paths.at(target),
+        _ => paths.at(&home),
+    };
+    if at.symlink_metadata().is_err() {
         super::files::make_dir(&at, owner, 0o700)?;
     }
     let (shown, file) = (home.join("S.gpg-agent"), at.join("S.gpg-agent"));
@@ -169,76 +176,4 @@ fn redirect_gpg(
         outcome.changed(&shown, "leads to the mounted agent");
     }
     Ok(())
-}
-
-impl Relay {
-    /// Serves connections for ever. `say` is told when the mounted agent is lost and found.
-    pub async fn serve(self, say: impl Fn(Notice) + 'static) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let health = Rc::new(Health {
-            lost: std::cell::Cell::new(false),
-            say,
-        });
-        let tasks = tokio::task::LocalSet::new();
-        let accepting = async {
-            loop {
-                // Closed never; should it be, there is nothing left to serve.
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                    return;
-                };
-                let Ok((client, _)) = self.listener.accept().await else {
-                    sleep(BREATH).await;
-                    continue;
-                };
-                let (health, upstream) = (Rc::clone(&health), self.upstream.clone());
-                tasks.spawn_local(async move {
-                    health.connection(client, &upstream).await;
-                    drop(place);
-                });
-            }
-        };
-        tasks.run_until(accepting).await;
-    }
-}
-
-/// Whether the mounted agent could be reached the last time.
-struct Health<S> {
-    lost: std::cell::Cell<bool>,
-    say: S,
-}
-
-impl<S: Fn(Notice) + 'static> Health<S> {
-    async fn connection(&self, mut client: UnixStream, upstream: &Path) {
-        let connected = match timeout(CONNECT, UnixStream::connect(upstream)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        };
-        match connected {
-            Ok(mut agent) => {
-                if self.lost.replace(false) {
-                    (self.say)(Notice::Back);
-                }
-                // Whichever side fails, both are closed, which the other side sees.
-                let _ =
-                    copy_bidirectional_with_sizes(&mut client, &mut agent, BUFFER, BUFFER).await;
-            }
-            Err(error) => {
-                if !self.lost.replace(true) {
-                    (self.say)(Notice::Lost(why(upstream, &error)));
-                }
-            }
-        }
-    }
-}
-
-/// Why an agent cannot be reached, and what helps.
-fn why(upstream: &Path, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            "; if it was started again, its socket is a new file: mount the folder that holds it"
-        }
-        io::ErrorKind::PermissionDenied => "; root in the box may not use it",
-        _ => "",
-    };
-    format!("{}: {}{hint}", upstream.display(), reason(error))
 }

@@ -1,0 +1,111 @@
+//! The sockets that control serves, made here and kept for as long as the box runs.
+//!
+//! Programs of `coder` run before control does, and while it is started anew; on a port that
+//! nobody held one of them could wait for the owner's token.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A port of every address, IPv6 and IPv4, or of the box's own loopback alone.
+pub(super) fn port(port: u16, everywhere: bool) -> io::Result<Rc<OwnedFd>> {
+    let socket = if everywhere {
+        match open((Ipv6Addr::UNSPECIFIED, port).into()) {
+            Err(Errno::ADDRINUSE) => Err(Errno::ADDRINUSE),
+            // A kernel without IPv6.
+            Err(_) => open((Ipv4Addr::UNSPECIFIED, port).into()),
+            socket => socket,
+        }
+    } else {
+        open((Ipv4Addr::LOCALHOST, port).into())
+    };
+    Ok(Rc::new(socket?))
+}
+
+fn open(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    // Connections of a box that ran here before may still be closing.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// The socket on which control is asked for its health, for root and `group` alone.
+pub(super) fn health(path: &Path, group: u32) -> io::Result<Rc<OwnedFd>> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Nobody can connect before its mode is right: the folder is closed to all but these.
+    let listener = UnixListener::bind(path)?;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
+    chmodat(CWD, path, mode, AtFlags::empty())?;
+    if rustix::process::geteuid().is_root() {
+        let (owner, group) = (Some(Uid::ROOT), Some(Gid::from_raw(group)));
+        chownat(CWD, path, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(Rc::new(listener.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A port that was free a moment ago.
+    fn free() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn a_port_that_is_held_is_nobody_elses_and_answers_on_both_families() {
+        let number = free();
+        let held = port(number, true).unwrap();
+        for address in ["127.0.0.1", "0.0.0.0"] {
+            let taken = TcpListener::bind((address, number)).unwrap_err();
+            assert_eq!(taken.kind(), io::ErrorKind::AddrInUse, "{address}");
+        }
+        let again = port(number, true).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        TcpStream::connect(("127.0.0.1", number)).unwrap();
+        drop(held);
+        port(number, false).unwrap();
+    }
+
+    #[test]
+    fn health_is_asked_by_the_owner_and_one_group_and_a_stale_socket_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("health.sock");
+        let group = rustix::process::getegid().as_raw();
+        for _ in 0..2 {
+            let _held = health(&path, group).unwrap();
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o660);
+            UnixStream::connect(&path).unwrap();
+        }
+    }
+}

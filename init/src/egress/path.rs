@@ -1,0 +1,136 @@
+//! The whole way: a connection by its address, as every redirected one is, through the upstream.
+
+use std::net::IpAddr;
+
+use cib_protocol::init::Check;
+use cib_redsocks::client::{Refusal, Target};
+use cib_redsocks::probe::{self, Depth, Health};
+use cib_redsocks::resolver::DnsServer;
+use cib_redsocks::upstream::{Endpoint, Host};
+
+use super::{Inner, pins};
+use crate::environment::ProbeTarget;
+
+/// What came of the walk.
+pub(super) enum Walk {
+    /// It got through, to this target.
+    Through(Target),
+    /// The upstream answered, and connected to none of the targets; this is the last word.
+    Refused(Target, Refusal),
+    /// The upstream itself does not let us that far.
+    Down(Health),
+    /// Nobody wants it walked.
+    Off,
+}
+
+impl Inner {
+    /// Somebody on the far side whom the box asks anyway.
+    pub(super) fn acquaintance(&self) -> Target {
+        let first = self.targets().into_iter().next();
+        first.unwrap_or_else(|| std::net::SocketAddr::from(([1, 1, 1, 1], 443)).into())
+    }
+
+    /// What is connected to: what was asked for, or the box's name servers, to which the
+    /// resolver connects in any case, in both ways in which it does.
+    fn targets(&self) -> Vec<Target> {
+        match &self.settings.probe {
+            ProbeTarget::Off => Vec::new(),
+            ProbeTarget::At(target) => vec![target.clone()],
+            ProbeTarget::NameServers => {
+                let both = |server: &DnsServer| {
+                    let tcp = server.tcp().map(Target::from);
+                    tcp.into_iter().chain([server.https().0])
+                };
+                self.settings.dns_servers.iter().flat_map(both).collect()
+            }
+        }
+    }
+
+    /// Connects to one target after the other until one lets us through.
+    pub(super) async fn walk(&self) -> Walk {
+        let addresses = self.machine.borrow().pinned().to_vec();
+        let used: Vec<IpAddr> = match pins::others(&addresses) {
+            (Some(used), _) => vec![used],
+            (None, _) => addresses,
+        };
+        let mut last = Walk::Off;
+        for target in self.targets() {
+            let depth = Depth::Through(&target);
+            let found = probe::probe(&self.upstream, &used, depth, probe::DEADLINE).await;
+            last = match found {
+                Health::Reachable { .. } => return Walk::Through(target),
+                Health::Refused(refusal) => Walk::Refused(target, refusal),
+                down => return Walk::Down(down),
+            };
+        }
+        last
+    }
+
+    /// What is wrong with the way as far as the upstream's rules are to blame. A target that is
+    /// not there is the target's affair, and a dead upstream is told of elsewhere.
+    pub(super) fn trouble(&self, walk: &Walk) -> Option<String> {
+        match walk {
+            Walk::Refused(target, refusal) if is_forbidden(refusal) => {
+                Some(self.refused(target, refusal))
+            }
+            _ => None,
+        }
+    }
+
+    fn refused(&self, target: &Target, refusal: &Refusal) -> String {
+        let endpoint = self.upstream.endpoint();
+        if !is_forbidden(refusal) {
+            return format!(
+                "the proxy {endpoint} answers, and did not connect to {target}: {refusal}; name \
+                 another target in CIB_PROXY_PROBE if that one is not meant to be reached"
+            );
+        }
+        format!(
+            "the proxy {endpoint} refuses addresses: it did not connect to {target} ({refusal}), \
+             and every redirected connection asks it for an address; allow addresses there, name \
+             one that it allows in CIB_PROXY_PROBE, or use CIB_PROXY_MODE=env, where programs ask \
+             by name"
+        )
+    }
+
+    /// The walk as a check; none if it is switched off.
+    pub(super) async fn walked(&self) -> Option<Check> {
+        let (passed, detail) = match self.walk().await {
+            Walk::Off => return None,
+            Walk::Through(target) => (true, format!("the proxy connected to {target}")),
+            Walk::Refused(target, refusal) => (false, self.refused(&target, &refusal)),
+            Walk::Down(health) => (false, self.sentence(&health)),
+        };
+        Some(Check {
+            claim: "a connection by address gets through the upstream".to_owned(),
+            passed,
+            detail,
+        })
+    }
+
+    /// A finding in a sentence, with what a name may have to do with it.
+    pub(super) fn sentence(&self, health: &Health) -> String {
+        sentence(health, self.upstream.endpoint())
+    }
+}
+
+/// As [`Inner::sentence`].
+pub(super) fn sentence(health: &Health, endpoint: &Endpoint) -> String {
+    let mut sentence = health.sentence(endpoint);
+    let away = matches!(health, Health::Unreachable { .. } | Health::TimedOut { .. });
+    if away && matches!(endpoint.host, Host::Name(_)) {
+        sentence.push_str(
+            " The name may have another address now: it is looked up when the box starts, so \
+             restart the box if the proxy was made anew.",
+        );
+    }
+    sentence
+}
+
+/// Whether the proxy's own rules are why it did not connect.
+fn is_forbidden(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Ruleset | Refusal::AddressUnsupported | Refusal::Http(403 | 405)
+    )
+}

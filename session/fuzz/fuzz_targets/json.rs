@@ -1,0 +1,8 @@
+//! JSON that somebody else wrote.
+
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::json(bytes));
