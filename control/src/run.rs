@@ -107,6 +107,8 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     if config.resume {
         revive(&app, config);
     }
+    let store = app.store.clone();
+    tokio::spawn(async move { store.warm().await });
     let watching = app.hub.clone().run();
     let serving = server::serve(listener, Arc::clone(&app), limits);
     tokio::pin!(serving);

@@ -333,7 +333,7 @@ fn apply_stop(meta: &mut SessionMeta, stop: &Stop) {
         meta.reason = Some(stop.reason.clone());
         meta.exit_code = stop.exit_code;
         meta.ended_in = stop.ended_in.or(meta.ended_in);
-    } else {
+    } else if stop.is_users_turn() {
         meta.turns += 1;
     }
 }

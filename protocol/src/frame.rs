@@ -377,12 +377,6 @@ pub struct Stop {
     /// The CLI's own words, where it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Whose turn ended; absent when none did, and in journals of old.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<By>,
-    /// The messages that the turn answered, by the `message_id` of their `text.delta` frames.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub messages: Vec<String>,
     /// What the session's processes used up to here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -392,6 +386,12 @@ pub struct Stop {
     /// With `last`: where the session stood when its end began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_in: Option<State>,
+    /// Whose turn ended; absent when none did, and in journals of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// The messages that the turn answered, by the `message_id` of their `text.delta` frames.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<String>,
 }
 
 impl Stop {

@@ -34,7 +34,7 @@ launcher starts, signals and reaps a session's processes for its keeper, and end
 when that is gone. visit, store and watch are what the keeper runs as the session's user.
 
 Options of run:
-  --dir DIR             the session's directory: transcript.jsonl, meta.json, lock
+  --dir DIR             the session's directory: transcript.jsonl, lock
   --runtime DIR         where keeper.sock goes
   --ready-fd N          descriptor that gets a newline once a client may connect
   --sync POLICY         when frames have to be on the disk: none, batch or frame [none]

@@ -12,7 +12,7 @@ use cib_protocol::frame::{Data, Frame};
 use cib_protocol::session::SessionId;
 use rustix::event::{Timespec, poll};
 
-use crate::{journal, log};
+use crate::{journal, log, meta};
 
 /// How long one record may take.
 const EACH: Duration = Duration::from_secs(10);
@@ -86,7 +86,12 @@ fn directories(sessions: &Path) -> Vec<PathBuf> {
 
 /// Whether a record has to be closed: all of them but those whose last whole line says that the
 /// session has ended. One that cannot be read may be one.
+///
+/// What an earlier version left beside a journal has to be taken into it, once.
 fn is_open(dir: &Path) -> bool {
+    if fs::symlink_metadata(dir.join(meta::OLD_FILE)).is_ok() {
+        return true;
+    }
     match cib_foreign::open(&dir.join(journal::FILE)) {
         Ok(mut file) => !tail(&mut file).is_ok_and(|tail| says_ended(&tail)),
         Err(error) => !error.is_absent(),

@@ -168,9 +168,7 @@ async fn open(call: &Call, program: Program, start: Start, kinds: Kinds) -> Resu
 /// The tail of a journal. Its first look at a file may have to wait for a disk.
 pub(super) async fn tail(app: &App, id: SessionId) -> Result<io::Result<Arc<Tail>>, Fault> {
     let hub = app.hub.clone();
-    tokio::task::spawn_blocking(move || hub.tail(id))
-        .await
-        .map_err(Fault::internal)
+    crate::work::run(move || Ok::<_, io::Error>(hub.tail(id))).await
 }
 
 /// What is wrong with one session's journal is that session's fault alone.

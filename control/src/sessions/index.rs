@@ -238,7 +238,9 @@ fn lock(entry: &Mutex<Entry>) -> Option<MutexGuard<'_, Entry>> {
             Ok(entry) => return Some(entry),
             Err(TryLockError::Poisoned(entry)) => return Some(entry.into_inner()),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::WouldBlock) => {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
         }
     }
 }

@@ -105,6 +105,8 @@ impl Store {
                 .await;
             match scanned {
                 Ok(Ok(false)) => tokio::task::yield_now().await,
+                // Somebody asks meanwhile, and comes first.
+                Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(TURN).await,
                 _ => return,
             }
         }

@@ -13,7 +13,7 @@ use cib_protocol::keeper::{KeeperFault, KeeperReply};
 use cib_protocol::session::State;
 use cib_testkit::process::Process;
 use cib_testkit::wait::wait_until;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Runs keepers with a file system over the sessions' directory.
 fn place_on(mount: &str) -> Place {
@@ -289,11 +289,89 @@ fn control_may_read_the_files_whatever_the_umask_says() {
         .to_vec();
     let keeper = place.start(&place.spec("echo"));
     keeper.wait_state("idle");
-    for name in ["transcript.jsonl", "meta.json"] {
-        let mode = fs::metadata(keeper.dir.join(name))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o640, "{name}");
+    let journal = fs::metadata(keeper.dir.join("transcript.jsonl")).unwrap();
+    assert_eq!(journal.permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn what_only_an_old_meta_json_knew_is_taken_into_the_journal_once() {
+    let place = Place::new();
+    let mut keeper = place.start(&place.spec("echo"));
+    keeper.wait_state("idle");
+    keeper.ask(&json!({"op": "stop"}));
+    assert_eq!(keeper.wait_exit(), 0);
+    // As an earlier version left it: no keeper has said what was asked for.
+    let journal = keeper.dir.join("transcript.jsonl");
+    let old: String = fs::read_to_string(&journal)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let mut frame: Value = serde_json::from_str(line).unwrap();
+            if let Some(data) = frame["data"].as_object_mut() {
+                data.remove("opening");
+            }
+            let end = line.find(",\"data\":").unwrap();
+            format!("{},\"data\":{}}}\n", &line[..end], frame["data"])
+        })
+        .collect();
+    fs::write(&journal, &old).unwrap();
+    let mut told = serde_json::to_value(keeper.meta()).unwrap();
+    told["title"] = json!("Known to the file alone");
+    told["limits"] = json!({"max_turns": 7});
+    fs::write(keeper.dir.join("meta.json"), told.to_string()).unwrap();
+    assert_eq!(place.finish(keeper.id), 0);
+    let meta = keeper.meta();
+    assert_eq!(meta.title.as_deref(), Some("Known to the file alone"));
+    assert_eq!(meta.limits.max_turns, Some(7));
+    assert_eq!(meta.state, State::Stopped);
+    assert!(!keeper.dir.join("meta.json").exists());
+    let note = data(&keeper.frames(), "meta").pop().unwrap()["note"].clone();
+    assert!(
+        note.as_str().unwrap().contains("vouched for by nobody"),
+        "{note}"
+    );
+    let taken = fs::read_to_string(&journal).unwrap();
+    assert!(taken.starts_with(&old));
+    assert_eq!(place.finish(keeper.id), 0);
+    assert_eq!(fs::read_to_string(&journal).unwrap(), taken);
+}
+
+#[test]
+fn a_meta_json_that_is_no_file_of_a_keeper_changes_nothing() {
+    let place = Place::new();
+    let mut keeper = place.start(&place.spec("echo"));
+    keeper.wait_state("idle");
+    keeper.ask(&json!({"op": "stop"}));
+    assert_eq!(keeper.wait_exit(), 0);
+    let journal = fs::read(keeper.dir.join("transcript.jsonl")).unwrap();
+    let file = keeper.dir.join("meta.json");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(place.finish(keeper.id), 0);
+    fs::write(&file, "").unwrap();
+    assert_eq!(place.finish(keeper.id), 0);
+    assert!(!file.exists());
+    assert_eq!(
+        fs::read(keeper.dir.join("transcript.jsonl")).unwrap(),
+        journal
+    );
+}
+
+#[test]
+fn a_journal_or_a_lock_that_is_not_the_keepers_own_is_refused_with_its_name() {
+    for name in ["transcript.jsonl", "lock"] {
+        let place = Place::new();
+        let spec = place.spec("echo");
+        let mut first = place.start(&spec);
+        first.wait_state("idle");
+        first.ask(&json!({"op": "stop"}));
+        assert_eq!(first.wait_exit(), 0);
+        let file = first.dir.join(name);
+        let elsewhere = first.dir.join("elsewhere");
+        fs::rename(&file, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        let before = fs::read(&elsewhere).unwrap();
+        let code = place.finish(first.id);
+        assert!(code == 74 || code == 78, "{name}: {code}");
+        assert_eq!(fs::read(&elsewhere).unwrap(), before, "{name}");
     }
 }

@@ -239,7 +239,24 @@ impl Keeper {
     pub(crate) fn meta(&self) -> SessionMeta {
         let id = self.dir.file_name().unwrap().to_str().unwrap();
         let fold = cib_journal::fold::load(&self.dir, id.parse().unwrap()).unwrap();
-        fold.into_meta().unwrap()
+        let mut meta = fold.into_meta().unwrap();
+        // The one thing that is no frame: a number means nothing once its process is gone.
+        if meta.state.is_live() {
+            meta.claude_pid = self.process_id();
+        }
+        meta
+    }
+
+    fn process_id(&self) -> Option<u32> {
+        let mut stream = UnixStream::connect(&self.socket).ok()?;
+        stream.set_read_timeout(Some(SOON)).ok()?;
+        stream.write_all(b"{\"op\":\"status\"}\n").ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        match serde_json::from_str(&line).ok()? {
+            KeeperReply::Status(meta) => meta.claude_pid,
+            _ => None,
+        }
     }
 
     /// Waits for a frame of a kind whose data `fits`, and returns its data.
