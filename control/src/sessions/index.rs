@@ -227,10 +227,6 @@ impl Entry {
 }
 
 /// Waits a moment for whoever looks at the same session; never longer.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a lock of the standard library has no deadline to wait with"
-)]
 fn lock(entry: &Mutex<Entry>) -> Option<MutexGuard<'_, Entry>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
