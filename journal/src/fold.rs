@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use cib_foreign::ForeignError;
@@ -61,6 +62,8 @@ pub struct Fold {
     is_closed: bool,
     /// Offset behind the last line that was taken up.
     offset: u64,
+    /// Bytes behind that in which the end of a long line was not found.
+    searched: u64,
 }
 
 impl Fold {
@@ -74,6 +77,7 @@ impl Fold {
             is_opened: false,
             is_closed: false,
             offset: 0,
+            searched: 0,
         }
     }
 
@@ -87,6 +91,7 @@ impl Fold {
             is_opened,
             is_closed,
             offset,
+            searched: 0,
         }
     }
 
@@ -134,24 +139,37 @@ impl Fold {
         }
         let mut buffer = vec![0; CHUNK];
         loop {
-            // A long line is read in ever larger pieces, so that it is not read over and over.
-            let read = file.read_at(&mut buffer, self.offset)?;
-            let whole = memchr::memrchr(b'\n', &buffer[..read]).map_or(0, |at| at + 1);
-            let mut start = 0;
-            for end in memchr::memchr_iter(b'\n', &buffer[..whole]) {
-                self.line(&buffer[start..end]);
-                start = end + 1;
+            // A line that goes on beyond a portion is only looked through for its end.
+            let read = Source::read_at(file, &mut buffer, self.offset + self.searched)?;
+            if self.searched > 0 {
+                if let Some(at) = memchr::memchr(b'\n', &buffer[..read]) {
+                    let mut line = vec![0; usize::try_from(self.searched).unwrap_or(0) + at];
+                    file.read_exact_at(&mut line, self.offset)?;
+                    self.line(&line);
+                    self.offset += line.len() as u64 + 1;
+                    self.searched = 0;
+                    continue;
+                }
+                self.searched += read as u64;
+            } else {
+                let mut start = 0;
+                for end in memchr::memchr_iter(b'\n', &buffer[..read]) {
+                    self.line(&buffer[start..end]);
+                    start = end + 1;
+                }
+                self.offset += start as u64;
+                if start == 0 {
+                    self.searched = read as u64;
+                }
             }
-            self.offset += whole as u64;
             if read < buffer.len() {
+                // The rest may become a line yet.
+                self.searched = 0;
                 return Ok(Progress::Done);
             }
-            if whole == 0 {
-                if buffer.len() as u64 > MAX_LINE {
-                    let what = format!("a line has more than {MAX_LINE} bytes");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-                }
-                buffer.resize(buffer.len() * 2, 0);
+            if self.searched > MAX_LINE {
+                let what = format!("a line has more than {MAX_LINE} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
             if enough() {
                 return Ok(Progress::More);
@@ -666,6 +684,27 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let shrunk = fold.read(&file, || false).unwrap_err();
         assert_eq!(shrunk.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_long_line_is_taken_up_whole_however_often_the_reader_is_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let long = Data::Text(Text {
+            text: "y".repeat(5 * CHUNK + 7),
+            ..Text::default()
+        });
+        std::fs::write(
+            &path,
+            lines(&[text(), long, text(), status(State::Stopped)]),
+        )
+        .unwrap();
+        let file = File::open(&path).unwrap();
+        let mut fold = Fold::new(ID);
+        while fold.read(&file, || true).unwrap() == Progress::More {}
+        assert!(fold.is_closed());
+        let meta = fold.into_meta().unwrap();
+        assert_eq!((meta.last_seq, meta.damage), (4, None));
     }
 
     #[test]

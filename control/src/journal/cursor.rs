@@ -164,6 +164,20 @@ impl Cursor {
         self.after
     }
 
+    /// Seq of the last frame that is there.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn last_seq(&self) -> io::Result<u64> {
+        let end = self.extent.borrow().committed;
+        let Some(file) = self.tail.file() else {
+            return Ok(self.after);
+        };
+        tokio::task::spawn_blocking(move || seek::last_seq(&*file, end))
+            .await
+            .map_err(io::Error::other)?
+    }
+
     /// Looks whether the journal has grown, for where nobody says so.
     pub fn nudge(&self) {
         self.tail.refresh();

@@ -79,6 +79,8 @@ async fn fresh(call: &Call) -> Result<SessionMeta, Fault> {
     match tokio::time::timeout(STATUS_PATIENCE, asked).await {
         Ok(Ok(KeeperReply::Status(mut fresh))) => {
             fresh.last_seq = fresh.last_seq.max(meta.last_seq);
+            // Who writes a journal does not look at what stands in it.
+            fresh.damage = fresh.damage.take().or(meta.damage);
             Ok(*fresh)
         }
         // It may have ended meanwhile.

@@ -186,13 +186,7 @@ async fn page(call: &Call, program: Program) -> Result<Reply, Fault> {
     let mut cursor = cursor(call, program, position(call)?, kinds(call)).await?;
     let first = first(&mut cursor, call, Duration::from_millis(wait)).await?;
     let id = call.id(program)?;
-    let meta = call.app.store.get(program, id).await;
-    let last_seq = match meta {
-        Ok(meta) => meta.last_seq,
-        // Its directory is there before its keeper has written what it is.
-        Err(fault) if fault.code() == nothing_of(program, id).code() => cursor.position(),
-        Err(fault) => return Err(fault),
-    };
+    let last_seq = cursor.last_seq().await.map_err(unreadable)?;
     let head = format!(r#"{{"id":"{id}","last_seq":{last_seq},"frames":["#);
     let page = Page {
         cursor,

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use cib_journal::{FILE, Fold, Progress, fold};
-use cib_protocol::session::{SessionId, SessionMeta, State};
+use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 use cib_protocol::time::Timestamp;
 
-/// How long somebody else may be looking at the same session.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long one journal is read before the next has its turn.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// How long a session's directory may be without a frame before that is damage.
 const YOUTH: Duration = Duration::from_secs(60);
@@ -37,7 +37,21 @@ pub enum View {
 #[derive(Debug)]
 pub struct Index {
     sessions: PathBuf,
-    entries: Mutex<HashMap<SessionId, Arc<Mutex<Entry>>>>,
+    entries: Mutex<HashMap<SessionId, Arc<Slot>>>,
+}
+
+/// A session's place in the index.
+#[derive(Debug)]
+struct Slot {
+    /// What the last look at it gave. Nobody reads a file while holding this.
+    shown: Mutex<View>,
+    entry: Mutex<Entry>,
+}
+
+impl Slot {
+    fn shown(&self) -> MutexGuard<'_, View> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -83,18 +97,25 @@ impl Index {
             let mut entries = self.entries();
             entries.retain(|id, _| there.contains(id));
             let is_known = |id: &SessionId| {
-                entries.get(id).is_some_and(|entry| match entry.try_lock() {
-                    Ok(entry) => entry.is_done,
-                    Err(_) => true,
-                })
+                let slot = entries.get(id);
+                slot.is_some_and(|slot| matches!(*slot.shown(), View::Known(_)))
             };
             there.into_iter().filter(|id| !is_known(id)).collect()
         };
-        for id in unknown {
-            if Instant::now() >= by {
-                return Ok(false);
+        let mut unknown = unknown;
+        while !unknown.is_empty() {
+            let mut left = Vec::new();
+            for id in unknown {
+                let now = Instant::now();
+                if now >= by {
+                    return Ok(false);
+                }
+                // A long journal does not keep short ones from being known.
+                if let View::Unfinished = self.look(id, by.min(now + SLICE)) {
+                    left.push(id);
+                }
             }
-            let _ = self.look(id, by);
+            unknown = left;
         }
         Ok(true)
     }
@@ -102,18 +123,12 @@ impl Index {
     /// Every session that is known, as it was when it was looked at last.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SessionMeta> {
-        let entries: Vec<_> = self
-            .entries()
-            .iter()
-            .map(|(id, entry)| (*id, Arc::clone(entry)))
-            .collect();
-        entries
-            .into_iter()
-            .filter_map(|(id, entry)| match lock(&entry)?.view(id) {
-                View::Known(meta) => Some(*meta),
-                View::Nothing | View::Unfinished => None,
-            })
-            .collect()
+        let slots = self.entries();
+        let known = slots.values().filter_map(|slot| match &*slot.shown() {
+            View::Known(meta) => Some(meta.as_ref().clone()),
+            View::Nothing | View::Unfinished => None,
+        });
+        known.collect()
     }
 
     /// Looks at one session, until `by`.
@@ -127,19 +142,45 @@ impl Index {
         if !found.is_dir() {
             return View::Nothing;
         }
-        let entry = Arc::clone(
-            self.entries()
-                .entry(id)
-                .or_insert_with(|| Arc::new(Mutex::new(Entry::new(id)))),
-        );
-        let Some(mut entry) = lock(&entry) else {
-            return View::Unfinished;
+        let slot = Arc::clone(self.entries().entry(id).or_insert_with(|| {
+            Arc::new(Slot {
+                shown: Mutex::new(View::Unfinished),
+                entry: Mutex::new(Entry::new(id)),
+            })
+        }));
+        let Some(mut entry) = lock(&slot.entry, by) else {
+            return slot.shown().clone();
         };
         entry.refresh(id, &dir, &found, by);
-        entry.view(id)
+        let view = entry.view(id);
+        *slot.shown() = view.clone();
+        view
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Mutex<Entry>>>> {
+    /// What a session is the journal of, from its beginning alone; `None` if that does not say.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn program(&self, id: SessionId) -> Result<Option<Program>, String> {
+        let path = self.sessions.join(id.to_string()).join(FILE);
+        let file = match cib_foreign::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(error) => return Err(what(&error)),
+        };
+        let mut fold = Fold::new(id);
+        let read = fold.read(&file, || true);
+        match (fold.meta(), fold.flaw(), read) {
+            (Some(meta), ..) => Ok(Some(meta.program)),
+            (None, Some(flaw), _) => Err(flaw.to_owned()),
+            // A whole portion without the end of its first line.
+            (None, None, Ok(Progress::More)) => Err("its first line is too long".to_owned()),
+            (None, None, Ok(Progress::Done)) => Ok(None),
+            (None, None, Err(error)) => Err(what(&error)),
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Slot>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -226,9 +267,8 @@ impl Entry {
     }
 }
 
-/// Waits a moment for whoever looks at the same session; never longer.
-fn lock(entry: &Mutex<Entry>) -> Option<MutexGuard<'_, Entry>> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits for whoever looks at the same session, until `deadline`.
+fn lock(entry: &Mutex<Entry>, deadline: Instant) -> Option<MutexGuard<'_, Entry>> {
     loop {
         match entry.try_lock() {
             Ok(entry) => return Some(entry),

@@ -203,16 +203,11 @@ impl Store {
     /// # Errors
     /// As [`Store::get`], if it is something else.
     pub async fn admit(&self, program: Program, id: SessionId) -> Result<(), Fault> {
-        let view = self
-            .blocking(move |store| store.index.look(id, Instant::now() + PATIENCE))
-            .await?;
-        match view {
-            View::Known(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
-                Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
-            }
-            View::Known(meta) if meta.program != program => Err(nothing_of(program, id)),
-            View::Known(_) | View::Nothing => Ok(()),
-            View::Unfinished => Err(unfinished()),
+        let found = self.blocking(move |store| store.index.program(id)).await?;
+        match found {
+            Ok(Some(found)) if found != program => Err(nothing_of(program, id)),
+            Ok(_) => Ok(()),
+            Err(why) => Err(unreadable(&why)),
         }
     }
 
