@@ -18,6 +18,9 @@ use crate::json::{self, Object};
 /// How much of an API key the CLI remembers as approved: its last characters.
 const KEY_TAIL: usize = 20;
 
+/// What the CLI remembers grows with the projects that it has seen, but not to this.
+const LARGEST: u64 = 32 * 1024 * 1024;
+
 /// The variable in which Claude finds an API key.
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 
@@ -113,11 +116,12 @@ fn complete(path: &Path, wanted: &Value) -> Result<(), SeedError> {
         source,
     };
     let target = behind_link(path);
-    let text = match fs::read_to_string(&target) {
+    // The agent may have put a pipe there, which nobody must wait for, or no end of nothing.
+    let text = match cib_foreign::read_to_string(&target, LARGEST) {
         Ok(text) if text.trim().is_empty() => "{}".to_owned(),
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "{}".to_owned(),
-        Err(error) => return Err(io(error)),
+        Err(error) if error.is_absent() => "{}".to_owned(),
+        Err(error) => return Err(io(io::Error::other(error))),
     };
     let parsed = merge(&text, wanted).map_err(|source| SeedError::NotAnObject {
         path: path.to_owned(),
@@ -287,6 +291,16 @@ mod tests {
         let mode = fs::metadata(&real).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert!(fs::read_to_string(&real).unwrap().contains("theme"));
+    }
+
+    #[test]
+    fn a_pipe_in_a_files_place_is_not_waited_for_and_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.json");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        complete(&path, &settings()).unwrap_err();
+        assert!(!fs::metadata(&path).unwrap().is_file());
     }
 
     #[test]

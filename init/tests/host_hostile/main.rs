@@ -76,7 +76,7 @@ fn nothing_of_the_agents_outlives_its_box() {
     let words = ["attack", "deaf-daemon"].map(str::to_owned);
     assert!(cage.as_agent(&words).status().unwrap().success());
     eventually("the daemon runs", || {
-        cage.has_process("sleep\x00600").then_some(())
+        cage.has_process("redsocks\x00600").then_some(())
     });
     assert_eq!(cage.running.stop(), Some(0));
 }
