@@ -48,7 +48,10 @@ pub(super) fn json(bytes: &[u8]) {
     if let Ok(value) = &ours {
         let line = json::one_line(&text);
         assert!(!line.contains(['\n', '\r']), "one line");
-        assert_eq!(json::parse(&line).as_ref(), Ok(value));
+        // What is too deep is told as it was written, its blanks included.
+        if bytes.iter().filter(|byte| b"[{".contains(byte)).count() <= json::DEEPEST {
+            assert_eq!(json::parse(&line).as_ref(), Ok(value));
+        }
         serde_json::from_str::<serde_json::Value>(&value.to_string()).expect("strict JSON");
     }
     if let Some(object) = json::Object::read(&text) {

@@ -26,13 +26,13 @@ use crate::support::eventually;
 const SLOW: &str = r#"
 [service.slow]
 command = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
-grace = "30s"
+grace = "110s"
 "#;
 
 #[test]
 fn nothing_that_the_agent_tries_changes_anything_beyond_its_own_world() {
     let mut recipe = a_box();
-    recipe.configure(SLOW).set("CIB_SHUTDOWN_TIMEOUT", "60");
+    recipe.configure(SLOW).set("CIB_SHUTDOWN_TIMEOUT", "240");
     let mut cage = Caged::start(&mut recipe);
     let mut matrix = Matrix::default();
     let aim = cage.aim();
