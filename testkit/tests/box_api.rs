@@ -153,7 +153,8 @@ fn a_login_and_what_claude_remembers_outlive_the_container() {
 /// The most memory that the only keeper has in so many looks, in KiB (`Pss`, proc(5)).
 fn memory_of_keeper(cage: &Container, looks: u32) -> u64 {
     let script = format!(
-        "p=$(grep -lx cib-session /proc/[0-9]*/comm | cut -d/ -f3); m=0; \
+        "for c in $(grep -lx cib-session /proc/[0-9]*/comm); do \
+         grep -q '^Uid:.972' ${{c%/comm}}/status && p=$(echo $c | cut -d/ -f3); done; m=0; \
          for i in $(seq {looks}); do \
          v=$(sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$p/smaps_rollup); \
          test $v -le $m || m=$v; done; echo $m"

@@ -110,9 +110,14 @@ impl Caged {
 
     /// Has init restart control, as root may.
     pub(crate) fn restart_control(&mut self) {
+        let before = self.running.service("control").pid;
         let service = "control".to_owned();
         let done = self.running.ask(&InitRequest::ServiceRestart { service });
         assert_eq!(done, Some(InitReply::Done));
+        eventually("another control is ready", || {
+            let control = self.running.service("control");
+            (control.state == "ready" && control.pid != before).then_some(())
+        });
         self.running.wait_until_up();
         self.restarts = self.running.service("control").restarts;
     }

@@ -428,7 +428,7 @@ fn what_cannot_be_typed_is_refused_and_commands_are_asked_for() {
 }
 
 #[test]
-fn a_menu_at_the_start_is_a_question_and_its_answer_goes_on() {
+fn a_menu_at_the_start_is_a_question_and_its_answer_is_given() {
     let real = Real::new();
     fs::write(real.place.path("home/.claude.json"), "{\"hasCompl").unwrap();
     let keeper = start(&real, None);
@@ -440,7 +440,9 @@ fn a_menu_at_the_start_is_a_question_and_its_answer_goes_on() {
     assert!(reset.starts_with("Reset"), "{question}");
     let answer = json!({"op": "answer", "id": question["id"], "answers": {"": reset}});
     assert_eq!(keeper.ask(&answer), KeeperReply::Done);
-    // Whatever it asks next is a question as well.
-    let next = keeper.wait_frame("ask.question", |next| next["id"] != question["id"]);
-    assert!(!next["prompt"].as_str().unwrap().is_empty());
+    // This version ends once it has written a configuration anew.
+    let stop = keeper.wait_frame("stop", |stop| stop["last"] == true);
+    assert_eq!(stop["reason"], "exit", "{stop}");
+    let text = fs::read_to_string(real.place.path("home/.claude.json")).unwrap_or("{}".into());
+    assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}");
 }

@@ -167,18 +167,23 @@ pub(super) fn locks(aim: &Aim) -> Outcome {
     let mut taken = Vec::new();
     for folder in [aim.record(), aim.data.join("locks"), aim.data.clone()] {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if let Ok(file) = File::open(entry.path())
+            // Nobody of the box locks a folder.
+            if entry.file_type().is_ok_and(|kind| kind.is_file())
+                && let Ok(file) = File::open(entry.path())
                 && file.try_lock().is_ok()
             {
-                taken.push(file);
+                taken.push((entry.path(), file));
             }
         }
     }
-    let got = !taken.is_empty();
+    let got: Vec<_> = taken
+        .iter()
+        .map(|(path, _)| path.display().to_string())
+        .collect();
     let outcome = hold(taken);
-    if got {
-        Outcome::Got("a lock of the box".into())
-    } else {
+    if got.is_empty() {
         outcome
+    } else {
+        Outcome::Got(format!("locks on {}", got.join(", ")))
     }
 }

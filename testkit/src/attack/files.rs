@@ -216,7 +216,12 @@ pub(super) fn search(aim: &Aim, path: &Path, loot: &mut Loot) {
 pub(super) fn search_processes(aim: &Aim) -> Outcome {
     let mut loot = Loot::unless("nothing was found");
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let own = entry.file_name() == *std::process::id().to_string();
+        let name = entry.file_name();
+        let own = name == *std::process::id().to_string();
+        // Names such as self stand for a process that has a number as well.
+        if !name.as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
         for file in ["environ", "cmdline"] {
             // This program is told what to look for on its own command line.
             if !(own && file == "cmdline") {

@@ -12,6 +12,9 @@ use super::{Aim, Loot, Outcome};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the API is waited for. While the box ends, nobody answers.
+const MOMENT: Duration = Duration::from_millis(250);
+
 /// Ports on which the box's services listen, beside the API's.
 const PORTS: [u16; 4] = [12345, 5301, 5302, 12346];
 
@@ -161,8 +164,8 @@ fn listen(address: Ipv4Addr, port: u16) -> io::Result<Socket> {
 /// A request to the API from inside, and its status; 0 where nothing came back.
 fn request(aim: &Aim, address: Ipv4Addr, head: &str) -> io::Result<u16> {
     let address = SocketAddr::from((address, aim.port));
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, MOMENT)?;
+    stream.set_read_timeout(Some(MOMENT))?;
     stream.write_all(head.as_bytes())?;
     let mut reply = [0; 64];
     let count = stream.read(&mut reply)?;
