@@ -165,7 +165,7 @@ pub(super) fn files(_: &Aim) -> Outcome {
 /// Locks, which anybody may hold on a file that it can open.
 pub(super) fn locks(aim: &Aim) -> Outcome {
     let mut taken = Vec::new();
-    for folder in [aim.record(), aim.data.join("locks"), aim.data.clone()] {
+    for folder in [aim.record(), aim.data.join("locks")] {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             // Nobody of the box locks a folder.
             if entry.file_type().is_ok_and(|kind| kind.is_file())
