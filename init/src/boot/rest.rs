@@ -1,9 +1,10 @@
 //! PID 1 sleeps most of its life, and need not hold then what booting took.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -13,8 +14,17 @@ use crate::sys::memory::Program;
 /// So long nothing has to have happened before memory is given back.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// After so long without it, whatever wakes the runtime counts as something that happened:
+/// timers wake it as well, and none of them says so.
+const LONG: Duration = Duration::from_secs(1);
+
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 static DUE: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Who gives memory back, and when it last did.
+    static LAST: RefCell<Option<(Stir, Instant)>> = const { RefCell::new(None) };
+}
 
 /// Knows that something happened. Cheap to clone.
 #[derive(Clone, Default)]
@@ -33,6 +43,7 @@ impl Stir {
         };
         let _ = PROGRAM.set(program);
         let mut timer = Timer::new();
+        LAST.with_borrow_mut(|last| *last = Some((self.clone(), Instant::now())));
         loop {
             self.0.notified().await;
             while self.stirs_again(&mut timer).await {}
@@ -52,9 +63,16 @@ impl Stir {
 /// The runtime is about to sleep. Only here is memory given back: what runs between would
 /// bring many a page in again at once.
 pub(super) fn before_sleep() {
-    if DUE.swap(false, Ordering::Relaxed)
-        && let Some(program) = PROGRAM.get()
-    {
+    let is_due = DUE.swap(false, Ordering::Relaxed);
+    LAST.with_borrow_mut(|last| match last {
+        Some((_, at)) if is_due => *at = Instant::now(),
+        Some((stir, at)) if at.elapsed() >= LONG => {
+            *at = Instant::now();
+            stir.stir();
+        }
+        _ => {}
+    });
+    if is_due && let Some(program) = PROGRAM.get() {
         program.rest();
     }
 }
