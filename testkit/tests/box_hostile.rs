@@ -90,7 +90,9 @@ impl Cage for Caged<'_> {
                 "--clear-groups",
             ])
             .args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"])
-            .args(["env", "HOME=/home/coder", PROGRAM])
+            // The engine gives what it starts the container's own variables, init gives none.
+            .args(["env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin"])
+            .args(["HOME=/home/coder", PROGRAM])
             .args(words);
         command
     }
