@@ -1,10 +1,14 @@
-//! Which of the box's subcommands was asked for, and who does it. What is the bare init's never
-//! comes here: `cib_bare` has the whole command line.
+//! Whether the bare init or one of the box's subcommands was asked for, and who does it.
+//!
+//! Called as `init` (the image's `/init`), every word that is no option is a command to run,
+//! so that `docker run IMAGE status` runs a program named `status`. Called by any other name,
+//! the box's subcommands come first, and `--` in front makes a command of anything.
 
-use cib_bare::Process;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
-use crate::commands;
-use crate::sys::signal;
+use crate::sys::start;
+use crate::{bare, commands};
 
 /// What `cib-init` does besides running a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,36 +34,50 @@ pub enum Subcommand {
 }
 
 impl Subcommand {
-    fn named(word: &[u8]) -> Option<Self> {
-        Some(match word {
-            b"box" => Self::Box,
-            b"plan" => Self::Plan,
-            b"check" => Self::Check,
-            b"status" => Self::Status,
-            b"healthcheck" => Self::Healthcheck,
-            b"svc" => Self::Service,
-            b"egress" => Self::Egress,
-            b"claude-version" => Self::ClaudeVersion,
-            b"exec" => Self::Exec,
+    fn named(word: &OsStr) -> Option<Self> {
+        Some(match word.to_str()? {
+            "box" => Self::Box,
+            "plan" => Self::Plan,
+            "check" => Self::Check,
+            "status" => Self::Status,
+            "healthcheck" => Self::Healthcheck,
+            "svc" => Self::Service,
+            "egress" => Self::Egress,
+            "claude-version" => Self::ClaudeVersion,
+            "exec" => Self::Exec,
             _ => return None,
         })
     }
+
+    /// What arguments ask for, the program's own name first; `None` if that is the bare init's
+    /// to do.
+    fn asked(arguments: &[OsString]) -> Option<Self> {
+        let name = arguments
+            .first()
+            .and_then(|name| Path::new(name).file_name());
+        match arguments.get(1) {
+            None if name == Some(OsStr::new("init")) => Some(Self::Box),
+            Some(word) if name != Some(OsStr::new("init")) => Self::named(word),
+            _ => None,
+        }
+    }
 }
 
-/// Does what the process's arguments ask for, and returns its exit code. Without a subcommand
-/// that is the box: called as `init`, it was started without arguments.
+/// Does what the process's arguments ask for, and returns its exit code. Every signal must be
+/// blocked.
 #[must_use]
 pub fn main() -> u8 {
-    let process = Process::given();
-    let subcommand = process.argument(1).and_then(Subcommand::named);
-    let subcommand = subcommand.unwrap_or(Subcommand::Box);
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let Some(subcommand) = Subcommand::asked(&arguments) else {
+        return bare::main(arguments.get(1..).unwrap_or_default());
+    };
     // The box and `exec` take signals from a queue; the others die of them as anybody does.
     if !matches!(subcommand, Subcommand::Box | Subcommand::Exec) {
-        signal::set_mask(Process::mask());
+        let _ = start::mask().thread_set_mask();
     }
-    let words: Vec<String> = process
-        .arguments(2)
-        .map(|word| String::from_utf8_lossy(word).into_owned())
+    let words = arguments.iter().skip(2);
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
         .collect();
     match subcommand {
         Subcommand::Box => boot(&words),
@@ -76,10 +94,10 @@ pub fn main() -> u8 {
 
 /// Boots the box, or does a piece of its work in another process than PID 1.
 fn boot(words: &[String]) -> u8 {
-    if rustix::process::getpid().is_init() || words.is_empty() {
+    if std::process::id() == 1 || words.is_empty() {
         return crate::boot::run();
     }
-    signal::set_mask(Process::mask());
+    let _ = start::mask().thread_set_mask();
     crate::helper::main(words).unwrap_or_else(crate::boot::run)
 }
 
@@ -87,25 +105,20 @@ fn boot(words: &[String]) -> u8 {
 mod tests {
     use super::*;
 
+    fn asked(line: &str) -> Option<Subcommand> {
+        let words: Vec<_> = line.split_ascii_whitespace().map(OsString::from).collect();
+        Subcommand::asked(&words)
+    }
+
     #[test]
-    fn every_subcommand_is_one_that_the_bare_init_leaves_to_the_box() {
-        let words = [
-            "box",
-            "plan",
-            "check",
-            "status",
-            "healthcheck",
-            "svc",
-            "egress",
-            "claude-version",
-            "exec",
-            "run",
-            "",
-            "init",
-        ];
-        for word in words.map(str::as_bytes) {
-            let named = Subcommand::named(word).is_some();
-            assert_eq!(cib_bare::is_subcommand(word), named);
-        }
+    fn the_name_decides_whether_a_word_is_a_subcommand_or_a_command() {
+        assert_eq!(asked("/init"), Some(Subcommand::Box));
+        assert_eq!(asked("/init status"), None);
+        assert_eq!(asked("/usr/bin/cib-init status"), Some(Subcommand::Status));
+        assert_eq!(asked("cib-init box"), Some(Subcommand::Box));
+        assert_eq!(asked("cib-init -- status"), None);
+        assert_eq!(asked("cib-init run"), None);
+        assert_eq!(asked("cib-init"), None);
+        assert_eq!(asked(""), None);
     }
 }

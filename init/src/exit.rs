@@ -2,7 +2,16 @@
 
 use std::fmt;
 
-pub use cib_bare::{INTERNAL, NOT_EXECUTABLE, NOT_FOUND, OK, USAGE};
+/// Everything went as asked.
+pub const OK: u8 = 0;
+/// The command line could not be understood (`EX_USAGE`).
+pub const USAGE: u8 = 64;
+/// Something inside failed, or a service that the box needs was given up (`EX_SOFTWARE`).
+pub const INTERNAL: u8 = 70;
+/// The command exists but cannot be executed, as shells have it.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The command does not exist, as shells have it.
+pub const NOT_FOUND: u8 = 127;
 
 /// The environment or a configuration file is wrong (`EX_CONFIG`).
 pub const CONFIG: u8 = 78;
@@ -37,7 +46,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit {code}"),
-            Self::Signal(signal) => write!(f, "signal {}", crate::sys::signal::name(*signal)),
+            Self::Signal(signal) => write!(f, "signal {}", crate::signals::name(*signal)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! PID 1 of the box, as a library so that its parts can be tested one by one.
 //!
-//! Two programs in one file. As a *bare init* ([`cib_bare`]) it runs one command as tini would.
+//! Two programs in one file. As a *bare init* ([`bare`]) it runs one command as tini would.
 //! As the *box* ([`boot`]) it carries out the [`plan`], then keeps services running
 //! ([`supervisor`]), starts keepers ([`session`]) and answers on its socket ([`socket`]).
 //!
@@ -11,6 +11,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod bare;
 pub mod boot;
 pub mod capabilities;
 pub mod cgroup;
@@ -18,6 +19,7 @@ pub mod claude;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod descendants;
 pub mod egress;
 pub mod environment;
 pub mod errors;

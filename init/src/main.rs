@@ -1,5 +1,4 @@
-//! PID 1 of the box. The bare init is in `cib_bare`, where the program begins; the C library and
-//! with it this file come after it, for what is the box's.
+//! PID 1 of the box, and an init for a single command: see the library.
 
 #![no_main]
 
@@ -9,6 +8,7 @@ use std::ffi::{c_char, c_int};
 /// descriptors and reads `/proc/self/maps`, none of which a transparent init may do.
 #[expect(unsafe_code, reason = "the symbol that the C library calls")]
 #[unsafe(no_mangle)]
-extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+extern "C" fn main(_argc: c_int, _argv: *mut *mut c_char, environment: *mut *mut c_char) -> c_int {
+    cib_init::sys::start::begin(environment);
     c_int::from(cib_init::cli::main())
 }

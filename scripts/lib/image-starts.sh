@@ -221,8 +221,7 @@ image_exits() {
 
 image_says() { docker logs "$1" 2>&1 | grep -qx "$2"; }
 
-# claim_it_is_a_bare_init DEBIAN_ARCH: what is in assembly there: the start of a command with and
-# without a terminal, its end by a signal, and, as somebody else's child, the end of those that
+# claim_it_is_a_bare_init DEBIAN_ARCH: the start of a command with and without a terminal, its end by a signal, and, as somebody else's child, the end of those that
 # it left behind.
 claim_it_is_a_bare_init() {
   local name=cib-bare-$1-$$ image

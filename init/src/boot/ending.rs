@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use cib_bare::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::boot::live::{Booted, Parts};
+use crate::descendants::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
 use crate::errors::chain;
 use crate::logs::Level;
 

@@ -189,7 +189,7 @@ pub fn run() -> u8 {
     match (lived, dropped) {
         (Ok(code), Ok(())) => code,
         _ => {
-            cib_bare::clear(AFTER_PANIC);
+            crate::descendants::clear(AFTER_PANIC);
             exit::INTERNAL
         }
     }
@@ -341,11 +341,11 @@ async fn listen(
 ) {
     // Whoever died before anybody listened.
     processes.reaper().drain().await;
-    while let Ok(delivered) = signals.next().await {
+    while let Ok(signal) = signals.next().await {
         stir.stir();
-        match delivered.signal {
+        match signal {
             libc::SIGCHLD => processes.reaper().drain().await,
-            signal if cib_bare::signal::asks_to_end(signal) => {
+            signal if crate::signals::asks_to_end(signal) => {
                 let _ = asked.send(());
             }
             _ => {}

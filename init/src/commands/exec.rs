@@ -138,7 +138,7 @@ async fn run(command: Command) -> u8 {
         tokio::select! {
             ended = child.wait() => return ended.shell_code(),
             delivered = signals.next() => match delivered {
-                Ok(got) if got.signal == libc::SIGCHLD => processes.reaper().drain().await,
+                Ok(libc::SIGCHLD) => processes.reaper().drain().await,
                 Ok(_) => {}
                 Err(error) => return complain(&error.to_string()),
             },

@@ -231,14 +231,12 @@ fn span(
 
 fn stop_signal(cell: &Cell<'_>) -> Result<i32, Wrong> {
     let text = cell.scalar()?;
-    cib_bare::signal::parse(text.as_bytes())
-        .filter(|number| *number > 0)
-        .ok_or_else(|| {
-            Wrong::new(
-                format!("{} is no signal", quoted(&text)),
-                "write e.g. TERM, INT or QUIT",
-            )
-        })
+    crate::signals::parse(&text).ok_or_else(|| {
+        Wrong::new(
+            format!("{} is no signal", quoted(&text)),
+            "write e.g. TERM, INT or QUIT",
+        )
+    })
 }
 
 fn umask(cell: &Cell<'_>) -> Result<u32, Wrong> {

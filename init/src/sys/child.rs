@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use cib_bare::signal::SignalSet;
+use nix::sys::signal::SigSet;
 
 use super::signal;
 
@@ -351,10 +351,10 @@ impl Child<'_> {
 /// A service begins as on a fresh machine: nothing blocked, nothing ignored, whatever init
 /// itself was given.
 fn reset_signals() {
-    for number in 1..=signal::MAX {
+    for number in 1..=crate::signals::MAX {
         signal::set_default(number);
     }
-    signal::set_mask(SignalSet::NONE);
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 #[repr(C)]

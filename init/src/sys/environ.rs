@@ -2,14 +2,14 @@
 
 use std::ffi::CStr;
 
-use cib_bare::Process;
+use super::start;
 
 /// Overwrites the values of these variables in the memory that `/proc/self/environ` shows.
 /// `std::env` sees them empty from then on.
 ///
 /// Called once, by the only thread, after the values were copied out.
 pub fn scrub(names: &[&str]) {
-    let mut entry = Process::given().environment();
+    let mut entry = start::environment();
     if entry.is_null() {
         return;
     }
@@ -28,7 +28,7 @@ pub fn scrub(names: &[&str]) {
         if let Some((start, length)) = secret {
             // SAFETY: `start` is inside the entry, whose memory is the process's own and
             // writable.
-            let value = unsafe { text.cast_mut().add(start) };
+            let value = unsafe { text.add(start) };
             // SAFETY: `length` bytes follow before the final NUL, and no slice of them is
             // alive: `bytes` is not used after this.
             unsafe { value.write_bytes(0, length) };

@@ -5,7 +5,9 @@
 
 pub mod child;
 pub mod environ;
+pub mod fork;
 pub mod memory;
 pub mod ready;
 pub mod signal;
 pub mod start;
+pub mod wait;

@@ -1,17 +1,24 @@
 //! Waiting for a descriptor.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
+use nix::sys::signalfd::SignalFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// What names the same open file as long as it lives.
+pub trait Steady: AsRawFd {}
+
+impl Steady for OwnedFd {}
+impl Steady for SignalFd {}
 
 /// Has the runtime watch a descriptor, which the watch owns from now on.
 ///
 /// # Errors
 /// The kernel cannot watch such a file, as with one on a disk, or there is no memory.
-pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` names the same open file as long as it lives, and the watch takes
+pub fn watch<T: Steady>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    // SAFETY: the descriptor names the same open file as long as it lives, and the watch takes
     // it out of the runtime before it drops it.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(|error| error.into_parts().1)
 }

@@ -1,78 +1,11 @@
-//! Signals by number, all 64 of them.
-//!
-//! The C library hides numbers 32 and 33 and `nix` knows no real-time signal at all, so sets
-//! and masks are given to the kernel's own calls here.
+//! What `nix` does not do with signals: it knows no real-time signal as one, and no disposition
+//! of those that the C library keeps for itself.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
-use cib_bare::signal::SignalSet;
-pub use cib_bare::signal::{MAX, RTMIN};
-
-/// Sets the calling thread's mask and returns the one before.
-pub fn set_mask(set: SignalSet) -> SignalSet {
-    let mut old = 0_u64;
-    // SAFETY: both pointers are to words of the size that the last argument gives.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const set,
-            &raw mut old,
-            size_of::<u64>(),
-        )
-    };
-    SignalSet::from_bits(old)
-}
-
-/// A signal that was taken from the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// Its number.
-    pub signal: i32,
-    /// Process that sent it; 0 if that is the kernel or lives outside the pid namespace.
-    pub sender: i32,
-}
-
-/// A descriptor that becomes readable when a signal of `set` is pending. Non-blocking, closed
-/// on exec.
-///
-/// # Errors
-/// No descriptor or no memory is left.
-pub fn descriptor(set: SignalSet) -> io::Result<OwnedFd> {
-    // SAFETY: the set is a word of the size given; -1 asks for a new descriptor.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_signalfd4,
-            -1,
-            &raw const set,
-            size_of::<u64>(),
-            libc::SFD_NONBLOCK | libc::SFD_CLOEXEC,
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made it, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// One record of a signal descriptor, as the kernel lays it out.
-pub const RECORD: usize = size_of::<libc::signalfd_siginfo>();
-
-/// Reads one record of a signal descriptor.
-#[must_use]
-pub fn decode(record: &[u8; RECORD]) -> Delivered {
-    let word = |at: usize| {
-        i32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
-    };
-    Delivered {
-        signal: word(std::mem::offset_of!(libc::signalfd_siginfo, ssi_signo)),
-        sender: word(std::mem::offset_of!(libc::signalfd_siginfo, ssi_pid)),
-    }
-}
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 
 /// Sends a signal: to a process, to a group if `target` is below -1, or to every process but
 /// the caller and PID 1 if it is -1. Signal 0 only asks whether the target is there.
@@ -86,6 +19,39 @@ pub fn send(target: i32, signal: i32) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Takes the next pending signal, all of which must be blocked; waits for one at most
+/// `timeout`, or for ever. `None` when the time is over, or when the process was stopped and
+/// continued meanwhile.
+#[must_use]
+pub fn take(timeout: Option<Duration>) -> Option<i32> {
+    let all = SigSet::all();
+    let time = timeout.map(|timeout| libc::timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        // Below a billion, which every platform's type holds.
+        tv_nsec: timeout.subsec_nanos() as _,
+    });
+    let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the set is one, the time is null or valid for the call, and nobody asks for more
+    // than the number.
+    let signal = unsafe { libc::sigtimedwait(all.as_ref(), ptr::null_mut(), time) };
+    (signal > 0).then_some(signal)
+}
+
+/// Has the kernel keep the exit codes of children, and returns whether it would have thrown
+/// them away because SIGCHLD was ignored.
+#[must_use]
+pub fn keep_children() -> bool {
+    // SAFETY: the default disposition runs no code of ours.
+    let old = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    matches!(old, Ok(SigHandler::SigIgn))
+}
+
+/// Undoes [`keep_children`] where it had something to do.
+pub fn ignore_children() {
+    // SAFETY: being ignored runs no code of ours.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) };
 }
 
 /// Gives any signal its default disposition, those included that the C library keeps for
@@ -104,11 +70,4 @@ pub fn set_default(signal: i32) {
             size_of::<u64>(),
         )
     };
-}
-
-/// A signal's name without `SIG`: `TERM`, `RTMIN+3`, or the number of one that has none.
-#[must_use]
-pub fn name(signal: i32) -> String {
-    let name = cib_bare::signal::name(signal);
-    name.parts().map(String::from_utf8_lossy).concat()
 }

@@ -114,3 +114,25 @@ fn an_ignored_sigchld_does_not_cost_the_status() {
     ]);
     assert_eq!(finish(command).code(), 9);
 }
+
+#[test]
+fn it_says_nothing_unless_it_is_asked() {
+    let orphans = "(sleep 0.1 &) & exit 3";
+    let quiet = run(&["bash", "-c", orphans]);
+    assert_eq!((quiet.code(), quiet.stderr.as_str()), (3, ""));
+    let mut command = Command::new(INIT);
+    command.args(["bash", "-c", orphans]);
+    let quiet = finish(command);
+    assert_eq!((quiet.code(), quiet.stderr.as_str()), (3, ""));
+    let asked = run(&["-w", "bash", "-c", "(true &); sleep 0.5; exit 3"]);
+    assert_eq!(asked.code(), 3);
+    assert!(
+        asked.stderr.contains("cib-init: reaped orphan "),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn the_licence_is_printed_if_asked() {
+    assert!(run(&["-l"]).stdout.starts_with("MIT License"));
+}
