@@ -21,7 +21,7 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<File> {
     }
     // The link in /proc is there exactly while the descriptor is open.
     std::fs::symlink_metadata(format!("/proc/self/fd/{number}"))
-        .map_err(|_| io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error()))?;
+        .map_err(|_| io::Error::from_raw_os_error(nix::errno::Errno::EBADF as i32))?;
     // SAFETY: the descriptor is open, and nothing else in this process owns it: the number
     // comes from the command line, it is not one of the standard three, and this is called
     // once for each number, before anything else has been opened.

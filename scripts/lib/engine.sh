@@ -95,7 +95,8 @@ engine_private_clear() {
   local entry pid
   for entry in /proc/[0-9]*; do
     pid=${entry#/proc/}
-    if tr '\0' ' ' <"$entry/cmdline" 2>/dev/null | grep -qF "$CIB_ENGINE_DIR/exec/containerd/"; then
+    # Whoever ended meanwhile has no command line.
+    if { tr '\0' ' ' <"$entry/cmdline"; } 2>/dev/null | grep -qF "$CIB_ENGINE_DIR/exec/containerd/"; then
       kill -KILL "$pid" 2>/dev/null || true
     fi
   done

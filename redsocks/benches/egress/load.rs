@@ -2,13 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cib_testkit::delay;
 use cib_testkit::netns::Netns;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 
 use super::lab::{Lab, WEB};
 use super::way::{FAR_BOX, FAR_WORLD};
@@ -152,7 +151,7 @@ fn ask(from: SocketAddrV4, bytes: u64) -> Took {
 fn within<T: Send + 'static>(netns: &Netns, work: impl FnOnce() -> T + Send + 'static) -> T {
     let namespace = std::fs::File::open(netns.path()).unwrap();
     std::thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
         work()
     })
     .join()

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use cib_nft::runner::{Blocking, enforce};
@@ -12,7 +11,7 @@ use cib_redsocks::upstream::Upstream;
 use cib_testkit::process::Process;
 use cib_testkit::socks::{Kind, Socks};
 use cib_testkit::wait::wait_until;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 
 use super::lab::{FROM, LISTEN, Lab, PROXY, PROXY_PORT, SOON, listens, nft};
 
@@ -130,8 +129,7 @@ impl Way {
                 let policy = EgressPolicy::Open { wiring };
                 let devices = BTreeSet::from(["eth0".to_owned(), "slow0".to_owned()]);
                 let standing = std::thread::spawn(move || {
-                    let network = Some(LinkNameSpaceType::Network);
-                    move_into_link_name_space(namespace.as_fd(), network).unwrap();
+                    setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
                     enforce(Enforcement::new(policy, &devices), &mut Blocking).unwrap()
                 });
                 let enforced = standing.join().unwrap();

@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::net::sockopt;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,9 +26,9 @@ use crate::service::log;
 const HEAD: Duration = Duration::from_secs(30);
 /// How long to wait when the kernel has no file for a client.
 const PAUSE: Duration = Duration::from_millis(100);
-/// When to ask a silent peer whether it is still there. A tunnel has no other limit: a
+/// When to ask a silent peer whether it is still there, in seconds. A tunnel has no other limit: a
 /// session of Claude's may be silent for minutes.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_SECONDS: u32 = 60;
 
 pub(super) type Body = Either<Full<Bytes>, Incoming>;
 
@@ -72,8 +72,8 @@ async fn client(stream: TcpStream, bridge: Arc<Bridge>, place: Arc<OwnedSemaphor
 /// Best effort: a connection without it works as well.
 fn keep_alive(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_socket_keepalive(stream, true);
-    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE);
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
+    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_SECONDS);
 }
 
 impl Bridge {

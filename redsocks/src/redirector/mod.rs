@@ -202,7 +202,7 @@ mod tests {
         let SocketAddr::V4(address) = listener.local_addr().unwrap() else {
             panic!("IPv4")
         };
-        let me = rustix::process::geteuid().as_raw();
+        let me = nix::unistd::geteuid().as_raw();
         assert_eq!(super::listener(address).unwrap(), Some(me));
         drop(listener);
         assert_eq!(super::listener(address).unwrap(), None);

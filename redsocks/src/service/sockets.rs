@@ -3,9 +3,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::net::{SocketType, getsockname, sockopt};
+use nix::sys::socket::{SockType, SockaddrStorage, getsockname, getsockopt, sockopt};
 use tokio::net::{TcpListener, UdpSocket};
 
 /// The sockets that a program was given, each until it is asked for.
@@ -25,7 +25,7 @@ impl Sockets {
     ///
     /// Those of binding.
     pub async fn tcp(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
-        match self.take(address, SocketType::STREAM) {
+        match self.take(address, SockType::Stream) {
             Some(given) => {
                 let listener = std::net::TcpListener::from(given);
                 listener.set_nonblocking(true)?;
@@ -41,7 +41,7 @@ impl Sockets {
     ///
     /// Those of binding.
     pub async fn udp(&mut self, address: SocketAddr) -> io::Result<UdpSocket> {
-        match self.take(address, SocketType::DGRAM) {
+        match self.take(address, SockType::Datagram) {
             Some(given) => {
                 let socket = std::net::UdpSocket::from(given);
                 socket.set_nonblocking(true)?;
@@ -51,10 +51,11 @@ impl Sockets {
         }
     }
 
-    fn take(&mut self, address: SocketAddr, kind: SocketType) -> Option<OwnedFd> {
+    fn take(&mut self, address: SocketAddr, kind: SockType) -> Option<OwnedFd> {
         let place = self.0.iter().position(|socket| {
-            let at = getsockname(socket).ok().and_then(|at| at.try_into().ok());
-            at == Some(address) && sockopt::socket_type(socket).is_ok_and(|found| found == kind)
+            let at = getsockname::<SockaddrStorage>(socket.as_raw_fd());
+            at.is_ok_and(|at| at == SockaddrStorage::from(address))
+                && getsockopt(socket, sockopt::SockType) == Ok(kind)
         })?;
         Some(self.0.swap_remove(place))
     }

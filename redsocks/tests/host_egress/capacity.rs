@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cib_testkit::socks::Kind;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -29,12 +29,8 @@ async fn ask(stream: &mut TcpStream) -> std::io::Result<()> {
 
 #[test]
 fn a_thousand_kept_connections_are_all_answered_with_a_soft_limit_of_1024_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).unwrap();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let lab = Lab::new();
     web(&lab);
     let (_microsocks, upstream) = lab.socks(Kind::Microsocks, None);

@@ -12,7 +12,6 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use cib_testkit::netns::Netns;
 use cib_testkit::process::{Process, run};
 use cib_testkit::socks::{Kind, Login, Socks};
 use cib_testkit::wait::wait_until;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 use tempfile::{NamedTempFile, TempDir};
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -204,7 +203,7 @@ pub(crate) fn spawn_within<T: Send + 'static, F: Future<Output = T>>(
 ) -> std::thread::JoinHandle<T> {
     let namespace = File::open(netns.path()).unwrap();
     std::thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -10,7 +10,7 @@ use cib_testkit::process::Process;
 use cib_testkit::wait::wait_until;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use rustix::io::{FdFlags, fcntl_setfd};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
@@ -46,7 +46,7 @@ fn a_program_says_when_it_listens_and_ends_well_on_sigterm() {
     for (program, text, port) in [(RESOLVER, resolver, 5302), (CONNECT, connect, 12346)] {
         let config = config(&text);
         let (mut reader, writer) = std::io::pipe().unwrap();
-        fcntl_setfd(&writer, FdFlags::empty()).unwrap();
+        fcntl(&writer, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
         let mut command = Command::new(program);
         command.arg("--config").arg(config.path());
         command
@@ -67,7 +67,7 @@ fn a_program_says_when_it_listens_and_ends_well_on_sigterm() {
 fn a_port_that_the_parent_holds_is_nobodys_while_its_program_is_dead() {
     let address = own_address();
     let held = std::net::TcpListener::bind((address, 12346)).unwrap();
-    fcntl_setfd(&held, FdFlags::empty()).unwrap();
+    fcntl(&held, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let config = config(&format!(
         r#"{{"upstream":"socks5://192.0.2.1:1080","addresses":["192.0.2.1"],"listen":"{address}:12346"}}"#
     ));
