@@ -110,7 +110,7 @@ fn writes_into(folder: &Path) -> io::Result<()> {
     named.write(true).create_new(true).mode(0o600);
     named.open(&path)?;
     let name = CString::new(path.as_os_str().as_bytes())?;
-    Ok(rustix::fs::unlink(name.as_c_str())?)
+    Ok(nix::unistd::unlink(name.as_c_str())?)
 }
 
 fn unsupported(error: &io::Error) -> bool {
@@ -139,14 +139,7 @@ mod tests {
     fn a_pipe_is_not_waited_for_and_what_is_missing_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
         writes(&pipe).unwrap_err();
         let missing = writes(&dir.path().join("missing")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);

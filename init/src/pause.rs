@@ -6,13 +6,10 @@
 //! so it is for what waits in an idle box, not for deadlines.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -21,7 +18,7 @@ use crate::sys::ready;
 /// A timer for one who waits again and again. It is kept, because the runtime would still have to
 /// clear away behind one that was not when the box is to sleep.
 #[derive(Debug)]
-pub struct Timer(Option<AsyncFd<OwnedFd>>);
+pub struct Timer(Option<AsyncFd<Kernels>>);
 
 impl Timer {
     /// A timer of the kernel's, or of the runtime's where the kernel has none left. Must be called
@@ -48,35 +45,34 @@ impl Default for Timer {
     }
 }
 
-fn descriptor() -> io::Result<AsyncFd<OwnedFd>> {
-    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-    let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-    ready::watch(timer, Interest::READABLE)
+/// A timer of the kernel's, which the runtime knows by its number.
+#[derive(Debug)]
+struct Kernels(TimerFd);
+
+impl AsRawFd for Kernels {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
 }
 
-async fn wait(timer: &AsyncFd<OwnedFd>, length: Duration) -> io::Result<()> {
+impl ready::Steady for Kernels {}
+
+fn descriptor() -> io::Result<AsyncFd<Kernels>> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+    ready::watch(Kernels(timer), Interest::READABLE)
+}
+
+async fn wait(timer: &AsyncFd<Kernels>, length: Duration) -> io::Result<()> {
     // None at all would switch the timer off.
-    let value = Timespec::try_from(length.max(Duration::from_nanos(1)))
-        .map_err(|_| io::ErrorKind::InvalidInput)?;
-    let never = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let once = Itimerspec {
-        it_interval: never,
-        it_value: value,
-    };
+    let once = Expiration::OneShot(length.max(Duration::from_nanos(1)).into());
     // Also forgets that a time that nobody waited for is over.
-    timerfd_settime(timer.as_fd(), TimerfdTimerFlags::empty(), &once)?;
+    timer.get_ref().0.set(once, TimerSetTimeFlags::empty())?;
     loop {
         let mut guard = timer.readable().await?;
-        let over = guard.try_io(|timer| {
-            let mut count = [0; 8];
-            Ok(rustix::io::read(timer.as_fd(), &mut count)?)
-        });
-        match over {
-            Ok(done) => return done.map(|_| ()),
-            Err(_would_block) => {}
+        let over = guard.try_io(|timer| Ok(nix::unistd::read(&timer.get_ref().0, &mut [0; 8])?));
+        if let Ok(done) = over {
+            return done.map(|_| ());
         }
     }
 }

@@ -18,7 +18,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -278,12 +277,12 @@ impl Processes {
     }
 
     /// Signals a child; nothing happens if it has ended.
-    pub fn signal(&self, child: ChildId, signal: Signal) {
+    pub fn signal(&self, child: ChildId, signal: i32) {
         let _ = self.reaper.signal(child, signal);
     }
 
     /// Signals the process group that a child leads; nothing happens if the child has ended.
-    pub fn signal_group(&self, child: ChildId, signal: Signal) {
+    pub fn signal_group(&self, child: ChildId, signal: i32) {
         let _ = self.reaper.signal_group(child, signal);
     }
 
@@ -457,8 +456,8 @@ struct Killer<'a> {
 impl Drop for Killer<'_> {
     fn drop(&mut self) {
         if let Some(child) = self.child {
-            self.processes.signal_group(child, Signal::KILL);
-            self.processes.signal(child, Signal::KILL);
+            self.processes.signal_group(child, libc::SIGKILL);
+            self.processes.signal(child, libc::SIGKILL);
         }
     }
 }

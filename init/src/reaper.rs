@@ -11,13 +11,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::rc::Rc;
 
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use tokio::sync::{Notify, oneshot};
 
 use crate::exit::Exit;
-use crate::sys::signal;
+use crate::sys::{signal, wait};
 
 /// Deaths that are taken before anything else gets its turn.
 const BATCH: usize = 64;
@@ -85,7 +88,7 @@ impl Reaper {
     ///
     /// # Errors
     /// The child is gone (`ESRCH`), or is no longer ours to signal (`EPERM`).
-    pub fn signal(&self, child: ChildId, number: Signal) -> io::Result<()> {
+    pub fn signal(&self, child: ChildId, number: i32) -> io::Result<()> {
         self.send(child, child.pid, number)
     }
 
@@ -93,15 +96,15 @@ impl Reaper {
     ///
     /// # Errors
     /// As [`Reaper::signal`].
-    pub fn signal_group(&self, child: ChildId, number: Signal) -> io::Result<()> {
+    pub fn signal_group(&self, child: ChildId, number: i32) -> io::Result<()> {
         self.send(child, -child.pid, number)
     }
 
-    fn send(&self, child: ChildId, target: i32, number: Signal) -> io::Result<()> {
+    fn send(&self, child: ChildId, target: i32, number: i32) -> io::Result<()> {
         if !self.is_alive(child) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        signal::send(target, number.as_raw())
+        signal::send(target, number)
     }
 
     /// Whether the child's death has not been taken.
@@ -142,20 +145,18 @@ impl Reaper {
     /// Whether no process is left that this one would have to reap, dead ones included.
     #[must_use]
     pub fn is_childless(&self) -> bool {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let looked = rustix::process::waitid(WaitId::All, look);
-        matches!(looked, Err(rustix::io::Errno::CHILD))
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        matches!(waitid(Id::All, look), Err(Errno::ECHILD))
     }
 
     fn take_batch(&self) -> Batch {
         for _ in 0..BATCH {
-            match rustix::process::wait(WaitOptions::NOHANG) {
+            match wait::any(WaitPidFlag::WNOHANG) {
                 Ok(Some((pid, status))) => {
                     if let Some(exit) = ended(status) {
-                        self.settle(pid.as_raw_nonzero().get(), exit);
+                        self.settle(pid, exit);
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
                 // Nobody is dead, or there is no child at all.
                 Ok(None) | Err(_) => return Batch::Drained,
             }
@@ -182,11 +183,11 @@ impl Reaper {
 
 /// How a process ended; `None` if it was only stopped or continued.
 #[must_use]
-pub fn ended(status: WaitStatus) -> Option<Exit> {
-    if let Some(code) = status.exit_status() {
+pub fn ended(status: ExitStatus) -> Option<Exit> {
+    if let Some(code) = status.code() {
         return Some(Exit::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
     }
-    status.terminating_signal().map(Exit::Signal)
+    status.signal().map(Exit::Signal)
 }
 
 #[cfg(test)]
@@ -197,15 +198,15 @@ mod tests {
     fn a_number_that_has_a_new_owner_is_not_signalled_for_the_old_one() {
         let reaper = Reaper::default();
         // Our own number: a signal that went through would be delivered.
-        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let own = std::process::id().cast_signed();
         let (old, mut exit) = reaper.register(own);
         reaper.settle(own, Exit::Code(3));
         assert_eq!(exit.try_recv(), Ok(Exit::Code(3)));
         let (new, _exit) = reaper.register(own);
         assert!(!reaper.is_alive(old) && reaper.is_alive(new));
-        let refused = reaper.signal(old, Signal::WINCH).unwrap_err();
+        let refused = reaper.signal(old, libc::SIGWINCH).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ESRCH));
-        reaper.signal(new, Signal::WINCH).unwrap();
+        reaper.signal(new, libc::SIGWINCH).unwrap();
     }
 
     #[test]

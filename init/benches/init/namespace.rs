@@ -1,11 +1,11 @@
 //! A program as PID 1, looked at from outside.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use cib_init::sys::pidfd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::support::{children, eventually, status_field};
 
@@ -62,18 +62,14 @@ pub(crate) struct Watched(OwnedFd);
 
 impl Watched {
     pub(crate) fn new(pid: i32) -> Self {
-        let pid = Pid::from_raw(pid).unwrap();
-        Self(pidfd_open(pid, PidfdFlags::empty()).unwrap())
+        Self(pidfd::open(pid).unwrap())
     }
 
     /// Waits for its end; how long after `since` that was, or nothing after `limit`.
     pub(crate) fn gone(&self, since: Instant, limit: Duration) -> Option<Duration> {
         let left = limit.saturating_sub(since.elapsed());
-        let left = Timespec {
-            tv_sec: left.as_secs().try_into().unwrap(),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        (poll(&mut fds, Some(&left)).unwrap() == 1).then(|| since.elapsed())
+        let left = PollTimeout::try_from(left).unwrap();
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        (poll(&mut fds, left).unwrap() == 1).then(|| since.elapsed())
     }
 }

@@ -93,8 +93,8 @@ fn prepared() -> (tempfile::TempDir, String) {
     let script = dir.path().join("storm");
     std::fs::write(&script, storm(dir.path())).unwrap();
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
-    let mode = rustix::fs::Mode::from_raw_mode(0o666);
-    rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("go"), mode).unwrap();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o666);
+    nix::unistd::mkfifo(&dir.path().join("go"), mode).unwrap();
     let script = script.to_str().unwrap().to_owned();
     (dir, script)
 }
@@ -119,8 +119,8 @@ fn in_the_box() -> Outcome {
     let dir = recipe.folder("bin");
     std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o777)).unwrap();
     recipe.program("storm", &storm(Path::new("/opt/box")));
-    let mode = rustix::fs::Mode::from_raw_mode(0o666);
-    rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("go"), mode).unwrap();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o666);
+    nix::unistd::mkfifo(&dir.join("go"), mode).unwrap();
     recipe.configure("[service.storm]\ncommand = [\"/opt/box/storm\"]\nready = { fd = 3 }\nready_timeout = \"5m\"\n");
     let mut running = recipe.start();
     let pid = running.pid();

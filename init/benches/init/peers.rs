@@ -122,5 +122,5 @@ pub(crate) fn require() {
          redsocks microsocks",
         missing.join(", ")
     );
-    assert!(rustix::process::geteuid().is_root(), "namespaces need root");
+    assert!(nix::unistd::geteuid().is_root(), "namespaces need root");
 }

@@ -57,7 +57,7 @@ pub(super) fn write_auth(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> io
     };
     let dir = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(dir)?;
-    let root = rustix::process::geteuid().is_root();
+    let root = nix::unistd::geteuid().is_root();
     let owner = root.then_some(Owner {
         uid: 0,
         gid: CONTROL_UID,
@@ -162,7 +162,7 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
             backoff_max: Duration::from_secs(5),
             give_up_after: Some(10),
         },
-        stop_signal: rustix::process::Signal::TERM.as_raw(),
+        stop_signal: libc::SIGTERM,
         grace: Duration::from_millis(2500),
         limits: ResourceLimits::default(),
         essential: true,

@@ -5,10 +5,11 @@
 //! standard error and ends the box in order, with the code for an internal fault.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::Notify;
 
 static HAPPENED: AtomicBool = AtomicBool::new(false);
@@ -38,17 +39,13 @@ pub(super) fn happened() -> bool {
 /// One line, unless standard error is a pipe that nobody reads: waiting for it would stop
 /// the reaper as well.
 fn say(info: &PanicHookInfo<'_>) {
-    let stderr = rustix::stdio::stderr();
-    let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    if matches!(poll(&mut ready, Some(&at_once)), Ok(1)) {
+    let stderr = std::io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("a panic");
         let line = format!("cib-init: internal fault at {place}: {what}; the box ends\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        let _ = (&stderr).write_all(line.as_bytes());
     }
 }
 

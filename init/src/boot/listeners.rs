@@ -3,16 +3,20 @@
 //! Programs of `coder` run before control does, and while it is started anew; on a port that
 //! nobody held one of them could wait for the owner's token.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt,
+};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -21,7 +25,7 @@ const BACKLOG: i32 = 1024;
 pub(super) fn port(port: u16, everywhere: bool) -> io::Result<Rc<OwnedFd>> {
     let socket = if everywhere {
         match open((Ipv6Addr::UNSPECIFIED, port).into()) {
-            Err(Errno::ADDRINUSE) => Err(Errno::ADDRINUSE),
+            Err(Errno::EADDRINUSE) => Err(Errno::EADDRINUSE),
             // A kernel without IPv6.
             Err(_) => open((Ipv4Addr::UNSPECIFIED, port).into()),
             socket => socket,
@@ -32,22 +36,22 @@ pub(super) fn port(port: u16, everywhere: bool) -> io::Result<Rc<OwnedFd>> {
     Ok(Rc::new(socket?))
 }
 
-fn open(address: SocketAddr) -> Result<OwnedFd, Errno> {
+fn open(address: SocketAddr) -> nix::Result<OwnedFd> {
     let family = if address.is_ipv6() {
-        AddressFamily::INET6
+        AddressFamily::Inet6
     } else {
-        AddressFamily::INET
+        AddressFamily::Inet
     };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, None)?;
     if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, false)?;
+        setsockopt(&fd, sockopt::Ipv6V6Only, &false)?;
     }
     // Connections of a box that ran here before may still be closing.
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    bind(&socket, &address)?;
-    listen(&socket, BACKLOG)?;
-    Ok(socket)
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::new(BACKLOG)?)?;
+    Ok(fd)
 }
 
 /// The socket on which control is asked for its health, for root and `group` alone.
@@ -58,11 +62,9 @@ pub(super) fn health(path: &Path, group: u32) -> io::Result<Rc<OwnedFd>> {
     }
     // Nobody can connect before its mode is right: the folder is closed to all but these.
     let listener = UnixListener::bind(path)?;
-    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
-    chmodat(CWD, path, mode, AtFlags::empty())?;
-    if rustix::process::geteuid().is_root() {
-        let (owner, group) = (Some(Uid::ROOT), Some(Gid::from_raw(group)));
-        chownat(CWD, path, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    if nix::unistd::geteuid().is_root() {
+        lchown(path, Some(0), Some(group))?;
     }
     Ok(Rc::new(listener.into()))
 }
@@ -70,7 +72,6 @@ pub(super) fn health(path: &Path, group: u32) -> io::Result<Rc<OwnedFd>> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -100,7 +101,7 @@ mod tests {
     fn health_is_asked_by_the_owner_and_one_group_and_a_stale_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("health.sock");
-        let group = rustix::process::getegid().as_raw();
+        let group = nix::unistd::getegid().as_raw();
         for _ in 0..2 {
             let _held = health(&path, group).unwrap();
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();

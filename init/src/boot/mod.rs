@@ -299,11 +299,10 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
 
 /// Under another init (`docker run --init`, compose `init: true`) orphans would go there.
 fn take_orphans(logs: &Logs) {
-    let own = rustix::process::getpid();
-    if own.is_init() {
+    if std::process::id() == 1 {
         return;
     }
-    let line = match rustix::process::set_child_subreaper(Some(own)) {
+    let line = match nix::sys::prctl::set_child_subreaper(true) {
         Ok(()) => "not PID 1: orphans are taken over as a subreaper",
         Err(_) => "not PID 1, and no subreaper: orphans are not reaped here",
     };

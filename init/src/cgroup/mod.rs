@@ -13,10 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::statfs;
-
-/// Magic number of a cgroup v2 mount, `CGROUP2_SUPER_MAGIC` in `linux/magic.h`.
-const CGROUP2_MAGIC: u64 = 0x6367_7270;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 /// Why a group could not be made or limited.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +85,7 @@ impl Hierarchy {
     /// prepares it for groups of ours. Never fails: without groups the box still runs.
     #[must_use]
     pub fn detect(mount: &Path) -> Self {
-        let is_v2 = statfs(mount).is_ok_and(|s| u64::try_from(s.f_type) == Ok(CGROUP2_MAGIC));
+        let is_v2 = statfs(mount).is_ok_and(|s| s.filesystem_type() == CGROUP2_SUPER_MAGIC);
         let found = if is_v2 {
             v2::prepare(mount)
         } else {

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, mkdirat, open, openat,
-    renameat,
-};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat, write};
 
 /// Why a file could not be put in place.
 #[derive(Debug, thiserror::Error)]
@@ -32,34 +32,40 @@ pub fn install(path: &Path, bytes: &[u8], uid: u32, gid: u32) -> Result<(), Inst
     })
 }
 
-fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> rustix::io::Result<()> {
+fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> nix::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    match mkdirat(CWD, dir, Mode::RWXU) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+    match mkdirat(AT_FDCWD, dir, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
         Err(error) => return Err(error),
     }
-    chmodat(CWD, dir, Mode::RWXU, AtFlags::empty())?;
-    chownat(CWD, dir, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    fchmodat(AT_FDCWD, dir, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+    fchownat(
+        AT_FDCWD,
+        dir,
+        Some(uid),
+        Some(gid),
+        AtFlags::AT_SYMLINK_NOFOLLOW,
+    )?;
     let dir = open(
         dir,
-        OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
         Mode::empty(),
     )?;
     // The directory is init's until the file is complete, so a fixed name is not a race.
     let fresh = "new";
-    let _ = rustix::fs::unlinkat(&dir, fresh, AtFlags::empty());
+    let _ = unlinkat(&dir, fresh, UnlinkatFlags::NoRemoveDir);
     let file = openat(
         &dir,
         fresh,
-        OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::RUSR,
+        OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::S_IRUSR,
     )?;
     let mut rest = bytes;
     while !rest.is_empty() {
-        let written = rustix::io::write(&file, rest)?;
+        let written = write(&file, rest)?;
         rest = &rest[written..];
     }
-    fchmod(&file, Mode::RUSR)?;
+    fchmod(&file, Mode::S_IRUSR)?;
     fchown(&file, Some(uid), Some(gid))?;
     renameat(&dir, fresh, &dir, path.file_name().unwrap_or_default())
 }
@@ -74,8 +80,8 @@ mod tests {
     fn a_file_is_for_its_owner_alone_and_so_is_its_directory() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("redsocks/redsocks.conf");
-        let me = rustix::process::geteuid().as_raw();
-        let group = rustix::process::getegid().as_raw();
+        let me = nix::unistd::geteuid().as_raw();
+        let group = nix::unistd::getegid().as_raw();
         for text in ["first", "second, which replaces it"] {
             install(&path, text.as_bytes(), me, group).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);

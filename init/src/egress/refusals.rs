@@ -4,12 +4,15 @@
 //! hang, so each check has a time limit of its own.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use cib_nft::Lan;
 use cib_protocol::init::Check;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -108,23 +111,20 @@ async fn udp() -> Attempt {
 /// kernel gives none, nobody else in the box gets one either.
 fn icmp() -> Attempt {
     const ECHO_REQUEST: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 1];
-    let socket = match socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        Some(ipproto::ICMP),
-    ) {
+    let opened = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        SockProtocol::Icmp,
+    );
+    let socket = match opened {
         Ok(socket) => socket,
         Err(error) => return Attempt::Impossible(error.into()),
     };
     let start = Instant::now();
-    let target = SocketAddr::from((NOWHERE, 0));
-    match rustix::net::sendto(
-        &socket,
-        &ECHO_REQUEST,
-        rustix::net::SendFlags::empty(),
-        &target,
-    ) {
+    let target = SockaddrIn::from(SocketAddrV4::new(NOWHERE, 0));
+    let fd = socket.as_raw_fd();
+    match sendto(fd, &ECHO_REQUEST, &target, MsgFlags::empty()) {
         Ok(_) => Attempt::Went,
         Err(error) => Attempt::Refused(error.into(), start.elapsed()),
     }

@@ -101,7 +101,7 @@ fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
             backoff_max: Duration::from_secs(5),
             give_up_after: None,
         },
-        stop_signal: rustix::process::Signal::TERM.as_raw(),
+        stop_signal: libc::SIGTERM,
         grace: Duration::from_secs(1),
         limits: ResourceLimits::default(),
         essential: false,

@@ -53,7 +53,7 @@ mod tests {
     fn a_pipe_or_a_directory_is_refused_without_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
         assert!(matches!(
             read_secret_file(&fifo),
             Err(SecretFileError::NotRegular)

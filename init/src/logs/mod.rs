@@ -17,13 +17,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cib_protocol::time::Timestamp;
-use rustix::pipe::{PipeFlags, pipe_with};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use tokio::net::unix::pipe;
 
 pub use crate::environment::{LogFormat as Format, LogLevel as Level};
 use crate::logs::lines::Lines;
 pub use crate::logs::mask::Mask;
 use crate::logs::output::Output;
+use crate::sys::ready;
 
 /// Lines of each service that are kept for `cib-init svc logs`.
 const KEPT_LINES: usize = 200;
@@ -95,9 +97,9 @@ impl Logs {
     /// # Errors
     /// There is no descriptor left.
     pub fn open(&self, service: &str) -> io::Result<OwnedFd> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         // Only our end: the flag belongs to the description, and each end has its own.
-        rustix::io::ioctl_fionbio(&read, true)?;
+        ready::never_waits(&read)?;
         let read = pipe::Receiver::from_owned_fd(read)?;
         let logs = self.clone();
         let service = service.to_owned();

@@ -6,12 +6,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 use tokio::sync::Notify;
 
@@ -54,7 +55,7 @@ enum Progress {
 
 impl Output {
     pub(super) fn stdout() -> Self {
-        Self::on(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).ok())
+        Self::on(io::stdout().as_fd().try_clone_to_owned().ok())
     }
 
     pub(super) fn on(fd: Option<OwnedFd>) -> Self {
@@ -153,19 +154,15 @@ impl Inner {
             if piece.is_empty() {
                 return Progress::Empty;
             }
-            let mut ask = [PollFd::new(fd, PollFlags::OUT)];
-            let now = Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            match poll(&mut ask, Some(&now)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => return Progress::Blocked,
+            let mut ask = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+            match poll(&mut ask, PollTimeout::ZERO) {
+                Ok(0) | Err(Errno::EINTR) => return Progress::Blocked,
                 Ok(_) => {}
                 Err(_) => return Progress::Gone,
             }
-            match rustix::io::write(fd, &piece) {
+            match nix::unistd::write(fd, &piece) {
                 Ok(count) => waiting.advance(count),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                Err(Errno::EAGAIN | Errno::EINTR) => {
                     return Progress::Blocked;
                 }
                 Err(_) => return Progress::Gone,

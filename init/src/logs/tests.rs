@@ -33,7 +33,7 @@ fn within_a_box<F: Future<Output = ()>>(test: F) {
 #[test]
 fn a_burst_of_100_000_lines_from_four_services_loses_and_cuts_none() {
     const EACH: usize = 25_000;
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let reader = std::thread::spawn(move || {
         let mut next = [0_usize; 4];
         for line in BufReader::new(std::fs::File::from(read)).lines() {
@@ -78,7 +78,7 @@ fn a_burst_of_100_000_lines_from_four_services_loses_and_cuts_none() {
 
 #[test]
 fn a_reader_that_is_stuck_does_not_stop_init() {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     within_a_box(async move {
         let logs = logs_on(write);
         let start = std::time::Instant::now();
@@ -93,7 +93,7 @@ fn a_reader_that_is_stuck_does_not_stop_init() {
 
 #[test]
 fn a_reader_that_is_gone_does_not_stop_init() {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     drop(read);
     within_a_box(async move {
         let logs = logs_on(write);
@@ -105,7 +105,7 @@ fn a_reader_that_is_gone_does_not_stop_init() {
 
 #[test]
 fn no_secret_shows_whoever_writes_it() {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     within_a_box(async move {
         let logs = logs_on(write);
         logs.mask("hunter2hunter2");
@@ -128,7 +128,7 @@ fn no_secret_shows_whoever_writes_it() {
 
 #[test]
 fn a_line_without_an_end_comes_out_when_its_service_goes() {
-    let (_read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (_read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     within_a_box(async move {
         let logs = logs_on(write);
         let mut service = std::fs::File::from(logs.open("s").unwrap());

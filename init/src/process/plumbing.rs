@@ -5,11 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
-use rustix::pipe::{PipeFlags, pipe_with};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Gid, Uid, fchown, pipe2};
 use tokio::net::unix::pipe;
 
 use super::LogSink;
 use crate::spawn::{Command, Ids, Sink, Stdin};
+use crate::sys::ready;
 
 /// The child's ends of its pipes, and whatever else becomes a descriptor of it.
 #[derive(Default)]
@@ -42,7 +45,7 @@ impl Plumbing {
             Stdin::Fd(fd) => Held::Own(fd.try_clone()?),
             Stdin::Pipe => {
                 let (read, write) = pipe()?;
-                rustix::io::ioctl_fionbio(&write, true)?;
+                ready::never_waits(&write)?;
                 ends.stdin = Some(pipe::Sender::from_owned_fd(write)?);
                 Held::Own(read)
             }
@@ -62,7 +65,6 @@ impl Plumbing {
     /// Gives pipes to the child's user: many a program opens `/dev/stdout` or `/dev/fd/3` anew
     /// instead of using the descriptor, and the kernel then asks whose the pipe is.
     fn give(&self, ids: &Ids) {
-        use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
         let owner = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
         for (held, _) in &self.fds {
             let fd = match held {
@@ -70,9 +72,8 @@ impl Plumbing {
                 Held::Shared(fd) => fd.as_fd(),
                 Held::Standard(_) => continue,
             };
-            let is_pipe =
-                fstat(fd).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Fifo);
-            if is_pipe {
+            let kind = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+            if fstat(fd).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFIFO) {
                 // Without the right to, the child still has the descriptor itself.
                 let _ = fchown(fd, Some(owner.0), Some(owner.1));
             }
@@ -132,11 +133,11 @@ fn null() -> io::Result<OwnedFd> {
 }
 
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+    Ok(pipe2(OFlag::O_CLOEXEC)?)
 }
 
 /// Our end of a pipe that a child writes to. Only this end becomes non-blocking.
 pub(super) fn receiver(read: OwnedFd) -> io::Result<pipe::Receiver> {
-    rustix::io::ioctl_fionbio(&read, true)?;
+    ready::never_waits(&read)?;
     pipe::Receiver::from_owned_fd(read)
 }

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::time::{Instant, sleep};
 
 use super::Processes;
 use crate::reaper::ChildId;
+use crate::sys::pidfd;
 
 /// So long those below are looked for. Whoever is left then is left behind.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -20,33 +19,30 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// killed, so that nobody is left who could start another.
 pub(super) async fn end_below(processes: &Processes, child: ChildId) {
     let end = Instant::now() + PATIENCE;
-    processes.signal(child, Signal::STOP);
-    while Instant::now() < end && signal_below(child, Signal::STOP, b"Tt") > 0 {
+    processes.signal(child, libc::SIGSTOP);
+    while Instant::now() < end && signal_below(child, libc::SIGSTOP, b"Tt") > 0 {
         tokio::task::yield_now().await;
     }
-    while Instant::now() < end && signal_below(child, Signal::KILL, b"") > 0 {
+    while Instant::now() < end && signal_below(child, libc::SIGKILL, b"") > 0 {
         sleep(LOOK_AGAIN).await;
     }
 }
 
 /// Signals whoever lives below a process and is in none of these states; how many those are.
-fn signal_below(root: ChildId, signal: Signal, but: &[u8]) -> usize {
+fn signal_below(root: ChildId, signal: i32, but: &[u8]) -> usize {
     let root = root.pid().cast_signed();
     let mut signalled = 0;
     for pid in below(root, &processes()) {
         let Some(now) = entry(pid).filter(|now| !now.is_dead() && !but.contains(&now.state)) else {
             continue;
         };
-        let Some(number) = Pid::from_raw(pid) else {
-            continue;
-        };
         signalled += 1;
         // The number may be another's by now: what is opened is signalled if it is still the
         // process that was seen.
-        if let Ok(process) = pidfd_open(number, PidfdFlags::empty())
+        if let Ok(process) = pidfd::open(pid)
             && entry(pid).is_some_and(|then| then.began == now.began)
         {
-            let _ = pidfd_send_signal(&process, signal);
+            let _ = pidfd::signal(&process, signal);
         }
     }
     signalled
@@ -77,11 +73,7 @@ fn processes() -> HashMap<i32, Entry> {
 }
 
 fn entry(pid: i32) -> Option<Entry> {
-    let path = format!("/proc/{pid}/stat");
-    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut text = [0; 1024];
-    let count = rustix::io::read(&file, &mut text).ok()?;
-    parse(text.get(..count)?)
+    parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// `proc_pid_stat(5)`: the name is in parentheses and may contain anything, so fields are

@@ -5,8 +5,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cib_protocol::session::SessionId;
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat};
-use rustix::process::{getegid, geteuid};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::unistd::{Gid, Uid, fchown, getegid, geteuid, mkdir};
 
 /// Why a directory is not as it has to be.
 #[derive(Debug, thiserror::Error)]
@@ -102,12 +104,12 @@ fn directory(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(), Di
 }
 
 fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
-    match mkdirat(CWD, path, Mode::RWXU) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+    match mkdir(path, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir: OwnedFd = openat(CWD, path, flags, Mode::empty())?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let dir: OwnedFd = open(path, flags, Mode::empty())?;
     let stat = fstat(&dir)?;
     let own = geteuid().as_raw();
     // What somebody else made may be full of that one's traps. The boot takes it over.
@@ -125,7 +127,7 @@ fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
         if owner.is_some() {
             give(own, getegid().as_raw())?;
         }
-        fchmod(&dir, Mode::from_raw_mode(mode))?;
+        fchmod(&dir, Mode::from_bits_truncate(mode))?;
     }
     Ok(owner.map_or(Ok(()), |(uid, gid)| give(uid, gid))?)
 }
@@ -137,8 +139,8 @@ mod tests {
     use super::*;
 
     fn mine(root: &Path) -> Directories {
-        let me = rustix::process::geteuid().as_raw();
-        let group = rustix::process::getegid().as_raw();
+        let me = nix::unistd::geteuid().as_raw();
+        let group = nix::unistd::getegid().as_raw();
         let directories = Directories {
             data: root.join("data"),
             runtime: root.join("run"),

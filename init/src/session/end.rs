@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cib_protocol::session::SessionId;
-use rustix::process::Signal;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -89,7 +88,7 @@ impl Keepers {
         let group = self.0.live.borrow().get(&id).and_then(|k| k.group.clone());
         if group.is_none_or(|group| !group.kill()) {
             // A stopped launcher starts nothing more.
-            self.0.processes.signal(launcher.id(), Signal::STOP);
+            self.0.processes.signal(launcher.id(), libc::SIGSTOP);
             for _ in 0..ROUNDS {
                 if tree::kill_below(launcher.pid()) == 0 {
                     break;
@@ -97,7 +96,7 @@ impl Keepers {
                 sleep(PAUSE).await;
             }
         }
-        self.0.processes.signal(launcher.id(), Signal::KILL);
+        self.0.processes.signal(launcher.id(), libc::SIGKILL);
         let _ = timeout(LAUNCHER_TIMEOUT, launcher.wait()).await;
     }
 
@@ -105,7 +104,7 @@ impl Keepers {
     /// finds both gone and goes itself; [`Keepers::attend`] sees to it.
     pub(super) fn kill(&self, keeper: &Keeper) {
         if let Some(child) = keeper.child {
-            self.0.processes.signal(child, Signal::KILL);
+            self.0.processes.signal(child, libc::SIGKILL);
         }
         let group_killed = keeper.group.as_ref().is_some_and(|group| group.kill());
         if let Some(launcher) = keeper.launcher.filter(|_| !group_killed) {

@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use cib_protocol::session::{SessionId, SessionSpec};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Signal;
+use nix::fcntl::OFlag;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use super::{
 use crate::cgroup::Cgroup;
 use crate::process::{Child, SpawnError};
 use crate::spawn::{Capabilities, Command, Ids, Sink, Stdin};
+use crate::sys::ready;
 
 impl Keepers {
     /// Starts both, and waits until the keeper is ready; its process id.
@@ -30,19 +31,19 @@ impl Keepers {
         self.0.directories.make(id)?;
         let (tenant, spec) = self.tenant(spec).await?;
         let group = self.group(&spec);
-        let prepare = |errno: rustix::io::Errno| KeeperError::Prepare(errno.into());
-        let (ready, tell) = pipe_with(PipeFlags::CLOEXEC).map_err(prepare)?;
-        rustix::io::ioctl_fionbio(&ready, true).map_err(prepare)?;
+        let prepare = |errno: nix::errno::Errno| KeeperError::Prepare(errno.into());
+        let (ready, tell) = pipe2(OFlag::O_CLOEXEC).map_err(prepare)?;
+        ready::never_waits(&ready).map_err(KeeperError::Prepare)?;
         let mut ready = pipe::Receiver::from_owned_fd(ready).map_err(KeeperError::Prepare)?;
         let mut command = self.run(&spec, &tenant, group.as_deref());
         command.fds = vec![(READY_FD, Rc::new(tell))];
         let mut launcher = None;
         if self.0.settings.ids.is_some() {
             let (ours, theirs) = socketpair(
-                AddressFamily::UNIX,
-                SocketType::SEQPACKET,
-                SocketFlags::CLOEXEC,
+                AddressFamily::Unix,
+                SockType::SeqPacket,
                 None,
+                SockFlag::SOCK_CLOEXEC,
             )
             .map_err(prepare)?;
             command.args.push("--launcher-fd".into());
@@ -65,7 +66,7 @@ impl Keepers {
             Rc::clone(&keeper.killed)
         };
         if let Err(error) = self.greet(&mut child, &mut ready, &spec).await {
-            self.0.processes.signal(started, Signal::KILL);
+            self.0.processes.signal(started, libc::SIGKILL);
             let _ = child.wait().await;
             self.end_launcher(id, launcher, &killed).await;
             // Who was refused has begun no record.

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::rc::Rc;
 
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Signal;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use super::{KeeperError, KeeperSettings, READY_FD, READY_TIMEOUT};
 use crate::process::{ChildId, Processes};
 use crate::session::directory::Directories;
 use crate::spawn::{Command, Sink};
+use crate::sys::ready;
 
 /// The keeper of logins, if one runs.
 #[derive(Debug, Default)]
@@ -39,9 +40,9 @@ impl Login {
             return Ok(());
         }
         directories.make_login()?;
-        let prepare = |errno: rustix::io::Errno| KeeperError::Prepare(errno.into());
-        let (ready, tell) = pipe_with(PipeFlags::CLOEXEC).map_err(prepare)?;
-        rustix::io::ioctl_fionbio(&ready, true).map_err(prepare)?;
+        let prepare = |errno: nix::errno::Errno| KeeperError::Prepare(errno.into());
+        let (ready, tell) = pipe2(OFlag::O_CLOEXEC).map_err(prepare)?;
+        ready::never_waits(&ready).map_err(KeeperError::Prepare)?;
         let mut ready = pipe::Receiver::from_owned_fd(ready).map_err(KeeperError::Prepare)?;
         let mut command = Command::new(&settings.program)
             .args(["login", "--runtime"].map(OsString::from))
@@ -69,11 +70,11 @@ impl Login {
         match timeout(READY_TIMEOUT, ready.read(&mut newline)).await {
             Ok(Ok(1)) => {}
             Ok(_) => {
-                processes.signal(id, Signal::KILL);
+                processes.signal(id, libc::SIGKILL);
                 return Err(KeeperError::Ended(child.wait().await));
             }
             Err(_) => {
-                processes.signal(id, Signal::KILL);
+                processes.signal(id, libc::SIGKILL);
                 let _ = child.wait().await;
                 return Err(KeeperError::TimedOut(READY_TIMEOUT));
             }
@@ -90,7 +91,7 @@ impl Login {
     /// Ends it, with the login that is on its way.
     pub(super) fn stop(&self, processes: &Processes) {
         if let Some(id) = *self.live.borrow() {
-            processes.signal(id, Signal::TERM);
+            processes.signal(id, libc::SIGTERM);
         }
     }
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use cib_protocol::init::InitFault;
 use cib_protocol::session::{SessionId, SessionSpec};
-use rustix::process::Signal;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -260,7 +259,7 @@ impl Keepers {
         };
         if !kill {
             if let Some(child) = keeper.child {
-                self.0.processes.signal(child, Signal::TERM);
+                self.0.processes.signal(child, libc::SIGTERM);
             }
             return true;
         }

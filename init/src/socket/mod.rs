@@ -95,7 +95,7 @@ pub fn listen(path: &Path, door: Door) -> Result<UnixListener, ListenError> {
     let mode = match door {
         Door::Everybody => 0o666,
         Door::Own => {
-            if rustix::process::geteuid().is_root() {
+            if nix::unistd::geteuid().is_root() {
                 let group = Some(CONTROL_UID);
                 std::os::unix::fs::chown(path, None, group).map_err(failed)?;
             }
@@ -128,7 +128,7 @@ impl<H: Handler + 'static> Server<H> {
     /// Answers at a door for ever. Runs in a `LocalSet`, for handlers that are not `Send`.
     pub async fn serve(self: Rc<Self>, listener: UnixListener, door: Door) {
         let arrivals = Pace::new(ARRIVALS.0, ARRIVALS.1);
-        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let own = std::process::id().cast_signed();
         loop {
             if door == Door::Everybody {
                 arrivals.wait().await;

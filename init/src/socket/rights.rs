@@ -22,7 +22,7 @@ impl Rights {
     #[must_use]
     pub fn of(uid: u32) -> Self {
         // Init's own user too: without root in the container there is only that one.
-        let own = rustix::process::geteuid().as_raw();
+        let own = nix::unistd::geteuid().as_raw();
         if uid == 0 || uid == CONTROL_UID || uid == own {
             Self::Change
         } else {

@@ -6,10 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, Stat, StatxAttributes, StatxFlags, Uid,
-};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, fsync, mkdir, unlinkat, write};
 use thiserror::Error;
+
+use crate::sys::mounts;
 
 /// What was attempted on which path.
 #[derive(Debug, Error)]
@@ -45,10 +48,36 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &FileStat) -> Self {
         Self {
             uid: stat.st_uid,
             gid: stat.st_gid,
+        }
+    }
+}
+
+/// What bears a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Link,
+    Pipe,
+    Socket,
+    Device,
+}
+
+impl Kind {
+    /// That of a `st_mode`.
+    pub(crate) fn of(mode: u32) -> Self {
+        let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+        match kind {
+            SFlag::S_IFREG => Self::File,
+            SFlag::S_IFDIR => Self::Directory,
+            SFlag::S_IFLNK => Self::Link,
+            SFlag::S_IFIFO => Self::Pipe,
+            SFlag::S_IFSOCK => Self::Socket,
+            _ => Self::Device,
         }
     }
 }
@@ -63,12 +92,12 @@ pub(crate) struct Dir {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: CString,
-    pub(crate) stat: Stat,
+    pub(crate) stat: FileStat,
 }
 
 impl Entry {
-    pub(crate) fn kind(&self) -> FileType {
-        FileType::from_raw_mode(self.stat.st_mode)
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(self.stat.st_mode)
     }
 
     pub(crate) fn name(&self) -> &OsStr {
@@ -81,37 +110,37 @@ impl Entry {
     }
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const DIRECTORY: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
 
 impl Dir {
     /// Opens a directory of which the last component is no link. The components before it are
     /// the operator's and may be links.
-    pub(crate) fn open(path: &Path) -> rustix::io::Result<Self> {
-        rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+    pub(crate) fn open(path: &Path) -> nix::Result<Self> {
+        open(path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a directory in this one, not through a link.
-    pub(crate) fn dir(&self, name: &CStr) -> rustix::io::Result<Self> {
-        rustix::fs::openat(&self.fd, name, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+    pub(crate) fn dir(&self, name: &CStr) -> nix::Result<Self> {
+        openat(&self.fd, name, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a file in this one for reading, not through a link, and without waiting for
     /// whoever writes to a pipe.
-    pub(crate) fn file(&self, name: &CStr) -> rustix::io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.fd, name, flags | OFlags::NOCTTY, Mode::empty())
+    pub(crate) fn file(&self, name: &CStr) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        openat(&self.fd, name, flags | OFlag::O_NOCTTY, Mode::empty())
     }
 
-    pub(crate) fn stat(&self) -> rustix::io::Result<Stat> {
-        rustix::fs::fstat(&self.fd)
+    pub(crate) fn stat(&self) -> nix::Result<FileStat> {
+        fstat(&self.fd)
     }
 
     /// The entry of this name, itself and not what it may lead to.
-    pub(crate) fn entry(&self, name: &CStr) -> rustix::io::Result<Entry> {
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    pub(crate) fn entry(&self, name: &CStr) -> nix::Result<Entry> {
+        let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         Ok(Entry {
             name: name.to_owned(),
             stat,
@@ -119,11 +148,10 @@ impl Dir {
     }
 
     /// Every entry but `.` and `..`, by name. One that vanishes meanwhile is left out.
-    pub(crate) fn entries(&self) -> rustix::io::Result<Vec<Entry>> {
+    pub(crate) fn entries(&self) -> nix::Result<Vec<Entry>> {
         let mut names = Vec::new();
-        let mut buffer = Vec::with_capacity(8192);
-        let mut raw = RawDir::new(&self.fd, buffer.spare_capacity_mut());
-        while let Some(entry) = raw.next() {
+        // A place in it of its own: those who read it share none.
+        for entry in nix::dir::Dir::openat(&self.fd, c".", DIRECTORY, Mode::empty())? {
             let entry = entry?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 names.push(entry.file_name().to_owned());
@@ -137,15 +165,10 @@ impl Dir {
     }
 
     /// Changes the owner of an entry, of a link itself.
-    pub(crate) fn own(&self, name: &CStr, owner: Owner) -> rustix::io::Result<()> {
+    pub(crate) fn own(&self, name: &CStr, owner: Owner) -> nix::Result<()> {
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
-        rustix::fs::chownat(
-            &self.fd,
-            name,
-            Some(uid),
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        fchownat(&self.fd, name, Some(uid), Some(gid), flags)
     }
 
     /// Whether something is mounted on the entry. Kernels before 5.8 cannot tell for a bind
@@ -155,9 +178,7 @@ impl Dir {
         if here.is_ok_and(|device| device != entry.stat.st_dev) {
             return true;
         }
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        rustix::fs::statx(&self.fd, &entry.name, flags, StatxFlags::TYPE)
-            .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        mounts::is_root(&self.fd, &entry.name)
     }
 }
 
@@ -170,9 +191,9 @@ impl AsFd for Dir {
 /// Makes a directory if it is not there, and gives it this owner and mode if it has others.
 /// True if anything was changed.
 pub(crate) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<bool, FileError> {
-    let made = match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(mode)) {
+    let made = match mkdir(path, Mode::from_bits_truncate(mode)) {
         Ok(()) => true,
-        Err(rustix::io::Errno::EXIST) => false,
+        Err(Errno::EEXIST) => false,
         Err(error) => return Err(failed("make", path)(error)),
     };
     let dir = Dir::open(path).map_err(failed("open", path))?;
@@ -180,14 +201,13 @@ pub(crate) fn make_dir(path: &Path, owner: Option<Owner>, mode: u32) -> Result<b
     let mut changed = made;
     if let Some(owner) = owner.filter(|owner| *owner != Owner::of(&stat)) {
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
-        rustix::fs::fchown(&dir, Some(uid), Some(gid))
-            .map_err(failed("change the owner of", path))?;
+        fchown(&dir, Some(uid), Some(gid)).map_err(failed("change the owner of", path))?;
         changed = true;
     }
     // The process's own umask may have taken bits, and a change of owner takes set-id bits.
     if dir.stat().map_err(failed("look at", path))?.st_mode & 0o7777 != mode {
-        let mode = Mode::from_raw_mode(mode);
-        rustix::fs::fchmod(&dir, mode).map_err(failed("change the mode of", path))?;
+        let mode = Mode::from_bits_truncate(mode);
+        fchmod(&dir, mode).map_err(failed("change the mode of", path))?;
         changed = true;
     }
     Ok(changed)
@@ -205,7 +225,7 @@ pub(crate) fn write_file(
     let name = c_name(path)?;
     let dir = Dir::open(folder).map_err(failed("open", folder))?;
     if dir.entry(&name).is_ok_and(|entry| {
-        entry.kind() == FileType::RegularFile
+        entry.kind() == Kind::File
             && entry.mode() == mode
             && owner.is_none_or(|owner| owner == Owner::of(&entry.stat))
             && cib_foreign::read(path, bytes.len() as u64).is_ok_and(|old| old == bytes)
@@ -217,10 +237,10 @@ pub(crate) fn write_file(
     let fresh =
         CString::new(fresh).map_err(|error| failed("name", path)(io::Error::from(error)))?;
     let written = write_fresh(&dir, &fresh, bytes, owner, mode)
-        .and_then(|()| rustix::fs::renameat(&dir, &fresh, &dir, &name));
+        .and_then(|()| renameat(&dir, fresh.as_c_str(), &dir, name.as_c_str()));
     if let Err(error) = written {
         // The half-written file is ours; that it stays behind is not worth a second error.
-        let _ = rustix::fs::unlinkat(&dir, &fresh, AtFlags::empty());
+        let _ = unlinkat(&dir, fresh.as_c_str(), UnlinkatFlags::NoRemoveDir);
         return Err(failed("write", path)(error));
     }
     Ok(true)
@@ -232,23 +252,24 @@ fn write_fresh(
     bytes: &[u8],
     owner: Option<Owner>,
     mode: u32,
-) -> rustix::io::Result<()> {
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+) -> nix::Result<()> {
+    match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => {}
         Err(error) => return Err(error),
     }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
+    let flags =
+        OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(dir, name, flags, Mode::from_bits_truncate(0o600))?;
     let mut rest = bytes;
     while !rest.is_empty() {
-        let written = rustix::io::write(&file, rest)?;
+        let written = write(&file, rest)?;
         rest = &rest[written..];
     }
     if let Some(Owner { uid, gid }) = owner {
-        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-    rustix::fs::fsync(&file)
+    fchmod(&file, Mode::from_bits_truncate(mode))?;
+    fsync(&file)
 }
 
 /// The last component of a path, as the kernel takes it.
@@ -335,12 +356,6 @@ mod tests {
             .iter()
             .map(|e| (e.name().to_owned(), e.kind()))
             .collect();
-        assert_eq!(
-            kinds,
-            [
-                ("a".into(), FileType::Symlink),
-                ("b".into(), FileType::RegularFile)
-            ]
-        );
+        assert_eq!(kinds, [("a".into(), Kind::Link), ("b".into(), Kind::File)]);
     }
 }

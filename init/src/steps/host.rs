@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use nix::unistd::{AccessFlags, access};
 
 use super::accounts::{Accounts, CODER};
 use super::paths::Paths;
@@ -93,8 +93,8 @@ impl HostFacts {
         let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
         let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
         Self {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
             capabilities: bits.unwrap_or(u64::MAX),
             uids: IdMap::parse(&proc("uid_map").unwrap_or_default()),
             gids: IdMap::parse(&proc("gid_map").unwrap_or_default()),
@@ -301,15 +301,7 @@ fn container(problem: String, remedy: impl Into<String>) -> Fault {
 /// knows read-only mounts, which mode bits do not tell.
 fn writable(path: &Path) -> bool {
     let existing = path.ancestors().find(|path| path.exists());
-    existing.is_none_or(|path| {
-        accessat(
-            CWD,
-            path,
-            Access::WRITE_OK | Access::EXEC_OK,
-            AtFlags::empty(),
-        )
-        .is_ok()
-    })
+    existing.is_none_or(|path| access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok())
 }
 
 #[cfg(test)]

@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 
 use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
-use super::files::{Dir, Entry, FileError, Owner, failed, make_dir, reason};
+use super::files::{Dir, Entry, FileError, Kind, Owner, failed, make_dir, reason};
 
 /// The file that says what was done, in `CIB_DATA_DIR`.
 pub const JOURNAL: &str = "takeover.log";
@@ -139,28 +142,26 @@ fn unfinished(entry: &Entry) -> Option<SessionId> {
 }
 
 fn is_dir(entry: &Entry) -> bool {
-    entry.kind() == FileType::Directory
+    entry.kind() == Kind::Directory
 }
 
 /// Opens the journal for appending; what is no file of root's own in its place is set aside.
 fn journal(dir: &Dir, data: &Path) -> Result<File, FileError> {
     let path = data.join(JOURNAL);
     let name = CString::new(JOURNAL).unwrap_or_default();
-    let flags = OFlags::WRONLY
-        | OFlags::APPEND
-        | OFlags::CREATE
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::CLOEXEC;
-    let open = || rustix::fs::openat(dir, &name, flags, Mode::from_raw_mode(0o644));
-    let own = rustix::process::geteuid().as_raw();
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_APPEND
+        | OFlag::O_CREAT
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC;
+    let open = || openat(dir, name.as_c_str(), flags, Mode::from_bits_truncate(0o644));
+    let own = nix::unistd::geteuid().as_raw();
     if let Ok(entry) = dir.entry(&name)
-        && (entry.kind() != FileType::RegularFile
-            || entry.stat.st_uid != own
-            || entry.stat.st_nlink != 1)
+        && (entry.kind() != Kind::File || entry.stat.st_uid != own || entry.stat.st_nlink != 1)
     {
         let odd = CString::new(format!("{JOURNAL}.odd")).unwrap_or_default();
-        rustix::fs::renameat(dir, &name, dir, &odd).map_err(failed("move away", &path))?;
+        renameat(dir, name.as_c_str(), dir, odd.as_c_str()).map_err(failed("move away", &path))?;
     }
     open().map(File::from).map_err(failed("open", &path))
 }
@@ -191,7 +192,7 @@ impl Work<'_> {
                 Ok(_) => self.set_aside(data, c"locks", "locks")?,
                 Err(_) => {}
             }
-            rustix::fs::mkdirat(data, c"locks", Mode::from_raw_mode(0o700))?;
+            mkdirat(data, c"locks", Mode::from_bits_truncate(0o700))?;
             self.give(&data.dir(c"locks")?, 0o750)?;
             Ok(true)
         }();
@@ -226,16 +227,16 @@ impl Work<'_> {
         }
         self.give(&fresh, 0o2750)?;
         // The lock goes with the directory: whoever held it is gone.
-        let _ = rustix::fs::unlinkat(&old, c"lock", AtFlags::empty());
-        let empty = rustix::fs::unlinkat(sessions, name, AtFlags::REMOVEDIR).is_ok();
+        let _ = unlinkat(&old, c"lock", UnlinkatFlags::NoRemoveDir);
+        let empty = unlinkat(sessions, name, UnlinkatFlags::RemoveDir).is_ok();
         if !empty {
             self.set_aside(sessions, name, &id.to_string())?;
             self.report.aside += 1;
             done.push(format!("the rest set aside in {ASIDE}"));
         }
-        let flags = RenameFlags::NOREPLACE;
-        rustix::fs::renameat_with(sessions, &fresh_name, sessions, name, flags)
-            .or_else(|_| rustix::fs::renameat(sessions, &fresh_name, sessions, name))?;
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        renameat2(sessions, fresh_name.as_c_str(), sessions, name, flags)
+            .or_else(|_| renameat(sessions, fresh_name.as_c_str(), sessions, name))?;
         self.report.taken += 1;
         let done = done.join(", ");
         self.say(&format!(
@@ -253,7 +254,7 @@ impl Work<'_> {
         }
         let fresh = self.fresh(sessions, &entry.name)?;
         self.give(&fresh, 0o2750)?;
-        rustix::fs::renameat(sessions, &entry.name, sessions, &name)?;
+        renameat(sessions, entry.name.as_c_str(), sessions, name.as_c_str())?;
         self.report.taken += 1;
         self.say(&format!("sessions/{id}: now cib-keeper's, gone on with"));
         Ok(())
@@ -262,19 +263,19 @@ impl Work<'_> {
     /// A directory that root alone can enter. One of an attempt that was cut off is gone on
     /// with, so that what is in it already is not lost.
     fn fresh(&self, sessions: &Dir, name: &CStr) -> io::Result<Dir> {
-        let own = rustix::process::geteuid().as_raw();
-        let mode = Mode::from_raw_mode(0o700);
-        if rustix::fs::mkdirat(sessions, name, mode) == Err(rustix::io::Errno::EXIST) {
+        let own = nix::unistd::geteuid().as_raw();
+        let mode = Mode::from_bits_truncate(0o700);
+        if mkdirat(sessions, name, mode) == Err(Errno::EEXIST) {
             let there = sessions.entry(name)?;
             let ours = there.stat.st_uid == own || there.stat.st_uid == self.terms.keeper.0;
             if !ours || !is_dir(&there) {
                 self.set_aside(sessions, name, "unfinished")?;
-                rustix::fs::mkdirat(sessions, name, mode)?;
+                mkdirat(sessions, name, mode)?;
             }
         }
         let dir = sessions.dir(name)?;
-        rustix::fs::fchown(dir.as_fd(), Some(Uid::from_raw(own)), None)?;
-        rustix::fs::fchmod(&dir, mode)?;
+        fchown(dir.as_fd(), Some(Uid::from_raw(own)), None)?;
+        fchmod(&dir, mode)?;
         Ok(dir)
     }
 
@@ -290,19 +291,19 @@ impl Work<'_> {
         let Ok(seen) = old.entry(name) else {
             return Ok(None);
         };
-        if seen.kind() != FileType::RegularFile {
+        if seen.kind() != Kind::File {
             return Ok(Some("is no file"));
         }
         if seen.stat.st_nlink > 1 {
             return self.copy(old, fresh, name, mode, owner).map(Some);
         }
-        rustix::fs::renameat(old, name, fresh, name)?;
+        renameat(old, name, fresh, name)?;
         // Looked at once more where nobody can change it: it may not be what was seen.
         let file = fresh.file(name)?;
-        let stat = rustix::fs::fstat(&file)?;
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let stat = fstat(&file)?;
+        let is_file = Kind::of(stat.st_mode) == Kind::File;
         if !is_file || stat.st_nlink > 1 {
-            rustix::fs::renameat(fresh, name, old, name)?;
+            renameat(fresh, name, old, name)?;
             return Ok(Some("changed meanwhile"));
         }
         self.give_file(&file, mode)?;
@@ -320,15 +321,15 @@ impl Work<'_> {
         owner: u32,
     ) -> io::Result<&'static str> {
         let from = File::from(old.file(name)?);
-        let stat = rustix::fs::fstat(&from)?;
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let stat = fstat(&from)?;
+        let is_file = Kind::of(stat.st_mode) == Kind::File;
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         if !is_file || stat.st_uid != owner || size > LARGEST_COPY {
             return Ok("has several names and is not the session's own");
         }
-        let _ = rustix::fs::unlinkat(fresh, name, AtFlags::empty());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(fresh, name, flags, Mode::from_raw_mode(0o600))?;
+        let _ = unlinkat(fresh, name, UnlinkatFlags::NoRemoveDir);
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let to = openat(fresh, name, flags, Mode::from_bits_truncate(0o600))?;
         let mut to = File::from(to);
         let mut left = size;
         while left > 0 {
@@ -343,15 +344,15 @@ impl Work<'_> {
         }
         self.give_file(&to.into(), mode)?;
         // The other names keep what they had.
-        let _ = rustix::fs::unlinkat(old, name, AtFlags::empty());
+        let _ = unlinkat(old, name, UnlinkatFlags::NoRemoveDir);
         Ok("copied, because it has several names")
     }
 
     fn give_file(&self, file: &OwnedFd, mode: u32) -> io::Result<()> {
         // A change of owner takes set-id bits; there are none in these modes.
-        rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
+        fchmod(file, Mode::from_bits_truncate(mode))?;
         let (uid, gid) = (self.terms.keeper.0, self.terms.control);
-        Ok(rustix::fs::fchown(
+        Ok(fchown(
             file,
             Some(Uid::from_raw(uid)),
             Some(Gid::from_raw(gid)),
@@ -360,9 +361,9 @@ impl Work<'_> {
 
     /// In this order a set-group-id bit needs no further right.
     fn give(&self, dir: &Dir, mode: u32) -> io::Result<()> {
-        rustix::fs::fchmod(dir, Mode::from_raw_mode(mode))?;
+        fchmod(dir, Mode::from_bits_truncate(mode))?;
         let (uid, gid) = (self.terms.keeper.0, self.terms.control);
-        Ok(rustix::fs::fchown(
+        Ok(fchown(
             dir.as_fd(),
             Some(Uid::from_raw(uid)),
             Some(Gid::from_raw(gid)),
@@ -372,15 +373,15 @@ impl Work<'_> {
     /// Moves something to where root alone sees it, under the first name that is free.
     fn set_aside(&self, from: &Dir, name: &CStr, called: &str) -> io::Result<()> {
         let own = Owner {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
         };
         make_dir(&self.aside, Some(own), 0o700).map_err(|error| error.source)?;
         let aside = Dir::open(&self.aside)?;
         for number in 0..10_000 {
             let free = CString::new(format!("{called}.{number}"))?;
             if aside.entry(&free).is_err() {
-                return Ok(rustix::fs::renameat(from, name, &aside, &free)?);
+                return Ok(renameat(from, name, &aside, free.as_c_str())?);
             }
         }
         Err(io::Error::other(format!("{ASIDE} is full")))
@@ -389,10 +390,10 @@ impl Work<'_> {
 
 fn kind(entry: &Entry) -> &'static str {
     match entry.kind() {
-        FileType::Symlink => "a link",
-        FileType::Fifo => "a pipe",
-        FileType::Socket => "a socket",
-        FileType::RegularFile => "a file",
+        Kind::Link => "a link",
+        Kind::Pipe => "a pipe",
+        Kind::Socket => "a socket",
+        Kind::File => "a file",
         _ => "a device",
     }
 }

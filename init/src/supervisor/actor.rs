@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
@@ -179,7 +178,7 @@ impl Actor {
         let (program, args) = service.command.split_first().ok_or("it has no command")?;
         let root = ids
             .as_ref()
-            .map_or(rustix::process::geteuid().is_root(), |ids| ids.uid == 0);
+            .map_or(nix::unistd::geteuid().is_root(), |ids| ids.uid == 0);
         let mut command = Command::new(program)
             .args(args.iter().cloned())
             .env(
@@ -253,7 +252,7 @@ impl Actor {
     }
 
     fn signal(&self, signal: i32) {
-        if let (Some(child), Some(signal)) = (&self.child, Signal::from_named_raw(signal)) {
+        if let Some(child) = &self.child {
             self.runtime.processes.signal(child.id(), signal);
         }
     }
@@ -261,7 +260,7 @@ impl Actor {
     fn kill(&self) {
         if let Some(child) = &self.child {
             self.kill_group();
-            self.runtime.processes.signal(child.id(), Signal::KILL);
+            self.runtime.processes.signal(child.id(), libc::SIGKILL);
         }
     }
 
@@ -270,7 +269,7 @@ impl Actor {
         if let Some(child) = self.child.as_ref().filter(|_| !killed) {
             self.runtime
                 .processes
-                .signal_group(child.id(), Signal::KILL);
+                .signal_group(child.id(), libc::SIGKILL);
         }
     }
 

@@ -1,13 +1,15 @@
 //! When a service counts as ready.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid, chmodat, chownat};
-use rustix::pipe::{PipeFlags, pipe_with};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixDatagram, UnixStream};
@@ -17,6 +19,7 @@ use crate::config::{ListenAddress, Probe, Service};
 use crate::process::{Processes, Run};
 use crate::spawn::Command;
 use crate::supervisor::actor::{Runtime, pauses};
+use crate::sys::ready;
 
 /// What ended soon after its start has to run for so long to count as ready, if nothing else is
 /// asked of it.
@@ -48,7 +51,7 @@ pub(super) struct NotifySocket {
 
 impl Drop for NotifySocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -144,16 +147,15 @@ impl Readying {
 impl NotifySocket {
     fn open(service: &Service, command: &Command, runtime: &Runtime) -> io::Result<Self> {
         let dir = runtime.dir.join("notify");
-        std::fs::create_dir_all(&dir)?;
+        fs::create_dir_all(&dir)?;
         let path = dir.join(&service.name);
-        let _ = std::fs::remove_file(&path);
+        let _ = fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path)?;
         if let Some(ids) = &command.ids {
-            let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
-            chownat(CWD, &path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+            lchown(&path, Some(ids.uid), Some(ids.gid))?;
         }
         // Connecting takes the right to write, which nobody but the service's user gets.
-        chmodat(CWD, &path, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(Self { socket, path })
     }
 
@@ -174,8 +176,8 @@ impl NotifySocket {
 }
 
 fn newline_pipe() -> io::Result<(pipe::Receiver, std::os::fd::OwnedFd)> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&read, true)?;
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    ready::never_waits(&read)?;
     Ok((pipe::Receiver::from_owned_fd(read)?, write))
 }
 

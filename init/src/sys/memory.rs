@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
+use std::ptr::NonNull;
 
-use rustix::mm::{Advice, madvise};
+use nix::sys::mman::{MmapAdvise, madvise};
+use nix::unistd::{SysconfVar, sysconf};
 
 /// Blocks from this size on are mapped by themselves, in bytes: a buffer that waits for
 /// netlink to say something holds 64 KiB and seldom touches more than one page of them, and
@@ -84,26 +87,35 @@ impl Program {
             libc::malloc_trim(0)
         };
         for range in &self.clean {
-            let start = std::ptr::without_provenance_mut(range.start);
+            let Some(start) = NonZero::new(range.start) else {
+                continue;
+            };
+            let start = NonNull::without_provenance(start);
             // SAFETY: a private mapping of a file that nothing ever wrote to, so the same
             // bytes are there again for whoever looks. A kernel that refuses changes nothing.
-            let _ = unsafe { madvise(start, range.len(), Advice::LinuxDontNeed) };
+            let _ = unsafe { madvise(start, range.len(), MmapAdvise::MADV_DONTNEED) };
         }
         let here = 0_u8;
         if let Some(left) = self.returned(std::ptr::from_ref(&here).addr()) {
-            let start = std::ptr::without_provenance_mut(left.start);
+            let start = NonZero::new(left.start).unwrap_or(NonZero::<usize>::MIN);
+            let start = NonNull::without_provenance(start);
             // SAFETY: this thread's stack beyond its last frame, where nothing lives.
-            let _ = unsafe { madvise(start, left.len(), Advice::LinuxDontNeed) };
+            let _ = unsafe { madvise(start, left.len(), MmapAdvise::MADV_DONTNEED) };
         }
     }
 
     /// The pages of the stack that calls left behind, seen from a frame at `here`; none if
     /// that is another thread's.
     fn returned(&self, here: usize) -> Option<Range<usize>> {
-        let page = rustix::param::page_size();
+        let page = page_size();
         let end = here.checked_sub(FRAMES)? & !(page - 1);
         (self.stack.contains(&here) && self.stack.start < end).then_some(self.stack.start..end)
     }
+}
+
+fn page_size() -> usize {
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
 }
 
 #[cfg(test)]
@@ -128,7 +140,7 @@ mod tests {
 
     #[test]
     fn of_a_stack_only_what_lies_beyond_the_last_frames_goes() {
-        let page = rustix::param::page_size();
+        let page = page_size();
         let (start, end) = (100 * page, 200 * page);
         let program = Program {
             clean: Vec::new(),

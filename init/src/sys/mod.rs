@@ -6,7 +6,10 @@
 pub mod child;
 pub mod environ;
 pub mod fork;
+pub mod identity;
 pub mod memory;
+pub mod mounts;
+pub mod pidfd;
 pub mod ready;
 pub mod signal;
 pub mod start;

@@ -1,6 +1,8 @@
 //! What the bare init hands to its command, and what it keeps.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::support::{
     INIT, Namespace, children, eventually, field_of, finish, run, status_field, unshare,
@@ -76,15 +78,8 @@ fn a_pipe_that_the_command_closes_ends_for_its_reader() {
     command.stdout(writer).stdin(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     drop(command);
-    let mut poll = [rustix::event::PollFd::new(
-        &reader,
-        rustix::event::PollFlags::IN,
-    )];
-    let limit = rustix::time::Timespec {
-        tv_sec: 20,
-        tv_nsec: 0,
-    };
-    assert_eq!(rustix::event::poll(&mut poll, Some(&limit)).unwrap(), 1);
+    let mut ends = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ends, 20_000_u16).unwrap(), 1);
     crate::support::signal(child.id().cast_signed(), libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
@@ -171,16 +166,8 @@ fn init_sleeps_without_a_single_wakeup() {
     });
     let before = switches();
     let (reader, _writer) = std::io::pipe().unwrap();
-    let mut poll = [rustix::event::PollFd::from_borrowed_fd(
-        std::os::fd::AsFd::as_fd(&reader),
-        rustix::event::PollFlags::IN,
-    )];
-    assert!(reader.as_raw_fd() > 0);
     // Nothing ever arrives: the observation itself takes this long.
-    let span = rustix::time::Timespec {
-        tv_sec: 3,
-        tv_nsec: 0,
-    };
-    assert_eq!(rustix::event::poll(&mut poll, Some(&span)).unwrap(), 0);
+    let mut ends = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ends, 3_000_u16).unwrap(), 0);
     assert_eq!(switches(), before);
 }

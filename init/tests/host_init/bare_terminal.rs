@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::pty::openpty;
 
 use crate::support::{INIT, PATIENCE, eventually, status_field};
 
@@ -22,17 +22,11 @@ struct Terminal {
 impl Terminal {
     /// Runs a command as the leader of a session whose terminal this is.
     fn running(words: &[&str]) -> Self {
-        let master =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let slave: OwnedFd = rustix::fs::open(
-            name.as_c_str(),
-            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .unwrap();
+        let pair = openpty(None, None).unwrap();
+        for end in [&pair.master, &pair.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
+        let (master, slave) = (pair.master, pair.slave);
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let shell = Command::new("env")
             .args(["--default-signal", "setsid", "--ctty"])
@@ -68,16 +62,9 @@ impl Terminal {
                 "{text:?} was never shown, but {:?}",
                 self.seen
             );
-            let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
-            poll(
-                &mut ready,
-                Some(&Timespec {
-                    tv_sec: 1,
-                    tv_nsec: 0,
-                }),
-            )
-            .unwrap();
-            if !ready[0].revents().is_empty() {
+            let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            poll(&mut ready, 1_000_u16).unwrap();
+            if ready[0].any() == Some(true) {
                 let mut buffer = [0; 4096];
                 let count = self.master.read(&mut buffer).unwrap_or(0);
                 assert!(
@@ -96,8 +83,7 @@ impl Terminal {
     #[track_caller]
     fn foreground(&self, name: &str) {
         eventually("the right process is in the foreground", || {
-            let leader = rustix::termios::tcgetpgrp(&self.master).ok()?;
-            let pid = leader.as_raw_nonzero().get();
+            let pid = nix::unistd::tcgetpgrp(&self.master).ok()?.as_raw();
             let ready =
                 status_field(pid, "Name")? == name && status_field(pid, "State")?.starts_with('S');
             ready.then_some(())
@@ -170,13 +156,10 @@ fn a_changed_window_size_reaches_the_command() {
     let script = "trap 'stty size; exit 6' WINCH; echo up; while :; do sleep 0.05; done";
     let mut terminal = as_pid_1(&["bash", "-c", script]);
     terminal.expect("up");
-    let size = rustix::termios::Winsize {
-        ws_row: 33,
-        ws_col: 77,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    rustix::termios::tcsetwinsize(&terminal.master, size).unwrap();
+    let master = Stdio::from(terminal.master.try_clone().unwrap());
+    let mut stty = Command::new("stty");
+    stty.args(["rows", "33", "cols", "77"]).stdin(master);
+    assert!(stty.status().unwrap().success());
     terminal.expect("33 77");
     assert_eq!(terminal.code(), 6);
 }

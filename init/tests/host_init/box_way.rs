@@ -4,16 +4,16 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cib_init::spawn::Ids;
+use cib_init::sys::identity::act_as;
 use cib_protocol::init::{Check, InitReply, InitRequest};
 use cib_testkit::netns::Netns;
 use cib_testkit::process::{Process, run};
-use rustix::process::Uid;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_uid};
+use nix::sched::{CloneFlags, setns};
 
 use crate::boxed::{Recipe, Running};
 use crate::support::eventually;
@@ -105,10 +105,13 @@ fn within<T: Send>(netns: &Netns, uid: u32, work: impl FnOnce() -> T + Send) -> 
     let namespace = File::open(netns.path()).unwrap();
     std::thread::scope(|scope| {
         let done = scope.spawn(move || {
-            let network = Some(LinkNameSpaceType::Network);
-            move_into_link_name_space(namespace.as_fd(), network).unwrap();
-            set_thread_uid(Uid::from_raw(uid)).unwrap();
-            work()
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            let user = Ids {
+                uid,
+                gid: 0,
+                groups: Vec::new(),
+            };
+            act_as(&user, work).unwrap()
         });
         done.join().unwrap()
     })

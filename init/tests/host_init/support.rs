@@ -30,13 +30,7 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 
 /// Gives the processor away for a moment.
 pub(crate) fn pause() {
-    let _ = rustix::event::poll(
-        &mut [],
-        Some(&rustix::time::Timespec {
-            tv_sec: 0,
-            tv_nsec: 2_000_000,
-        }),
-    );
+    let _ = nix::poll::poll(&mut [], 2_u8);
 }
 
 /// Init as PID 1 of new pid and mount namespaces.

@@ -13,7 +13,6 @@ use cib_init::signals::Signals;
 use cib_init::spawn::{Capabilities, Command, Ids, Leads, Resource, Rlimit, Sink, Stdin};
 use cib_init::sys::child::Stage;
 use nix::sys::signal::SigSet;
-use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 
 type Case = fn(Processes) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -152,7 +151,7 @@ async fn a_step_that_fails_in_the_child_is_named(processes: Processes) {
 
 async fn a_child_has_nothing_that_it_was_not_given(processes: Processes) {
     // A descriptor that somebody opened without close-on-exec.
-    let leaked = rustix::io::dup(rustix::stdio::stderr()).unwrap();
+    let leaked = nix::unistd::dup(std::io::stderr()).unwrap();
     let shown = output(
         &processes,
         shell("ls /proc/$$/fd; env | cut -d= -f1 | sort; pwd"),
@@ -191,9 +190,8 @@ async fn a_child_begins_with_default_signals(processes: Processes) {
 }
 
 async fn descriptors_arrive_under_their_numbers(processes: Processes) {
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    let (other_read, other_write) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let (other_read, other_write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     // Targets that are each other's sources.
     use std::os::fd::AsRawFd;
     let (a, b) = (write.as_raw_fd(), other_write.as_raw_fd());
@@ -278,7 +276,7 @@ async fn the_log_gets_both_outputs_in_order(_: Processes) {
         fn open(&self, name: &str) -> std::io::Result<OwnedFd> {
             assert_eq!(name, "service");
             self.1.set(self.1.get() + 1);
-            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
             self.0.borrow_mut().push(read);
             Ok(write)
         }
@@ -401,15 +399,20 @@ async fn a_dead_child_cannot_be_signalled(processes: Processes) {
         .unwrap();
     processes
         .reaper()
-        .signal(child.id(), Signal::WINCH)
+        .signal(child.id(), libc::SIGWINCH)
         .unwrap();
     drop(stdin);
     child.wait().await;
-    assert!(processes.reaper().signal(child.id(), Signal::TERM).is_err());
     assert!(
         processes
             .reaper()
-            .signal_group(child.id(), Signal::TERM)
+            .signal(child.id(), libc::SIGTERM)
+            .is_err()
+    );
+    assert!(
+        processes
+            .reaper()
+            .signal_group(child.id(), libc::SIGTERM)
             .is_err()
     );
 }

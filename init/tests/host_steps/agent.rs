@@ -15,6 +15,7 @@ use cib_init::environment::AgentSettings;
 use cib_init::steps::Outcome;
 use cib_init::steps::agent::{self, Notice};
 use cib_init::steps::keys::Keys;
+use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::support::{Root, as_coder, both, run};
 
@@ -403,8 +404,8 @@ fn an_agent_in_a_folder_of_coders_sees_coder_and_the_relay_stays_root() {
         for _ in 0..3 {
             let _client = UnixStream::connect(&socket).unwrap();
             let (peer, _) = agent.accept().unwrap();
-            let peer = rustix::net::sockopt::socket_peercred(&peer).unwrap();
-            assert_eq!((peer.uid.as_raw(), peer.gid.as_raw()), (1000, 1000));
+            let peer = getsockopt(&peer, sockopt::PeerCredentials).unwrap();
+            assert_eq!((peer.uid(), peer.gid()), (1000, 1000));
         }
     });
     let status = fs::read_to_string("/proc/self/status").unwrap();

@@ -14,10 +14,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use tokio::net::UnixListener;
 
-use super::files::{Dir, FileError, Owner, c_name, failed, phrase, reason, write_file};
+use super::files::{Dir, FileError, Kind, Owner, c_name, failed, phrase, reason, write_file};
 use super::keys::Keys;
 use super::outcome::Outcome;
 use super::paths::Paths;
@@ -166,9 +166,9 @@ fn redirect_gpg(
     let name = c_name(&file)?;
     if dir
         .entry(&name)
-        .is_ok_and(|entry| entry.kind() == FileType::Socket)
+        .is_ok_and(|entry| entry.kind() == Kind::Socket)
     {
-        let removed = rustix::fs::unlinkat(&dir, &name, AtFlags::empty());
+        let removed = unlinkat(&dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
         removed.map_err(failed("remove", &shown))?;
     }
     let text = format!("%Assuan%\nsocket={}\n", paths.gpg_agent().display());

@@ -9,20 +9,17 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use rustix::process::{
-    DumpableBehavior, Gid, Uid, dumpable_behavior, getegid, geteuid, getgroups,
-    set_dumpable_behavior,
-};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 use crate::spawn::Ids;
+use crate::steps::files::Kind;
+use crate::sys::identity;
 
 /// As many links as the kernel follows in one path.
 const LINKS: usize = 40;
@@ -74,7 +71,7 @@ impl Place {
     pub(super) fn connect(&self) -> Result<UnixStream, PlaceError> {
         let found = self.find()?;
         match &self.coder {
-            Some(coder) if found.swayed => in_the_name_of(coder, || {
+            Some(coder) if found.swayed => identity::act_as(coder, || {
                 // Anew, because what coder may not pass through is nothing of coder's.
                 self.find().and_then(|found| reach(&found.socket))
             })?,
@@ -89,9 +86,9 @@ impl Place {
     }
 
     fn find(&self) -> Result<Found, PlaceError> {
-        let own = rustix::fs::stat(&self.run).ok();
+        let own = stat(&self.run).ok();
         let mut names = backwards(&self.path);
-        let mut folders = vec![open(CWD, OsStr::new("/"))?];
+        let mut folders = vec![open(AT_FDCWD, OsStr::new("/"))?];
         let mut shown = PathBuf::from("/");
         let (mut swayed, mut links) = (false, 0);
         while let Some(name) = names.pop() {
@@ -106,31 +103,30 @@ impl Place {
                 return Err(PlaceError::OfTheBox);
             }
             let entry = open(folder, &name)?;
-            let stat = fstat(&entry)?;
+            let seen = fstat(&entry)?;
             swayed |= self
                 .coder
                 .as_ref()
-                .is_some_and(|coder| sways(coder, &around, &stat));
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => {
+                .is_some_and(|coder| sways(coder, &around, &seen));
+            match Kind::of(seen.st_mode) {
+                Kind::Directory => {
                     shown.push(&name);
                     folders.push(entry);
                 }
-                FileType::Symlink if swayed => return Err(PlaceError::Link(shown.join(name))),
-                FileType::Symlink => {
+                Kind::Link if swayed => return Err(PlaceError::Link(shown.join(name))),
+                Kind::Link => {
                     links += 1;
                     if links > LINKS {
-                        return Err(Errno::LOOP.into());
+                        return Err(Errno::ELOOP.into());
                     }
-                    let target = readlinkat(&entry, "", Vec::new())?;
-                    let target = Path::new(OsStr::from_bytes(target.to_bytes())).to_owned();
+                    let target = PathBuf::from(readlinkat(&entry, "")?);
                     if target.is_absolute() {
                         folders.truncate(1);
                         shown = PathBuf::from("/");
                     }
                     names.extend(backwards(&target));
                 }
-                FileType::Socket if names.is_empty() => {
+                Kind::Socket if names.is_empty() => {
                     let socket = entry;
                     return Ok(Found { socket, swayed });
                 }
@@ -156,17 +152,17 @@ fn backwards(path: &Path) -> Vec<OsString> {
 
 /// Opens a name without doing anything to what bears it, not even waking a device.
 fn open(folder: impl std::os::fd::AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(folder, name, flags, Mode::empty())
 }
 
-fn same(a: &Stat, b: &Stat) -> bool {
+fn same(a: &FileStat, b: &FileStat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 }
 
 /// Whether coder can put something else in the place of an entry. A right of a group counts as
 /// coder's unless that is root's: a list of further users hides behind it.
-fn sways(coder: &Ids, folder: &Stat, entry: &Stat) -> bool {
+fn sways(coder: &Ids, folder: &FileStat, entry: &FileStat) -> bool {
     if folder.st_uid == coder.uid {
         return true;
     }
@@ -179,47 +175,11 @@ fn sways(coder: &Ids, folder: &Stat, entry: &Stat) -> bool {
 
 /// Connects to a socket that was found, whatever bears its name by now.
 fn reach(socket: &OwnedFd) -> Result<UnixStream, PlaceError> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let ours = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let ours = self::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
-    connect(&ours, &SocketAddrUnix::new(path)?)?;
+    connect(ours.as_raw_fd(), &UnixAddr::new(path.as_str())?)?;
     Ok(ours.into())
-}
-
-/// Does something with a user's rights and under its name. Only the thread that calls changes,
-/// and it does not yield before it is itself again. The real and the saved user stay init's,
-/// so that the other one can neither signal nor trace init meanwhile.
-fn in_the_name_of<T>(user: &Ids, work: impl FnOnce() -> T) -> io::Result<T> {
-    let _back = Back {
-        uid: geteuid(),
-        gid: getegid(),
-        groups: getgroups()?,
-        dumpable: dumpable_behavior()?,
-    };
-    let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
-    set_thread_groups(&groups)?;
-    set_thread_res_gid(None, Gid::from_raw(user.gid), None)?;
-    set_thread_res_uid(None, Uid::from_raw(user.uid), None)?;
-    Ok(work())
-}
-
-/// Who init was.
-struct Back {
-    uid: Uid,
-    gid: Gid,
-    groups: Vec<Gid>,
-    dumpable: DumpableBehavior,
-}
-
-impl Drop for Back {
-    fn drop(&mut self) {
-        // The user comes first, because the right to change the others comes back with it.
-        // None of it can fail: it is what the thread had, and the saved user still is.
-        let _ = set_thread_res_uid(None, self.uid, None);
-        let _ = set_thread_res_gid(None, self.gid, None);
-        let _ = set_thread_groups(&self.groups);
-        let _ = set_dumpable_behavior(self.dumpable);
-    }
 }
 
 #[cfg(test)]
@@ -243,7 +203,7 @@ mod tests {
     }
 
     fn own() -> u32 {
-        geteuid().as_raw()
+        nix::unistd::geteuid().as_raw()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
@@ -206,7 +206,7 @@ async fn silence(active: &Cell<Instant>) {
 type Watch = tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>;
 
 fn watch(stream: &UnixStream) -> io::Result<Watch> {
-    let own = rustix::io::fcntl_dupfd_cloexec(stream, 3)?;
+    let own = stream.as_fd().try_clone_to_owned()?;
     // Not for reading: a peer that only says no more would be told of for ever.
     ready::watch(own, Interest::WRITABLE)
 }
@@ -229,12 +229,9 @@ async fn ended(watch: &Watch) {
 }
 
 fn is_over(stream: impl AsFd) -> bool {
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let mut look = [PollFd::new(&stream, PollFlags::empty())];
-    poll(&mut look, Some(&now)).is_ok() && look[0].revents().contains(PollFlags::HUP)
+    let mut look = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let is_over = |seen: PollFlags| seen.contains(PollFlags::POLLHUP);
+    poll(&mut look, PollTimeout::ZERO).is_ok() && look[0].revents().is_some_and(is_over)
 }
 
 /// Why an agent cannot be reached, and what helps.

@@ -242,6 +242,6 @@ fn a_map_that_cannot_be_read_stands_for_every_id() {
 fn this_process_is_observed_as_the_kernel_has_it() {
     let directory = tempfile::tempdir().unwrap();
     let facts = HostFacts::observe(&Paths::below(directory.path(), "/data".into()));
-    assert_eq!(facts.uid, rustix::process::geteuid().as_raw());
+    assert_eq!(facts.uid, nix::unistd::geteuid().as_raw());
     assert!(facts.run_writable && facts.data_writable);
 }

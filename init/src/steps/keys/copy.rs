@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+
 use super::super::files::{FileError, Owner, failed, make_dir};
 use super::super::outcome::Outcome;
 use super::super::paths::Paths;
@@ -17,17 +19,16 @@ const MOST_FILES: usize = 2000;
 /// As above, in levels.
 const DEEPEST: usize = 8;
 
-/// `TMPFS_MAGIC` and `RAMFS_MAGIC` of magic.h.
-const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+/// `RAMFS_MAGIC` of magic.h.
+const RAMFS: u64 = 0x8584_58f6;
 
 /// Where copies go: the first of two places that is memory. If neither is, keys are written to
 /// the container's layer, which is said.
 pub(super) fn place(paths: &Paths, outcome: &mut Outcome) -> PathBuf {
     let shm = Path::new("/dev/shm");
     let in_memory = |path: &Path| {
-        let statfs = rustix::fs::statfs(paths.at(path));
-        statfs
-            .is_ok_and(|statfs| u64::try_from(statfs.f_type).is_ok_and(|t| IN_MEMORY.contains(&t)))
+        let kind = statfs(&paths.at(path)).map(|statfs| statfs.filesystem_type());
+        kind.is_ok_and(|kind| kind == TMPFS_MAGIC || kind.0 as u64 & 0xffff_ffff == RAMFS)
     };
     if !in_memory(&paths.run) && in_memory(shm) {
         return shm.join("cib-keys");

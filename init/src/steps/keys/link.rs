@@ -1,13 +1,13 @@
 //! Links from the home directory to copied keys.
 
-use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType};
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::fcntl::readlinkat;
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
-use super::super::files::{Dir, Entry, FileError, Owner, c_name, failed};
+use super::super::files::{Dir, Entry, FileError, Kind, Owner, c_name, failed};
 use super::super::outcome::Outcome;
 use super::store::Store;
 
@@ -23,20 +23,20 @@ pub(super) struct Linking<'a> {
 impl Linking<'_> {
     /// Makes the folder itself a link to the copy. False if it is there with something in it, or
     /// is a mount.
-    pub(super) fn folder(&self, store: Store, copy: &Path) -> rustix::io::Result<bool> {
-        let name = CString::new(store.name()).map_err(|_| Errno::INVAL)?;
+    pub(super) fn folder(&self, store: Store, copy: &Path) -> nix::Result<bool> {
+        let name = CString::new(store.name()).map_err(|_| Errno::EINVAL)?;
         match self.home.entry(&name) {
-            Err(Errno::NOENT) => {}
+            Err(Errno::ENOENT) => {}
             Err(error) => return Err(error),
             Ok(entry) if is_ours(self.home, &entry, &self.old) => remove(self.home, &entry)?,
-            Ok(entry) if entry.kind() == FileType::Directory => {
-                match rustix::fs::unlinkat(self.home, &name, AtFlags::REMOVEDIR) {
+            Ok(entry) if entry.kind() == Kind::Directory => {
+                match unlinkat(self.home, name.as_c_str(), UnlinkatFlags::RemoveDir) {
                     Ok(()) => {}
-                    Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => return Ok(false),
+                    Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::EBUSY) => return Ok(false),
                     Err(error) => return Err(error),
                 }
             }
-            Ok(_) => return Err(Errno::EXIST),
+            Ok(_) => return Err(Errno::EEXIST),
         }
         link(self.home, &name, copy, self.owner)?;
         Ok(true)
@@ -57,7 +57,7 @@ impl Linking<'_> {
         for entry in copied.map_err(failed("read", copy_at))? {
             let (path, target) = (shown.join(entry.name()), copy.join(entry.name()));
             match folder.entry(&entry.name) {
-                Err(Errno::NOENT) => {}
+                Err(Errno::ENOENT) => {}
                 Ok(there) if is_ours(&folder, &there, &self.old) => {
                     remove(&folder, &there).map_err(failed("remove", &path))?;
                 }
@@ -76,18 +76,18 @@ impl Linking<'_> {
 
 /// Whether an entry is a link that an earlier start made.
 pub(super) fn is_ours(dir: &Dir, entry: &Entry, old: &[PathBuf]) -> bool {
-    entry.kind() == FileType::Symlink
-        && rustix::fs::readlinkat(dir, &entry.name, Vec::new()).is_ok_and(|target| {
-            let target = Path::new(OsStr::from_bytes(target.to_bytes())).to_owned();
+    entry.kind() == Kind::Link
+        && readlinkat(dir, entry.name.as_c_str()).is_ok_and(|target| {
+            let target = Path::new(&target);
             old.iter().any(|place| target.starts_with(place))
         })
 }
 
-pub(super) fn remove(dir: &Dir, entry: &Entry) -> rustix::io::Result<()> {
-    rustix::fs::unlinkat(dir, &entry.name, AtFlags::empty())
+pub(super) fn remove(dir: &Dir, entry: &Entry) -> nix::Result<()> {
+    unlinkat(dir, entry.name.as_c_str(), UnlinkatFlags::NoRemoveDir)
 }
 
-fn link(dir: &Dir, name: &CString, target: &Path, owner: Option<Owner>) -> rustix::io::Result<()> {
-    rustix::fs::symlinkat(target, dir, name)?;
+fn link(dir: &Dir, name: &CString, target: &Path, owner: Option<Owner>) -> nix::Result<()> {
+    symlinkat(target, dir, name.as_c_str())?;
     owner.map_or(Ok(()), |owner| dir.own(name, owner))
 }

@@ -13,9 +13,7 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
-
-use super::files::{Dir, Entry, FileError, Owner, c_name, failed, make_dir, phrase};
+use super::files::{Dir, Entry, FileError, Kind, Owner, c_name, failed, make_dir, phrase};
 use super::outcome::Outcome;
 use super::paths::Paths;
 use super::users::Users;
@@ -190,13 +188,13 @@ impl Preparing<'_> {
         };
         let path = self.store_path(store);
         match entry.kind() {
-            FileType::Directory => {}
-            FileType::Symlink if link::is_ours(&self.home, &entry, &copy::places(self.paths)) => {
+            Kind::Directory => {}
+            Kind::Link if link::is_ours(&self.home, &entry, &copy::places(self.paths)) => {
                 link::remove(&self.home, &entry).map_err(failed("remove", &path))?;
                 outcome.changed(&path, "removed a link to a copy that is gone");
                 return Ok(());
             }
-            FileType::Symlink => {
+            Kind::Link => {
                 let why = "is a symbolic link; what it leads to was left as it is";
                 outcome.warn(format!("{} {why}", path.display()));
                 return Ok(());

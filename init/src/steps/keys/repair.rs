@@ -3,10 +3,10 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode};
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, fchmod, fstat};
 
-use super::super::files::{Dir, Entry, Owner, reason};
+use super::super::files::{Dir, Entry, Kind, Owner, reason};
 use super::super::outcome::Outcome;
 use super::link::is_ours;
 use super::store::{Store, flaw};
@@ -38,7 +38,7 @@ impl Repair<'_> {
     fn within(&mut self, parent: &Dir, entry: &Entry, path: &Path, depth: usize) {
         let dir = match parent.dir(&entry.name) {
             Ok(dir) if depth < DEEPEST => dir,
-            Ok(_) => return self.cannot("look into", path, Errno::MLINK),
+            Ok(_) => return self.cannot("look into", path, Errno::EMLINK),
             Err(error) => return self.cannot("open", path, error),
         };
         let entries = match dir.entries() {
@@ -49,14 +49,14 @@ impl Repair<'_> {
         for entry in entries {
             let path = path.join(entry.name());
             match entry.kind() {
-                FileType::Directory => self.within(&dir, &entry, &path, depth + 1),
-                FileType::RegularFile => {
+                Kind::Directory => self.within(&dir, &entry, &path, depth + 1),
+                Kind::File => {
                     let mode = self.store.file_mode(Path::new(entry.name()));
                     self.correct(&dir, &entry, &path, mode);
                     self.inspect(&dir, &entry, &path);
                 }
-                FileType::Symlink if is_ours(&dir, &entry, &self.ours) => {}
-                FileType::Symlink => self.outcome.warn(format!(
+                Kind::Link if is_ours(&dir, &entry, &self.ours) => {}
+                Kind::Link => self.outcome.warn(format!(
                     "{} is a symbolic link; what it leads to was left as it is",
                     path.display()
                 )),
@@ -74,7 +74,7 @@ impl Repair<'_> {
             return;
         }
         // Another name of the file may stand where coder has no business.
-        if entry.kind() == FileType::RegularFile && entry.stat.st_nlink > 1 && wrong_owner {
+        if entry.kind() == Kind::File && entry.stat.st_nlink > 1 && wrong_owner {
             self.outcome.warn(format!(
                 "{} has several names and another owner, and was left as it is",
                 path.display()
@@ -120,7 +120,7 @@ impl Repair<'_> {
     }
 
     fn cannot(&mut self, action: &str, path: &Path, error: Errno) {
-        if error == Errno::ROFS {
+        if error == Errno::EROFS {
             self.read_only += 1;
         } else {
             let why = reason(&error.into());
@@ -132,15 +132,15 @@ impl Repair<'_> {
 
 /// Changes the mode of the file that was seen, through a descriptor, because the kernel changes
 /// a link's target by name.
-fn set_mode(parent: &Dir, entry: &Entry, mode: u32) -> rustix::io::Result<()> {
-    let mode = Mode::from_raw_mode(mode);
-    if entry.kind() == FileType::Directory {
-        return rustix::fs::fchmod(parent.dir(&entry.name)?, mode);
+fn set_mode(parent: &Dir, entry: &Entry, mode: u32) -> nix::Result<()> {
+    let mode = Mode::from_bits_truncate(mode);
+    if entry.kind() == Kind::Directory {
+        return fchmod(parent.dir(&entry.name)?, mode);
     }
     let file = parent.file(&entry.name)?;
-    let stat = rustix::fs::fstat(&file)?;
+    let stat = fstat(&file)?;
     if (stat.st_dev, stat.st_ino) != (entry.stat.st_dev, entry.stat.st_ino) {
-        return Err(Errno::AGAIN);
+        return Err(Errno::EAGAIN);
     }
-    rustix::fs::fchmod(&file, mode)
+    fchmod(&file, mode)
 }

@@ -11,7 +11,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, openat};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Gid, Uid, fchown};
 
 use super::accounts::Account;
 use super::outcome::Outcome;
@@ -338,11 +340,11 @@ fn same(one: &Path, other: &Path) -> bool {
 }
 
 /// Gives a file or folder to root, with no right for anybody else.
-fn made_roots_own(path: &Path, mode: u32) -> rustix::io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).and_then(|fd| {
-        fchown(&fd, Some(Uid::ROOT), Some(Gid::ROOT))?;
-        fchmod(&fd, Mode::from_raw_mode(mode))
+fn made_roots_own(path: &Path, mode: u32) -> nix::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty()).and_then(|fd| {
+        fchown(&fd, Some(Uid::from_raw(0)), Some(Gid::from_raw(0)))?;
+        fchmod(&fd, Mode::from_bits_truncate(mode))
     })
 }
 

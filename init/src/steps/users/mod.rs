@@ -98,7 +98,7 @@ fn everybody_is(
     image: &Account,
     outcome: &mut Outcome,
 ) -> Users {
-    let groups = rustix::process::getgroups().unwrap_or_default();
+    let groups = nix::unistd::getgroups().unwrap_or_default();
     let own = |name: &str| Account {
         name: name.to_owned(),
         uid: facts.uid,
@@ -254,7 +254,7 @@ fn workspace(paths: &Paths, users: &Users, image: &Account, outcome: &mut Outcom
     let shown = paths.workspace.display();
     let stat = match Dir::open(&path).and_then(|dir| dir.stat()) {
         Ok(stat) => stat,
-        Err(rustix::io::Errno::NOENT) => {
+        Err(nix::errno::Errno::ENOENT) => {
             match files::make_dir(&path, users.switch.then_some(owner), 0o755) {
                 Ok(_) => outcome.changed(&paths.workspace, "made"),
                 Err(error) => outcome.warn(phrase(&error)),

@@ -5,9 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
-
-use super::super::files::{Dir, Entry, Owner, reason};
+use super::super::files::{Dir, Entry, Kind, Owner, reason};
 
 /// Deeper trees are left alone below this, so that no tree can take all descriptors.
 const DEEPEST: usize = 256;
@@ -53,7 +51,7 @@ fn inside(dir: &Dir, path: &Path, depth: usize, wanted: &Wanted<'_>, tally: &mut
         if dir.is_mount(&entry) {
             continue;
         }
-        if entry.kind() == FileType::Directory {
+        if entry.kind() == Kind::Directory {
             if depth >= DEEPEST {
                 tally.fail(&path, &io::Error::other("too deep"));
                 continue;
@@ -69,7 +67,7 @@ fn inside(dir: &Dir, path: &Path, depth: usize, wanted: &Wanted<'_>, tally: &mut
 
 fn one(dir: &Dir, entry: &Entry, path: &Path, wanted: &Wanted<'_>, tally: &mut Tally) {
     let Some(owner) = wanted(entry) else { return };
-    if entry.kind() != FileType::Directory && entry.stat.st_nlink > 1 {
+    if entry.kind() != Kind::Directory && entry.stat.st_nlink > 1 {
         tally.linked += 1;
         return;
     }
