@@ -141,6 +141,10 @@ fn hooks_with_events_that_the_old_cli_does_not_know_open_no_dialog() {
 fn a_model_that_is_typed_is_shown_at_once_by_the_old_cli_too() {
     let real = Real::plain();
     let keeper = start(&real, "tty", "@text one");
+    // It takes its time to start.
+    wait_until(SOON * 3, "the first turn", || {
+        !data(&keeper.frames(), "stop").is_empty()
+    });
     wait_turns(&keeper, 1);
     keeper.ask(&json!({"op": "input", "text": "/model haiku", "command": true}));
     keeper.wait_frame("meta", |meta| meta["model"] == "haiku");
