@@ -54,7 +54,8 @@ pub fn run(socket: Option<&Path>, command: &OsStr) -> u8 {
     let tell = |report: serde_json::Value| {
         let _ = socket.map(|socket| ask(socket, report.to_string().as_bytes()));
     };
-    tell(json!({"cib_hook": {"begins": command.to_string_lossy(), "run": run}}));
+    let event = event(&told);
+    tell(json!({"cib_hook": {"begins": command.to_string_lossy(), "run": run, "event": event}}));
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command);
     shell.stdin(Stdio::piped());
@@ -86,6 +87,16 @@ pub fn run(socket: Option<&Path>, command: &OsStr) -> u8 {
     }
     tell(json!({"cib_hook": report, "payload": payload}));
     code
+}
+
+/// The event that a hook is told of.
+fn event(told: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        hook_event_name: String,
+    }
+    let told: Told = serde_json::from_slice(told).ok()?;
+    Some(told.hook_event_name)
 }
 
 /// Passes on what a hook says until its shell has ended.

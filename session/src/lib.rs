@@ -28,6 +28,7 @@ mod questions;
 pub mod resources;
 pub mod runner;
 pub mod seed;
+mod servers;
 pub mod settings;
 pub mod stream;
 pub mod sweep;

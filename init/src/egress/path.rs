@@ -134,3 +134,22 @@ fn is_forbidden(refusal: &Refusal) -> bool {
         Refusal::Ruleset | Refusal::AddressUnsupported | Refusal::Http(403 | 405)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_by_name_that_is_away_may_have_another_address_and_one_by_address_has_not() {
+        let hint = "may have another address now";
+        let away = Health::TimedOut {
+            after: probe::DEADLINE,
+        };
+        let refused = Health::Refused(Refusal::Ruleset);
+        let at = |host| Endpoint { host, port: 1080 };
+        let name = at(Host::Name("proxy".to_owned()));
+        assert!(sentence(&away, &name).contains(hint));
+        assert!(!sentence(&away, &at(Host::V4([192, 0, 2, 7].into()))).contains(hint));
+        assert!(!sentence(&refused, &name).contains(hint), "it is there");
+    }
+}

@@ -33,14 +33,20 @@ impl Lines {
         matches!(piece.read_buf(&mut self.bytes).await, Ok(n) if n > 0)
     }
 
-    /// The next whole line, without its newline and a carriage return before it.
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+    /// The next whole line, without its newline and a carriage return before it. Of a line that
+    /// is cut, so many bytes as `waits` says stay for its next piece, but never all.
+    pub(super) fn next(&mut self, waits: impl FnOnce(&[u8]) -> usize) -> Option<Vec<u8>> {
         let end = self.bytes[self.seen..]
             .iter()
             .position(|byte| *byte == b'\n');
         let Some(end) = end.map(|offset| self.seen + offset) else {
             self.seen = self.bytes.len();
-            return (self.seen - self.begin >= LONGEST).then(|| self.cut(self.seen, 0));
+            if self.seen - self.begin < LONGEST {
+                return None;
+            }
+            let kept = waits(&self.bytes[self.begin..]);
+            let end = self.seen - kept;
+            return Some(self.cut(if end > self.begin { end } else { self.seen }, 0));
         };
         Some(self.cut(end, 1))
     }
@@ -57,5 +63,39 @@ impl Lines {
         self.begin = end + newline;
         self.seen = self.begin;
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mask;
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_cut_is_not_cut_within_a_secret() {
+        const SECRET: &[u8] = b"hunter2hunter2";
+        let mut mask = Mask::default();
+        mask.add("hunter2hunter2");
+        let waits = |piece: &[u8]| mask.open_end(piece);
+        for come in 1..SECRET.len() {
+            let fill = vec![b'-'; LONGEST];
+            let mut lines = Lines {
+                bytes: [&fill[..], &SECRET[..come]].concat(),
+                ..Lines::default()
+            };
+            assert_eq!(lines.next(waits), Some(fill), "{come}");
+            assert_eq!(lines.next(waits), None);
+            lines.bytes.extend([&SECRET[come..], b"\n"].concat());
+            assert_eq!(lines.next(waits).as_deref(), Some(SECRET));
+        }
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_a_secrets_beginning_is_cut_all_the_same() {
+        let mut lines = Lines {
+            bytes: vec![b'-'; LONGEST],
+            ..Lines::default()
+        };
+        assert_eq!(lines.next(<[u8]>::len), Some(vec![b'-'; LONGEST]));
     }
 }

@@ -131,7 +131,8 @@ impl Logs {
             if !lines.fill(&mut read).await {
                 break;
             }
-            while let Some(line) = lines.next() {
+            let waits = |piece: &[u8]| self.0.mask.borrow().open_end(piece);
+            while let Some(line) = lines.next(waits) {
                 self.take(service, &line);
             }
         }

@@ -122,6 +122,33 @@ fn a_service_that_ends_at_once_is_paused_counted_given_up_and_said() {
 }
 
 #[test]
+fn a_service_that_no_longer_listens_is_missed() {
+    let mut recipe = Recipe::new();
+    // It closes what it was ready by when it is told to, and lives on.
+    recipe.configure(
+        "[service.door]\ncommand = [\"perl\", \"-MIO::Socket::INET\", \"-e\", '''\
+         my $door = IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1:4000\") or die; \
+         $SIG{USR1} = sub { close $door }; sleep 600 while 1''']\n\
+         ready = { listen = \"127.0.0.1:4000\" }\n",
+    );
+    let mut running = recipe.start();
+    running.wait_until_up();
+    let health = |running: &mut Running| match running.ask(&InitRequest::Healthcheck {}) {
+        Some(InitReply::Health { healthy, detail }) => (healthy, detail),
+        other => panic!("{other:?}"),
+    };
+    let well = (true, "everything is ready".to_owned());
+    assert_eq!(health(&mut running), well);
+    let pid = running.service("door").pid.unwrap();
+    running.as_coder(&format!("kill -USR1 {pid}"));
+    let missed = (false, "`door` no longer listens".to_owned());
+    eventually("it is missed", || {
+        (health(&mut running) == missed).then_some(())
+    });
+    assert_eq!(running.service("door").state, "ready");
+}
+
+#[test]
 fn a_box_ends_with_70_when_what_it_needs_crashes_as_often_as_it_is_started() {
     let mut recipe = Recipe::new();
     // Ready each time, and gone a moment later.

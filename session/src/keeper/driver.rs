@@ -123,6 +123,15 @@ impl Driver {
         }
     }
 
+    /// Since when Claude takes a message and does not begin with it, because of a hook.
+    pub(super) fn held_up_since(&self) -> Option<u64> {
+        match self {
+            // It does not even listen then, and is not asked to.
+            Self::Stream { .. } => None,
+            Self::Tty(terminal) => terminal.tty.held_up_since(),
+        }
+    }
+
     pub(super) fn interrupt(&mut self, now_ms: u64) -> Step {
         self.step(Stream::interrupt, |tty, out| tty.interrupt(now_ms, out))
     }

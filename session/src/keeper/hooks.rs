@@ -153,3 +153,32 @@ impl Hooks {
 pub(super) fn told(mut told: Splitter, each: impl FnMut(Line<'_>)) {
     told.finish(each);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many hooks a session of this user hears of what this process says.
+    fn heard_by_a_session_of(user: u32) -> usize {
+        let runtime = tempfile::tempdir().unwrap();
+        let mut hooks = Hooks::listen(runtime.path(), user, Limits::for_output(1024)).unwrap();
+        let mut hook = UnixStream::connect(runtime.path().join(SOCKET)).unwrap();
+        hook.write_all(b"{}").unwrap();
+        hooks.accept();
+        let heard = hooks.interests().count();
+        if heard == 0 {
+            let mut answer = Vec::new();
+            // Closed with what it said unread.
+            let _ = hook.read_to_end(&mut answer);
+            assert_eq!(answer, b"");
+        }
+        heard
+    }
+
+    #[test]
+    fn nobody_but_the_sessions_own_user_is_heard_as_a_hook() {
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(heard_by_a_session_of(own), 1);
+        assert_eq!(heard_by_a_session_of(own + 1), 0, "not even root");
+    }
+}

@@ -228,7 +228,7 @@ impl Keeper {
         let duration = limits::deadline(&self.record.meta)
             .map(|age_ms| age_ms.saturating_sub(self.clock.age_ms));
         let next = [
-            self.answer_by.filter(|_| stays),
+            self.answer_due().filter(|_| stays),
             self.close_by.filter(|_| stays),
             duration.filter(|_| stays),
             self.watches_limits()
@@ -374,13 +374,21 @@ impl Keeper {
                 self.leave(Why::Limit(limit));
             } else if let Some(limit) = self.look(now_ms) {
                 self.leave(Why::Limit(limit));
-            } else if self.answer_by.is_some_and(|by| now_ms >= by) {
+            } else if self.answer_due().is_some_and(|by| now_ms >= by) {
                 self.leave(Why::NoAnswer);
             } else if self.exit.is_none() && self.close_by.is_some_and(|by| now_ms >= by) {
                 self.leave(Why::ClosedOutput);
             }
         }
         self.act();
+    }
+
+    /// When Claude has to have answered: after its start, and after a hook of its start has held
+    /// a message up.
+    fn answer_due(&self) -> Option<u64> {
+        let held_up = self.driver.held_up_since();
+        let held_up = held_up.map(|since| since + self.options.start_ms);
+        [self.answer_by, held_up].into_iter().flatten().min()
     }
 
     fn watches_limits(&self) -> bool {

@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::calls::Calls;
 use crate::ledger::Ledger;
 use crate::questions;
+use crate::servers::Servers;
 pub use control::NoSuchQuestion;
 use lines::Line;
 
@@ -73,9 +74,11 @@ pub struct Stream {
     /// Hooks that run, by their ids.
     hooks: Vec<(String, String)>,
     /// What has been told of the MCP servers that are not connected.
-    servers: Vec<String>,
+    servers: Servers,
     /// When it is asked which of them keep a message waiting.
     ask_servers_at: Option<u64>,
+    /// Whether it was told that a hook does.
+    is_hook_told: bool,
     /// US dollars that the CLI has counted in total.
     total_cost: f64,
     /// Lines for the CLI that wait until it listens; `None` since it does.
@@ -98,8 +101,9 @@ impl Stream {
             requests: control::Requests::default(),
             turns: turns::Turns::default(),
             hooks: Vec::new(),
-            servers: Vec::new(),
+            servers: Servers::default(),
             ask_servers_at: None,
+            is_hook_told: false,
             total_cost,
             held: Some(Vec::new()),
         }
@@ -216,8 +220,19 @@ impl Stream {
 
     /// Does what is due by time.
     pub fn tick(&mut self, now_ms: u64, out: &mut Out) {
-        if self.ask_servers_at.take_if(|at| now_ms >= *at).is_some() && self.held.is_none() {
+        if self.ask_servers_at.take_if(|at| now_ms >= *at).is_none() {
+            return;
+        }
+        if self.held.is_none() {
             self.ask_servers(out);
+            return;
+        }
+        // It does not listen yet.
+        self.ask_servers_at = Some(now_ms + WAIT_MS);
+        if let Some(why) = self.waits_for()
+            && !std::mem::replace(&mut self.is_hook_told, true)
+        {
+            self.note(format!("Claude takes no message yet: {why}"), out);
         }
     }
 

@@ -13,9 +13,6 @@ const MAX_AGENTS: usize = 256;
 /// Hooks that run and are remembered.
 const MAX_HOOKS: usize = 64;
 
-/// MCP servers of which something was told.
-const MAX_SERVERS: usize = 64;
-
 impl Stream {
     pub(super) fn system(&mut self, heard: &Heard<'_>, out: &mut Out) -> Option<()> {
         let now_ms = heard.now_ms;
@@ -124,12 +121,7 @@ impl Stream {
         let (Some(name), Some(status)) = (server.text("name"), server.text("status")) else {
             return;
         };
-        if matches!(&*status, "connected" | "disabled") {
-            return;
-        }
-        let said = format!("the MCP server `{name}` is not connected: {status}");
-        if self.servers.len() < MAX_SERVERS && !self.servers.contains(&said) {
-            self.servers.push(said.clone());
+        if let Some(said) = self.servers.news(&name, &status) {
             self.note(said, out);
         }
     }

@@ -8,7 +8,8 @@ use cib_protocol::frame::{Agent, Data, Hook, Meta, Role, Text, ToolUseResult, To
 use cib_protocol::session::State;
 use serde_json::json;
 
-use super::{Asked, Expected, HookId, Out, Running, SETTLE_MS, Tty, user};
+use super::running::Running;
+use super::{Asked, Expected, HookId, Out, SETTLE_MS, Tty, user};
 use crate::json::strings_len;
 use crate::questions;
 use crate::stream::lines::Line;
@@ -70,6 +71,7 @@ impl Tty {
         if let Some(report) = object.object("cib_hook") {
             out.frames
                 .extend(reported(line, &text, &object, &report, &mut self.hooks));
+            self.look_at_hooks(now_ms);
             out.answers.push((id, "{}".to_owned()));
             return;
         }
@@ -202,6 +204,7 @@ impl Tty {
 
     /// A prompt was submitted, by whomever.
     fn prompted(&mut self, payload: &Payload<'_>, now_ms: u64, out: &mut Out) {
+        self.held_up = None;
         let prompt = payload.string("prompt").unwrap_or_default();
         let same = |message: &Expected| message.text.trim() == prompt.trim();
         match self.expected.iter().position(same) {
@@ -431,7 +434,8 @@ fn reported(
 ) -> Option<Data> {
     let run = report.string("run");
     if let Some(command) = report.string("begins") {
-        running.begins(run.unwrap_or_default(), command);
+        let event = report.string("event").unwrap_or_default();
+        running.begins(run.unwrap_or_default(), event, command);
         return None;
     }
     running.ends(&run.unwrap_or_default());

@@ -14,6 +14,7 @@
 
 pub mod events;
 mod hooks;
+mod running;
 mod screen;
 mod shown;
 mod transcript;
@@ -32,8 +33,10 @@ use uuid::Uuid;
 use crate::calls::Calls;
 use crate::ledger::Ledger;
 use crate::questions;
+use crate::servers::Servers;
 use crate::stream::NoSuchQuestion;
 use events::Abilities;
+use running::{HeldUp, Run, Running};
 pub use typing::Untypable;
 
 /// Milliseconds after the start of a session in which a CLI that does not tell its state is
@@ -91,6 +94,12 @@ pub struct Tty {
     settled_at: Option<u64>,
     /// A message that was submitted and has not shown an effect.
     unsubmitted: Option<Unsubmitted>,
+    /// Since when a message waits for a hook.
+    held_up: Option<HeldUp>,
+    /// What has been told of the MCP servers that are not connected.
+    servers: Servers,
+    /// The model that a command asked for.
+    wanted_model: Option<String>,
     screen: screen::Screen,
     /// When the screen is looked at for a dialogue that nobody has told of.
     look_at: Option<u64>,
@@ -107,29 +116,6 @@ struct Expected {
     text: String,
     /// The `message_id` of its frame.
     id: String,
-}
-
-/// Hooks of others that run, by the id of their run: their commands.
-#[derive(Debug, Default)]
-struct Running(Vec<(String, String)>);
-
-impl Running {
-    /// Runs remembered.
-    const MAX: usize = 64;
-
-    /// Longest command that is repeated, in bytes.
-    const MAX_COMMAND: usize = 200;
-
-    fn begins(&mut self, run: String, mut command: String) {
-        if self.0.len() < Self::MAX {
-            command.truncate(command.floor_char_boundary(Self::MAX_COMMAND));
-            self.0.push((run, command));
-        }
-    }
-
-    fn ends(&mut self, run: &str) {
-        self.0.retain(|(known, _)| known != run);
-    }
 }
 
 /// A message whose submission the CLI may have taken for something else.
@@ -170,6 +156,9 @@ impl Tty {
             held: Some(Vec::new()),
             settled_at: None,
             unsubmitted: None,
+            held_up: None,
+            servers: Servers::default(),
+            wanted_model: None,
             screen: screen::Screen::default(),
             look_at: None,
             drawn_at: 0,
@@ -198,8 +187,9 @@ impl Tty {
     /// What keeps the prompt from being there, if anybody has said so.
     #[must_use]
     pub fn waits_for(&self) -> Option<String> {
-        if let Some((_, command)) = self.hooks.0.first() {
-            return Some(format!("the hook `{command}` has not ended"));
+        let run = self.hooks.at_start().or_else(|| self.hooks.first());
+        if let Some(Run { event, command, .. }) = run {
+            return Some(format!("its hook {event} (`{command}`) has not ended"));
         }
         let text = self.screen.text();
         (!text.is_empty()).then(|| format!("its screen says: {}", text.trim_end()))
@@ -225,7 +215,9 @@ impl Tty {
             None => self.typing.message(&message, now_ms),
         }
         // Commands of the interface fire no hook.
-        if !is_command {
+        if is_command {
+            self.asks_for_model(text);
+        } else {
             self.expected.push_back(Expected {
                 text: text.to_owned(),
                 id: id.to_string(),
@@ -248,10 +240,20 @@ impl Tty {
     /// Changes the model. The CLI also makes it the default of new sessions, which is why the
     /// keeper starts each one with the model that it is to have.
     pub fn set_model(&mut self, model: &str, now_ms: u64, out: &mut Out) {
-        if let Ok(command) = typing::Message::new(&format!("/model {model}"), true) {
+        let command = format!("/model {model}");
+        self.asks_for_model(&command);
+        if let Ok(command) = typing::Message::new(&command, true) {
             self.typing.message(&command, now_ms);
             self.type_due(now_ms, out);
         }
+    }
+
+    /// Remembers which model a command of the interface asks for.
+    fn asks_for_model(&mut self, command: &str) {
+        let wanted = command.strip_prefix("/model ").map(str::trim);
+        // By that name nobody knows it.
+        let wanted = wanted.filter(|name| !name.is_empty() && *name != "default");
+        self.wanted_model = wanted.map(str::to_owned);
     }
 
     /// Answers an open question by question text; no answers refuse.
@@ -368,6 +370,7 @@ impl Tty {
         }
         self.look(now_ms, out);
         self.type_due(now_ms, out);
+        self.tell_of_hook(now_ms, out);
         self.submit_again(now_ms, out);
         self.end_turn(now_ms, out);
     }
@@ -381,6 +384,7 @@ impl Tty {
             self.turn.deadline(),
             self.look_at,
             self.unsubmitted.map(|message| message.again_at),
+            self.held_up.and_then(HeldUp::deadline),
         ]
         .into_iter()
         .flatten()
@@ -429,6 +433,7 @@ impl Tty {
                 again_at: now_ms + SUBMIT_MS,
                 tries_left: 3,
             });
+            self.look_at_hooks(now_ms);
         }
         out.keys.push(keys);
     }
@@ -443,6 +448,15 @@ impl Tty {
         };
         self.unsubmitted = None;
         if self.state() != State::Idle || self.expected.is_empty() {
+            return;
+        }
+        if self.held_up.is_some() {
+            // It lies where it was typed, and is taken when the hook has ended.
+            let again_at = now_ms + SUBMIT_MS;
+            self.unsubmitted = Some(Unsubmitted {
+                again_at,
+                ..message
+            });
             return;
         }
         if message.tries_left == 0 {

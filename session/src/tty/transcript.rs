@@ -59,8 +59,25 @@ impl Tty {
                     self.turn.costs(total);
                 }
             }
+            Some("attachment") => self.attached(object, out),
             // Settings, snapshots and requests: nothing of them is a frame.
             _ => {}
+        }
+    }
+
+    /// What the CLI tells the model beside the user's words: also which MCP servers are missing.
+    fn attached(&mut self, entry: &Object<'_>, out: &mut Out) {
+        let attached = entry.object("attachment").unwrap_or_default();
+        for (field, status) in [
+            ("pendingMcpServers", "pending"),
+            ("failedMcpServers", "failed"),
+        ] {
+            for name in attached.items(field).unwrap_or_default() {
+                let news = json::string(name).and_then(|name| self.servers.news(&name, status));
+                if let Some(said) = news {
+                    self.ledger.note(said, &mut out.frames);
+                }
+            }
         }
     }
 
@@ -206,9 +223,9 @@ impl Tty {
             };
             self.typing.settled(now_ms);
             let output = plain(output);
-            if let Some(model) = model_set(&output) {
+            if let Some(model) = self.model_set(&output) {
                 let news = Meta {
-                    model: Some(model.to_owned()),
+                    model: Some(model),
                     ..Meta::default()
                 };
                 self.ledger.tell(news, &mut out.frames);
@@ -217,6 +234,17 @@ impl Tty {
                 self.ledger.note(output.trim(), &mut out.frames);
             }
         }
+    }
+
+    /// The model that a command has set. Where the CLI gives it a name for people, it is called
+    /// as it was asked for until its next message says its own, or a hook has said it already.
+    fn model_set(&mut self, output: &str) -> Option<String> {
+        let name = model_named(output)?;
+        let wanted = self.wanted_model.take();
+        if name.starts_with("claude-") {
+            return Some(name.to_owned());
+        }
+        wanted.filter(|_| !self.abilities.knows("PostModelSwitch"))
     }
 }
 
@@ -248,11 +276,9 @@ fn plain(text: &str) -> String {
 }
 
 /// The model that a command says it has set: `Set model to NAME …`.
-fn model_set(output: &str) -> Option<&str> {
+fn model_named(output: &str) -> Option<&str> {
     let name = output.trim().strip_prefix("Set model to ")?;
     let name = name.strip_prefix('`').unwrap_or(name);
     let end = name.find(|letter: char| letter.is_whitespace() || letter == '`');
-    let name = &name[..end.unwrap_or(name.len())];
-    // Otherwise it is a name for people, and the next message of the model's has its own.
-    name.starts_with("claude-").then_some(name)
+    Some(&name[..end.unwrap_or(name.len())])
 }

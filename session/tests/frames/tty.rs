@@ -293,3 +293,49 @@ proptest! {
         rest(&mut tty, &mut out);
     }
 }
+
+#[test]
+fn a_message_that_waits_for_a_hook_is_not_submitted_again_and_the_hook_is_told_once() {
+    let ledger = Ledger::starting(0, Meta::default());
+    let start = Timestamp::from_millis(0);
+    // It tells no state, so a message that shows no effect is submitted again.
+    let mut tty = Tty::new(ledger, Abilities::of("2.1.112"), start, 0.0);
+    let mut out = Out::default();
+    let begins = json!({"cib_hook": {"begins": "sleep 90", "run": "7", "event": "SessionStart"}});
+    hook(&mut tty, 1, &begins, &mut out);
+    let own = json!({"hook_event_name": "SessionStart", "session_id": "x"});
+    hook(&mut tty, 2, &own, &mut out);
+    let id = uuid::Uuid::nil();
+    tty.input("hello", id, false, 1000, &mut out).unwrap();
+    let mut now = 1000;
+    while now < 60_000 {
+        now = now.max(tty.deadline().unwrap());
+        tty.tick(now, &mut out);
+    }
+    let submitted = |out: &Out| out.keys.iter().filter(|keys| *keys == "\r").count();
+    assert_eq!(submitted(&out), 1);
+    assert!(tty.held_up_since().is_some_and(|since| since < 5000));
+    let notes = |out: &Out| {
+        let notes = out.frames.iter().filter_map(|frame| match frame {
+            Data::Meta(meta) => meta.note.clone(),
+            _ => None,
+        });
+        notes.collect::<Vec<_>>()
+    };
+    let says = "Claude takes no message yet: its hook SessionStart (`sleep 90`) has not ended";
+    assert_eq!(notes(&out), [says]);
+    assert!(
+        !out.frames
+            .iter()
+            .any(|frame| matches!(frame, Data::Stop(_)))
+    );
+    let ends = json!({"cib_hook": {"run": "7", "exit_code": 0}, "payload": own});
+    hook(&mut tty, 3, &ends, &mut out);
+    assert_eq!(tty.held_up_since(), None);
+    rest(&mut tty, &mut out);
+    assert_eq!(
+        submitted(&out),
+        4,
+        "what is not taken then is submitted again"
+    );
+}

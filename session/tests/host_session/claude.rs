@@ -253,13 +253,17 @@ fn a_turn_that_claude_begins_itself_is_not_the_users() {
 
 #[test]
 fn an_mcp_server_that_never_answers_is_named() {
-    let real = Real::new();
-    let servers = json!({"mcpServers": {"silent": {"command": "sleep", "args": ["1000"]}}});
-    fs::write(real.place.path("home/.claude.json"), servers.to_string()).unwrap();
-    let keeper = real.start("@text hello");
-    keeper.wait_frame("meta", |meta| {
-        meta["note"]
-            .as_str()
-            .is_some_and(|note| note.contains("`silent` is not connected"))
-    });
+    for driver in ["stream", "tty"] {
+        let real = Real::new();
+        let servers = json!({"mcpServers": {"silent": {"command": "sleep", "args": ["1000"]}}});
+        fs::write(real.place.path("home/.claude.json"), servers.to_string()).unwrap();
+        let mut spec = real.spec("@text hello");
+        spec["driver"] = driver.into();
+        let keeper = real.place.start(&spec);
+        keeper.wait_frame("meta", |meta| {
+            meta["note"]
+                .as_str()
+                .is_some_and(|note| note.contains("`silent` is not connected"))
+        });
+    }
 }

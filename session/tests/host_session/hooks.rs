@@ -205,22 +205,35 @@ fn a_hook_is_over_with_its_shell_and_its_output_is_bounded() {
     }
 }
 
+/// A session whose start has a hook that takes so many seconds.
+fn sleeper(driver: &str, seconds: u32) -> (Real, Value) {
+    let mut real = Real::new();
+    let options = ["--start-ms", "6500", "--grace-ms", "1000"];
+    real.place.options.extend(options.map(String::from));
+    let mut spec = real.spec("@text hello");
+    spec["driver"] = driver.into();
+    let command = format!("sleep {seconds}");
+    let hook = json!({"type": "command", "command": command, "timeout": 100});
+    spec["hooks"] = json!({"SessionStart": [{"hooks": [hook]}]});
+    (real, spec)
+}
+
 #[test]
 fn a_hook_that_does_not_end_is_named() {
-    let mut real = Real::new();
-    real.place
-        .options
-        .extend(["--start-ms", "6000", "--grace-ms", "1000"].map(String::from));
-    let mut spec = real.spec("@text hello");
-    let hook = json!({"type": "command", "command": "sleep 90", "timeout": 100});
-    spec["hooks"] = json!({"SessionStart": [{"hooks": [hook]}]});
-    let keeper = real.place.start(&spec);
-    let stop = keeper.wait_frame("stop", |stop| {
-        stop["last"] == true || stop["reason"] == "turn_end"
-    });
-    // A version that answers before its hook has ended needs no name.
-    assert!(
-        stop["last"] != true || format!("{stop}").contains("SessionStart"),
-        "{stop}"
-    );
+    for driver in DRIVERS {
+        let (real, spec) = sleeper(driver, 90);
+        let keeper = real.place.start(&spec);
+        let ends = |stop: &Value| stop["last"] == true || stop["reason"] == "turn_end";
+        let stop = keeper.wait_frame("stop", ends);
+        let reason = stop["reason"].as_str().unwrap();
+        assert!(
+            reason.starts_with("no answer from Claude: its hook SessionStart"),
+            "{driver}: {reason}"
+        );
+        // Before that, somebody who waits was told what for.
+        let notes = data(&keeper.frames(), "meta");
+        let mut noted = notes.iter().filter_map(|meta| meta["note"].as_str());
+        let says = "Claude takes no message yet: its hook SessionStart";
+        assert!(noted.any(|note| note.starts_with(says)), "{driver}");
+    }
 }

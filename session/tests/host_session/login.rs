@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -217,6 +218,33 @@ fn without_a_cli_the_refusal_names_the_command() {
     let logins = Logins::start_with(&nowhere, &[], &[]);
     let detail = logins.refused(&json!({"op": "status"}), LoginFault::Claude);
     assert!(detail.contains("claude auth status"), "{detail}");
+}
+
+#[test]
+fn the_keeper_of_logins_says_which_credentials_there_are_and_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (claude, seen) = (dir.path().join("claude"), dir.path().join("seen"));
+    // A CLI that is asked how things stand, and keeps what it was given.
+    let script = format!(
+        "#!/bin/sh\nenv >'{}'\necho '{{\"loggedIn\": false}}'\nexit 1\n",
+        seen.display()
+    );
+    fs::write(&claude, script).unwrap();
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    // One that sessions have, one that the keeper was given all the same, and no such thing.
+    let options = ["CLAUDE_CODE_OAUTH_TOKEN", "LD_PRELOAD"].map(|name| ["--credential", name]);
+    let given = [("ANTHROPIC_API_KEY", "sk-ant-not-for-logins")];
+    let logins = Logins::start_with(&claude, options.as_flattened(), &given);
+    let status = logins.login(&json!({"op": "status"}));
+    assert!(!status.logged_in);
+    let mut named = status.environment;
+    named.sort_unstable();
+    assert_eq!(named, ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]);
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(seen.contains("HOME="), "{seen}");
+    for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"] {
+        assert!(!seen.contains(name), "{seen}");
+    }
 }
 
 #[test]

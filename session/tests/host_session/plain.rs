@@ -138,6 +138,42 @@ fn hooks_with_events_that_the_old_cli_does_not_know_open_no_dialog() {
 }
 
 #[test]
+fn a_model_that_is_typed_is_shown_at_once_by_the_old_cli_too() {
+    let real = Real::plain();
+    let keeper = start(&real, "tty", "@text one");
+    // It takes its time to start.
+    wait_until(SOON * 3, "the first turn", || {
+        !data(&keeper.frames(), "stop").is_empty()
+    });
+    wait_turns(&keeper, 1);
+    keeper.ask(&json!({"op": "input", "text": "/model haiku", "command": true}));
+    keeper.wait_frame("meta", |meta| meta["model"] == "haiku");
+    keeper.input("@text two");
+    wait_turns(&keeper, 2);
+    keeper.wait_frame("meta", |meta| {
+        let model = meta["model"].as_str().unwrap_or_default();
+        model.starts_with("claude-haiku-")
+    });
+}
+
+#[test]
+fn a_message_waits_for_a_hook_of_the_start_with_the_old_cli_too() {
+    for driver in DRIVERS {
+        let real = Real::plain();
+        let mut spec = real.spec("@text hello");
+        spec["driver"] = driver.into();
+        // Longer than a message is given to show an effect, however often it is submitted.
+        let hook = json!({"type": "command", "command": "sleep 14", "timeout": 100});
+        spec["hooks"] = json!({"SessionStart": [{"hooks": [hook]}]});
+        let keeper = real.place.start(&spec);
+        let stops = || data(&keeper.frames(), "stop");
+        wait_until(SOON * 3, "the turn", || !stops().is_empty());
+        assert_eq!(stops()[0]["reason"], "turn_end", "{driver}");
+        assert_eq!(text(&keeper.frames(), "user"), "@text hello", "{driver}");
+    }
+}
+
+#[test]
 fn what_is_typed_reaches_the_model_by_the_old_cli_as_it_was_sent() {
     let real = Real::plain();
     fs::create_dir(real.place.path("work/src")).unwrap();

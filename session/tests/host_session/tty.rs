@@ -25,7 +25,7 @@ fn start(real: &Real, prompt: Option<&str>) -> Keeper {
 }
 
 /// What the terminal has shown so far.
-fn screen(keeper: &Keeper) -> String {
+pub(crate) fn screen(keeper: &Keeper) -> String {
     let bytes: Vec<u8> = data(&keeper.frames(), "pty.raw")
         .iter()
         .flat_map(|raw| base64::decode(raw["data"].as_str().unwrap()).unwrap())
@@ -310,6 +310,12 @@ fn the_model_is_changed_on_the_terminal_without_a_dialog() {
     wait_turns(&keeper, 2);
     let (_, last) = real.api.requests().pop().unwrap();
     assert_eq!(last.model.as_deref(), Some("claude-sonnet-4-6"));
+    // Also by a name that is no id, before anything else is said.
+    keeper.ask(&json!({"op": "input", "text": "/model haiku", "command": true}));
+    keeper.wait_frame("meta", |meta| {
+        let model = meta["model"].as_str().unwrap_or_default();
+        model.starts_with("claude-haiku-")
+    });
     let refused = keeper.ask(&json!({"op": "set_permission_mode", "mode": "plan"}));
     let KeeperReply::Refused { code, .. } = refused else {
         panic!("{refused:?}");

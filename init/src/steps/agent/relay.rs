@@ -252,3 +252,34 @@ fn why(place: &Place, error: &PlaceError) -> String {
     };
     format!("{shown}: {}{hint}", reason(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Time that nobody waits for: it passes while everybody does.
+    #[tokio::test(start_paused = true)]
+    async fn both_ends_that_are_silent_for_too_long_are_let_go() {
+        let (mut client, relayed) = UnixStream::pair().unwrap();
+        let (to_agent, mut agent) = UnixStream::pair().unwrap();
+        let began = Instant::now();
+        let passing = async { pass(relayed, to_agent, &Pace::new(PIECES.0, PIECES.1)).await };
+        let talk = async {
+            // Whoever says something in time is given that time again.
+            for _ in 0..3 {
+                sleep(SILENCE / 2).await;
+                client.write_all(b"x").await.unwrap();
+                agent.read_exact(&mut [0]).await.unwrap();
+            }
+            let spoke = Instant::now();
+            let (mut one, mut other) = ([0], [0]);
+            let ends = tokio::join!(client.read(&mut one), agent.read(&mut other));
+            assert_eq!((ends.0.unwrap(), ends.1.unwrap()), (0, 0));
+            spoke.elapsed()
+        };
+        let both = async { tokio::join!(talk, passing) };
+        let (silent, ()) = timeout(9 * SILENCE, both).await.unwrap();
+        assert!(began.elapsed() > 2 * SILENCE, "it was cut while it spoke");
+        assert!(silent >= SILENCE && silent < 2 * SILENCE, "{silent:?}");
+    }
+}

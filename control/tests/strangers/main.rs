@@ -1,12 +1,12 @@
-//! A stranger on the port: what somebody without a token can do. The count of effects beyond the
-//! stranger's own connections is 0.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test ends where it cannot go on, and says how much it tried"
-)]
+//! A stranger on the port: what somebody without a token can do. A table of it is tried by three
+//! doors, and printed; the count of effects beyond the stranger's own connections is 0.
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+mod attack;
+#[path = "../common/mod.rs"]
 mod common;
+mod table;
+mod wire;
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -14,17 +14,21 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
+use attack::{Door, SECRET};
+use cib_protocol::init::ControlAuth;
 use cib_protocol::session::SessionId;
-use common::keeper::text;
+use common::client::{Client, Events};
+use common::keeper::{Keeper, text};
 use common::process::{Process, command, free_address};
 use common::until;
 use common::world::{MASTER, World};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use socket2::SockRef;
+use table::attacks;
 
 /// How many malformed requests are sent.
 const MALFORMED: usize = 10_000;
@@ -34,10 +38,6 @@ const OF_EACH_KIND: usize = 4_000;
 
 /// Memory that may be held by caches of the allocator and of the program, in KiB.
 const SLACK: u64 = 3 * 1024;
-
-/// The headers of a request for a WebSocket.
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
@@ -91,94 +91,9 @@ fn taken(pid: u32) -> (usize, u64) {
     (descriptors, memory.parse().unwrap())
 }
 
-/// One thing that a stranger says, and which answers it may get: a connection that is closed
-/// without one is none.
-struct Attempt {
-    name: &'static str,
-    said: Vec<u8>,
-    allowed: &'static [u16],
-}
-
-impl Attempt {
-    fn is_harmless(&self, address: SocketAddr) -> bool {
-        let answer = exchange(address, &self.said);
-        let answered = status(&answer);
-        let is_harmless = answered.is_none_or(|status| self.allowed.contains(&status));
-        if !is_harmless {
-            println!("{} got {}", self.name, answer.escape_ascii());
-        }
-        is_harmless
-    }
-}
-
 /// Does what waits beside the test's own thread, which plays init and the keepers.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
-}
-
-fn attempts(session: &str) -> Vec<Attempt> {
-    let request = |line: &str, headers: &str, body: &str| {
-        let length = body.len();
-        format!("{line} HTTP/1.1\r\nHost: box\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
-            .into_bytes()
-    };
-    let create = r#"{"prompt":"hello"}"#;
-    let mint = r#"{"label":"mine","scopes":["*"]}"#;
-    let tls = {
-        let mut hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
-        hello.extend((0..505).map(|n: u32| u8::try_from(n % 251).unwrap()));
-        hello
-    };
-    let session_path = format!("/api/sessions/{session}");
-    let stream = format!("/ws/sessions/{session}");
-    let upgrade = UPGRADE;
-    let forwarded = "X-Forwarded-User: root\r\nX-Forwarded-For: 127.0.0.1\r\n";
-    let attempt = |name, said, allowed| Attempt {
-        name,
-        said,
-        allowed,
-    };
-    vec![
-        attempt("no token", request("POST /api/sessions", "", create), &[401]),
-        attempt("an empty token", request("POST /api/sessions", "Authorization: Bearer \r\n", create), &[401]),
-        attempt("two tokens", request("POST /api/sessions", &format!("Authorization: Bearer x\r\nAuthorization: Bearer {MASTER}\r\n"), create), &[401, 429]),
-        attempt("basic authentication", request("POST /api/tokens", "Authorization: Basic cm9vdDpyb290\r\n", mint), &[401]),
-        attempt("a token in a cookie", request("POST /api/tokens", &format!("Cookie: token={MASTER}\r\n"), mint), &[401]),
-        attempt("a token in the query", request(&format!("POST /api/tokens?token={MASTER}"), "", mint), &[400, 401]),
-        attempt("a claim of a proxy", request("POST /api/tokens", forwarded, mint), &[401]),
-        attempt("a secret of a proxy", request("POST /api/tokens", &format!("{forwarded}X-CIB-Proxy-Secret: x\r\n"), mint), &[401, 429]),
-        attempt("the end of a session", request(&format!("DELETE {session_path}"), "", ""), &[401]),
-        attempt("another method by header", request(&format!("GET {session_path}"), "X-HTTP-Method-Override: DELETE\r\n", ""), &[401]),
-        attempt("a page of another origin", request("POST /api/sessions", "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n", create), &[401]),
-        attempt("a name that somebody's DNS points here", b"GET /api/sessions HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n".to_vec(), &[401]),
-        attempt("a websocket", request(&format!("GET {stream}"), upgrade, ""), &[401]),
-        attempt("a websocket with a wrong token", request(&format!("GET {stream}"), &format!("{upgrade}Sec-WebSocket-Protocol: bearer.x, json\r\n"), ""), &[401, 429]),
-        attempt("CONNECT", request("CONNECT 127.0.0.1:22", "", ""), &[400, 404, 405]),
-        attempt("TRACE", request("TRACE /api/health", "", ""), &[404, 405]),
-        attempt("a path that climbs", request("GET /api/../../etc/passwd", "", ""), &[404]),
-        attempt("a path that climbs encoded", request("GET /api/sessions/..%2f..%2fcontrol/transcript", "", ""), &[401, 404]),
-        attempt("an address as the path", request("GET http://127.0.0.1/api/sessions", "", ""), &[401]),
-        attempt("two lengths", b"POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nabcd".to_vec(), &[400]),
-        attempt("a length and chunks", b"POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nDELETE /api/sessions HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), &[400, 401]),
-        attempt("a negative length", b"POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_vec(), &[400]),
-        attempt("a body announced that nobody could hold", b"POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\nx".to_vec(), &[400, 401]),
-        attempt("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), &[400, 404, 405, 505]),
-        attempt("TLS", tls, &[400]),
-        attempt("ssh", b"SSH-2.0-OpenSSH_9.9\r\n".to_vec(), &[400]),
-        attempt("bytes", (0..4096_u32).map(|n| u8::try_from(n * 97 % 256).unwrap()).collect(), &[400]),
-        attempt("line ends", "\r\n".repeat(10_000).into_bytes(), &[400]),
-        attempt("nothing", Vec::new(), &[]),
-        attempt("headers without end", format!("GET /api/health HTTP/1.1\r\n{}", "X-A: b\r\n".repeat(5000)).into_bytes(), &[400, 431]),
-        attempt("a header without end", format!("GET /api/health HTTP/1.1\r\nX-A: {}", "b".repeat(1 << 20)).into_bytes(), &[400, 431]),
-        attempt("an address without end", format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "b".repeat(1 << 20)).into_bytes(), &[400, 414, 431]),
-        attempt("a line end in a header", b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-A: a\rSet: b\r\n\r\n".to_vec(), &[400]),
-        attempt("a NUL in a header", b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n".to_vec(), &[400]),
-        attempt("requests and then rubbish", {
-            let mut said = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
-            said.extend_from_slice(b"\xff\xfe garbage \r\n\r\n");
-            said
-        }, &[200]),
-    ]
 }
 
 /// What the owner can see of the box.
@@ -197,86 +112,187 @@ async fn seen(process: &Process) -> Vec<Value> {
     seen
 }
 
-#[tokio::test]
-async fn a_stranger_has_no_effect_beyond_its_own_connections() {
-    let world = World::new();
-    let mut keeper = world.keeper();
-    keeper.append(&[text("before")]);
-    let address = free_address();
-    let process = Process::start(&world, address);
-    let body = json!({"label": "tv", "scopes": ["sessions:read"]});
-    process.client().post("/api/tokens", &body).await.created();
-    let before = seen(&process).await;
-    let mut owner = process
-        .client()
-        .events(&format!("/sse/sessions/{}", keeper.id))
-        .await;
-    owner.seqs_to(1).await;
-    let (descriptors, _) = taken(process.pid());
+/// A box that strangers come to, and what its owner had before they did.
+struct Besieged {
+    world: World,
+    keeper: Keeper,
+    process: Process,
+    owner: Events,
+    before: Vec<Value>,
+}
 
-    // Held open all the while: some that say nothing, some that never end what they say.
-    let mut slow: Vec<_> = (0..200).map(|_| connect(address)).collect();
-    for (n, stream) in slow.iter_mut().enumerate() {
+impl Besieged {
+    async fn start(behind_a_proxy: bool) -> Self {
+        let world = World::new();
+        let address = free_address();
+        let mut command = command(&world, address);
+        if behind_a_proxy {
+            let digest = |text: &str| {
+                let digest = Sha256::digest(text);
+                digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            };
+            world.write_auth(&ControlAuth {
+                master_sha256: Some(digest(MASTER)),
+                proxy_sha256: Some(digest(SECRET)),
+                ..ControlAuth::default()
+            });
+            command.args(["--trusted-proxies", "127.0.0.0/8"]);
+        }
+        let mut keeper = world.keeper();
+        keeper.append(&[text("before")]);
+        let process = Process::from_command(command, address);
+        let body = json!({"label": "tv", "scopes": ["sessions:read"]});
+        process.client().post("/api/tokens", &body).await.created();
+        if behind_a_proxy {
+            let user = Client::new(address)
+                .with_header("x-cib-proxy-secret", SECRET)
+                .with_header("x-forwarded-user", "ann");
+            user.get("/api/sessions").await.ok();
+        }
+        let path = format!("/sse/sessions/{}", keeper.id);
+        let mut owner = process.client().events(&path).await;
+        owner.seqs_to(1).await;
+        let before = seen(&process).await;
+        Self {
+            world,
+            keeper,
+            process,
+            owner,
+            before,
+        }
+    }
+
+    /// What is not as it was, or does not work.
+    async fn effects(&self) -> Vec<String> {
+        let mut effects = Vec::new();
+        for (after, before) in seen(&self.process).await.iter().zip(&self.before) {
+            let mut after = after.clone();
+            // The owner's own frames.
+            if let Some(sessions) = after.get_mut("sessions").and_then(Value::as_array_mut) {
+                for meta in sessions {
+                    meta["last_seq"] = json!(1);
+                }
+            }
+            if after != *before {
+                effects.push(format!("{after} and not {before}"));
+            }
+        }
+        let told = self.keeper.told();
+        if !told.is_empty() {
+            effects.push(format!("the keeper was told {told:?}"));
+        }
+        let init = self.world.init();
+        if !init.specs.is_empty() || !init.signals.is_empty() {
+            effects.push("init was asked for something".to_owned());
+        }
+        effects
+    }
+
+    /// Whether a stranger is told of a session whether it is there.
+    async fn betrays_sessions(&self) -> bool {
+        let stranger = Client::new(self.process.address);
+        let path = format!("/api/sessions/{}", self.keeper.id);
+        let there = stranger.get(&path).await;
+        let path = "/api/sessions/00000000-0000-4000-8000-000000000000";
+        let nowhere = stranger.get(path).await;
+        (there.status, there.body) != (nowhere.status, nowhere.body)
+    }
+
+    /// Tries the whole table by one door, with a look at the box after each.
+    async fn column(&mut self, door: Door, effects: &mut Vec<String>) -> Vec<String> {
+        let address = self.process.address;
+        let table = attacks(&self.keeper.id.to_string());
+        let mut words = Vec::new();
+        for attack in table {
+            if !attack.comes_by(door) {
+                words.push("-".to_owned());
+                continue;
+            }
+            let name = attack.name;
+            let came = aside(move || attack.attempt(address, door)).await;
+            words.push(came.word);
+            let found = self.effects().await.into_iter().chain(came.wrong);
+            effects.extend(found.map(|what| format!("{door:?}: {name}: {what}")));
+        }
+        if self.betrays_sessions().await {
+            effects.push(format!("{door:?}: it is told which sessions there are"));
+        }
+        self.keeper.append(&[text("after")]);
+        let last = self.keeper.last_seq();
+        let seqs = self.owner.seqs_to(last).await;
+        assert_eq!(seqs, [last], "the owner's stream goes on");
+        words
+    }
+}
+
+/// Connections that are held open: some say nothing, some never end what they say.
+fn held_open(address: SocketAddr) -> Vec<TcpStream> {
+    let hold = |n| {
         let said: &[u8] = match n % 4 {
             0 => b"",
             1 => b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ",
             2 => b"POST /api/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{",
             _ => b"\x16\x03\x01\x02\x00",
         };
+        let mut stream = connect(address);
         // Those that had to go for others take no more.
         let _ = stream.write_all(said);
+        stream
+    };
+    (0..200).map(hold).collect()
+}
+
+#[tokio::test]
+async fn a_stranger_has_no_effect_beyond_its_own_connections() {
+    let mut token = Besieged::start(false).await;
+    let mut proxied = Besieged::start(true).await;
+    let (descriptors, _) = taken(token.process.pid());
+    let addresses = [token.process.address, proxied.process.address];
+    let slow = aside(move || addresses.map(held_open)).await;
+
+    let mut effects = Vec::new();
+    let columns = [
+        token.column(Door::Token, &mut effects).await,
+        proxied.column(Door::PastProxy, &mut effects).await,
+        proxied.column(Door::Proxy, &mut effects).await,
+    ];
+    println!(
+        "{:<10}{:<42}{:<12}{:<12}through it",
+        "kind", "a stranger says", "token", "past proxy"
+    );
+    let table = attacks(&token.keeper.id.to_string());
+    for (row, attack) in table.iter().enumerate() {
+        let [token, past, through] = columns.each_ref().map(|column| &column[row]);
+        let (kind, name) = (attack.kind, attack.name);
+        println!("{kind:<10}{name:<42}{token:<12}{past:<12}{through}");
     }
 
-    let table = Arc::new(attempts(&keeper.id.to_string()));
-    let all = Arc::clone(&table);
-    let mut effects = aside(move || {
-        let odd = all.iter().filter(|attempt| !attempt.is_harmless(address));
-        odd.count()
-    })
-    .await;
-    let (_, memory) = taken(process.pid());
-    let all = Arc::clone(&table);
-    effects += aside(move || {
-        let malformed = all
-            .iter()
-            .filter(|attempt| attempt.allowed == [400] && attempt.said.len() < 100_000);
+    let (_, memory) = taken(token.process.pid());
+    let address = token.process.address;
+    let session = token.keeper.id.to_string();
+    let odd = aside(move || {
+        let table = attacks(&session);
+        let malformed = table.iter().filter(|attack| attack.is_malformed());
         let malformed = malformed.cycle().take(MALFORMED);
-        let odd = malformed.filter(|attempt| !attempt.is_harmless(address));
-        odd.count()
+        let came = malformed.map(|attack| attack.attempt(address, Door::Token));
+        came.filter_map(|came| came.wrong).collect::<Vec<_>>()
     })
     .await;
-    println!("{} attempts, {MALFORMED} malformed requests", table.len());
-
-    keeper.append(&[text("after")]);
-    assert_eq!(owner.seqs_to(2).await, [2], "the owner's stream goes on");
-    effects += seen(&process)
-        .await
-        .iter()
-        .zip(&before)
-        .filter(|(after, before)| {
-            let mut after = (*after).clone();
-            // The owner's own frame.
-            if let Some(sessions) = after.get_mut("sessions").and_then(Value::as_array_mut) {
-                sessions
-                    .iter_mut()
-                    .for_each(|meta| meta["last_seq"] = json!(1));
-            }
-            after != **before
-        })
-        .count();
-    effects += keeper.told().len();
-    effects += {
-        let init = world.init();
-        init.specs.len() + init.signals.len()
-    };
-    assert_eq!(effects, 0, "effects beyond the stranger's own connections");
+    effects.extend(odd);
+    effects.extend(token.effects().await);
+    println!(
+        "{} attacks by 3 doors and {MALFORMED} malformed requests, {} that changed anything",
+        table.len(),
+        effects.len()
+    );
+    assert!(effects.is_empty(), "{effects:#?}");
 
     drop(slow);
     until("every descriptor is given back", async || {
-        taken(process.pid()).0 <= descriptors
+        taken(token.process.pid()).0 <= descriptors
     })
     .await;
-    let (_, now) = taken(process.pid());
+    let (_, now) = taken(token.process.pid());
     assert!(now <= memory + SLACK, "{memory} KiB before, {now} KiB now");
 }
 
@@ -334,7 +350,7 @@ fn ask_for_everything(address: SocketAddr, id: SessionId, n: usize) {
     }
     let streams = [
         (format!("GET /sse/sessions/{id}"), ""),
-        (format!("GET /ws/sessions/{id}"), UPGRADE),
+        (format!("GET /ws/sessions/{id}"), table::UPGRADE),
     ];
     for (line, headers) in streams {
         let request = format!("{line} HTTP/1.1\r\nHost: x\r\n{bearer}{headers}\r\n");
