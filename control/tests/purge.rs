@@ -1,7 +1,5 @@
 //! Purging: what has ended, and what ended long ago.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
-
 mod common;
 
 use std::fs;
@@ -137,6 +135,23 @@ async fn what_init_does_not_purge_is_still_there_and_the_code_says_why() {
         .delete(&format!("{path}?purge=yes"))
         .await
         .fault(400, "bad_value");
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_not_purged_and_can_be_asked_for_again() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    let server = world.serve();
+    let client = server.client();
+    let path = format!("/api/sessions/{}", keeper.id);
+    let purge = format!("{path}?purge=true");
+    let answer = client.delete(&purge).await;
+    assert!(answer.fault(504, "purge_late").contains("signal=kill"));
+    assert!(world.init().purged.is_empty());
+    assert_eq!(client.get(&path).await.ok()["state"], "idle");
+    keeper.end(State::Stopped);
+    client.delete(&purge).await.ok();
+    assert_eq!(world.init().purged, [keeper.id]);
 }
 
 #[tokio::test]

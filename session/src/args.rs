@@ -449,6 +449,15 @@ mod tests {
     }
 
     #[test]
+    fn a_purge_is_of_a_record_or_of_a_home_and_never_of_something_unsaid() {
+        let [dir, runtime, home] = ["/d", "/r", "/h"].map(PathBuf::from);
+        let record = Command::Purge(dir, runtime);
+        assert_eq!(parsed("purge --runtime /r --dir /d"), Ok(record));
+        assert_eq!(parsed("purge --home /h"), Ok(Command::PurgeHome(home)));
+        assert!(parsed("purge").is_err());
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         for (line, says) in [
             ("", "no command given"),
@@ -458,6 +467,9 @@ mod tests {
             ("run --colour", "unknown option `--colour`"),
             ("finish", "--dir has to be given"),
             ("finish --all --dir /d", "--sessions has to be given"),
+            ("purge --runtime /r", "--dir has to be given"),
+            ("purge --dir /d", "--runtime has to be given"),
+            ("purge --dir /d --home /h", "unknown option `--home`"),
             ("login --idle-ms 5", "--runtime has to be given"),
             ("launcher --uid 1", "--gid has to be given"),
             ("launcher", "--fd has to be given"),

@@ -82,9 +82,10 @@ impl PurgeError {
             Self::Live(_) => InitFault::SessionExists,
             Self::Repairing => InitFault::NotNow,
             Self::Late(_) => InitFault::PurgeLate,
-            Self::Run { source, .. } if matches!(source, RunError::Deadline { .. }) => {
-                InitFault::PurgeLate
-            }
+            Self::Run {
+                source: RunError::Deadline { .. },
+                ..
+            } => InitFault::PurgeLate,
             Self::Run { .. } | Self::Failed { .. } | Self::Resists { .. } | Self::Directory(_) => {
                 InitFault::Internal
             }

@@ -122,6 +122,12 @@ fn of_a_purged_session_nothing_is_left_and_nothing_else_is_touched() {
                 .exists()
         );
         end(&mut running, id);
+        let ask = format!(
+            r#"perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new("/run/cib/init.sock");
+            print $s q[{{"op":"session_purge","session":"{id}"}}], "\n"; print scalar <$s>'"#
+        );
+        let said = running.as_coder(&ask);
+        assert!(said.contains("\"forbidden\""), "{said}");
         let done = purged(&mut running, id);
         assert_eq!(done.left, None, "{}", running.said());
         assert!(done.freed > if users == "separate" { 100_000 } else { 0 });

@@ -86,7 +86,7 @@ fn links_pipes_sockets_and_second_names_go_and_what_they_lead_to_stays() {
         fs::hard_link(beside.join("file"), at.join("name")).unwrap();
         std::os::unix::net::UnixListener::bind(at.join("socket")).unwrap();
         let kind = FileType::Fifo;
-        mknodat(CWD, &at.join("pipe"), kind, Mode::RWXU, 0).unwrap();
+        mknodat(CWD, at.join("pipe"), kind, Mode::RWXU, 0).unwrap();
     }
     let done = emptied(&tree);
     assert_eq!((done.left, done.late), (None, false));
@@ -214,7 +214,7 @@ fn what_is_swapped_for_a_link_while_it_is_removed_leads_nowhere() {
     let (tree, beside) = (place.tree(), place.beside());
     let stop = Arc::new(AtomicBool::new(false));
     let swapper = {
-        let (stop, tree, beside) = (Arc::clone(&stop), tree.clone(), beside.clone());
+        let (stop, tree, beside) = (Arc::clone(&stop), tree.clone(), beside);
         std::thread::spawn(move || {
             let (here, away) = (tree.join("swapped"), tree.join("away"));
             while !stop.load(Ordering::Relaxed) {
