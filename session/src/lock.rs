@@ -79,18 +79,24 @@ impl Lock {
                 }
                 Err(source) => return Err(LockError::Io { path, source }),
             };
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // A lock on a file that was removed meanwhile keeps nobody out.
-                Ok(()) if is_named(&file, &path) => return Ok(Self { file }),
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::Held(path)),
-                Err(errno) => {
-                    let source = errno.into();
-                    return Err(LockError::Io { path, source });
-                }
+            if let Some(held) = Self::hold(file, &path)? {
+                return Ok(held);
             }
         }
         Err(LockError::Io { path, source })
+    }
+
+    /// Locks a file that was opened by its name; `None` if the name is another's by now.
+    fn hold(file: File, path: &Path) -> Result<Option<Self>, LockError> {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // A lock on a file that was removed meanwhile keeps nobody out.
+            Ok(()) => Ok(is_named(&file, path).then_some(Self { file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(path.to_owned())),
+            Err(errno) => Err(LockError::Io {
+                path: path.to_owned(),
+                source: errno.into(),
+            }),
+        }
     }
 
     /// Takes the lock of a session's directory.
@@ -260,6 +266,21 @@ mod tests {
             }
         });
         assert!(taken.load(Ordering::SeqCst) >= 2000);
+    }
+
+    #[test]
+    fn a_file_that_lost_its_name_while_it_was_being_locked_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let open = || File::create(&path).unwrap();
+        assert!(Lock::hold(open(), &path).unwrap().is_some());
+        let file = open();
+        fs::remove_file(&path).unwrap();
+        assert!(Lock::hold(file, &path).unwrap().is_none());
+        let file = open();
+        fs::rename(&path, dir.path().join("old")).unwrap();
+        open();
+        assert!(Lock::hold(file, &path).unwrap().is_none());
     }
 
     #[test]
