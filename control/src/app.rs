@@ -42,6 +42,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long the disk and init have to answer before that is a fault.
 const LOOK: Duration = Duration::from_millis(700);
 
+/// How many sessions are purged at once.
+const PURGES: usize = 2;
+
 /// What was found out, and when.
 type Known<T> = tokio::sync::Mutex<Option<(Instant, T)>>;
 
@@ -68,6 +71,8 @@ pub struct App {
     seats: Seats,
     wellness: Known<Result<(), String>>,
     status: Known<BoxStatus>,
+    /// Held while a session is purged, which takes a place at init that others need.
+    pub purges: tokio::sync::Semaphore,
     clients: AtomicU64,
     sizes: Mutex<HashMap<SessionId, Sizes>>,
 }
@@ -97,6 +102,7 @@ impl App {
             seats,
             wellness: Known::default(),
             status: Known::default(),
+            purges: tokio::sync::Semaphore::new(PURGES),
             clients: AtomicU64::new(0),
             sizes: Mutex::default(),
         })

@@ -38,6 +38,8 @@ pub struct Config {
     pub resume: bool,
     /// How many sessions may be live at once.
     pub max_sessions: Most,
+    /// How long after its end a session is kept; for ever if nothing is said.
+    pub retention: Option<Duration>,
     /// Descriptor that is told when the server listens.
     pub ready_fd: Option<u32>,
     /// Descriptor of a socket that listens already.
@@ -181,6 +183,10 @@ impl Config {
                 heartbeat: Duration::from_secs(heartbeat),
                 resume: resume == "always",
                 max_sessions,
+                retention: options
+                    .session_retention
+                    .filter(|seconds| *seconds > 0)
+                    .map(Duration::from_secs),
                 ready_fd: options.ready_fd,
                 listen_fd: options.listen_fd,
                 health_fd: options.health_fd,

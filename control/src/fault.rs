@@ -73,7 +73,7 @@ codes! {
     MethodNotAllowed = 405 "method_not_allowed",
     /// The request's body did not arrive in time.
     RequestTimeout = 408 "request_timeout",
-    /// The session has a live keeper, so it cannot be resumed.
+    /// The session has a live keeper, so it cannot be resumed or purged.
     SessionRunning = 409 "session_running",
     /// The session or shell has ended, or is ending.
     SessionEnded = 409 "session_ended",
@@ -117,6 +117,8 @@ codes! {
     JournalUnwritable = 503 "journal_unwritable",
     /// The session's keeper did not answer in time.
     KeeperTimeout = 504 "keeper_timeout",
+    /// The session did not end in time, or its files are so many; asking again goes on.
+    PurgeLate = 504 "purge_late",
 }
 
 impl Code {

@@ -64,6 +64,10 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub max_sessions: Option<usize>,
 
+    /// Seconds after whose end sessions and shells are purged. [default: never]
+    #[arg(long, value_name = "SECONDS")]
+    pub session_retention: Option<u64>,
+
     /// Seconds after which a silent stream says that it lives. [default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat: Option<u64>,

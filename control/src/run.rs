@@ -14,9 +14,9 @@ use crate::config::Config;
 use crate::http::limits::Limits;
 use crate::http::{health, listen, server};
 use crate::sessions::init::Init;
-use crate::sessions::revive;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
+use crate::sessions::{retention, revive};
 use crate::work;
 
 /// Why the server could not run.
@@ -109,6 +109,9 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     }
     let store = app.store.clone();
     tokio::spawn(async move { store.warm().await });
+    if let Some(kept) = config.retention {
+        tokio::spawn(retention::keep(Arc::clone(&app), kept, config.data.clone()));
+    }
     let watching = app.hub.clone().run();
     let serving = server::serve(listener, Arc::clone(&app), limits);
     tokio::pin!(serving);

@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::limits::{Limits, Resources, Usage};
+use crate::purge::Purged;
 use crate::secret::Secret;
 use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
 pub use chat::{Chat, ChatMessage, ChatRole, Send};
 pub use info::{Health, Info, InfoCaller, InfoSessions};
 pub use login::{ClaudeLogin, LoginCode, LoginFlow, LoginMethod, LoginState, StartLogin};
-pub use shells::{CreateShell, Shell, ShellList};
+pub use shells::{CreateShell, EndedShell, Shell, ShellList};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
 pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};
 
@@ -115,6 +116,18 @@ pub struct SessionList {
     /// Whether more are being looked at and not in it yet; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
+}
+
+/// Answer to `DELETE /api/sessions/{id}`: what the session is then, or was until it was purged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EndedSession {
+    /// The session.
+    #[serde(flatten)]
+    pub session: SessionMeta,
+    /// What was removed, with `purge`; the session is gone then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged: Option<Purged>,
 }
 
 /// Answer to a command that a session has taken.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::purge::Purged;
 use crate::session::{SessionId, SessionSpec};
 
 /// What may be asked of init.
@@ -52,6 +53,12 @@ pub enum InitRequest {
         /// SIGKILL instead of SIGTERM.
         kill: bool,
     },
+    /// Remove everything of a session that has ended: its record, and the home of its user if
+    /// it has one of its own.
+    SessionPurge {
+        /// The session.
+        session: SessionId,
+    },
     /// See to it that the keeper of logins can be asked ([`crate::login`]).
     LoginStart {},
     /// The self-test of egress, run now.
@@ -83,6 +90,8 @@ pub enum InitReply {
         /// Process id of the keeper in the box.
         pid: u32,
     },
+    /// To [`InitRequest::SessionPurge`].
+    SessionPurged(Purged),
     /// To [`InitRequest::EgressTest`].
     EgressTest {
         /// One entry a check.
@@ -115,6 +124,8 @@ pub enum InitFault {
     TooManySessions,
     /// The keeper did not become ready.
     KeeperFailed,
+    /// There was more to remove than there is time for; asking again goes on.
+    PurgeLate,
     /// The box is booting or shutting down.
     NotNow,
     /// Something failed inside; the log has the whole chain.

@@ -8,6 +8,7 @@
 //! * [`login`]: the lines on the socket of the keeper of logins;
 //! * [`session`]: what a session is asked to be ([`session::SessionSpec`]) and what it
 //!   is ([`session::SessionMeta`]);
+//! * [`purge`]: what the removal of a session came to;
 //! * [`api`]: bodies of the HTTP API.
 //!
 //! Readers ignore fields that they do not know, so that a newer writer can be read by an
@@ -23,6 +24,7 @@ pub mod keeper;
 pub mod limits;
 pub mod login;
 mod object;
+pub mod purge;
 pub mod secret;
 pub mod session;
 pub mod time;

@@ -4,17 +4,20 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use cib_protocol::MAX_INPUT_LINE;
+use cib_protocol::purge::Removal;
 use cib_protocol::session::SessionSpec;
 
 use crate::args::{self, Command, Finish, HELP, Launch, Run};
 use crate::finish::{FinishError, finish};
 use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
+use crate::purge::PurgeError;
 use crate::sweep::sweep;
-use crate::{home, hook, log, login, sys, watch};
+use crate::{home, hook, log, login, purge, sys, watch};
 
 /// Everything went as it should.
 const OK: u8 = 0;
@@ -43,6 +46,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
             }
             OK
         }
+        Ok(Command::Purge(dir, runtime)) => purge_record(&dir, &runtime),
+        Ok(Command::PurgeHome(dir)) => as_user(|| tell(&purge::home(&dir)?)),
         Ok(Command::Hook(hook)) => match &hook.run {
             None => {
                 if let Some(socket) = &hook.socket {
@@ -181,6 +186,29 @@ fn finish_session(asked: &Finish) -> u8 {
         FinishError::NoMeta | FinishError::Nameless(_) => CONFIG,
         FinishError::Meta(_) | FinishError::Journal(_) | FinishError::Write(_) => IO,
     }
+}
+
+fn purge_record(dir: &Path, runtime: &Path) -> u8 {
+    let done = match purge::record(dir, runtime) {
+        Ok(done) => done,
+        Err(error) => {
+            log!("{}", chain(&error));
+            return match error {
+                PurgeError::Locked(error) => lock_code(&error),
+                PurgeError::Open(_) => IO,
+            };
+        }
+    };
+    match tell(&done) {
+        Ok(()) => OK,
+        Err(_) => IO,
+    }
+}
+
+/// Says what a removal came to.
+fn tell(done: &Removal) -> io::Result<()> {
+    let text = serde_json::to_string(done)?;
+    io::stdout().write_all(text.as_bytes())
 }
 
 fn lock_code(error: &LockError) -> u8 {

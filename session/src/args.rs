@@ -21,13 +21,17 @@ Usage:
   cib-session run --dir DIR --runtime DIR [options]
   cib-session finish --dir DIR [--state STATE] [--sync POLICY]
   cib-session finish --all --sessions DIR
+  cib-session purge --dir DIR --runtime DIR
+  cib-session purge --home DIR
   cib-session hook [--socket PATH] [--run COMMAND]
   cib-session login --runtime DIR [options]
   cib-session launcher --fd N [options]
   cib-session --help | --version
 
 run reads a session's spec (JSON) from standard input until its end, runs the session to its
-end and exits. finish closes the record of a session whose keeper was killed. hook is what
+end and exits. finish closes the record of a session whose keeper was killed. purge removes the
+record of one that has ended, or what is in the home of its user, and says on standard output
+what that came to (JSON); the empty folders are for whoever owns what they are in. hook is what
 Claude runs for the keeper's own hooks, and around others, of which it tells how they went.
 login keeps the user's login: it drives `claude auth` for whoever asks on its socket.
 launcher starts, signals and reaps a session's processes for its keeper, and ends all of them
@@ -81,6 +85,10 @@ pub enum Command {
     Finish(Finish),
     /// Close the record of every session below this directory that is open.
     Sweep(PathBuf),
+    /// Remove the record of a session: its directory, and that of its sockets.
+    Purge(PathBuf, PathBuf),
+    /// Remove what is in this home.
+    PurgeHome(PathBuf),
     /// Carry a hook's input to the keeper.
     Hook(Hook),
     /// Start things for a keeper.
@@ -193,6 +201,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Some("--version" | "-V") => Ok(Command::Version),
         Some("run") => run(args),
         Some("finish") => finish(args),
+        Some("purge") => purge(args),
         Some("hook") => hook(args),
         Some("login") => login(args),
         Some("launcher") => launcher(args),
@@ -281,6 +290,32 @@ fn finish(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageErro
     }
     let dir = dir.ok_or(UsageError::Missing("--dir"))?;
     Ok(Command::Finish(Finish { dir, state, sync }))
+}
+
+fn purge(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
+    let (mut dir, mut runtime, mut home) = (None, None, None);
+    while let Some(option) = args.next() {
+        let option = option.to_string_lossy().into_owned();
+        let mut value = || {
+            args.next()
+                .ok_or_else(|| UsageError::NoValue(option.clone()))
+        };
+        match option.as_str() {
+            "--dir" => dir = Some(PathBuf::from(value()?)),
+            "--runtime" => runtime = Some(PathBuf::from(value()?)),
+            "--home" => home = Some(PathBuf::from(value()?)),
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(UsageError::Option(option)),
+        }
+    }
+    match (dir, runtime, home) {
+        (None, None, Some(home)) => Ok(Command::PurgeHome(home)),
+        // What is meant has to be clear: nothing comes back.
+        (_, _, Some(_)) => Err(UsageError::Option("--home".to_owned())),
+        (Some(dir), Some(runtime), None) => Ok(Command::Purge(dir, runtime)),
+        (None, _, None) => Err(UsageError::Missing("--dir")),
+        (Some(_), None, None) => Err(UsageError::Missing("--runtime")),
+    }
 }
 
 fn login(mut args: impl Iterator<Item = OsString>) -> Result<Command, UsageError> {
@@ -414,6 +449,15 @@ mod tests {
     }
 
     #[test]
+    fn a_purge_is_of_a_record_or_of_a_home_and_never_of_something_unsaid() {
+        let [dir, runtime, home] = ["/d", "/r", "/h"].map(PathBuf::from);
+        let record = Command::Purge(dir, runtime);
+        assert_eq!(parsed("purge --runtime /r --dir /d"), Ok(record));
+        assert_eq!(parsed("purge --home /h"), Ok(Command::PurgeHome(home)));
+        assert!(parsed("purge").is_err());
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         for (line, says) in [
             ("", "no command given"),
@@ -423,6 +467,9 @@ mod tests {
             ("run --colour", "unknown option `--colour`"),
             ("finish", "--dir has to be given"),
             ("finish --all --dir /d", "--sessions has to be given"),
+            ("purge --runtime /r", "--dir has to be given"),
+            ("purge --dir /d", "--runtime has to be given"),
+            ("purge --dir /d --home /h", "unknown option `--home`"),
             ("login --idle-ms 5", "--runtime has to be given"),
             ("launcher --uid 1", "--gid has to be given"),
             ("launcher", "--fd has to be given"),

@@ -10,6 +10,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ use crate::own;
 
 /// How long what an earlier keeper left behind may take to go: a launcher's patience, and some.
 pub const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How often a lock is tried whose file is removed while it is being taken.
+const ATTEMPTS: u32 = 16;
 
 /// How often a process that has to end is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -65,15 +69,31 @@ impl Lock {
             how.read(true).write(true).create(true).truncate(false);
             own::open(&path, &mut how, 0o600)
         };
-        let file = match open() {
-            Ok(file) => file,
-            Err(source) => return Err(LockError::Io { path, source }),
-        };
+        let mut source = io::Error::from(io::ErrorKind::NotFound);
+        for _ in 0..ATTEMPTS {
+            let file = match open() {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    source = error;
+                    continue;
+                }
+                Err(source) => return Err(LockError::Io { path, source }),
+            };
+            if let Some(held) = Self::hold(file, &path)? {
+                return Ok(held);
+            }
+        }
+        Err(LockError::Io { path, source })
+    }
+
+    /// Locks a file that was opened by its name; `None` if the name is another's by now.
+    fn hold(file: File, path: &Path) -> Result<Option<Self>, LockError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(path)),
+            // A lock on a file that was removed meanwhile keeps nobody out.
+            Ok(()) => Ok(is_named(&file, path).then_some(Self { file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(path.to_owned())),
             Err(errno) => Err(LockError::Io {
-                path,
+                path: path.to_owned(),
                 source: errno.into(),
             }),
         }
@@ -98,7 +118,7 @@ impl Lock {
             path: locks.clone(),
             source,
         })?;
-        let mut lock = Self::take(locks.join(format!("{claude}.lock")))?;
+        let mut lock = Self::take(conversation_file(dir, claude))?;
         match lock.read_driver() {
             Some(process) if !wait_gone(process, patience) => {
                 Err(LockError::Haunted { pid: process.pid })
@@ -118,11 +138,32 @@ impl Lock {
         writeln!(self.file, "{pid} {started}")
     }
 
-    /// Says that the process is gone. The file stays: removing a lock's file would let two
-    /// processes hold two files of one name.
+    /// Says that the process is gone. The file stays for as long as its session does.
     pub fn clear_driver(&mut self) {
         // What stays written names a process that no longer is; reading it costs a look.
         let _ = self.file.set_len(0);
+    }
+
+    /// Removes the lock of a conversation, file and all, when everything that drove it last is
+    /// gone. One that another session holds is that session's, and stays.
+    ///
+    /// # Errors
+    /// If the file cannot be removed, or something is left.
+    pub fn remove_conversation(
+        dir: &Path,
+        claude: Uuid,
+        patience: Duration,
+    ) -> Result<(), LockError> {
+        let path = conversation_file(dir, claude);
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(());
+        }
+        // Whoever opens the file before it is gone finds out that it holds a nameless one.
+        match Self::conversation(dir, claude, patience) {
+            Ok(_held) => fs::remove_file(&path).map_err(|source| LockError::Io { path, source }),
+            Err(LockError::Held(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn read_driver(&mut self) -> Option<Process> {
@@ -135,6 +176,19 @@ impl Lock {
             started: started.parse().ok()?,
         })
     }
+}
+
+/// Whether a path names this file.
+fn is_named(file: &File, path: &Path) -> bool {
+    let named = fs::symlink_metadata(path);
+    named
+        .and_then(|named| Ok((named, file.metadata()?)))
+        .is_ok_and(|(named, held)| (named.dev(), named.ino()) == (held.dev(), held.ino()))
+}
+
+/// The lock of a conversation.
+fn conversation_file(dir: &Path, claude: Uuid) -> PathBuf {
+    locks_dir(dir).join(format!("{claude}.lock"))
 }
 
 /// The directory of conversation locks, seen from a session's directory.
@@ -182,4 +236,70 @@ fn wait_gone(process: Process, patience: Duration) -> bool {
         let _ = rustix::event::poll(&mut [], Some(&look));
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_has_one_holder_also_if_its_file_is_removed_by_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (holders, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let until = Instant::now() + Duration::from_secs(30);
+                    while taken.load(Ordering::SeqCst) < 2000 && Instant::now() < until {
+                        let Ok(_held) = Lock::take(path.clone()) else {
+                            continue;
+                        };
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        taken.fetch_add(1, Ordering::SeqCst);
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        fs::remove_file(&path).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(taken.load(Ordering::SeqCst) >= 2000);
+    }
+
+    #[test]
+    fn a_file_that_lost_its_name_while_it_was_being_locked_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let open = || File::create(&path).unwrap();
+        assert!(Lock::hold(open(), &path).unwrap().is_some());
+        let file = open();
+        fs::remove_file(&path).unwrap();
+        assert!(Lock::hold(file, &path).unwrap().is_none());
+        let file = open();
+        fs::rename(&path, dir.path().join("old")).unwrap();
+        open();
+        assert!(Lock::hold(file, &path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_conversation_that_is_held_keeps_its_lock_and_one_that_is_not_loses_it() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("sessions/one");
+        fs::create_dir_all(&dir).unwrap();
+        let claude = Uuid::from_u128(1);
+        let remove = || Lock::remove_conversation(&dir, claude, Duration::ZERO);
+        remove().unwrap();
+        assert!(
+            !root.path().join("locks").exists(),
+            "nothing is made for that"
+        );
+        let held = Lock::conversation(&dir, claude, Duration::ZERO).unwrap();
+        remove().unwrap();
+        assert!(conversation_file(&dir, claude).exists());
+        drop(held);
+        remove().unwrap();
+        assert!(!conversation_file(&dir, claude).exists());
+    }
 }

@@ -28,6 +28,10 @@ pub(crate) fn open(path: &Path, how: &mut OpenOptions, mode: u32) -> io::Result<
             "it belongs to user {owner}, not to this one ({me})"
         ));
     }
+    if found.nlink() == 0 {
+        let why = "it was removed meanwhile";
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
     if found.nlink() != 1 {
         let names = found.nlink();
         return refuse(format!(

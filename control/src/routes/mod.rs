@@ -58,6 +58,8 @@ pub enum Shape {
     CreateSession,
     CreateShell,
     CreateToken,
+    EndedSession,
+    EndedShell,
     Health,
     Info,
     Input,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use cib_protocol::api::{CreateSession, SessionList, SessionUsage};
+use cib_protocol::api::{CreateSession, EndedSession, SessionList, SessionUsage};
 use cib_protocol::keeper::{KeeperReply, KeeperRequest};
+use cib_protocol::purge::Purged;
 use cib_protocol::session::{Program, SessionId, SessionMeta};
 
 use super::call::{Call, Reply};
@@ -13,7 +14,7 @@ use crate::app::App;
 use crate::fault::{Code, Fault};
 use crate::journal::tail::Extent;
 use crate::sessions::store::Place;
-use crate::sessions::{create, keeper};
+use crate::sessions::{create, keeper, purge};
 
 const CLAUDE: Program = Program::Claude;
 
@@ -22,6 +23,10 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the answer to an end waits for it.
 const END_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a purge waits for the end of what lives: longer than a keeper takes from asking Claude
+/// to end to killing it.
+const PURGE_PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn list(call: Call) -> Result<Reply, Fault> {
     let (after, limit) = place(&call)?;
@@ -89,22 +94,49 @@ async fn fresh(call: &Call) -> Result<SessionMeta, Fault> {
 }
 
 pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
-    Reply::json(&end_one(&call, CLAUDE).await?)
+    let (session, purged) = end_one(&call, CLAUDE).await?;
+    Reply::json(&EndedSession { session, purged })
 }
 
-/// Ends what the path names, and says what it is then.
-pub(super) async fn end_one(call: &Call, program: Program) -> Result<SessionMeta, Fault> {
+/// Ends what the path names, and says what it is then; purges it if that is asked for.
+pub(super) async fn end_one(
+    call: &Call,
+    program: Program,
+) -> Result<(SessionMeta, Option<Purged>), Fault> {
     let id = call.id(program)?;
     let kill = call.query.get("signal") == Some("kill");
+    let is_purge = call.query.get("purge") == Some("true");
     let app = &call.app;
-    let meta = app.store.get(program, id).await?;
-    if !meta.state.is_live() {
-        return Ok(meta);
+    let mut meta = if is_purge {
+        app.store.find(program, id).await?
+    } else {
+        app.store.get(program, id).await?
+    };
+    let who = call.caller()?.who;
+    if meta.state.is_live() {
+        tracing::info!(session = %id, ?program, kill, caller = %who, "is to end");
+        stop(app, id, kill).await?;
+        let patience = if is_purge {
+            PURGE_PATIENCE
+        } else {
+            END_PATIENCE
+        };
+        wait_for_end(app, id, patience).await;
+        meta = app.store.find(program, id).await?;
     }
-    tracing::info!(session = %id, ?program, kill, caller = %call.caller()?.who, "is to end");
-    stop(app, id, kill).await?;
-    wait_for_end(app, id).await;
-    app.store.get(program, id).await
+    if !is_purge {
+        return Ok((meta, None));
+    }
+    if meta.state.is_live() {
+        let detail = format!(
+            "it did not end within {} s; ask again, with `signal=kill` if that is to be sure",
+            PURGE_PATIENCE.as_secs()
+        );
+        return Err(Fault::new(Code::PurgeLate, detail));
+    }
+    tracing::info!(session = %id, ?program, caller = %who, "is to be purged");
+    let purged = purge::purge(app, program, id).await?;
+    Ok((meta, Some(purged)))
 }
 
 /// Asks the keeper, and init if the keeper does not answer.
@@ -121,12 +153,12 @@ async fn stop(app: &App, id: SessionId, kill: bool) -> Result<(), Fault> {
     }
 }
 
-async fn wait_for_end(app: &App, id: SessionId) {
+async fn wait_for_end(app: &App, id: SessionId, patience: Duration) {
     let Ok(Ok(tail)) = tail(app, id).await else {
         return;
     };
     let mut extent = tail.subscribe();
     let ended = extent.wait_for(|extent: &Extent| extent.end.is_some());
     // What it is after the time is up is what is shown.
-    let _ = tokio::time::timeout(END_PATIENCE, ended).await;
+    let _ = tokio::time::timeout(patience, ended).await;
 }

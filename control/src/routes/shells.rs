@@ -1,6 +1,6 @@
 //! Shells: plain terminals, which are kept, followed and ended as sessions are.
 
-use cib_protocol::api::{CreateShell, Input, InputTaken, Resize, Shell, ShellList};
+use cib_protocol::api::{CreateShell, EndedShell, Input, InputTaken, Resize, Shell, ShellList};
 use cib_protocol::session::Program;
 
 use super::call::{Call, Reply};
@@ -37,7 +37,11 @@ pub(super) async fn get(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
-    Reply::json(&Shell::from(sessions::end_one(&call, SHELL).await?))
+    let (meta, purged) = sessions::end_one(&call, SHELL).await?;
+    Reply::json(&EndedShell {
+        shell: Shell::from(meta),
+        purged,
+    })
 }
 
 pub(super) async fn input(call: Call) -> Result<Reply, Fault> {

@@ -7,8 +7,8 @@ use super::{Access, Answer, Body, Kind, Param, Route, Served, Shape, Verb};
 use super::{call::Call, chat, commands, login, meta, sessions, shells, streams, tokens};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
-use faults::{ANSWERING, CREATING, KEEPER, LOGIN, SHELL};
-use params::{AFTER, FROM, KINDS, LIMIT, LIST_LIMIT, SIGNAL, SINCE, TAIL, WAIT};
+use faults::{ANSWERING, CREATING, ENDING, ENDING_SHELL, KEEPER, LOGIN, SHELL};
+use params::{AFTER, FROM, KINDS, LIMIT, LIST_LIMIT, PURGE, SIGNAL, SINCE, TAIL, WAIT};
 
 pub(super) use params::MAX_LIST;
 
@@ -128,15 +128,11 @@ pub const ROUTES: &[Route] = &[
         paths: &["/api/sessions/{id}"],
         access: Access::Scope(Scope::SessionsWrite),
         summary: "Ends a session and answers what it is then, after 3 seconds at most. \
-                  Its journal stays. Ending an ended session changes nothing.",
-        query: &[SIGNAL],
+                  Its journal stays, unless it is purged. Ending an ended session changes nothing.",
+        query: &[SIGNAL, PURGE],
         body: None,
-        answer: Answer::Ok(Shape::SessionMeta),
-        faults: &[
-            Code::NoSuchSession,
-            Code::KeeperTimeout,
-            Code::InitUnreachable,
-        ],
+        answer: Answer::Ok(Shape::EndedSession),
+        faults: ENDING,
         handler: handler!(sessions::end),
     },
     Route {
@@ -350,15 +346,12 @@ pub const ROUTES: &[Route] = &[
         paths: &["/api/shells/{id}"],
         access: Access::Scope(Scope::ShellsWrite),
         summary: "Ends a shell with its jobs and answers what it is then, after 3 seconds at \
-                  most. Its journal stays. Ending an ended shell changes nothing.",
-        query: &[SIGNAL],
+                  most. Its journal stays, unless it is purged. Ending an ended shell changes \
+                  nothing.",
+        query: &[SIGNAL, PURGE],
         body: None,
-        answer: Answer::Ok(Shape::Shell),
-        faults: &[
-            Code::NoSuchShell,
-            Code::KeeperTimeout,
-            Code::InitUnreachable,
-        ],
+        answer: Answer::Ok(Shape::EndedShell),
+        faults: ENDING_SHELL,
         handler: handler!(shells::end),
     },
     Route {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cib_protocol::init::{BoxStatus, InitFault, InitReply, InitRequest};
+use cib_protocol::purge::Purged;
 use cib_protocol::session::{SessionId, SessionSpec};
 use cib_protocol::{MAX_INPUT_LINE, MAX_LINE};
 
@@ -13,6 +14,9 @@ use crate::fault::{Code, Fault};
 
 /// Init answers `session_start` when the keeper is ready, and gives up on it by itself.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Init waits for what just ended, and gives those who remove files a time of their own.
+const PURGE_PATIENCE: Duration = Duration::from_secs(120);
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -49,8 +53,24 @@ impl Init {
         let request = InitRequest::SessionStart {
             spec: Box::new(spec),
         };
-        match self.ask(&request, MAX_INPUT_LINE, START_PATIENCE).await? {
-            InitReply::SessionStarted { .. } => Ok(()),
+        match self.put(&request, MAX_INPUT_LINE, START_PATIENCE).await {
+            Ok(InitReply::SessionStarted { .. }) => Ok(()),
+            Ok(other) => Err(unexpected(&other)),
+            Err(Refusal::By(InitFault::NoSuchSession, detail)) => {
+                Err(Fault::new(Code::NoSuchSession, detail))
+            }
+            Err(refusal) => Err(refusal.into_fault()),
+        }
+    }
+
+    /// Removes everything of a session that has ended.
+    ///
+    /// # Errors
+    /// The fault that the route answers with; [`Code::SessionEnded`] if there is nothing of it.
+    pub async fn purge(&self, session: SessionId) -> Result<Purged, Fault> {
+        let request = InitRequest::SessionPurge { session };
+        match self.ask(&request, MAX_LINE, PURGE_PATIENCE).await? {
+            InitReply::SessionPurged(purged) => Ok(purged),
             other => Err(unexpected(&other)),
         }
     }
@@ -99,10 +119,37 @@ impl Init {
         max: usize,
         within: Duration,
     ) -> Result<InitReply, Fault> {
+        let asked = self.put(request, max, within).await;
+        asked.map_err(Refusal::into_fault)
+    }
+
+    async fn put(
+        &self,
+        request: &InitRequest,
+        max: usize,
+        within: Duration,
+    ) -> Result<InitReply, Refusal> {
         match lines::ask(&self.socket, request, max, within).await {
-            Ok(InitReply::Refused { code, detail }) => Err(refused(code, detail)),
+            Ok(InitReply::Refused { code, detail }) => Err(Refusal::By(code, detail)),
             Ok(reply) => Ok(reply),
-            Err(error) => Err(unanswered(error)),
+            Err(error) => Err(Refusal::Unanswered(error)),
+        }
+    }
+}
+
+/// Why init did not do what it was asked.
+enum Refusal {
+    /// It said so.
+    By(InitFault, String),
+    /// It did not answer.
+    Unanswered(LineError),
+}
+
+impl Refusal {
+    fn into_fault(self) -> Fault {
+        match self {
+            Self::By(code, detail) => refused(code, detail),
+            Self::Unanswered(error) => unanswered(error),
         }
     }
 }
@@ -114,6 +161,7 @@ fn refused(code: InitFault, detail: String) -> Fault {
         InitFault::KeeperFailed => Code::KeeperFailed,
         InitFault::NotNow => Code::NotNow,
         InitFault::TooManySessions => Code::TooManySessions,
+        InitFault::PurgeLate => Code::PurgeLate,
         InitFault::BadRequest
         | InitFault::Forbidden
         | InitFault::NoSuchService
@@ -142,6 +190,7 @@ fn unexpected(reply: &InitReply) -> Fault {
         InitReply::Health { .. } => "health",
         InitReply::Logs { .. } => "logs",
         InitReply::SessionStarted { .. } => "session_started",
+        InitReply::SessionPurged(_) => "session_purged",
         InitReply::EgressTest { .. } => "egress_test",
         InitReply::Refused { .. } => "refused",
     };

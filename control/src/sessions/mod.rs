@@ -7,6 +7,8 @@ pub mod init;
 pub mod keeper;
 pub mod lines;
 pub mod login;
+pub mod purge;
+pub mod retention;
 pub mod revive;
 pub mod seats;
 pub mod store;

@@ -38,10 +38,7 @@ pub async fn revive(app: Arc<App>, boot: &str, mark: &Path) {
         return;
     }
     let deadline = Instant::now() + PATIENCE;
-    // What was cut off says so only when its record has been closed.
-    while !records_are_closed(&app).await && Instant::now() < deadline {
-        tokio::time::sleep(INTERVAL).await;
-    }
+    wait_for_records(&app).await;
     let sessions = match app.store.list(Program::Claude).await {
         Ok(sessions) => sessions,
         Err(fault) => return fault.log("revive"),
@@ -54,6 +51,15 @@ pub async fn revive(app: Arc<App>, boot: &str, mark: &Path) {
                 fault.log("revive");
             }
         }
+    }
+}
+
+/// Waits, for as long as that may take, until init has had the records closed: what was cut off
+/// says so only then.
+pub(super) async fn wait_for_records(app: &App) {
+    let deadline = Instant::now() + PATIENCE;
+    while !records_are_closed(app).await && Instant::now() < deadline {
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

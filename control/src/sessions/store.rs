@@ -176,13 +176,24 @@ impl Store {
     /// [`Code::NoSuchSession`] or [`Code::NoSuchShell`] if there is none of that id,
     /// [`Code::JournalUnreadable`] if its journal cannot be used.
     pub async fn get(&self, program: Program, id: SessionId) -> Result<SessionMeta, Fault> {
+        match self.find(program, id).await {
+            Ok(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
+                Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
+            }
+            found => found,
+        }
+    }
+
+    /// As [`Store::get`], also if its journal cannot be used: such a one is as the list has it,
+    /// among the sessions.
+    ///
+    /// # Errors
+    /// As [`Store::get`], but for the last.
+    pub async fn find(&self, program: Program, id: SessionId) -> Result<SessionMeta, Fault> {
         let view = self
             .blocking(move |store| store.show(id, Instant::now() + PATIENCE))
             .await?;
         match view {
-            View::Known(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
-                Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
-            }
             View::Known(meta) if meta.program == program => Ok(*meta),
             View::Known(_) | View::Nothing => Err(nothing_of(program, id)),
             View::Unfinished => Err(unfinished()),

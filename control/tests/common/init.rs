@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use cib_protocol::init::{
     BoxStatus, EgressStatus, InitFault, InitReply, InitRequest, ServiceStatus,
 };
-use cib_protocol::session::SessionSpec;
+use cib_protocol::purge::Purged;
+use cib_protocol::session::{SessionId, SessionSpec};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 
@@ -27,6 +28,7 @@ pub struct State {
     pub mood: Mood,
     pub specs: Vec<SessionSpec>,
     pub signals: Vec<InitRequest>,
+    pub purged: Vec<SessionId>,
     pub keepers: Vec<Keeper>,
     pub logins: Vec<Logins>,
 }
@@ -74,6 +76,20 @@ fn answer(state: &mut State, data: &Path, runtime: &Path, request: InitRequest) 
         (Mood::Willing, request @ InitRequest::SessionSignal { .. }) => {
             state.signals.push(request);
             InitReply::Done
+        }
+        (Mood::Willing, InitRequest::SessionPurge { session }) => {
+            state.purged.push(session);
+            let dir = data.join("sessions").join(session.to_string());
+            match std::fs::remove_dir_all(dir) {
+                Ok(()) => InitReply::SessionPurged(Purged {
+                    freed: 4096,
+                    left: None,
+                }),
+                Err(_) => InitReply::Refused {
+                    code: InitFault::NoSuchSession,
+                    detail: "there is nothing of it".to_owned(),
+                },
+            }
         }
         (Mood::Willing, request) => panic!("control has no business asking {request:?}"),
     };

@@ -4,9 +4,9 @@ use cib_control::auth::scope::{Scope, WILDCARD};
 use cib_control::routes::Shape;
 use cib_protocol::api::{
     Accepted, Answer, ChangeSession, Chat, ClaudeLogin, CreateSession, CreateShell, CreateToken,
-    ErrorBody, Health, Info, Input, InputTaken, LoginCode, ModelSet, Resize, Send, SessionList,
-    SessionUsage, SetDriver, SetModel, SetPermission, Shell, ShellList, StartLogin, StreamEnd,
-    StreamReply, StreamRequest, TokenCreated, TokenList,
+    EndedSession, EndedShell, ErrorBody, Health, Info, Input, InputTaken, LoginCode, ModelSet,
+    Resize, Send, SessionList, SessionUsage, SetDriver, SetModel, SetPermission, Shell, ShellList,
+    StartLogin, StreamEnd, StreamReply, StreamRequest, TokenCreated, TokenList,
 };
 use cib_protocol::frame::Data;
 use cib_protocol::session::SessionMeta;
@@ -41,6 +41,8 @@ impl Shapes {
             Shape::CreateSession => generator.subschema_for::<CreateSession>(),
             Shape::CreateShell => generator.subschema_for::<CreateShell>(),
             Shape::CreateToken => generator.subschema_for::<CreateToken>(),
+            Shape::EndedSession => generator.subschema_for::<EndedSession>(),
+            Shape::EndedShell => generator.subschema_for::<EndedShell>(),
             Shape::Health => generator.subschema_for::<Health>(),
             Shape::Info => generator.subschema_for::<Info>(),
             Shape::Input => generator.subschema_for::<Input>(),

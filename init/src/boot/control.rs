@@ -130,6 +130,10 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     if let Some(most) = settings.sessions.max {
         command.extend(["--max-sessions".to_owned(), most.to_string()]);
     }
+    if let Some(kept) = settings.sessions.retention {
+        let seconds = kept.as_secs().to_string();
+        command.extend(["--session-retention".to_owned(), seconds]);
+    }
     if !settings.trusted_proxies.is_empty() {
         let list: Vec<_> = settings
             .trusted_proxies

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use cib_protocol::init::{BoxStatus, EgressStatus, InitFault, InitReply, InitRequest};
-use cib_protocol::session::SessionSpec;
+use cib_protocol::session::{SessionId, SessionSpec};
 
 use crate::boot::control;
 use crate::boot::health::{Control, Findings};
@@ -82,6 +82,7 @@ impl Handler for Running {
                     )
                 }
             }
+            InitRequest::SessionPurge { session } => self.purge_session(session).await,
             InitRequest::LoginStart {} => self.start_login().await,
             InitRequest::EgressTest {} => InitReply::EgressTest {
                 checks: match (self.booted.egress.get(), self.booted.joined.get()) {
@@ -106,6 +107,22 @@ impl Running {
                 let detail = chain(&error);
                 let line = format!("session {} did not start: {detail}", spec.id);
                 self.logs.write(Level::Error, "init", &line);
+                refuse(error.code(), detail)
+            }
+        }
+    }
+
+    async fn purge_session(&self, id: SessionId) -> InitReply {
+        let keepers = self.booted.keepers.get();
+        let Some(keepers) = keepers.filter(|_| self.phase.get() == Phase::Up) else {
+            return refuse(InitFault::NotNow, "the box is not up");
+        };
+        match keepers.purge(id).await {
+            Ok(purged) => InitReply::SessionPurged(purged),
+            Err(error) => {
+                let detail = chain(&error);
+                let line = format!("session {id} was not purged: {detail}");
+                self.logs.write(Level::Warn, "session", &line);
                 refuse(error.code(), detail)
             }
         }

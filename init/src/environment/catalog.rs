@@ -166,6 +166,12 @@ catalog! {
          and everything else of one user, each other's environment included. `separate`: each \
          session's own user (20000 and up) with a home of its own below `CIB_DATA_DIR`, so that no \
          session can read another's files, environment or home. Needs root in the container.";
+        CIB_SESSION_RETENTION, Setting,
+        Kind::Text("`0`, or a number of hours such as `720h`, from `1h` to `87600h`"), "",
+        "How long the record of a session or shell is kept after its end; then it is purged, with \
+         the home that it may have had of its own. One whose journal is damaged is never purged by \
+         itself, and none while the clock cannot be gone by (`docs/spec/sessions.md`). Unset, or \
+         `0`: for ever.";
         CIB_CLAUDE_VERSION, Setting, Kind::Text("a version such as `2.1.112` that the image carries"), "",
         "Version of Claude Code to use where the image carries several. Unset: the newest that runs \
          on this processor.";

@@ -89,6 +89,23 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
         })
 }
 
+/// How long records are kept: a duration of an hour at least, or `0` for ever. A few seconds are
+/// what somebody writes who meant days, and nothing comes back.
+pub(super) fn retention(text: &str) -> Result<Option<Duration>, Wrong> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let duration = duration(text)?;
+    if duration.is_zero() {
+        return Ok(None);
+    }
+    if !(HOUR..=87_600 * HOUR).contains(&duration) {
+        return Err(Wrong::new(
+            format!("{} is not between 1h and 87600h", quoted(text)),
+            "write a number of hours with `h`, e.g. 720h for thirty days, or 0 to keep all",
+        ));
+    }
+    Ok(Some(duration))
+}
+
 /// A number of bytes, or a number with `K`, `M` or `G` for powers of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, Wrong> {
     let unit_at = text
@@ -285,4 +302,20 @@ pub(super) fn checked_commands(commands: Vec<String>) -> Result<Vec<String>, Wro
         }
     }
     Ok(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_kept_for_ever_or_for_hours_and_never_for_seconds() {
+        let kept = |text| retention(text).map(|kept| kept.map(|kept| kept.as_secs()));
+        for (text, seconds) in [("0", None), ("720h", Some(2_592_000)), ("3600", Some(3600))] {
+            assert_eq!(kept(text), Ok(seconds), "{text}");
+        }
+        for text in ["30", "59m", "30d", "-1h", "", "never", "99999999h"] {
+            assert!(kept(text).is_err(), "{text}");
+        }
+    }
 }

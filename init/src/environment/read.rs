@@ -91,6 +91,9 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         sessions: SessionSettings {
             resume: reader.choice(&names::CIB_RESUME),
             max: reader.integer(&names::CIB_MAX_SESSIONS),
+            retention: reader
+                .value(&names::CIB_SESSION_RETENTION, parse::retention)
+                .flatten(),
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
             users: reader.choice(&names::CIB_SESSION_USERS),

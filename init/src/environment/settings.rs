@@ -285,6 +285,8 @@ pub struct SessionSettings {
     pub resume: Resume,
     /// How many may be live at once; 0 for any number, nothing for what memory holds.
     pub max: Option<u64>,
+    /// How long records are kept after their end; nothing for ever.
+    pub retention: Option<Duration>,
     /// When journals are forced to disk.
     pub journal_sync: JournalSync,
     /// Version of Claude Code.

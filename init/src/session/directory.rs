@@ -12,8 +12,10 @@ use nix::unistd::{Gid, Uid, fchown, getegid, geteuid, mkdir};
 
 /// Why a directory is not as it has to be.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make {}", path.display())]
+#[error("cannot {action} {}", path.display())]
 pub struct DirectoryError {
+    /// What was attempted.
+    pub action: &'static str,
     /// The directory.
     pub path: PathBuf,
     /// Why not.
@@ -83,6 +85,29 @@ impl Directories {
         })
     }
 
+    /// Whether a session has a directory. It is not looked into.
+    #[must_use]
+    pub fn has_record(&self, id: SessionId) -> bool {
+        let found = self.session(id).symlink_metadata();
+        found.is_ok_and(|found| found.is_dir())
+    }
+
+    /// Removes a session's directory, which has to be empty by now. That it is gone is fine.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(&self, id: SessionId) -> Result<(), DirectoryError> {
+        remove(&self.session(id))
+    }
+
+    /// Removes the directory of its sockets likewise.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_runtime(&self, id: SessionId) -> Result<(), DirectoryError> {
+        remove(&self.runtime(id))
+    }
+
     /// Makes the directories of one session, or mends those that are there. The one of its
     /// sockets may be entered by everybody, because what Claude runs for the keeper's hooks
     /// speaks to one of them; the keeper asks who it is that speaks.
@@ -98,9 +123,22 @@ impl Directories {
 
 fn directory(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(), DirectoryError> {
     make(path, mode, owner).map_err(|source| DirectoryError {
+        action: "make",
         path: path.to_owned(),
         source,
     })
+}
+
+/// Removes an empty directory, not through a link.
+pub(super) fn remove(path: &Path) -> Result<(), DirectoryError> {
+    match std::fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DirectoryError {
+            action: "remove",
+            path: path.to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {

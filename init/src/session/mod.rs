@@ -5,7 +5,7 @@
 //! and an end that shows in the journal even if the keeper itself was killed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +31,7 @@ pub mod directory;
 mod end;
 mod launch;
 mod login;
+mod purge;
 pub mod tenants;
 mod tree;
 
@@ -90,6 +91,9 @@ pub enum KeeperError {
     /// One of that id runs.
     #[error("session {0} runs already")]
     Exists(SessionId),
+    /// It is being removed, or was.
+    #[error("session {0} was purged")]
+    Purged(SessionId),
     /// There are as many as this box can have.
     #[error("{0} sessions run, and this box has memory for no more; end one first")]
     TooMany(usize),
@@ -122,6 +126,7 @@ impl KeeperError {
     pub fn code(&self) -> InitFault {
         match self {
             Self::Exists(_) => InitFault::SessionExists,
+            Self::Purged(_) => InitFault::NoSuchSession,
             Self::Ended(exit) if *exit == LOCKED => InitFault::SessionExists,
             Self::Ended(exit) if *exit == BAD_SPEC => InitFault::BadRequest,
             Self::Ended(_) | Self::TimedOut(_) => InitFault::KeeperFailed,
@@ -144,6 +149,8 @@ struct Inner {
     processes: Processes,
     logs: Logs,
     live: RefCell<BTreeMap<SessionId, Keeper>>,
+    /// Sessions that are being removed.
+    purging: RefCell<BTreeSet<SessionId>>,
     login: Login,
     /// How many may live at once.
     most: usize,
@@ -181,6 +188,7 @@ impl Keepers {
             processes,
             logs,
             live: RefCell::default(),
+            purging: RefCell::default(),
             login: Login::default(),
             most: ceiling::of_this_box(),
             repairing: Cell::new(false),
@@ -210,6 +218,13 @@ impl Keepers {
             let mut live = self.0.live.borrow_mut();
             if live.contains_key(&id) {
                 return Err(KeeperError::Exists(id));
+            }
+            // What is resumed under its own id has to be there still.
+            let resumed = spec.resume.as_ref().is_some_and(|resume| !resume.fork);
+            if self.0.purging.borrow().contains(&id)
+                || resumed && !self.0.directories.has_record(id)
+            {
+                return Err(KeeperError::Purged(id));
             }
             if live.len() >= self.0.most {
                 return Err(KeeperError::TooMany(live.len()));

@@ -26,6 +26,10 @@ use crate::steps::files::{self, Owner};
 pub const RANGE: RangeInclusive<u32> = 20_000..=59_999;
 /// Where their homes are, in `CIB_DATA_DIR`.
 pub const HOMES: &str = "homes";
+/// The file in `CIB_DATA_DIR` that says which session has which.
+const NUMBERS: &str = "session-users";
+/// What stands before the number in that file from which on the next is looked for.
+const NEXT: &str = "next";
 /// What such a session works in where it may not write to what was asked for.
 const WORKDIR: &str = "workspace";
 /// Variables that lead to what is coder's alone.
@@ -133,7 +137,7 @@ impl Separate {
                 gid: uid,
                 groups: Vec::new(),
             },
-            own: Some((format!("session-{uid}"), home)),
+            own: Some((name_of(uid), home)),
         })
     }
 
@@ -141,35 +145,65 @@ impl Separate {
         self.data.join(HOMES)
     }
 
-    /// The number of a session. One is free again when neither a record nor a home is there.
+    /// The number of a session. One that has neither a record nor a home any more may have left
+    /// files elsewhere, so its number is given again only when every other one was.
     fn number(&self, id: SessionId) -> Result<u32, TenantError> {
-        let path = self.data.join("session-users");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(TenantError::Home { path, source }),
-        };
-        let mut known = parse(&text);
-        if let Some(uid) = known.get(&id) {
+        let mut known = self.known()?;
+        if let Some(uid) = known.of.get(&id) {
             return Ok(*uid);
         }
         let is_there = |id: &SessionId| {
             let name = id.to_string();
             self.homes().join(&name).exists() || self.data.join("sessions").join(name).exists()
         };
-        known.retain(|id, _| is_there(id));
+        known.of.retain(|id, _| is_there(id));
         let coder = &self.coder;
-        let uid = RANGE
-            .into_iter()
-            .find(|uid| ![coder.uid, coder.gid].contains(uid) && !known.values().any(|k| k == uid))
+        let is_free = |uid: &u32| {
+            ![coder.uid, coder.gid].contains(uid) && !known.of.values().any(|k| k == uid)
+        };
+        let later = known.next..=*RANGE.end();
+        let uid = later
+            .chain(RANGE)
+            .find(is_free)
             .ok_or(TenantError::NoneLeft)?;
-        known.insert(id, uid);
+        known.of.insert(id, uid);
+        known.next = uid + 1;
+        self.write(&known)?;
+        Ok(uid)
+    }
+
+    /// Forgets the number and the name of a session of which nothing is there any more.
+    pub(super) fn forget(&self, id: SessionId) -> Result<(), TenantError> {
+        let mut known = self.known()?;
+        let Some(uid) = known.of.remove(&id) else {
+            return Ok(());
+        };
+        self.write(&known)?;
+        let name = name_of(uid);
+        let text = std::fs::read_to_string(&self.passwd);
+        let text = text.map_err(self.unreadable())?;
+        self.name(&text, &name, "")?;
+        Ok(())
+    }
+
+    fn known(&self) -> Result<Known, TenantError> {
+        let path = self.data.join(NUMBERS);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Known::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Known::parse("")),
+            Err(source) => Err(TenantError::Home { path, source }),
+        }
+    }
+
+    fn write(&self, known: &Known) -> Result<(), FileError> {
         let lines: String = known
+            .of
             .iter()
             .map(|(id, uid)| format!("{id} {uid}\n"))
             .collect();
-        files::write_file(&path, lines.as_bytes(), None, 0o600)?;
-        Ok(uid)
+        let text = format!("{NEXT} {}\n{lines}", known.next);
+        let path = self.data.join(NUMBERS);
+        files::write_file(&path, text.as_bytes(), None, 0o600).map(drop)
     }
 
     /// Makes a home as coder's is, where no other user can reach it before it is complete. One
@@ -210,36 +244,59 @@ impl Separate {
         let Some((name, home)) = &tenant.own else {
             return Ok(());
         };
-        let failed = |source| FileError {
-            action: "read",
-            path: self.passwd.clone(),
-            source,
-        };
-        let mut text = std::fs::read_to_string(&self.passwd).map_err(failed)?;
-        if text
-            .lines()
-            .any(|line| line.split(':').next() == Some(name.as_str()))
-        {
-            return Ok(());
-        }
+        let text = std::fs::read_to_string(&self.passwd).map_err(self.unreadable())?;
         let Ids { uid, gid, .. } = tenant.ids;
         let line = format!("{name}:x:{uid}:{gid}::{}:/bin/bash\n", home.display());
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text.push_str(&line);
+        self.name(&text, name, &line)
+    }
+
+    /// Puts a line in the place of those that have this name.
+    fn name(&self, passwd: &str, name: &str, line: &str) -> Result<(), FileError> {
+        let others = passwd
+            .lines()
+            .filter(|line| line.split(':').next() != Some(name));
+        let mut text: String = others.flat_map(|line| [line, "\n"]).collect();
+        text.push_str(line);
         files::write_file(&self.passwd, text.as_bytes(), None, 0o644).map(drop)
+    }
+
+    fn unreadable(&self) -> impl FnOnce(io::Error) -> FileError {
+        files::failed("read", &self.passwd)
     }
 }
 
-fn parse(text: &str) -> BTreeMap<SessionId, u32> {
-    text.lines()
-        .filter_map(|line| {
-            let (id, uid) = line.split_once(' ')?;
-            let uid = uid.parse().ok().filter(|uid| RANGE.contains(uid))?;
-            Some((id.parse().ok()?, uid))
-        })
-        .collect()
+fn name_of(uid: u32) -> String {
+    format!("session-{uid}")
+}
+
+/// Which session has which number.
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    of: BTreeMap<SessionId, u32>,
+    /// The first that no session has had yet, or none since all of them were given.
+    next: u32,
+}
+
+impl Known {
+    fn parse(text: &str) -> Self {
+        let of: BTreeMap<SessionId, u32> = text
+            .lines()
+            .filter_map(|line| {
+                let (id, uid) = line.split_once(' ')?;
+                let uid = uid.parse().ok().filter(|uid| RANGE.contains(uid))?;
+                Some((id.parse().ok()?, uid))
+            })
+            .collect();
+        let told = text.lines().find_map(|line| line.strip_prefix(NEXT));
+        let told = told.and_then(|next| next.trim().parse().ok());
+        // Earlier versions gave the lowest that was free.
+        let highest = of
+            .values()
+            .max()
+            .map_or(*RANGE.start(), |highest| highest + 1);
+        let next = told.unwrap_or(highest).max(*RANGE.start());
+        Self { of, next }
+    }
 }
 
 impl Keepers {
@@ -312,15 +369,65 @@ mod tests {
         assert_eq!(users.number(id(2)).unwrap(), 20_002);
         assert_eq!(users.number(id(1)).unwrap(), 20_000);
         std::fs::remove_dir(data.path().join("sessions").join(id(1).to_string())).unwrap();
-        assert_eq!(users.number(id(3)).unwrap(), 20_000, "it is free again");
+        assert_eq!(users.number(id(3)).unwrap(), 20_003);
         assert_eq!(users.number(id(2)).unwrap(), 20_002);
+    }
+
+    #[test]
+    fn a_number_is_given_again_only_when_every_other_one_was() {
+        let data = tempfile::tempdir().unwrap();
+        let users = separate(data.path());
+        let id = SessionId::from_u128;
+        std::fs::create_dir_all(data.path().join("sessions")).unwrap();
+        let record = |session| data.path().join("sessions").join(id(session).to_string());
+        std::fs::create_dir(record(1)).unwrap();
+        assert_eq!(users.number(id(1)).unwrap(), 20_000);
+        // What it left in /tmp must not become the next one's.
+        std::fs::remove_dir(record(1)).unwrap();
+        assert_eq!(users.number(id(2)).unwrap(), 20_002);
+        let text = format!("next 59999\n{} 20000\n", id(7));
+        std::fs::create_dir(record(7)).unwrap();
+        std::fs::write(data.path().join(NUMBERS), text).unwrap();
+        assert_eq!(users.number(id(3)).unwrap(), 59_999);
+        std::fs::create_dir(record(3)).unwrap();
+        assert_eq!(users.number(id(4)).unwrap(), 20_002, "from the beginning");
+    }
+
+    #[test]
+    fn of_a_session_that_is_gone_neither_number_nor_name_is_left() {
+        let data = tempfile::tempdir().unwrap();
+        let users = separate(data.path());
+        std::fs::write(&users.passwd, "root:x:0:0::/root:/bin/bash\n").unwrap();
+        std::fs::create_dir(data.path().join("sessions")).unwrap();
+        let id = SessionId::from_u128;
+        let passwd = || std::fs::read_to_string(&users.passwd).unwrap();
+        let tenant = |session, home: &str| Tenant {
+            ids: Ids {
+                uid: users.number(id(session)).unwrap(),
+                gid: 20_000,
+                groups: Vec::new(),
+            },
+            own: Some((name_of(20_000), home.into())),
+        };
+        users.enlist(&tenant(1, "/homes/1")).unwrap();
+        // Whoever has the number now is who is meant.
+        users.enlist(&tenant(1, "/homes/2")).unwrap();
+        let line = "session-20000:x:20000:20000::/homes/2:/bin/bash\n";
+        assert_eq!(passwd(), format!("root:x:0:0::/root:/bin/bash\n{line}"));
+        users.forget(id(1)).unwrap();
+        assert_eq!(passwd(), "root:x:0:0::/root:/bin/bash\n");
+        assert_eq!(users.known().unwrap().of.len(), 0);
+        users.forget(id(1)).unwrap();
     }
 
     #[test]
     fn a_line_that_names_another_users_id_is_none() {
         let id = SessionId::from_u128(5);
-        assert!(parse(&format!("{id} 972\n{id} 0\n{id} x\nnonsense\n")).is_empty());
-        assert_eq!(parse(&format!("{id} 20005\n"))[&id], 20_005);
+        let known = Known::parse(&format!("next 0\n{id} 972\n{id} 0\n{id} x\nnonsense\n"));
+        assert!(known.of.is_empty());
+        assert_eq!(known.next, 20_000);
+        let known = Known::parse(&format!("{id} 20005\n"));
+        assert_eq!((known.of[&id], known.next), (20_005, 20_006));
     }
 
     #[test]

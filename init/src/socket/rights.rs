@@ -51,6 +51,7 @@ impl Rights {
             | InitRequest::ServiceRestart { .. }
             | InitRequest::SessionStart { .. }
             | InitRequest::SessionSignal { .. }
+            | InitRequest::SessionPurge { .. }
             | InitRequest::LoginStart {}
             | InitRequest::EgressTest {} => self.may_change(),
         }
@@ -73,6 +74,9 @@ mod tests {
             InitRequest::SessionSignal {
                 session: uuid::Uuid::nil(),
                 kill: true,
+            },
+            InitRequest::SessionPurge {
+                session: uuid::Uuid::nil(),
             },
             InitRequest::LoginStart {},
             InitRequest::EgressTest {},

@@ -14,6 +14,7 @@ mod bare_terminal;
 mod box_besieged;
 mod box_life;
 mod box_logs;
+mod box_purge;
 mod box_secrets;
 mod box_sessions;
 mod box_storm;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
+use crate::purge::Purged;
 use crate::secret::Secret;
 use crate::session::{SessionId, SessionMeta, State};
 use crate::time::Timestamp;
@@ -91,6 +92,18 @@ impl From<SessionMeta> for Shell {
             limits: meta.limits,
         }
     }
+}
+
+/// Answer to `DELETE /api/shells/{id}`: what the shell is then, or was until it was purged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EndedShell {
+    /// The shell.
+    #[serde(flatten)]
+    pub shell: Shell,
+    /// What was removed, with `purge`; the shell is gone then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged: Option<Purged>,
 }
 
 /// `GET /api/shells`.

@@ -43,6 +43,7 @@ pub(super) fn order_init(aim: &Aim) -> Outcome {
         format!(
             r#"{{"op":"session_start","spec":{{"id":"{session}","workdir":"/workspace","driver":"stream","permission_mode":"default","auth_mode":"auto","limits":{{}}}}}}"#
         ),
+        format!(r#"{{"op":"session_purge","session":"{session}"}}"#),
         r#"{"op":"login_start"}"#.to_owned(),
         r#"{"op":"egress_test"}"#.to_owned(),
     ] {

@@ -52,3 +52,25 @@ pub(super) const CREATING: &[Code] = &[
     Code::NotNow,
     Code::InitUnreachable,
 ];
+
+/// Faults of a session's end, and of its purge.
+pub(super) const ENDING: &[Code] = &[
+    Code::NoSuchSession,
+    Code::SessionRunning,
+    Code::Busy,
+    Code::NotNow,
+    Code::KeeperTimeout,
+    Code::PurgeLate,
+    Code::InitUnreachable,
+];
+
+/// The same of a shell's.
+pub(super) const ENDING_SHELL: &[Code] = &[
+    Code::NoSuchShell,
+    Code::SessionRunning,
+    Code::Busy,
+    Code::NotNow,
+    Code::KeeperTimeout,
+    Code::PurgeLate,
+    Code::InitUnreachable,
+];

@@ -45,6 +45,13 @@ pub(super) const SIGNAL: Param = Param {
     kind: Kind::Word(&["term", "kill"]),
 };
 
+pub(super) const PURGE: Param = Param {
+    name: "purge",
+    help: "`true` removes its record as well, and the home of its user if it has one of its own. \
+           Nothing of that comes back.",
+    kind: Kind::Word(&["true", "false"]),
+};
+
 /// Sessions in a list at most.
 pub(in crate::routes) const MAX_LIST: u64 = 1000;
 
