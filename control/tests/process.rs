@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::keeper::text;
 use common::process::{Process, command, free_address};
 use common::world::{MASTER, World};
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -92,7 +92,7 @@ async fn sigterm_gives_streams_a_last_event_and_ends_with_0_within_2_seconds() {
     stream.seqs_to(1).await;
     socket.seqs_to(1).await;
     let asked = Instant::now();
-    process.signal(Signal::TERM);
+    process.signal(Signal::SIGTERM);
     let end = stream.rest().await;
     assert_eq!(
         end[0].json(),
@@ -135,7 +135,7 @@ async fn the_log_holds_no_token() {
     client.get(&format!("/api/info?token={MASTER}")).await;
     let session = json!({"workdir": world.workspace(), "api_key": "sk-s3cret"});
     client.post("/api/sessions", &session).await.created();
-    process.signal(Signal::TERM);
+    process.signal(Signal::SIGTERM);
     process.wait(Duration::from_secs(5)).unwrap();
     let log = fs::read_to_string(log).unwrap();
     assert!(log.contains("a wrong token was sent"), "{log}");
@@ -161,7 +161,7 @@ async fn without_authentication_every_line_of_the_log_warns() {
     let session = json!({"workdir": world.workspace()});
     let client = common::client::Client::new(address);
     client.post("/api/sessions", &session).await.created();
-    process.signal(Signal::TERM);
+    process.signal(Signal::SIGTERM);
     process.wait(Duration::from_secs(5)).unwrap();
     let log = fs::read_to_string(log).unwrap();
     assert!(log.lines().count() >= 3, "{log}");
@@ -180,7 +180,7 @@ async fn json_logs_are_json() {
         .args(["--log", "json", "--log-level", "info"])
         .stderr(fs::File::create(&log).unwrap());
     let mut process = Process::from_command(logging, address);
-    process.signal(Signal::INT);
+    process.signal(Signal::SIGINT);
     process.wait(Duration::from_secs(5)).unwrap();
     let log = fs::read_to_string(log).unwrap();
     for line in log.lines() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cib_protocol::session::SessionSpec;
-use rustix::fs::{Access, access};
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
 use crate::claude::command::environment;
@@ -181,14 +181,14 @@ fn workdir_fault(dir: &Path) -> Option<String> {
 
 /// Whether a file could be made in a folder.
 fn probe(dir: &Path) -> io::Result<()> {
-    Ok(access(dir, Access::WRITE_OK | Access::EXEC_OK)?)
+    Ok(access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 /// Names a folder that is not to be used, whose it is, and what helps.
 fn not_writable(dir: &Path, what: &str, error: &io::Error) -> String {
     let (uid, gid) = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
+        nix::unistd::geteuid().as_raw(),
+        nix::unistd::getegid().as_raw(),
     );
     let owner = std::fs::metadata(dir).map_or_else(
         |_| "nobody knows whom".to_owned(),
@@ -247,9 +247,7 @@ mod tests {
     fn a_pipe_for_hooks_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hooks.json");
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        let (kind, dev) = (rustix::fs::FileType::Fifo, 0);
-        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, dev).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         let why = read_hooks(&path).unwrap_err();
         assert!(why.contains("is not a regular file"), "{why}");
         assert_eq!(read_hooks(&dir.path().join("none")), Ok(None));

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::Signal;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -26,7 +26,7 @@ use crate::sys::{self, Terminal};
 const MOST: usize = 1024 * 1024;
 
 /// Milliseconds between two looks whether a shell has ended whose outputs are still open.
-const LOOK_MS: i64 = 50;
+const LOOK_MS: u8 = 50;
 
 /// What a shell answers when it cannot run a command, which for a hook is no verdict.
 const CANNOT_RUN: u8 = 127;
@@ -60,7 +60,7 @@ pub fn run(socket: Option<&Path>, command: &OsStr) -> u8 {
     shell.arg("-c").arg(command);
     shell.stdin(Stdio::piped());
     shell.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match sys::spawn(&mut shell, Signal::TERM, Terminal::Same) {
+    let mut child = match sys::spawn(&mut shell, Signal::SIGTERM, Terminal::Same) {
         Ok(child) => child,
         Err(error) => {
             log!("cannot run a hook: {error}");
@@ -115,16 +115,12 @@ fn hear(
             pipes
                 .iter()
                 .flatten()
-                .map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)),
+                .map(|pipe| PollFd::new(*pipe, PollFlags::POLLIN)),
         );
         if fds.is_empty() {
             break child.wait();
         }
-        let wait = Timespec {
-            tv_sec: 0,
-            tv_nsec: LOOK_MS * 1_000_000,
-        };
-        let is_silent = poll(&mut fds, Some(&wait)).is_ok_and(|count| count == 0);
+        let is_silent = poll(&mut fds, LOOK_MS).is_ok_and(|count| count == 0);
         // What the shell wrote before its end is in the pipes when its end is seen.
         let end = match is_silent {
             true => child.try_wait(),
@@ -154,8 +150,9 @@ struct Heard<R, W> {
 impl<R: Read + AsFd, W: Write> Heard<R, W> {
     fn new(pipe: Option<R>, to: W) -> Self {
         let pipe = pipe.filter(|pipe| {
-            let flags = fcntl_getfl(pipe).map(|flags| flags | OFlags::NONBLOCK);
-            flags.is_ok_and(|flags| fcntl_setfl(pipe, flags).is_ok())
+            let flags = fcntl(pipe, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+            let set = |flags| fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK));
+            flags.and_then(set).is_ok()
         });
         Self {
             pipe,

@@ -14,8 +14,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::Timespec;
-use rustix::fs::{FlockOperation, flock};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollTimeout, poll};
 use uuid::Uuid;
 
 use crate::own;
@@ -55,7 +56,7 @@ pub enum LockError {
 /// A lock that is held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    file: Flock<File>,
 }
 
 impl Lock {
@@ -88,11 +89,11 @@ impl Lock {
 
     /// Locks a file that was opened by its name; `None` if the name is another's by now.
     fn hold(file: File, path: &Path) -> Result<Option<Self>, LockError> {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             // A lock on a file that was removed meanwhile keeps nobody out.
-            Ok(()) => Ok(is_named(&file, path).then_some(Self { file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(path.to_owned())),
-            Err(errno) => Err(LockError::Io {
+            Ok(file) => Ok(is_named(&file, path).then_some(Self { file })),
+            Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path.to_owned())),
+            Err((_, errno)) => Err(LockError::Io {
                 path: path.to_owned(),
                 source: errno.into(),
             }),
@@ -228,12 +229,11 @@ fn wait_gone(process: Process, patience: Duration) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        let look = Timespec {
-            tv_sec: 0,
-            tv_nsec: LOOK.subsec_nanos().into(),
-        };
         // A signal ends the pause early, which only means another look.
-        let _ = rustix::event::poll(&mut [], Some(&look));
+        let _ = poll(
+            &mut [],
+            PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO),
+        );
     }
     true
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use nix::fcntl::OFlag;
 
 /// Opens a file that has to be the keeper's own, or makes it with exactly this mode. A link, a
 /// pipe, another user's file and one that has a second name are refused.
@@ -13,15 +13,14 @@ use rustix::fs::OFlags;
 /// # Errors
 /// The kernel's answer, or what the file is instead.
 pub(crate) fn open(path: &Path, how: &mut OpenOptions, mode: u32) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = how.mode(mode).custom_flags(flags).open(path)?;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = how.mode(mode).custom_flags(flags.bits()).open(path)?;
     let found = file.metadata()?;
     let refuse = |what: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     if !found.is_file() {
         return refuse("it is not a regular file".to_owned());
     }
-    let me = rustix::process::geteuid().as_raw();
+    let me = nix::unistd::geteuid().as_raw();
     if found.uid() != me {
         let owner = found.uid();
         return refuse(format!(
@@ -89,7 +88,7 @@ mod tests {
 
     #[test]
     fn another_users_file_is_refused_by_name() {
-        if !rustix::process::geteuid().is_root() {
+        if !nix::unistd::geteuid().is_root() {
             return;
         }
         let dir = tempfile::tempdir().unwrap();

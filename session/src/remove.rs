@@ -12,11 +12,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use cib_protocol::purge::Removal;
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, chmodat,
-    fchmod, fstat, openat, renameat, renameat_with, statat, statx, unlinkat,
-};
-use rustix::io::Errno;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::sys;
 
 /// Characters of a name and a reason that are told.
 const MOST_TOLD: usize = 200;
@@ -25,11 +27,11 @@ const NAMES: u32 = 100;
 /// How `st_blocks` counts.
 const BLOCK: u64 = 512;
 
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::CLOEXEC);
+const FOLDER: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_CLOEXEC);
 
 /// Opens a folder whose contents are to be removed: not through a link, and with the rights that
 /// takes, if it is this user's own.
@@ -39,7 +41,7 @@ const FOLDER: OFlags = OFlags::RDONLY
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
     use std::os::unix::ffi::OsStrExt as _;
     let name = CString::new(path.as_os_str().as_bytes())?;
-    Ok(enter(CWD, &name)?)
+    Ok(enter(AT_FDCWD, name.as_c_str())?)
 }
 
 /// Removes what is in a folder, but for these names, until `deadline`.
@@ -70,10 +72,10 @@ pub fn empty(folder: BorrowedFd<'_>, but: &[&CStr], deadline: Instant) -> Remova
 /// # Errors
 /// The kernel's answer.
 pub fn file(folder: BorrowedFd<'_>, name: &CStr, freed: &mut u64) -> io::Result<()> {
-    let size = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_or(0, |stat| size(&stat));
-    match unlinkat(folder, name, AtFlags::empty()) {
+    let size = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_or(0, |stat| size(&stat));
+    match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) => *freed = freed.saturating_add(size),
-        Err(Errno::NOENT) => {}
+        Err(Errno::ENOENT) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -100,7 +102,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn pass(&mut self) -> Result<(), Errno> {
-        for entry in Dir::read_from(self.folder)? {
+        for entry in opened(self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
             if is_dots(name) || self.but.contains(&name) {
@@ -126,7 +128,7 @@ impl Work<'_> {
     fn dissolve(&mut self, name: &CStr) -> Result<(), Errno> {
         let inner = self.enter(name)?;
         let mut resists = false;
-        for entry in Dir::read_from(&inner)? {
+        for entry in opened(inner.as_fd())? {
             let entry = entry?;
             let below = entry.file_name();
             if is_dots(below) {
@@ -159,12 +161,9 @@ impl Work<'_> {
     /// Opens a folder in the one to be emptied, unless something else is mounted there.
     fn enter(&self, name: &CStr) -> Result<OwnedFd, Errno> {
         let inner = enter(self.folder, name)?;
-        let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
-        let is_mount = statx(&inner, c"", flags, StatxFlags::TYPE)
-            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
         // Kernels before 5.8 do not say; another device is another one in any case.
-        if is_mount || fstat(&inner)?.st_dev != fstat(self.folder)?.st_dev {
-            return Err(Errno::XDEV);
+        if sys::is_mount_root(&inner) || fstat(&inner)?.st_dev != fstat(self.folder)?.st_dev {
+            return Err(Errno::EXDEV);
         }
         Ok(inner)
     }
@@ -175,40 +174,40 @@ impl Work<'_> {
         for _ in 0..NAMES {
             self.moved += 1;
             let free = CString::new(format!(".purged-{}", self.moved)).unwrap_or_default();
-            let flags = RenameFlags::NOREPLACE;
-            let lifted = match renameat_with(inner, name, self.folder, &free, flags) {
+            let flags = RenameFlags::RENAME_NOREPLACE;
+            let lifted = match renameat2(inner, name, self.folder, free.as_c_str(), flags) {
                 // Not every file system knows the flag. At worst an empty folder is replaced.
-                Err(Errno::INVAL) => renameat(inner, name, self.folder, &free),
+                Err(Errno::EINVAL) => renameat(inner, name, self.folder, free.as_c_str()),
                 lifted => lifted,
             };
             match lifted {
-                Ok(()) | Err(Errno::NOENT) => {
+                Ok(()) | Err(Errno::ENOENT) => {
                     self.progress = true;
                     return Ok(());
                 }
-                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                Err(Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
                 // What is moved has to be writable itself.
-                Err(Errno::ACCESS) if !opened => {
+                Err(Errno::EACCES) if !opened => {
                     enter(inner, name)?;
                     opened = true;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(Errno::EXIST)
+        Err(Errno::EEXIST)
     }
 
     fn remove(&mut self, folder: BorrowedFd<'_>, name: &CStr) -> Outcome {
-        let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Outcome::Gone,
+            Err(Errno::ENOENT) => return Outcome::Gone,
             Err(error) => return Outcome::Stuck(error),
         };
-        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let is_folder = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
         let how = if is_folder {
-            AtFlags::REMOVEDIR
+            UnlinkatFlags::RemoveDir
         } else {
-            AtFlags::empty()
+            UnlinkatFlags::NoRemoveDir
         };
         match unlinkat(folder, name, how) {
             Ok(()) => {
@@ -218,13 +217,13 @@ impl Work<'_> {
                 }
                 Outcome::Gone
             }
-            Err(Errno::NOENT) => Outcome::Gone,
+            Err(Errno::ENOENT) => Outcome::Gone,
             // Something else took its place: it is looked at again.
-            Err(Errno::ISDIR | Errno::NOTDIR) => {
+            Err(Errno::EISDIR | Errno::ENOTDIR) => {
                 self.progress = true;
                 Outcome::Gone
             }
-            Err(Errno::NOTEMPTY | Errno::EXIST) => Outcome::Full,
+            Err(Errno::ENOTEMPTY | Errno::EEXIST) => Outcome::Full,
             Err(error) => Outcome::Stuck(error),
         }
     }
@@ -245,21 +244,31 @@ impl Work<'_> {
 /// to becomes one that it may.
 fn enter(at: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let opened = match openat(at, name, FOLDER, Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Err(Errno::EACCES) => {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let place = openat(at, name, flags, Mode::empty())?;
             let place = format!("/proc/self/fd/{}", place.as_raw_fd());
-            chmodat(CWD, &*place, Mode::RWXU, AtFlags::empty())?;
+            fchmodat(
+                AT_FDCWD,
+                place.as_str(),
+                Mode::S_IRWXU,
+                FchmodatFlags::FollowSymlink,
+            )?;
             openat(at, name, FOLDER, Mode::empty())?
         }
         opened => opened?,
     };
-    let rights = Mode::RWXU.as_raw_mode();
+    let rights = Mode::S_IRWXU.bits();
     if fstat(&opened)?.st_mode & rights != rights {
         // Of somebody else's folder, what cannot be removed says so.
-        let _ = fchmod(&opened, Mode::RWXU);
+        let _ = fchmod(&opened, Mode::S_IRWXU);
     }
     Ok(opened)
+}
+
+/// The entries of a folder, read from its beginning.
+fn opened(folder: BorrowedFd<'_>) -> Result<nix::dir::OwningIter, Errno> {
+    Ok(Dir::openat(folder, c".", FOLDER, Mode::empty())?.into_iter())
 }
 
 fn is_dots(name: &CStr) -> bool {
@@ -267,7 +276,7 @@ fn is_dots(name: &CStr) -> bool {
 }
 
 /// Bytes that go with the last name of a file.
-fn size(stat: &rustix::fs::Stat) -> u64 {
+fn size(stat: &FileStat) -> u64 {
     if stat.st_nlink > 1 {
         return 0;
     }

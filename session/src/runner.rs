@@ -11,9 +11,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cib_launcher::{Event, Launcher, Program};
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
+use nix::unistd::pipe2;
 
 use crate::claude::{Outgoing, Process, ReadOutcome, Tail, nonblocking, read};
 
@@ -79,9 +80,9 @@ impl Runner {
     /// # Errors
     /// If it cannot be executed, or its pipes cannot be made.
     pub fn start(&mut self, command: &Command) -> io::Result<Process> {
-        let (stdin, our_in) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (our_out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (our_err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdin, our_in) = pipe2(OFlag::O_CLOEXEC)?;
+        let (our_out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
+        let (our_err, stderr) = pipe2(OFlag::O_CLOEXEC)?;
         let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
         Ok(Process {
             pid: self.launch(command, None, &stdio)?.0,
@@ -164,8 +165,8 @@ impl Runner {
     /// # Errors
     /// If it cannot be executed, says too much or takes too long; then it is killed.
     pub fn errand(&mut self, command: &Command, told: &[u8], most: usize) -> io::Result<Said> {
-        let (stdin, our_in) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (our_out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdin, our_in) = pipe2(OFlag::O_CLOEXEC)?;
+        let (our_out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
         // Nothing of a session's own log is for that user to write into.
         let nobody = File::options().write(true).open("/dev/null")?;
         let stdio = [stdin.as_fd(), stdout.as_fd(), nobody.as_fd()];
@@ -258,15 +259,15 @@ impl Errand<'_> {
 
     fn wait(&self, launcher: Option<BorrowedFd<'_>>, left: Duration) {
         let mut fds = Vec::new();
-        fds.extend(launcher.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        fds.extend(self.stdin.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));
-        fds.extend(self.stdout.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
+        fds.extend(launcher.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let (stdin, stdout) = (self.stdin.iter(), self.stdout.iter());
+        fds.extend(stdin.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)));
+        fds.extend(stdout.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         // An interruption is only another look.
-        let _ = poll(&mut fds, Some(&left));
+        let _ = poll(
+            &mut fds,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cib_protocol::frame::{Data, Frame};
 use cib_protocol::session::SessionId;
-use rustix::event::{Timespec, poll};
+use nix::poll::poll;
 
 use crate::{journal, log, meta};
 
@@ -20,11 +20,8 @@ const EACH: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 4;
 /// How much of a journal's end is looked at. The last frame of an ended session is short.
 const TAIL: u64 = 8 * 1024;
-/// How often processes are looked at.
-const LOOK: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 5_000_000,
-};
+/// How often processes are looked at, in milliseconds.
+const LOOK_MS: u8 = 5;
 /// Another keeper has the session: somebody has resumed it already.
 const LOCKED: i32 = 75;
 
@@ -59,7 +56,7 @@ pub fn sweep(sessions: &Path) -> usize {
                 false
             }
         });
-        let _ = poll(&mut [], Some(&LOOK));
+        let _ = poll(&mut [], LOOK_MS);
     }
 }
 

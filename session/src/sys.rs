@@ -4,14 +4,17 @@
 #![expect(unsafe_code, reason = "none of it has a safe interface")]
 
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::num::NonZero;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::ptr::NonNull;
 
-use nix::sys::signal::SigSet;
-use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
-use rustix::mm::{Advice, madvise};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal, setsid};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::mman::{MmapAdvise, madvise};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, getpid, getppid, setsid};
 
 /// Which controlling terminal a child has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +36,9 @@ pub fn spawn(command: &mut Command, at_death: Signal, terminal: Terminal) -> io:
         if terminal != Terminal::Same {
             setsid()?;
         }
-        set_parent_process_death_signal(Some(at_death))?;
+        set_pdeathsig(at_death)?;
         // The keeper may have died before the line above; its signal is then never sent.
-        if getppid() != Some(keeper) {
+        if getppid() != keeper {
             return Err(io::ErrorKind::NotConnected.into());
         }
         SigSet::empty().thread_set_mask()?;
@@ -58,14 +61,66 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     // this use; nothing else in this process refers to it. If it is not open, the next line
     // notices, and forgetting it keeps its number from being closed.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
-    let flags =
-        fcntl_getfd(fd.as_fd()).and_then(|flags| fcntl_setfd(&fd, flags | FdFlags::CLOEXEC));
-    match flags {
-        Ok(()) => Some(fd),
+    let kept = fcntl(&fd, FcntlArg::F_GETFD).and_then(|flags| {
+        let flags = FdFlag::from_bits_retain(flags) | FdFlag::FD_CLOEXEC;
+        fcntl(&fd, FcntlArg::F_SETFD(flags))
+    });
+    match kept {
+        Ok(_) => Some(fd),
         Err(_) => {
             std::mem::forget(fd);
             None
         }
+    }
+}
+
+/// Opens a process, which `nix` does not do; the descriptor becomes readable when it has ended.
+///
+/// # Errors
+/// There is no such process, or no descriptor is left.
+pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: takes integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether something is mounted on a folder that was opened, which `nix` does not ask. Kernels
+/// before 5.8 cannot tell, and then nothing is.
+pub fn is_mount_root(folder: impl AsFd) -> bool {
+    let mut seen = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT;
+    let fd = folder.as_fd().as_raw_fd();
+    // SAFETY: the name is ended by NUL, and the place is valid for the call.
+    let asked =
+        unsafe { libc::statx(fd, c"".as_ptr(), flags, libc::STATX_TYPE, seen.as_mut_ptr()) };
+    // SAFETY: all of it is integers, zero before the kernel filled it.
+    let seen = unsafe { seen.assume_init() };
+    let root = u64::from(libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned());
+    asked == 0 && seen.stx_attributes & root != 0
+}
+
+/// Changes the size of a terminal, which `nix` has no call for.
+///
+/// # Errors
+/// It is no terminal (any more).
+pub fn resize(terminal: impl AsFd, cols: u16, rows: u16) -> io::Result<()> {
+    let size = libc::winsize {
+        ws_row: rows,
+        ws_col: cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let fd = terminal.as_fd().as_raw_fd();
+    // SAFETY: the call reads one such structure.
+    if unsafe { libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 
@@ -98,10 +153,13 @@ impl Code {
     pub fn release(&self) {
         for &(start, end) in &self.ranges {
             // Where the kernel refuses, the pages just stay.
-            let address = std::ptr::without_provenance_mut(start);
+            let Some(address) = NonZero::new(start) else {
+                continue;
+            };
+            let address = NonNull::without_provenance(address);
             // SAFETY: the range is a private mapping of this program's file that nothing ever
             // writes, so its pages come back from the file as they were.
-            let _ = unsafe { madvise(address, end - start, Advice::LinuxDontNeed) };
+            let _ = unsafe { madvise(address, end - start, MmapAdvise::MADV_DONTNEED) };
         }
     }
 }

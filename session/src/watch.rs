@@ -8,12 +8,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 /// Bytes read of a transcript at once.
 const READ: usize = 16 * 1024;
@@ -44,7 +45,7 @@ pub fn transcript_of(config: &Path, conversation: &str) -> Option<PathBuf> {
 /// The files of one process of the CLI.
 struct Watch {
     /// Wakes when one of the files may have changed.
-    wake: OwnedFd,
+    wake: Inotify,
     state: PathBuf,
     /// What the state file said last.
     said: Vec<u8>,
@@ -71,17 +72,17 @@ pub fn run() -> io::Result<()> {
     let mut buffer = vec![0; 4096];
     loop {
         let mut fds = [
-            PollFd::new(&input, PollFlags::IN),
-            PollFd::new(&watch.wake, PollFlags::IN),
+            PollFd::new(input.as_fd(), PollFlags::POLLIN),
+            PollFd::new(watch.wake.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let [is_told, is_woken] = fds.map(|fd| !fd.revents().is_empty());
+        let [is_told, is_woken] = fds.map(|fd| fd.any() == Some(true));
         if is_told {
             // Not by way of a buffer, of which poll would know nothing.
-            let count = rustix::io::read(&input, &mut buffer)?;
+            let count = nix::unistd::read(&input, &mut buffer)?;
             if count == 0 || told.len() > MAX_STATE {
                 return Ok(());
             }
@@ -102,11 +103,12 @@ pub fn run() -> io::Result<()> {
 
 impl Watch {
     fn new(config: &Path) -> io::Result<Self> {
-        let wake = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        let wake = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let sessions = config.join("sessions");
         fs::create_dir_all(&sessions)?;
-        let flags = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MODIFY;
-        inotify::add_watch(&wake, &sessions, flags)?;
+        let flags =
+            AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY;
+        wake.add_watch(&sessions, flags)?;
         Ok(Self {
             wake,
             state: sessions.join("unknown"),
@@ -142,10 +144,8 @@ impl Watch {
 
     /// Looks at both files and tells what is new.
     fn look(&mut self, output: &mut impl Write) -> io::Result<()> {
-        let mut events = [const { std::mem::MaybeUninit::uninit() }; 1024];
-        let mut reader = inotify::Reader::new(&self.wake, &mut events);
         // What exactly happened does not matter: both files are cheap to look at.
-        while reader.next().is_ok() {}
+        while self.wake.read_events().is_ok() {}
         if let Some(tail) = &mut self.transcript {
             tail.read(&self.wake, output)?;
         }
@@ -164,7 +164,7 @@ impl Watch {
 }
 
 impl Tail {
-    fn read(&mut self, wake: &OwnedFd, output: &mut impl Write) -> io::Result<()> {
+    fn read(&mut self, wake: &Inotify, output: &mut impl Write) -> io::Result<()> {
         if self.file.is_none() {
             let Ok(mut file) = cib_foreign::open(&self.path) else {
                 return Ok(());
@@ -173,7 +173,7 @@ impl Tail {
                 return Ok(());
             }
             // Without a watch it is still read whenever something else wakes this process.
-            let _ = inotify::add_watch(wake, &self.path, WatchFlags::MODIFY);
+            let _ = wake.add_watch(&self.path, AddWatchFlags::IN_MODIFY);
             self.file = Some(file);
         }
         let Some(file) = &mut self.file else {
@@ -224,10 +224,9 @@ mod tests {
     fn a_pipe_in_a_files_place_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let mut watch = Watch::new(dir.path()).unwrap();
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
         for name in ["t.jsonl", "sessions/7.json"] {
-            let (path, kind) = (dir.path().join(name), rustix::fs::FileType::Fifo);
-            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+            nix::unistd::mkfifo(&dir.path().join(name), mode).unwrap();
         }
         said(
             &mut watch,

@@ -5,12 +5,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 
 use crate::netns::Netns;
 use crate::sys;
@@ -43,7 +42,7 @@ fn end(netns: &Netns, addr: &str, name: &str) -> io::Result<File> {
     let namespace = File::open(netns.path())?;
     let owned = name.to_owned();
     let opened = thread::spawn(move || {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        setns(namespace, CloneFlags::CLONE_NEWNET)?;
         sys::tun(&owned)
     });
     let end = opened

@@ -6,7 +6,8 @@ use std::io;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::netns::Netns;
 use crate::process::Process;
@@ -59,7 +60,9 @@ impl Pid1 {
         let children = format!("/proc/{outside}/task/{outside}/children");
         wait_for(Duration::from_secs(10), "PID 1", || {
             let child = fs::read_to_string(&children).ok()?;
-            Pid::from_raw(child.split_whitespace().next()?.parse().ok()?)
+            Some(Pid::from_raw(
+                child.split_whitespace().next()?.parse().ok()?,
+            ))
         })
     }
 
@@ -68,7 +71,7 @@ impl Pid1 {
     /// # Errors
     /// It is gone.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(self.pid(), signal)?)
+        Ok(kill(self.pid(), signal)?)
     }
 
     /// Everything written so far by PID 1 and its children.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 
 use crate::wait::{wait_for, wait_until};
 
@@ -107,18 +108,18 @@ impl Process {
     /// # Errors
     /// The child is gone.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(self.id(), signal)?)
+        Ok(kill(self.id(), signal)?)
     }
 
     fn id(&self) -> Pid {
-        Pid::from_child(&self.child)
+        Pid::from_raw(self.child.id().cast_signed())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         if self.exited().is_none() {
-            let _ = kill_process_group(self.id(), Signal::KILL);
+            let _ = killpg(self.id(), Signal::SIGKILL);
             let _ = self.child.wait();
         }
     }

@@ -1,10 +1,10 @@
-//! The calls that no safe crate has: a packet socket's address and its queue bypass, and TUN
-//! devices.
+//! The calls that no safe crate has: a packet socket's address and its queue bypass, TUN devices,
+//! and what an attacker does to other processes.
 
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::{AF_PACKET, PACKET_QDISC_BYPASS, SOL_PACKET, c_int, sockaddr_ll, socklen_t};
 use socket2::{SockAddr, Socket};
@@ -83,6 +83,59 @@ pub(crate) fn tun(name: &str) -> io::Result<File> {
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
     if result == 0 {
         Ok(file)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Takes a descriptor of another process.
+///
+/// # Errors
+/// The kernel does not allow it.
+pub(crate) fn take_descriptor(pid: i32, number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes integers.
+    let process = descriptor(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let process = process.as_raw_fd();
+    // SAFETY: takes integers.
+    descriptor(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) })
+}
+
+fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = c_int::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives another process the least of the processor.
+///
+/// # Errors
+/// The kernel does not allow it.
+pub(crate) fn slow_down(pid: i32) -> io::Result<()> {
+    let pid = libc::id_t::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: takes integers.
+    done(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 19) })
+}
+
+/// Leaves another process no descriptor more.
+///
+/// # Errors
+/// The kernel does not allow it.
+pub(crate) fn take_files(pid: i32) -> io::Result<()> {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let old = std::ptr::null_mut();
+    // SAFETY: the new limit is valid for the call, the old one is not asked for.
+    done(unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const none, old) })
+}
+
+fn done(result: c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
     } else {
         Err(io::Error::last_os_error())
     }

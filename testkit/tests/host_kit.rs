@@ -150,7 +150,7 @@ fn a_pid_1_is_the_first_process_and_takes_the_rest_along() {
     first.wait_for_output(SOON, "I am 1 with blue\n1\n");
     let pid = first.pid();
     drop(first);
-    let proc = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let proc = format!("/proc/{pid}/stat");
     cib_testkit::wait::wait_until(SOON, "the end of PID 1", || {
         std::fs::read_to_string(&proc).map_or(true, |stat| stat.contains(") Z "))
     });

@@ -11,7 +11,7 @@ use cib_testkit::wait::wait_until;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use tempfile::NamedTempFile;
 
 use crate::client::{addresses, query, udp};
@@ -58,7 +58,7 @@ fn a_program_says_when_it_listens_and_ends_well_on_sigterm() {
         reader.read_to_end(&mut heard).unwrap();
         assert_eq!(heard, b"\n", "{}", process.output());
         TcpStream::connect((address, port)).unwrap();
-        process.signal(Signal::TERM).unwrap();
+        process.signal(Signal::SIGTERM).unwrap();
         assert!(process.wait(SOON).success(), "{}", process.output());
     }
 }
@@ -84,7 +84,7 @@ fn a_port_that_the_parent_holds_is_nobodys_while_its_program_is_dead() {
         let mut head = [0; 12];
         client.read_exact(&mut head).unwrap();
         assert_eq!(&head, b"HTTP/1.1 403");
-        process.signal(Signal::KILL).unwrap();
+        process.signal(Signal::SIGKILL).unwrap();
         process.wait(SOON);
         let taken = std::net::TcpListener::bind((address, 12346)).unwrap_err();
         assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);

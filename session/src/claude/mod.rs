@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 pub use outgoing::Outgoing;
 pub use tail::Tail;
@@ -83,6 +83,7 @@ pub fn read(pipe: &mut File, buffer: &mut [u8]) -> ReadOutcome {
 /// # Errors
 /// The kernel's answer.
 pub(crate) fn nonblocking(fd: OwnedFd) -> io::Result<File> {
-    fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
+    let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+    fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(File::from(fd))
 }

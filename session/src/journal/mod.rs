@@ -16,7 +16,7 @@ use std::str::FromStr;
 use cib_protocol::frame::{Data, Frame};
 use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::own;
 
@@ -245,10 +245,10 @@ impl Journal {
         }
         let at = self.len - self.unsynced.len() as u64;
         // An appending descriptor writes at the end, whatever it is told.
-        let flags = fcntl_getfl(&self.file)?;
-        fcntl_setfl(&self.file, flags - OFlags::APPEND)?;
+        let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL)?);
+        fcntl(&self.file, FcntlArg::F_SETFL(flags - OFlag::O_APPEND))?;
         let written = self.file.write_all_at(&self.unsynced, at);
-        fcntl_setfl(&self.file, flags)?;
+        fcntl(&self.file, FcntlArg::F_SETFL(flags))?;
         written?;
         self.sync_data()?;
         self.unsynced = Vec::new();

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
-use rustix::event::PollFlags;
-use rustix::net::sockopt::socket_peercred;
+use nix::poll::PollFlags;
+use nix::sys::socket::{getsockopt, sockopt};
 
 /// Name of the socket in the runtime directory.
 pub(super) const SOCKET: &str = "keeper.sock";
@@ -65,7 +65,7 @@ impl Clients {
         let inherits = fs::metadata(&path)?.gid() == fs::metadata(runtime)?.gid();
         let mode = if inherits { 0o660 } else { 0o666 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        let own = rustix::process::geteuid().as_raw();
+        let own = nix::unistd::geteuid().as_raw();
         Ok(Self {
             listener,
             peers: [0, own].iter().chain(peers).copied().collect(),
@@ -78,10 +78,10 @@ impl Clients {
         self.clients.iter().map(|client| {
             let mut flags = PollFlags::empty();
             if client.state == ClientState::Open && client.output.len() < MAX_REPLIES {
-                flags |= PollFlags::IN;
+                flags |= PollFlags::POLLIN;
             }
             if !client.output.is_empty() {
-                flags |= PollFlags::OUT;
+                flags |= PollFlags::POLLOUT;
             }
             (&client.stream, flags)
         })
@@ -110,7 +110,7 @@ impl Clients {
 
 /// Who is at the other end of a connection, by the kernel's word.
 pub(super) fn peer(stream: &UnixStream) -> Option<u32> {
-    Some(socket_peercred(stream).ok()?.uid.as_raw())
+    Some(getsockopt(stream, sockopt::PeerCredentials).ok()?.uid())
 }
 
 impl Client {

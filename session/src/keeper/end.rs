@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use cib_launcher::Event;
 use cib_protocol::frame::{Data, Stop};
 use cib_protocol::session::{Driver, State};
+use nix::poll::{PollTimeout, poll};
 use nix::sys::signal::Signal;
-use rustix::event::{Timespec, poll};
 
 use super::driver::Driver as Drive;
 use super::record::Record;
@@ -271,11 +271,10 @@ fn verdict(why: Option<Why>, exit: Option<Exit>) -> (State, String) {
 
 /// Waits a moment; a signal ends it early.
 fn pause(time: Duration) {
-    let time = Timespec {
-        tv_sec: 0,
-        tv_nsec: time.subsec_nanos().into(),
-    };
-    let _ = poll(&mut [], Some(&time));
+    let _ = poll(
+        &mut [],
+        PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO),
+    );
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use cib_protocol::time::Timestamp;
-use rustix::event::PollFlags;
+use nix::poll::PollFlags;
 
 use super::clients::peer;
 use crate::stream::lines::{Limits, Line, Splitter};
@@ -61,7 +61,7 @@ impl Hooks {
         let listener = UnixListener::bind(&path)?;
         listener.set_nonblocking(true)?;
         // Another user has to get as far as to be looked at.
-        let own = rustix::process::geteuid().as_raw();
+        let own = nix::unistd::geteuid().as_raw();
         let mode = if own == user { 0o600 } else { 0o666 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         Ok(Self {
@@ -99,7 +99,7 @@ impl Hooks {
     /// One that waits for its answer is only watched for its end, which needs no flag.
     pub(super) fn interests(&self) -> impl Iterator<Item = (&UnixStream, PollFlags)> {
         self.hooks.iter().map(|hook| match hook.told {
-            Some(_) => (&hook.stream, PollFlags::IN),
+            Some(_) => (&hook.stream, PollFlags::POLLIN),
             None => (&hook.stream, PollFlags::empty()),
         })
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn nobody_but_the_sessions_own_user_is_heard_as_a_hook() {
-        let own = rustix::process::geteuid().as_raw();
+        let own = nix::unistd::geteuid().as_raw();
         assert_eq!(heard_by_a_session_of(own), 1);
         assert_eq!(heard_by_a_session_of(own + 1), 0, "not even root");
     }

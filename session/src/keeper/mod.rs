@@ -16,14 +16,15 @@ mod shell;
 mod start;
 mod watch;
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use cib_protocol::frame::Data;
 use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags};
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::claude::command::CommandLine;
 use crate::claude::{self, Exit, Process, ReadOutcome};
@@ -117,10 +118,8 @@ impl Clock {
 
 /// A clock that nobody sets, and that goes on while the host sleeps.
 fn boot_time() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    // It cannot be negative.
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::from_secs(seconds) + Duration::from_nanos(now.tv_nsec.unsigned_abs())
+    // The kernel has this clock, and it cannot be negative.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
 /// What `poll` watches.
@@ -166,55 +165,61 @@ impl Keeper {
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let mut sources = vec![Source::Signals, Source::Listener];
         let mut fds = vec![
-            PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(&self.clients.listener, PollFlags::IN),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.clients.listener.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(fd) = self.runner.as_fd() {
             sources.push(Source::Launcher);
-            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            fds.push(PollFd::new(fd, PollFlags::POLLIN));
         }
         if let Some(pipe) = self.claude.stdin.wants_to_write() {
             sources.push(Source::Stdin);
-            fds.push(PollFd::new(pipe, PollFlags::OUT));
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
         }
         // What cannot be written down is not heard either: pipes and sockets keep it.
         let hears = self.record.blocked().is_none();
         if let Some(pipe) = self.claude.stdout.as_ref().filter(|_| hears) {
             sources.push(Source::Stdout);
-            fds.push(PollFd::new(pipe, PollFlags::IN));
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
         }
         if let Some(pipe) = &self.claude.stderr {
             sources.push(Source::Stderr);
-            fds.push(PollFd::new(pipe, PollFlags::IN));
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
         }
         for (index, (stream, flags)) in self.clients.interests().enumerate() {
             sources.push(Source::Client(index));
-            fds.push(PollFd::new(stream, flags));
+            fds.push(PollFd::new(stream.as_fd(), flags));
         }
         if let Driver::Tty(terminal) = &self.driver
             && hears
         {
             if let Some(pipe) = terminal.watch.wake() {
                 sources.push(Source::Files);
-                fds.push(PollFd::new(pipe, PollFlags::IN));
+                fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
             }
             if let Some(pipe) = terminal.watch.wants_to_write() {
                 sources.push(Source::Watcher);
-                fds.push(PollFd::new(pipe, PollFlags::OUT));
+                fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
             }
             if terminal.hooks.has_room() {
                 sources.push(Source::HookListener);
-                fds.push(PollFd::new(&terminal.hooks.listener, PollFlags::IN));
+                fds.push(PollFd::new(
+                    terminal.hooks.listener.as_fd(),
+                    PollFlags::POLLIN,
+                ));
             }
             for (index, (stream, flags)) in terminal.hooks.interests().enumerate() {
                 sources.push(Source::Hook(index));
-                fds.push(PollFd::new(stream, flags));
+                fds.push(PollFd::new(stream.as_fd(), flags));
             }
         }
         if self.quiet.poll(&mut fds, self.left_ms()) == 0 {
             return Vec::new();
         }
-        let ready = sources.into_iter().zip(fds.iter().map(PollFd::revents));
+        let seen = fds
+            .iter()
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let ready = sources.into_iter().zip(seen);
         ready.filter(|(_, flags)| !flags.is_empty()).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rustix::event::{PollFd, Timespec, poll};
+use nix::poll::{PollFd, PollTimeout, poll};
 
 use crate::sys::Code;
 
@@ -29,9 +29,9 @@ impl Quiet {
     /// Waits for one of the descriptors, at most `left_ms`. Returns how many are ready.
     pub(super) fn poll(&self, fds: &mut [PollFd<'_>], left_ms: Option<u64>) -> usize {
         let may_sleep = left_ms.is_none_or(|left_ms| left_ms > QUIET_MS);
-        let mut count = 0;
+        let mut count: i32 = 0;
         if self.is_awake.get() && may_sleep {
-            count = poll(fds, Some(&timespec(QUIET_MS))).unwrap_or(0);
+            count = poll(fds, within(QUIET_MS)).unwrap_or(0);
             if count == 0 {
                 // Nothing between here and the next line may need more than a page or two.
                 self.code.release();
@@ -39,21 +39,18 @@ impl Quiet {
             }
         }
         if count == 0 {
-            let left_ms = left_ms.map(timespec);
+            let left = left_ms.map_or(PollTimeout::NONE, within);
             // Interrupted: what there is to do is seen next time.
-            count = poll(fds, left_ms.as_ref()).unwrap_or(0);
+            count = poll(fds, left).unwrap_or(0);
         }
         if count > 0 {
             self.is_awake.set(true);
         }
-        count
+        usize::try_from(count).unwrap_or(0)
     }
 }
 
-/// Milliseconds as `poll` takes them.
-fn timespec(milliseconds: u64) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX),
-        tv_nsec: (milliseconds % 1000 * 1_000_000).try_into().unwrap_or(0),
-    }
+/// Milliseconds as `poll` takes them: it wakes after three weeks at the latest, for nothing.
+fn within(milliseconds: u64) -> PollTimeout {
+    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }

@@ -3,7 +3,7 @@
 use cib_protocol::frame::{Data, Meta};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::Driver;
-use rustix::event::PollFlags;
+use nix::poll::PollFlags;
 use uuid::Uuid;
 
 use super::Keeper;
@@ -39,13 +39,13 @@ impl Keeper {
         let Some(client) = self.clients.get(index) else {
             return;
         };
-        if flags.contains(PollFlags::OUT) {
+        if flags.contains(PollFlags::POLLOUT) {
             client.write();
         }
-        let requests = if flags.contains(PollFlags::IN) {
+        let requests = if flags.contains(PollFlags::POLLIN) {
             client.read(&mut self.buffer)
         } else {
-            if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
+            if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
                 client.hang_up();
             }
             return;

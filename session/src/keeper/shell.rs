@@ -5,6 +5,7 @@
 //! its journal can still be read.
 
 use std::env;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -14,9 +15,9 @@ use cib_protocol::frame::{Data, Meta, PtyRaw, Status, Stop};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags};
 
 use super::clients::Clients;
 use super::end::{KILLED, LAST_WRITE, NO_LAUNCHER, REAP, write_out};
@@ -195,31 +196,34 @@ impl Shell {
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let mut sources = vec![Source::Signals, Source::Listener];
         let mut fds = vec![
-            PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(&self.clients.listener, PollFlags::IN),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.clients.listener.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(fd) = self.runner.as_fd() {
             sources.push(Source::Launcher);
-            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            fds.push(PollFd::new(fd, PollFlags::POLLIN));
         }
         if let Some(terminal) = self.program.stdin.wants_to_write() {
             sources.push(Source::Stdin);
-            fds.push(PollFd::new(terminal, PollFlags::OUT));
+            fds.push(PollFd::new(terminal.as_fd(), PollFlags::POLLOUT));
         }
         // What cannot be written down is not read either: the terminal keeps it.
         let reads = self.record.blocked().is_none();
         if let Some(terminal) = self.program.stdout.as_ref().filter(|_| reads) {
             sources.push(Source::Terminal);
-            fds.push(PollFd::new(terminal, PollFlags::IN));
+            fds.push(PollFd::new(terminal.as_fd(), PollFlags::POLLIN));
         }
         for (index, (stream, flags)) in self.clients.interests().enumerate() {
             sources.push(Source::Client(index));
-            fds.push(PollFd::new(stream, flags));
+            fds.push(PollFd::new(stream.as_fd(), flags));
         }
         if self.quiet.poll(&mut fds, self.left_ms()) == 0 {
             return Vec::new();
         }
-        let ready = sources.into_iter().zip(fds.iter().map(PollFd::revents));
+        let seen = fds
+            .iter()
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let ready = sources.into_iter().zip(seen);
         ready.filter(|(_, flags)| !flags.is_empty()).collect()
     }
 
@@ -267,11 +271,11 @@ impl Shell {
         let Some(client) = self.clients.get(index) else {
             return;
         };
-        if flags.contains(PollFlags::OUT) {
+        if flags.contains(PollFlags::POLLOUT) {
             client.write();
         }
-        if !flags.contains(PollFlags::IN) {
-            if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
+        if !flags.contains(PollFlags::POLLIN) {
+            if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
                 client.hang_up();
             }
             return;

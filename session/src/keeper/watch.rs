@@ -4,14 +4,15 @@
 //! words are bounded, and it is started again from where it was; not for ever.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cib_protocol::session::SessionSpec;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::claude::command::environment;
 use crate::claude::{Process, ReadOutcome, read};
@@ -189,11 +190,8 @@ impl Watch {
                 return state;
             }
             if let Some(pipe) = &self.process.stdout {
-                let left = Timespec {
-                    tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
-                    tv_nsec: left.subsec_nanos().into(),
-                };
-                let _ = poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&left));
+                let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+                let _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], left);
             }
         }
     }

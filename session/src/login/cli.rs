@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, waitpid,
-};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 use crate::claude::command::{CREDENTIALS, DEFAULTS, find};
 use crate::claude::{self, Outgoing, Process, ReadOutcome, Tail, nonblocking};
@@ -121,14 +122,14 @@ impl Running {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = sys::spawn(command, Signal::TERM, Terminal::No)?;
-        let pid = Pid::from_child(&child);
-        let exit = pidfd_open(pid, PidfdFlags::empty())?;
+        let mut child = sys::spawn(command, Signal::SIGTERM, Terminal::No)?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let exit = sys::pidfd_open(pid)?;
         let stdin = child.stdin.take().map(|pipe| nonblocking(pipe.into()));
         let stdout = child.stdout.take().map(|pipe| nonblocking(pipe.into()));
         let stderr = child.stderr.take().map(|pipe| nonblocking(pipe.into()));
         let process = Process {
-            pid: pid.as_raw_nonzero().get(),
+            pid: pid.as_raw(),
             stdin: Outgoing::new(stdin.transpose()?),
             stdout: stdout.transpose()?,
             stderr: stderr.transpose()?,
@@ -177,35 +178,32 @@ impl Running {
     }
 
     fn wait(&self, wake: Option<BorrowedFd<'_>>, left: Duration) -> io::Result<Option<Step>> {
-        let mut fds = vec![PollFd::from_borrowed_fd(self.exit.as_fd(), PollFlags::IN)];
+        let mut fds = vec![PollFd::new(self.exit.as_fd(), PollFlags::POLLIN)];
         let pipes = [&self.process.stdout, &self.process.stderr];
         for pipe in pipes.into_iter().flatten() {
-            fds.push(PollFd::new(pipe, PollFlags::IN));
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
         }
         if let Some(pipe) = self.process.stdin.wants_to_write() {
-            fds.push(PollFd::new(pipe, PollFlags::OUT));
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
         }
         let others = fds.len();
-        fds.extend(wake.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut fds, Some(&left)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        fds.extend(wake.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, left) {
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        if fds.get(others).is_some_and(|fd| !fd.revents().is_empty()) {
+        if fds.get(others).and_then(PollFd::any) == Some(true) {
             return Ok(Some(Step::Woken));
         }
-        if fds[0].revents().is_empty() {
+        if fds[0].any() != Some(true) {
             return Ok(None);
         }
-        let ended = waitpid(Some(self.pid), WaitOptions::NOHANG)?;
-        let code = ended.and_then(|(_, status)| {
-            let signal = status.terminating_signal().map(|signal| 128 + signal);
-            status.exit_status().or(signal)
-        });
+        let code = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::Exited(_, code) => Some(code),
+            WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32),
+            _ => None,
+        };
         Ok(code.map(Step::Ended))
     }
 
@@ -214,7 +212,7 @@ impl Running {
         if self.code.is_some() {
             return;
         }
-        self.signal(Signal::TERM);
+        self.signal(Signal::SIGTERM);
         let deadline = Instant::now() + GRACE;
         loop {
             match self.step(None, deadline) {
@@ -223,13 +221,13 @@ impl Running {
                 Ok(Step::Late) | Err(_) => break,
             }
         }
-        self.signal(Signal::KILL);
-        let _ = waitpid(Some(self.pid), WaitOptions::empty());
+        self.signal(Signal::SIGKILL);
+        let _ = waitpid(self.pid, None);
     }
 
     fn signal(&self, signal: Signal) {
         // It may have ended a moment ago.
-        let _ = kill_process_group(self.pid, signal);
+        let _ = killpg(self.pid, signal);
     }
 
     /// The last of what it complained about.

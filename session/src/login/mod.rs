@@ -10,6 +10,7 @@ mod flow;
 use std::env;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,7 +21,8 @@ use std::time::{Duration, Instant};
 use cib_protocol::MAX_LINE;
 use cib_protocol::api::{ClaudeLogin, LoginState};
 use cib_protocol::login::{LoginFault, LoginReply, LoginRequest};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Deserialize;
 
 use crate::claude::command::CREDENTIALS;
@@ -141,13 +143,11 @@ fn listen(runtime: &Path) -> io::Result<UnixListener> {
 }
 
 fn is_readable(listener: &UnixListener, within: Duration) -> io::Result<bool> {
-    let within = Timespec {
-        tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: within.subsec_nanos().into(),
-    };
-    match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&within)) {
+    let within = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, within) {
         Ok(count) => Ok(count > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(Errno::EINTR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }

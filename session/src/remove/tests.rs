@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{mkdirat, mknodat};
+use nix::sys::stat::mkdirat;
+use nix::unistd::mkfifoat;
 
 use super::*;
 
@@ -85,8 +86,7 @@ fn links_pipes_sockets_and_second_names_go_and_what_they_lead_to_stays() {
         symlink("/nowhere", at.join("dangling")).unwrap();
         fs::hard_link(beside.join("file"), at.join("name")).unwrap();
         std::os::unix::net::UnixListener::bind(at.join("socket")).unwrap();
-        let kind = FileType::Fifo;
-        mknodat(CWD, at.join("pipe"), kind, Mode::RWXU, 0).unwrap();
+        mkfifoat(AT_FDCWD, &at.join("pipe"), Mode::S_IRWXU).unwrap();
     }
     let done = emptied(&tree);
     assert_eq!((done.left, done.late), (None, false));
@@ -112,7 +112,7 @@ fn a_tree_deeper_than_any_path_and_any_number_of_descriptors_goes() {
     let mut at = folder.as_fd().try_clone_to_owned().unwrap();
     // More than a path has room for, and than a process has descriptors.
     for _ in 0..1500 {
-        mkdirat(&at, c"down", Mode::RWXU).unwrap();
+        mkdirat(&at, c"down", Mode::S_IRWXU).unwrap();
         at = openat(&at, c"down", FOLDER, Mode::empty()).unwrap();
     }
     let done = emptied(&place.tree());
@@ -154,7 +154,7 @@ fn folders_that_are_closed_to_their_owner_are_opened_and_go() {
 
 #[test]
 fn somebody_elses_folder_that_is_not_empty_is_left_and_named_and_the_rest_goes() {
-    if !rustix::process::geteuid().is_root() {
+    if !nix::unistd::geteuid().is_root() {
         return;
     }
     let place = Place::new();
@@ -177,7 +177,7 @@ struct Nobody(Option<u32>);
 
 impl Nobody {
     fn owns(tree: &Path) -> Self {
-        if !rustix::process::geteuid().is_root() {
+        if !nix::unistd::geteuid().is_root() {
             return Self(None);
         }
         let uid = 54_321;
@@ -198,8 +198,7 @@ impl Nobody {
         std::thread::scope(|scope| {
             let work = scope.spawn(|| {
                 if let Some(uid) = self.0 {
-                    let uid = rustix::process::Uid::from_raw(uid);
-                    rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+                    nix::unistd::setfsuid(nix::unistd::Uid::from_raw(uid));
                 }
                 emptied(tree)
             });

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::{SysconfVar, sysconf};
+
 /// The sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tree {
@@ -17,11 +19,18 @@ pub(super) struct Tree {
     pub(super) pids: u64,
 }
 
+/// What the system says of itself, or what it is nearly everywhere.
+fn configured(what: SysconfVar, usual: u64) -> u64 {
+    let said = sysconf(what).ok().flatten();
+    let said = said.and_then(|number| u64::try_from(number).ok());
+    said.filter(|number| *number > 0).unwrap_or(usual)
+}
+
 impl Tree {
     /// Adds up the process `root` and everything below it, by `/proc` at `proc`.
     pub(super) fn of(proc: &Path, root: u32) -> Self {
-        let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
-        let hertz = rustix::param::clock_ticks_per_second().max(1);
+        let page = configured(SysconfVar::PAGE_SIZE, 4096);
+        let hertz = configured(SysconfVar::CLK_TCK, 100);
         let stats: HashMap<u32, Stat> = fs::read_dir(proc)
             .into_iter()
             .flatten()
@@ -116,13 +125,13 @@ mod tests {
             fs::create_dir(&dir).unwrap();
             fs::write(dir.join("stat"), stat(parent, 94, 1)).unwrap();
         }
-        let page = u64::try_from(rustix::param::page_size()).unwrap();
+        let page = configured(SysconfVar::PAGE_SIZE, 4096);
         let tree = Tree::of(proc.path(), 10);
         assert_eq!(tree.memory, 3 * page);
         assert_eq!(tree.pids, 6);
         assert_eq!(
             tree.cpu_ms,
-            3 * 100 * 1000 / rustix::param::clock_ticks_per_second()
+            3 * 100 * 1000 / configured(SysconfVar::CLK_TCK, 100)
         );
     }
 

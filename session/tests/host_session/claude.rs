@@ -8,7 +8,7 @@ use crate::real::{Real, text, wait_turns};
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 #[test]
@@ -189,7 +189,7 @@ fn a_killed_session_is_resumed_with_its_conversation() {
     let keeper = real.start("@text remember me");
     wait_turns(&keeper, 1);
     let claude = keeper.meta().claude_pid.unwrap();
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "Claude's end", || !is_alive(claude));
     assert_eq!(real.place.finish(keeper.id), 0);
     assert_eq!(keeper.meta().state, State::Interrupted);
@@ -214,7 +214,7 @@ fn sigterm_in_the_middle_of_a_tool_ends_claude_and_its_tool() {
         fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'))
     });
     let tool: u32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
-    keeper.process.signal(Signal::TERM).unwrap();
+    keeper.process.signal(Signal::SIGTERM).unwrap();
     assert_eq!(keeper.wait_exit(), 0);
     assert!(!is_alive(tool));
     let meta = keeper.meta();

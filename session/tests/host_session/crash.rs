@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::keeper::{Place, SOON, data, frames, is_alive};
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 #[test]
@@ -16,7 +16,7 @@ fn kill_of_the_keeper_ends_claude_and_finish_marks_the_session_interrupted() {
     let mut keeper = place.start(&spec);
     keeper.wait_state("idle");
     let claude = keeper.meta().claude_pid.unwrap();
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "the keeper's end", || {
         keeper.process.exited().is_some()
     });
@@ -51,7 +51,7 @@ fn finish_waits_until_a_claude_that_does_not_want_to_end_is_gone() {
     let mut keeper = place.start(&place.spec("deaf"));
     keeper.wait_state("idle");
     let claude = keeper.meta().claude_pid.unwrap();
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "the keeper's end", || {
         keeper.process.exited().is_some()
     });
@@ -72,7 +72,7 @@ fn nothing_is_left_running_when_a_killed_keepers_session_is_finished() {
         fs::read_to_string(&left).is_ok_and(|text| text.ends_with('\n'))
     });
     let stray: u32 = fs::read_to_string(&left).unwrap().trim().parse().unwrap();
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "the keeper's end", || {
         keeper.process.exited().is_some()
     });
@@ -88,7 +88,7 @@ fn a_resumed_session_continues_its_journal_and_its_counts() {
     keeper.wait_state("idle");
     keeper.input("one");
     keeper.wait_frame("stop", |stop| stop["reason"] == "turn_end");
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "the keeper's end", || {
         keeper.process.exited().is_some()
     });
@@ -166,7 +166,7 @@ fn a_conversation_is_not_resumed_while_its_last_claude_lives() {
     let mut first = place.start(&place.spec("deaf"));
     first.wait_state("idle");
     let claude = first.meta().claude_pid.unwrap();
-    first.process.signal(Signal::KILL).unwrap();
+    first.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "the keeper's end", || {
         first.process.exited().is_some()
     });

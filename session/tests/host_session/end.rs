@@ -6,7 +6,7 @@ use crate::keeper::{Place, SOON, data, is_alive};
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 fn last_stop(frames: &[cib_protocol::frame::Frame]) -> serde_json::Value {
@@ -40,7 +40,7 @@ fn sigterm_to_the_keeper_interrupts_the_session() {
     let place = Place::new();
     let mut keeper = place.start(&place.spec("echo"));
     keeper.wait_state("idle");
-    keeper.process.signal(Signal::TERM).unwrap();
+    keeper.process.signal(Signal::SIGTERM).unwrap();
     assert_eq!(keeper.wait_exit(), 0);
     assert_eq!(last_stop(&keeper.frames())["reason"], "shutdown");
     assert_eq!(keeper.meta().state, State::Interrupted);

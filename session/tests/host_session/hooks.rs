@@ -6,7 +6,7 @@ use std::time::Instant;
 use cib_protocol::frame::Frame;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::keeper::{SOON, data, is_alive};
@@ -167,7 +167,7 @@ fn a_session_that_is_resumed_has_its_hooks_again_and_keeps_them_to_itself() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(kept).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     let claude = first.meta().claude_pid.unwrap();
-    first.process.signal(Signal::KILL).unwrap();
+    first.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "Claude's end", || !is_alive(claude));
     assert_eq!(real.place.finish(first.id), 0);
     assert_eq!(first.meta().state, State::Interrupted);

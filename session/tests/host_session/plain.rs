@@ -6,7 +6,7 @@ use std::fs;
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::{Driver, State};
 use cib_testkit::wait::wait_until;
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::keeper::{Keeper, SOON, data, is_alive};
@@ -100,7 +100,7 @@ fn a_session_of_the_old_cli_moves_between_the_drivers_and_outlives_its_keeper() 
     assert_eq!(text(&frames, "assistant"), "over pipeson a terminal");
 
     let claude = keeper.meta().claude_pid.unwrap();
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "Claude's end", || !is_alive(claude));
     assert_eq!(real.place.finish(keeper.id), 0);
     assert_eq!(keeper.meta().state, State::Interrupted);

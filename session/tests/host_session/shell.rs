@@ -6,7 +6,7 @@ use cib_protocol::keeper::KeeperFault;
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::{Program, State};
 use cib_testkit::wait::{wait_for, wait_until};
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::keeper::{Keeper, Place, SOON, data, is_alive};
@@ -134,7 +134,7 @@ fn a_shell_whose_keeper_is_killed_goes_with_it() {
     let file = place.path("pid");
     type_in(&shell, &format!("echo $$ > {}\r", file.display()));
     let pid = wait_for(SOON, "the shell's process id", || pid(&file));
-    shell.process.signal(Signal::KILL).unwrap();
+    shell.process.signal(Signal::SIGKILL).unwrap();
     wait_until(SOON, "the shell's end", || !is_alive(pid));
     assert_eq!(place.finish(shell.id), 0);
     assert_eq!(shell.meta().state, State::Interrupted);

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use cib_protocol::session::State;
 use cib_testkit::wait::{wait_for, wait_until};
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::keeper::{CODER, KEEPER, Keeper, PEER, Place, SOON, data, is_alive};
@@ -167,7 +167,7 @@ fn a_keeper_that_is_killed_takes_everything_with_it() {
     let place = Place::apart();
     let (mut keeper, daemon) = with_daemon(&place);
     let claude = keeper.meta().claude_pid.unwrap();
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     let launcher = keeper.launcher.as_mut().unwrap();
     assert_eq!(launcher.wait(SOON).code(), Some(0));
     assert!(!is_alive(claude) && !is_alive(daemon));
@@ -196,7 +196,7 @@ fn whoever_forks_and_is_gone_is_caught_all_the_same() {
             .count()
     };
     wait_until(SOON, "some links", || links() > 20);
-    keeper.process.signal(Signal::KILL).unwrap();
+    keeper.process.signal(Signal::SIGKILL).unwrap();
     let launcher = keeper.launcher.as_mut().unwrap();
     assert_eq!(launcher.wait(SOON).code(), Some(0));
     let last = fs::read_to_string(&left).unwrap();

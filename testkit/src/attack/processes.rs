@@ -8,9 +8,9 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::{Gid, Pid, Uid, setgid, setgroups, setuid};
-use rustix::process::{Pid as PidOf, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::{Aim, Loot, Outcome, PROGRAMS};
+use crate::sys;
 
 /// A process of the box.
 struct Victim {
@@ -174,34 +174,20 @@ pub(super) fn write_proc(_: &Aim) -> Outcome {
 
 pub(super) fn steal_descriptors(_: &Aim) -> Outcome {
     each("took a descriptor of", |victim| {
-        let pid = PidOf::from_raw(victim.pid).ok_or(io::ErrorKind::NotFound)?;
-        let fd = pidfd_open(pid, PidfdFlags::empty())?;
-        for number in 0..8 {
-            match pidfd_getfd(&fd, number, PidfdGetfdFlags::empty()) {
-                Ok(_) => return Ok(()),
-                Err(error) if number == 7 => return Err(io::Error::from(error)),
-                Err(_) => {}
-            }
+        let taken = (0..8).find_map(|number| sys::take_descriptor(victim.pid, number).ok());
+        match taken {
+            Some(_) => Ok(()),
+            None => sys::take_descriptor(victim.pid, 0).map(drop),
         }
-        Ok(())
     })
 }
 
 pub(super) fn slow_down(_: &Aim) -> Outcome {
-    each("slowed down", |victim| {
-        rustix::process::setpriority_process(PidOf::from_raw(victim.pid), 19)
-    })
+    each("slowed down", |victim| sys::slow_down(victim.pid))
 }
 
 pub(super) fn limit(_: &Aim) -> Outcome {
-    each("limited", |victim| {
-        let none = rustix::process::Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        };
-        let pid = PidOf::from_raw(victim.pid);
-        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, none).map(drop)
-    })
+    each("limited", |victim| sys::take_files(victim.pid))
 }
 
 pub(super) fn bind_to_cpu(_: &Aim) -> Outcome {

@@ -61,7 +61,7 @@ pub(super) fn packet(device: &str, to: Ipv4Addr, bypass: bool) -> io::Result<Cam
     if bypass {
         sys::bypass_queue(&socket)?;
     }
-    let index = rustix::net::netdevice::name_to_index(&socket, device)?;
+    let index = nix::net::if_::if_nametoindex(device)?;
     socket.send_to(&datagram(to), &sys::broadcast_on(index, IPV4))?;
     Ok(Came::Nothing)
 }
