@@ -1,5 +1,6 @@
 //! The sessions and shells on the disk, as their journals have them.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use cib_protocol::time::Timestamp;
 use super::index::{Index, View};
 use super::keeper;
 use crate::fault::{Code, Fault};
+use crate::work;
 
 /// Why a state is corrected to `interrupted`.
 const KEEPER_GONE: &str = "the keeper is gone";
@@ -19,11 +21,11 @@ const KEEPER_GONE: &str = "the keeper is gone";
 /// How long one session's journal is taken up for one request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long journals that grew since are taken up for one list.
+const PAGE_PATIENCE: Duration = Duration::from_millis(250);
+
 /// How long journals that nobody has looked at yet are taken up for one list.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long a request waits for its turn at the disk.
-const TURN: Duration = Duration::from_secs(10);
 
 /// The directories in which sessions live.
 #[derive(Clone, Debug)]
@@ -96,17 +98,10 @@ impl Store {
     /// Takes up every journal, in portions, so that the first list finds them known.
     pub async fn warm(&self) {
         loop {
-            let scanned = self
-                .blocking(|store| {
-                    store
-                        .index
-                        .scan(Instant::now() + Duration::from_millis(200))
-                })
-                .await;
-            match scanned {
-                Ok(Ok(false)) => tokio::task::yield_now().await,
+            match self.portion(|store, by| store.index.scan(by)).await {
+                Ok(Ok(false)) => {}
                 // Somebody asks meanwhile, and comes first.
-                Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(TURN).await,
+                Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(work::TURN).await,
                 _ => return,
             }
         }
@@ -132,9 +127,16 @@ impl Store {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Page, Fault> {
-        self.blocking(move |store| store.page_now(program, after, limit))
-            .await?
-            .map_err(Fault::internal)
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let is_complete = loop {
+            let scanned = self.portion(|store, by| store.index.scan(by)).await?;
+            let is_complete = scanned.map_err(Fault::internal)?;
+            if is_complete || Instant::now() >= deadline {
+                break is_complete;
+            }
+        };
+        self.portion(move |store, _| store.page_now(program, after, limit, is_complete))
+            .await
     }
 
     fn page_now(
@@ -142,9 +144,9 @@ impl Store {
         program: Program,
         after: Option<Place>,
         limit: usize,
-    ) -> std::io::Result<Page> {
-        let by = Instant::now() + LIST_PATIENCE;
-        let is_complete = self.index.scan(by)?;
+        is_complete: bool,
+    ) -> Page {
+        let by = Instant::now() + PAGE_PATIENCE;
         let mut known = self.index.snapshot();
         known.retain(|meta| meta.program == program);
         known.sort_unstable_by_key(|meta| std::cmp::Reverse(Place::of(meta)));
@@ -163,11 +165,11 @@ impl Store {
                 View::Unfinished => Some(meta),
             })
             .collect();
-        Ok(Page {
+        Page {
             sessions,
             next,
             is_incomplete: !is_complete,
-        })
+        }
     }
 
     /// One session, or one shell.
@@ -176,9 +178,13 @@ impl Store {
     /// [`Code::NoSuchSession`] or [`Code::NoSuchShell`] if there is none of that id,
     /// [`Code::JournalUnreadable`] if its journal cannot be used.
     pub async fn get(&self, program: Program, id: SessionId) -> Result<SessionMeta, Fault> {
-        let view = self
-            .blocking(move |store| store.show(id, Instant::now() + PATIENCE))
-            .await?;
+        let deadline = Instant::now() + PATIENCE;
+        let view = loop {
+            match self.portion(move |store, by| store.show(id, by)).await? {
+                View::Unfinished if Instant::now() < deadline => {}
+                view => break view,
+            }
+        };
         match view {
             View::Known(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
                 Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
@@ -226,14 +232,20 @@ impl Store {
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let store = self.clone();
-        let work = crate::work::run(move || Ok::<_, std::convert::Infallible>(work(&store)));
-        match tokio::time::timeout(TURN, work).await {
-            Ok(done) => done,
-            Err(_) => Err(Fault::new(
-                Code::Busy,
-                "the disk does not answer in time; try again later",
-            )),
-        }
+        let work = work::run(move || Ok::<_, Infallible>(work(&store)));
+        work::in_time(work).await
+    }
+
+    /// Does a portion of something that reads long journals.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] if its turn does not come.
+    async fn portion<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self, Instant) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let store = self.clone();
+        work::portion(move |by| work(&store, by)).await
     }
 
     /// What the journal says, corrected by what can be seen: a keeper that was killed cannot
