@@ -1,9 +1,5 @@
 //! Whoever reads a long journal keeps nobody else waiting.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test ends where it cannot go on, and says what it measured"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 mod common;
 

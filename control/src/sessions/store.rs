@@ -1,6 +1,7 @@
 //! The sessions and shells on the disk, as their journals have them.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 use cib_protocol::time::Timestamp;
 
-use super::index::{Index, View};
+use super::index::{Index, Pass, View};
 use super::keeper;
 use crate::fault::{Code, Fault};
 use crate::work;
@@ -26,6 +27,9 @@ const PAGE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long journals that nobody has looked at yet are taken up for one list.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it may be written down what is known of the sessions.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The directories in which sessions live.
 #[derive(Clone, Debug)]
@@ -78,7 +82,10 @@ impl Store {
     #[must_use]
     pub fn new(data: &Path, runtime: &Path) -> Self {
         Self {
-            index: Arc::new(Index::new(data.join("sessions"))),
+            index: Arc::new(Index::new(
+                data.join("sessions"),
+                data.join("control/sessions.jsonl"),
+            )),
             runtime: runtime.to_owned(),
         }
     }
@@ -97,14 +104,37 @@ impl Store {
 
     /// Takes up every journal, in portions, so that the first list finds them known.
     pub async fn warm(&self) {
+        let mut pass = Pass::default();
         loop {
-            match self.portion(|store, by| store.index.scan(by)).await {
-                Ok(Ok(false)) => {}
+            match self.scan(&mut pass).await {
+                Ok(false) => {}
                 // Somebody asks meanwhile, and comes first.
                 Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(work::TURN).await,
                 _ => return,
             }
         }
+    }
+
+    /// Writes down from time to time what is known, for the next start, until it is dropped.
+    pub async fn keep(&self) {
+        loop {
+            if self.index.is_due() {
+                self.save().await;
+            }
+            tokio::time::sleep(KEEP_EVERY).await;
+        }
+    }
+
+    /// Writes down what is known, for the next start.
+    pub async fn save(&self) {
+        let saved = self.portion(|store, _| store.index.save()).await;
+        let error: Box<dyn Error + Send + Sync> = match saved {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.into(),
+            Err(fault) => fault.detail().into(),
+        };
+        let path = self.index.cache().display();
+        tracing::warn!(%path, error, "what is known of the sessions is not kept");
     }
 
     /// Everything that runs or ran this program, the newest first. What is damaged is in it
@@ -128,15 +158,24 @@ impl Store {
         limit: usize,
     ) -> Result<Page, Fault> {
         let deadline = Instant::now() + LIST_PATIENCE;
+        let mut pass = Pass::default();
         let is_complete = loop {
-            let scanned = self.portion(|store, by| store.index.scan(by)).await?;
-            let is_complete = scanned.map_err(Fault::internal)?;
+            let is_complete = self.scan(&mut pass).await?;
             if is_complete || Instant::now() >= deadline {
                 break is_complete;
             }
         };
         self.portion(move |store, _| store.page_now(program, after, limit, is_complete))
             .await
+    }
+
+    /// A portion of a pass over all sessions; whether it is over.
+    async fn scan(&self, pass: &mut Pass) -> Result<bool, Fault> {
+        let mut begun = *pass;
+        let scanned = self.portion(move |store, by| (store.index.scan(&mut begun, by), begun));
+        let (scanned, begun) = scanned.await?;
+        *pass = begun;
+        scanned.map_err(Fault::internal)
     }
 
     fn page_now(
@@ -159,11 +198,12 @@ impl Store {
         let sessions = known
             .into_iter()
             .filter_map(|meta| match self.show(meta.id, by) {
-                View::Known(meta) => Some(*meta),
+                View::Known(meta) => Some(meta),
                 View::Nothing => None,
                 // As it was seen last.
                 View::Unfinished => Some(meta),
             })
+            .map(Arc::unwrap_or_clone)
             .collect();
         Page {
             sessions,
@@ -189,7 +229,7 @@ impl Store {
             View::Known(meta) if meta.last_seq == 0 && meta.damage.is_some() => {
                 Err(unreadable(meta.damage.as_deref().unwrap_or_default()))
             }
-            View::Known(meta) if meta.program == program => Ok(*meta),
+            View::Known(meta) if meta.program == program => Ok(Arc::unwrap_or_clone(meta)),
             View::Known(_) | View::Nothing => Err(nothing_of(program, id)),
             View::Unfinished => Err(unfinished()),
         }
@@ -261,6 +301,7 @@ impl Store {
         if let View::Known(meta) = &mut fresh
             && meta.state.is_live()
         {
+            let meta = Arc::make_mut(meta);
             meta.state = State::Interrupted;
             meta.reason = Some(KEEPER_GONE.to_owned());
             meta.claude_pid = None;
