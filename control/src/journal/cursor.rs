@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::file;
 use super::tail::{End, Extent, Tail};
+use crate::log::Seldom;
 use crate::work;
 
 /// How much is read at a time.
@@ -25,6 +26,9 @@ const MUCH: usize = CHUNK / 2;
 
 /// How long a reader waits before it asks again for a turn that it did not get.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// A journal may have any number of lines that are no frames, and any number of readers.
+static PASSED_OVER: Seldom = Seldom::new();
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,8 +388,10 @@ fn sift(
             Ok(head) => head,
             Err(flaw) => {
                 is_clean = false;
-                let session = tail.session();
-                tracing::warn!(%session, after, %flaw, "passed over");
+                if let Some(times) = PASSED_OVER.happened() {
+                    let session = tail.session();
+                    tracing::warn!(%session, after, %flaw, times, "lines were passed over");
+                }
                 continue;
             }
         };
