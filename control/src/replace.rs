@@ -1,9 +1,11 @@
 //! Files of control's own, replaced in one piece.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use cib_foreign::own;
 
 /// Replaces a file, which nobody but its owner can read. Whoever reads it finds the old one or
 /// the new one, also when the power goes meanwhile.
@@ -19,16 +21,14 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(new)?;
+    let mut how = OpenOptions::new();
+    how.write(true).create_new(true).mode(0o600);
+    let mut file = own::open_as(&mut how, new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(new, path)?;
     match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
+        Some(dir) => own::open(dir)?.sync_all(),
         None => Ok(()),
     }
 }

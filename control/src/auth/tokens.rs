@@ -117,7 +117,7 @@ impl TokenStore {
                 source,
             })?;
         let path = dir.join("tokens.json");
-        let tokens = match fs::read(&path) {
+        let tokens = match cib_foreign::own::read(&path) {
             Ok(bytes) => parse(&bytes).map_err(|source| OpenError::Damaged {
                 path: path.clone(),
                 source,

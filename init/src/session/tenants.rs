@@ -144,7 +144,7 @@ impl Separate {
     /// The number of a session. One is free again when neither a record nor a home is there.
     fn number(&self, id: SessionId) -> Result<u32, TenantError> {
         let path = self.data.join("session-users");
-        let text = match std::fs::read_to_string(&path) {
+        let text = match cib_foreign::own::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(TenantError::Home { path, source }),
@@ -215,7 +215,7 @@ impl Separate {
             path: self.passwd.clone(),
             source,
         };
-        let mut text = std::fs::read_to_string(&self.passwd).map_err(failed)?;
+        let mut text = cib_foreign::own::read_to_string(&self.passwd).map_err(failed)?;
         if text
             .lines()
             .any(|line| line.split(':').next() == Some(name.as_str()))
