@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,9 @@ use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::sessions::{retention, revive};
 use crate::work;
+
+/// How long the end waits until it is written down what is known of the sessions.
+const KEEPING: Duration = Duration::from_secs(2);
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +112,10 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         revive(&app, config);
     }
     let store = app.store.clone();
-    tokio::spawn(async move { store.warm().await });
+    tokio::spawn(async move {
+        store.warm().await;
+        store.keep().await;
+    });
     if let Some(kept) = config.retention {
         tokio::spawn(retention::keep(Arc::clone(&app), kept, config.data.clone()));
     }
@@ -124,7 +131,8 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     }
     tracing::info!("ending streams and requests");
     app.begin_shutdown();
-    let (is_drained, saved) = tokio::join!(serving, app.gate.tokens().save());
+    let keeping = tokio::time::timeout(KEEPING, app.store.save());
+    let (is_drained, saved, _) = tokio::join!(serving, app.gate.tokens().save(), keeping);
     if !is_drained {
         tracing::warn!("some clients did not take their last event in time");
     }

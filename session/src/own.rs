@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 pub(crate) fn open(path: &Path, how: &mut OpenOptions, mode: u32) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = how.mode(mode).custom_flags(flags).open(path)?;
+    let file = cib_foreign::own::open_as(how.mode(mode).custom_flags(flags), path)?;
     let found = file.metadata()?;
     let refuse = |what: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     if !found.is_file() {

@@ -4,8 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, mkdirat, open, openat,
-    renameat,
+    AtFlags, CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, mkdirat, renameat,
 };
 
 /// Why a file could not be put in place.
@@ -40,7 +39,8 @@ fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> rustix::i
     }
     chmodat(CWD, dir, Mode::RWXU, AtFlags::empty())?;
     chownat(CWD, dir, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    let dir = open(
+    let dir = cib_foreign::own::openat(
+        CWD,
         dir,
         OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
@@ -48,7 +48,7 @@ fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> rustix::i
     // The directory is init's until the file is complete, so a fixed name is not a race.
     let fresh = "new";
     let _ = rustix::fs::unlinkat(&dir, fresh, AtFlags::empty());
-    let file = openat(
+    let file = cib_foreign::own::openat(
         &dir,
         fresh,
         OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,

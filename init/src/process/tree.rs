@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::time::{Instant, sleep};
 
@@ -78,7 +78,8 @@ fn processes() -> HashMap<i32, Entry> {
 
 fn entry(pid: i32) -> Option<Entry> {
     let path = format!("/proc/{pid}/stat");
-    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let file = cib_foreign::own::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .ok()?;
     let mut text = [0; 1024];
     let count = rustix::io::read(&file, &mut text).ok()?;
     parse(text.get(..count)?)

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cib_protocol::session::SessionId;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat};
 use rustix::process::{getegid, geteuid};
 
 /// Why a directory is not as it has to be.
@@ -145,7 +145,7 @@ fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir: OwnedFd = openat(CWD, path, flags, Mode::empty())?;
+    let dir: OwnedFd = cib_foreign::own::openat(CWD, path, flags, Mode::empty())?;
     let stat = fstat(&dir)?;
     let own = geteuid().as_raw();
     // What somebody else made may be full of that one's traps. The boot takes it over.

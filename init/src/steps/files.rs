@@ -90,19 +90,19 @@ impl Dir {
     /// Opens a directory of which the last component is no link. The components before it are
     /// the operator's and may be links.
     pub(crate) fn open(path: &Path) -> rustix::io::Result<Self> {
-        rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+        cib_foreign::own::openat(CWD, path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a directory in this one, not through a link.
     pub(crate) fn dir(&self, name: &CStr) -> rustix::io::Result<Self> {
-        rustix::fs::openat(&self.fd, name, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+        cib_foreign::own::openat(&self.fd, name, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a file in this one for reading, not through a link, and without waiting for
     /// whoever writes to a pipe.
     pub(crate) fn file(&self, name: &CStr) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.fd, name, flags | OFlags::NOCTTY, Mode::empty())
+        cib_foreign::own::openat(&self.fd, name, flags | OFlags::NOCTTY, Mode::empty())
     }
 
     pub(crate) fn stat(&self) -> rustix::io::Result<Stat> {
@@ -238,7 +238,7 @@ fn write_fresh(
         Err(error) => return Err(error),
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
+    let file = cib_foreign::own::openat(dir, name, flags, Mode::from_raw_mode(0o600))?;
     let mut rest = bytes;
     while !rest.is_empty() {
         let written = rustix::io::write(&file, rest)?;

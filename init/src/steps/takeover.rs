@@ -152,7 +152,7 @@ fn journal(dir: &Dir, data: &Path) -> Result<File, FileError> {
         | OFlags::NOFOLLOW
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
-    let open = || rustix::fs::openat(dir, &name, flags, Mode::from_raw_mode(0o644));
+    let open = || cib_foreign::own::openat(dir, &name, flags, Mode::from_raw_mode(0o644));
     let own = rustix::process::geteuid().as_raw();
     if let Ok(entry) = dir.entry(&name)
         && (entry.kind() != FileType::RegularFile
@@ -328,7 +328,7 @@ impl Work<'_> {
         }
         let _ = rustix::fs::unlinkat(fresh, name, AtFlags::empty());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(fresh, name, flags, Mode::from_raw_mode(0o600))?;
+        let to = cib_foreign::own::openat(fresh, name, flags, Mode::from_raw_mode(0o600))?;
         let mut to = File::from(to);
         let mut left = size;
         while left > 0 {

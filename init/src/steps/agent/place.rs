@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, readlinkat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{
@@ -157,7 +157,7 @@ fn backwards(path: &Path) -> Vec<OsString> {
 /// Opens a name without doing anything to what bears it, not even waking a device.
 fn open(folder: impl std::os::fd::AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
+    cib_foreign::own::openat(folder, name, flags, Mode::empty())
 }
 
 fn same(a: &Stat, b: &Stat) -> bool {

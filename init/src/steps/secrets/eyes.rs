@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, Gid, Mode, OFlags, Uid, accessat, openat};
+use rustix::fs::{Access, AtFlags, CWD, Gid, Mode, OFlags, Uid, accessat};
 use rustix::process::{DumpableBehavior, dumpable_behavior, getgroups, set_dumpable_behavior};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -64,13 +64,13 @@ impl Drop for Return {
 /// Whether the file can be opened for reading by whoever looks.
 pub(super) fn reads(path: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).is_ok()
+    cib_foreign::own::openat(CWD, path, flags, Mode::empty()).is_ok()
 }
 
 /// Whether whoever looks can pass through the folder, and all that are above it.
 pub(super) fn passes(folder: &Path) -> bool {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, folder.join("."), flags, Mode::empty()).is_ok()
+    cib_foreign::own::openat(CWD, folder.join("."), flags, Mode::empty()).is_ok()
 }
 
 /// Whether whoever looks can make and replace files in the folder.

@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, openat};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown};
 
 use super::accounts::Account;
 use super::outcome::Outcome;
@@ -340,7 +340,7 @@ fn same(one: &Path, other: &Path) -> bool {
 /// Gives a file or folder to root, with no right for anybody else.
 fn made_roots_own(path: &Path, mode: u32) -> rustix::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).and_then(|fd| {
+    cib_foreign::own::openat(CWD, path, flags, Mode::empty()).and_then(|fd| {
         fchown(&fd, Some(Uid::ROOT), Some(Gid::ROOT))?;
         fchmod(&fd, Mode::from_raw_mode(mode))
     })
