@@ -21,6 +21,7 @@ pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod options;
+pub mod replace;
 pub mod routes;
 pub mod run;
 pub mod sessions;

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,9 @@ use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::sessions::{retention, revive};
 use crate::work;
+
+/// How long the end waits until it is written down what is known of the sessions.
+const KEEPING: Duration = Duration::from_secs(2);
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +112,10 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         revive(&app, config);
     }
     let store = app.store.clone();
-    tokio::spawn(async move { store.warm().await });
+    tokio::spawn(async move {
+        store.warm().await;
+        store.keep().await;
+    });
     if let Some(kept) = config.retention {
         tokio::spawn(retention::keep(Arc::clone(&app), kept, config.data.clone()));
     }
@@ -124,7 +131,8 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     }
     tracing::info!("ending streams and requests");
     app.begin_shutdown();
-    let (is_drained, saved) = tokio::join!(serving, app.gate.tokens().save());
+    let keeping = tokio::time::timeout(KEEPING, app.store.save());
+    let (is_drained, saved, _) = tokio::join!(serving, app.gate.tokens().save(), keeping);
     if !is_drained {
         tracing::warn!("some clients did not take their last event in time");
     }
@@ -191,13 +199,13 @@ fn revive(app: &Arc<App>, config: &Config) {
 /// As many connections as there are descriptors for: a stream takes its socket, and every
 /// journal that is read takes one file.
 fn connections() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    let raised =
+        getrlimit(RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
         tracing::debug!(%error, "the limit of descriptors stays");
     }
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let descriptors = getrlimit(RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
     half.saturating_sub(32)
         .clamp(16, Limits::default().connections)

@@ -2,12 +2,16 @@
 //!
 //! The threads are made before the server says that it is ready and live as long as it does: in a
 //! box whose processes are all taken none could be made at the moment of need.
+//!
+//! Work that may go on for long is done in portions, and by half of the threads at most, so that
+//! something short, such as the answer to whether the box is well, always finds one.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -22,11 +26,23 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(u32::MAX as u64);
 /// Pieces of work that may wait or be done at once.
 const PIECES: usize = 512;
 
+/// Portions of long work that are done at once.
+const LONG: usize = THREADS / 2;
+
+/// How long a portion of long work goes on before the next in turn has its own.
+const PORTION: Duration = Duration::from_millis(20);
+
+/// How long work waits for its turn and for the disk.
+pub const TURN: Duration = Duration::from_secs(10);
+
 /// How long the threads have to come up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Taken by each piece of work until it is done.
 static PLACES: Semaphore = Semaphore::const_new(PIECES);
+
+/// Taken by each portion of long work, in the order in which they are asked for.
+static TURNS: Semaphore = Semaphore::const_new(LONG);
 
 #[derive(Default)]
 struct Roll {
@@ -96,6 +112,39 @@ where
         .map_err(Fault::internal)
 }
 
+/// Does a portion of long work and waits for it. The work is told when it has to let others have
+/// their turn.
+///
+/// # Errors
+/// [`Code::Busy`] if its turn does not come or the disk does not answer in time.
+pub async fn portion<T: Send + 'static>(
+    work: impl FnOnce(Instant) -> T + Send + 'static,
+) -> Result<T, Fault> {
+    let done = async {
+        let turn = TURNS.acquire().await.map_err(Fault::internal)?;
+        run(move || {
+            let _turn = turn;
+            Ok::<_, Infallible>(work(Instant::now() + PORTION))
+        })
+        .await
+    };
+    in_time(done).await
+}
+
+/// Waits for work, but not for ever.
+///
+/// # Errors
+/// [`Code::Busy`] if it takes longer than [`TURN`].
+pub async fn in_time<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    match tokio::time::timeout(TURN, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::new(
+            Code::Busy,
+            "the disk does not answer in time; try again later",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +163,32 @@ mod tests {
             assert_eq!(run(|| Ok::<_, io::Error>(7)).await.unwrap(), 7);
         });
         runtime.shutdown_background();
+    }
+
+    #[test]
+    fn long_work_leaves_threads_to_what_is_short() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(THREADS)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (free, held) = std::sync::mpsc::channel::<()>();
+            let held = Arc::new(Mutex::new(held));
+            let long: Vec<_> = (0..4 * THREADS)
+                .map(|_| {
+                    let held = Arc::clone(&held);
+                    tokio::spawn(portion(move |_| held.lock().unwrap().recv().unwrap_err()))
+                })
+                .collect();
+            // It would wait for ever if all threads were taken.
+            let short = in_time(run(|| Ok::<_, io::Error>(7))).await;
+            drop(free);
+            assert_eq!(short.unwrap(), 7);
+            for work in long {
+                work.await.unwrap().unwrap();
+            }
+        });
     }
 
     #[test]

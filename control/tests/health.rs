@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use common::process::{Process, command};
 use common::until;
 use common::world::World;
-use rustix::io::{FdFlags, fcntl_setfd};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// What init makes and keeps.
@@ -33,7 +34,7 @@ impl Lender {
             path,
         };
         for socket in [lender.api.as_fd(), lender.health.as_fd()] {
-            fcntl_setfd(socket, FdFlags::empty()).unwrap();
+            fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
         }
         lender
     }
@@ -104,11 +105,11 @@ async fn a_stopped_server_is_not_healthy_and_neither_is_a_dead_one() {
     let world = World::new();
     let lender = Lender::new(&world);
     let mut process = lender.start(&world);
-    process.signal(rustix::process::Signal::STOP);
+    process.signal(Signal::SIGSTOP);
     let asked = Instant::now();
     lender.ask().await.unwrap_err();
     assert!(asked.elapsed() >= Duration::from_millis(1500));
-    process.signal(rustix::process::Signal::CONT);
+    process.signal(Signal::SIGCONT);
     until("it answers again", async || {
         lender.ask().await.is_ok_and(|answer| answer["ok"] == true)
     })

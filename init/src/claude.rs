@@ -57,7 +57,7 @@ impl Carried {
     /// Looks into [`DIRECTORY`]; `None` where there is no Claude Code, as in the base image.
     #[must_use]
     pub fn observe(directory: &Path) -> Option<Self> {
-        let default = fs::read_to_string(directory.join("default")).ok()?;
+        let default = cib_foreign::own::read_to_string(directory.join("default")).ok()?;
         let mut versions: Vec<String> = fs::read_dir(directory)
             .ok()?
             .filter_map(Result::ok)

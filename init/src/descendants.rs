@@ -177,7 +177,7 @@ fn descends(pid: i32, root: i32, stat: impl Fn(i32) -> Option<Stat>) -> Option<u
 }
 
 fn stat(pid: i32) -> Option<Stat> {
-    parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    parse(&cib_foreign::own::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// `proc_pid_stat(5)`: the name is in parentheses and may contain anything, so fields are

@@ -91,7 +91,7 @@ fn writes(path: &Path) -> io::Result<()> {
     }
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(libc::O_NONBLOCK);
-    options.open(path).map(drop)
+    cib_foreign::own::open_as(&mut options, path).map(drop)
 }
 
 /// Makes a file that has no name where the file system can, and one that goes at once elsewhere.
@@ -100,7 +100,7 @@ fn writes_into(folder: &Path) -> io::Result<()> {
     let mut nameless = OpenOptions::new();
     nameless.write(true).mode(0o600);
     nameless.custom_flags(libc::O_TMPFILE);
-    match nameless.open(folder) {
+    match cib_foreign::own::open_as(&mut nameless, folder) {
         Ok(_) => return Ok(()),
         Err(error) if unsupported(&error) => {}
         Err(error) => return Err(error),
@@ -108,7 +108,7 @@ fn writes_into(folder: &Path) -> io::Result<()> {
     let path: PathBuf = folder.join(format!(".cib-probe-{}", std::process::id()));
     let mut named = OpenOptions::new();
     named.write(true).create_new(true).mode(0o600);
-    named.open(&path)?;
+    cib_foreign::own::open_as(&mut named, &path)?;
     let name = CString::new(path.as_os_str().as_bytes())?;
     Ok(nix::unistd::unlink(name.as_c_str())?)
 }

@@ -266,7 +266,7 @@ impl Processes {
     #[must_use]
     pub fn protect_init(&self) -> bool {
         const FILE: &str = "/proc/self/oom_score_adj";
-        let Ok(given) = std::fs::read(FILE) else {
+        let Ok(given) = cib_foreign::own::read(FILE) else {
             return false;
         };
         let allowed = std::fs::write(FILE, "-1000").is_ok();

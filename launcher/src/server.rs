@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
+use cib_foreign::own;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -329,11 +330,9 @@ fn terminal(size: (u16, u16)) -> nix::Result<(OwnedFd, OwnedFd)> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = posix_openpt(flags)?;
     unlockpt(&master)?;
-    let slave = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags.bits())
-        .open(ptsname_r(&master)?)
+    let mut how = OpenOptions::new();
+    how.read(true).write(true).custom_flags(flags.bits());
+    let slave = own::open_as(&mut how, ptsname_r(&master)?)
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
     sys::set_size(&slave, size);
     Ok((master.into(), slave.into()))
@@ -371,7 +370,7 @@ fn outcome(report: &OwnedFd) -> Result<(), Failed> {
 /// The children of this process.
 fn children() -> Vec<Pid> {
     let me = getpid();
-    let listed = fs::read_to_string(format!("/proc/self/task/{me}/children"));
+    let listed = own::read_to_string(format!("/proc/self/task/{me}/children"));
     match listed {
         Ok(text) => text
             .split_ascii_whitespace()
@@ -385,8 +384,8 @@ fn children() -> Vec<Pid> {
 /// The same, found by looking at every process (proc_pid_stat(5), field 4).
 fn children_of(parent: Pid) -> Vec<Pid> {
     let is_child = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The second field is the name in parentheses and may hold anything.
+        // The second field is the name in parentheses and may hold anything, also what is no text.
+        let stat = own::read_lossy(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
         fields.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent.as_raw())
     };

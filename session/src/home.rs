@@ -103,7 +103,7 @@ pub fn answer_store(file: &Path) -> io::Result<()> {
     io::stdin().take(MAX_SETTINGS).read_to_end(&mut text)?;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    options.open(file)?.write_all(&text)
+    cib_foreign::own::open_as(&mut options, file)?.write_all(&text)
 }
 
 fn look(wanted: &Wanted) -> Home {

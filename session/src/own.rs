@@ -14,7 +14,8 @@ use nix::fcntl::OFlag;
 /// The kernel's answer, or what the file is instead.
 pub(crate) fn open(path: &Path, how: &mut OpenOptions, mode: u32) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = how.mode(mode).custom_flags(flags.bits()).open(path)?;
+    let how = how.mode(mode).custom_flags(flags.bits());
+    let file = cib_foreign::own::open_as(how, path)?;
     let found = file.metadata()?;
     let refuse = |what: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     if !found.is_file() {

@@ -168,7 +168,7 @@ impl Runner {
         let (stdin, our_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (our_out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
         // Nothing of a session's own log is for that user to write into.
-        let nobody = File::options().write(true).open("/dev/null")?;
+        let nobody = cib_foreign::own::open_as(File::options().write(true), "/dev/null")?;
         let stdio = [stdin.as_fd(), stdout.as_fd(), nobody.as_fd()];
         let (pid, _) = self.launch(command, None, &stdio)?;
         drop((stdin, stdout));

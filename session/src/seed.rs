@@ -154,7 +154,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// Writes a file where it stands, without a moment in which it is empty.
 fn rewrite(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut file = cib_foreign::own::open_as(OpenOptions::new().write(true), path)?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len() as u64)
 }
@@ -166,12 +166,9 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
     }
     let mode = fs::metadata(path).map(|meta| meta.permissions());
     let new = path.with_extension(format!("cib-{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
+    let mut how = OpenOptions::new();
+    how.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = cib_foreign::own::open_as(&mut how, &new)?;
     file.write_all(text.as_bytes())?;
     if let Ok(mode) = mode {
         file.set_permissions(mode)?;

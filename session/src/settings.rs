@@ -46,7 +46,7 @@ impl Settings {
     /// Adds the hooks of a file, if there is one. It is either `{"hooks": {…}}` as in Claude's
     /// own settings, or the inner object alone.
     pub fn add_file(&mut self, path: &Path, abilities: Abilities) {
-        match fs::read_to_string(path) {
+        match cib_foreign::own::read_to_string(path) {
             Ok(text) => self.add(&path.display().to_string(), &text, abilities),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self

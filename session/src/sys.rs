@@ -139,7 +139,7 @@ impl Code {
     pub fn find() -> io::Result<Self> {
         let program = std::env::current_exe()?;
         let program = program.display().to_string();
-        let maps = std::fs::read_to_string("/proc/self/maps")?;
+        let maps = cib_foreign::own::read_to_string("/proc/self/maps")?;
         let ranges = maps
             .lines()
             .filter(|line| line.ends_with(&program))

@@ -56,7 +56,7 @@ pub enum ModeError {
 /// # Errors
 /// If the file cannot be read, or says nothing that could be obeyed.
 pub fn load(path: &Path) -> Result<(Mode, Option<Verifier>), ModeError> {
-    let bytes = std::fs::read(path).map_err(ModeError::Read)?;
+    let bytes = cib_foreign::own::read(path).map_err(ModeError::Read)?;
     let auth: ControlAuth = serde_json::from_slice(&bytes).map_err(ModeError::Parse)?;
     let salt = auth.salt.unwrap_or_default();
     let verifier = |name: &'static str, digest: &str| {

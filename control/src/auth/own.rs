@@ -4,9 +4,10 @@
 //! is asked each time, since networks come and go while the box runs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, socket};
 
 /// Whether an address is one of the box's. If the kernel does not say, it is: nothing is
 /// trusted for want of an answer.
@@ -20,14 +21,14 @@ pub fn is_own(peer: SocketAddr) -> bool {
     let (family, address) = match (ip, peer) {
         (IpAddr::V6(_), SocketAddr::V6(mut scoped)) => {
             scoped.set_port(0);
-            (AddressFamily::INET6, SocketAddr::V6(scoped))
+            (AddressFamily::Inet6, SocketAddr::V6(scoped))
         }
-        (IpAddr::V6(v6), SocketAddr::V4(_)) => (AddressFamily::INET6, (v6, 0).into()),
-        (IpAddr::V4(v4), _) => (AddressFamily::INET, (v4, 0).into()),
+        (IpAddr::V6(v6), SocketAddr::V4(_)) => (AddressFamily::Inet6, (v6, 0).into()),
+        (IpAddr::V4(v4), _) => (AddressFamily::Inet, (v4, 0).into()),
     };
-    let bound = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-        .and_then(|socket| rustix::net::bind(&socket, &address));
-    !matches!(bound, Err(Errno::ADDRNOTAVAIL))
+    let bound = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .and_then(|socket| bind(socket.as_raw_fd(), &SockaddrStorage::from(address)));
+    !matches!(bound, Err(Errno::EADDRNOTAVAIL))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! is answered it is on the disk. A revoked token stops working in memory first, so a full disk
 //! cannot keep it alive until the next start.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::digest::Digest;
 use super::scope::Scopes;
 use super::{Caller, Tenure, Who};
+use crate::replace::replace;
 use crate::work;
 
 /// Tokens that may exist at once, expired ones included. Every request is compared with each.
@@ -116,7 +117,7 @@ impl TokenStore {
                 source,
             })?;
         let path = dir.join("tokens.json");
-        let tokens = match fs::read(&path) {
+        let tokens = match cib_foreign::own::read(&path) {
             Ok(bytes) => parse(&bytes).map_err(|source| OpenError::Damaged {
                 path: path.clone(),
                 source,
@@ -296,27 +297,6 @@ fn parse(bytes: &[u8]) -> Result<Vec<Token>, Box<dyn std::error::Error + Send + 
             })
         })
         .collect()
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("json.new");
-    // One that an earlier end left behind may have any mode.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -25,6 +25,7 @@ use crate::app::{App, Shutdown};
 use crate::auth::Who;
 use crate::auth::address::Peer;
 use crate::fault::Fault;
+use crate::log::Seldom;
 use crate::metrics::ConnectionGauge;
 
 /// A peer that vanished is found out after about this long.
@@ -32,6 +33,11 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How long to wait when the process has no descriptors left.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// What a crowd of strangers makes happen once for each of them.
+static NOT_ACCEPTED: Seldom = Seldom::new();
+static TURNED_AWAY: Seldom = Seldom::new();
+static SENT_AWAY: Seldom = Seldom::new();
 
 /// What a connection holds while a request on it is under way, as an extension of the request:
 /// an answer is sent after its handler returned, and a WebSocket outlives the HTTP connection
@@ -75,7 +81,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool
                 tokio::task::yield_now().await;
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
+                if let Some(times) = NOT_ACCEPTED.happened() {
+                    tracing::warn!(%error, times, "connections were not accepted");
+                }
                 // One that was reset while it waited is no reason to wait; having no
                 // descriptors left is.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
@@ -101,14 +109,18 @@ fn admit(
     let peer = Peer::from(address);
     let Some(Entrance { place, sent_away }) = places.enter(peer.into()) else {
         app.metrics.turned_away();
-        tracing::debug!(peer = %address, "too many connections");
+        if let Some(times) = TURNED_AWAY.happened() {
+            tracing::warn!(peer = %address, times, "too many connections: some were turned away");
+        }
         // Best effort: a client that does not get to read it sees the connection close.
         let _ = stream.try_write(&reply::overloaded());
         return;
     };
     if sent_away {
         app.metrics.turned_away();
-        tracing::debug!(peer = %address, "an idle connection had to go for a new one");
+        if let Some(times) = SENT_AWAY.happened() {
+            tracing::warn!(peer = %address, times, "idle connections had to go for new ones");
+        }
     }
     if let Err(error) = tune(&stream, limits) {
         tracing::debug!(peer = %address, %error, "a connection cannot be tuned");

@@ -5,16 +5,30 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use cib_journal::seek::Source as _;
 use cib_journal::{MAX_LINE, seek};
 use tokio::sync::watch;
 
 use super::file;
 use super::tail::{End, Extent, Tail};
+use crate::log::Seldom;
+use crate::work;
 
 /// How much is read at a time.
 const CHUNK: usize = 64 * 1024;
+
+/// Lines of so many bytes that nobody looked at yet are looked at where that keeps nobody
+/// waiting. What a keeper just wrote is less, nearly always, and passed on at once.
+const MUCH: usize = CHUNK / 2;
+
+/// How long a reader waits before it asks again for a turn that it did not get.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// A journal may have any number of lines that are no frames, and any number of readers.
+static PASSED_OVER: Seldom = Seldom::new();
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +128,23 @@ pub enum Step {
     End(End),
 }
 
+/// What a reader gets that does not wait.
+#[derive(Debug)]
+pub enum Ready {
+    /// Frames, at least one.
+    Frames(Batch),
+    /// Every frame that is there was given.
+    Nothing,
+    /// The time is over, and there may be more.
+    Later,
+}
+
 /// A reader's place. Frames come in the order of their seqs, each once, whatever the pace.
 #[derive(Debug)]
 pub struct Cursor {
     tail: Arc<Tail>,
     extent: watch::Receiver<Extent>,
-    kinds: Kinds,
+    kinds: Arc<Kinds>,
     /// Seq of the last frame that was given or passed over.
     after: u64,
     /// Offset behind everything in `pending`.
@@ -151,7 +176,7 @@ impl Cursor {
         Ok(Self {
             tail,
             extent,
-            kinds,
+            kinds: Arc::new(kinds),
             after,
             offset,
             pending: BytesMut::new(),
@@ -183,37 +208,136 @@ impl Cursor {
         self.tail.refresh();
     }
 
-    /// The frames that are there now, or `None` if there are none.
+    /// The frames that are there now, or `None` if there are none. Can be dropped and called
+    /// again without losing any.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub async fn ready(&mut self) -> io::Result<Option<Batch>> {
         loop {
-            let committed = self.extent.borrow_and_update().committed;
-            if committed < self.offset {
-                return Err(io::Error::other("the journal is shorter than it was"));
-            }
-            let Some(file) = self.tail.file().filter(|_| self.offset < committed) else {
+            let Some((file, want)) = self.wanted()? else {
                 return Ok(None);
             };
-            let left = usize::try_from(committed - self.offset).unwrap_or(usize::MAX);
-            // A long line is read in ever larger pieces, so that it is not copied over and over.
-            let want = left.min(CHUNK.max(self.pending.len()));
             let read = file::read(&file, self.offset, want).await?;
-            if read.is_empty() {
-                return Err(io::Error::other("the journal is shorter than it was"));
-            }
-            self.offset += read.len() as u64;
-            if self.pending.len() as u64 > MAX_LINE {
-                let what = format!("a line has more than {MAX_LINE} bytes");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-            }
-            if let Some(batch) = self.take(read) {
-                return Ok(Some(batch));
+            if let Some(lines) = self.add(read)? {
+                let batch = if lines.len() < MUCH || self.is_checked(&lines) {
+                    self.sift(lines)
+                } else {
+                    self.sift_elsewhere(lines).await
+                };
+                if batch.is_some() {
+                    return Ok(batch);
+                }
             }
             // A filter may pass over any number of frames, and others want their turn.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// As [`Cursor::ready`], for a thread that may wait for a disk, until `by`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn ready_by(&mut self, by: Instant) -> io::Result<Ready> {
+        loop {
+            let Some((file, want)) = self.wanted()? else {
+                return Ok(Ready::Nothing);
+            };
+            let mut read = BytesMut::zeroed(want);
+            let filled = file.read_at(&mut read, self.offset)?;
+            read.truncate(filled);
+            if let Some(lines) = self.add(read)?
+                && let Some(batch) = self.sift(lines)
+            {
+                return Ok(Ready::Frames(batch));
+            }
+            if Instant::now() >= by {
+                return Ok(Ready::Later);
+            }
+        }
+    }
+
+    /// What is to be read next, if there is anything.
+    fn wanted(&mut self) -> io::Result<Option<(Arc<File>, usize)>> {
+        let committed = self.extent.borrow_and_update().committed;
+        if committed < self.offset {
+            return Err(io::Error::other("the journal is shorter than it was"));
+        }
+        let file = self.tail.file().filter(|_| self.offset < committed);
+        Ok(file.map(|file| {
+            let left = usize::try_from(committed - self.offset).unwrap_or(usize::MAX);
+            // A long line is read in ever larger pieces, so that it is not copied over and over.
+            (file, left.min(CHUNK.max(self.pending.len())))
+        }))
+    }
+
+    /// Takes up what was read, and hands out the whole lines in it.
+    fn add(&mut self, read: BytesMut) -> io::Result<Option<Bytes>> {
+        if read.is_empty() {
+            return Err(io::Error::other("the journal is shorter than it was"));
+        }
+        self.offset += read.len() as u64;
+        if self.pending.len() as u64 > MAX_LINE {
+            let what = format!("a line has more than {MAX_LINE} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        if self.pending.is_empty() {
+            self.pending = read;
+        } else {
+            self.pending.extend_from_slice(&read);
+        }
+        let Some(newline) = memchr::memrchr(b'\n', &self.pending) else {
+            return Ok(None);
+        };
+        let lines = self.pending.split_to(newline + 1).freeze();
+        if self.pending.is_empty() {
+            self.pending = BytesMut::new();
+        }
+        Ok(Some(lines))
+    }
+
+    /// Where the lines stand that [`Cursor::add`] has just handed out.
+    fn place(&self, lines: &Bytes) -> Range<u64> {
+        let behind = self.offset - self.pending.len() as u64;
+        behind - lines.len() as u64..behind
+    }
+
+    fn is_checked(&self, lines: &Bytes) -> bool {
+        self.tail.is_checked(&self.place(lines))
+    }
+
+    /// Takes the frames out of whole lines that are wanted.
+    fn sift(&mut self, lines: Bytes) -> Option<Batch> {
+        let place = self.place(&lines);
+        let (frames, after) = sift(&self.tail, &self.kinds, self.after, place, &lines);
+        self.after = after;
+        (!frames.is_empty()).then_some(Batch {
+            bytes: lines,
+            frames,
+        })
+    }
+
+    /// As [`Cursor::sift`], on another thread.
+    async fn sift_elsewhere(&mut self, lines: Bytes) -> Option<Batch> {
+        let place = self.place(&lines);
+        // Whoever does not wait for the outcome reads them again.
+        let (offset, pending) = (self.offset, std::mem::take(&mut self.pending));
+        self.offset = place.start;
+        let (frames, after) = loop {
+            let (tail, kinds, after) =
+                (Arc::clone(&self.tail), Arc::clone(&self.kinds), self.after);
+            let (place, lines) = (place.clone(), lines.clone());
+            let work = work::portion(move |_| sift(&tail, &kinds, after, place, &lines));
+            match work.await {
+                Ok(sifted) => break sifted,
+                Err(_) => tokio::time::sleep(BREATH).await,
+            }
+        };
+        (self.offset, self.pending, self.after) = (offset, pending, after);
+        (!frames.is_empty()).then_some(Batch {
+            bytes: lines,
+            frames,
+        })
     }
 
     /// Waits for frames, or for the end. Can be dropped and called again without losing any.
@@ -236,65 +360,62 @@ impl Cursor {
             let _ = self.extent.changed().await;
         }
     }
+}
 
-    /// Takes the whole lines out of what was read, and keeps the rest.
-    fn take(&mut self, read: BytesMut) -> Option<Batch> {
-        if self.pending.is_empty() {
-            self.pending = read;
+/// Finds the frames in whole lines that are wanted and stand behind `after`, and the seq of the
+/// last one that was passed.
+fn sift(
+    tail: &Tail,
+    kinds: &Kinds,
+    mut after: u64,
+    place: Range<u64>,
+    lines: &Bytes,
+) -> (Vec<Place>, u64) {
+    let is_checked = tail.is_checked(&place);
+    let mut is_clean = true;
+    let mut frames = Vec::new();
+    let mut start = 0;
+    for newline in memchr::memchr_iter(b'\n', lines) {
+        let range = start..newline;
+        start = newline + 1;
+        let (owner, line) = (tail.owner(), &lines[range.clone()]);
+        let head = if is_checked {
+            owner.head(line)
         } else {
-            self.pending.extend_from_slice(&read);
-        }
-        let end = memchr::memrchr(b'\n', &self.pending)? + 1;
-        let bytes = self.pending.split_to(end).freeze();
-        if self.pending.is_empty() {
-            self.pending = BytesMut::new();
-        }
-        let behind = self.offset - self.pending.len() as u64;
-        let place = behind - bytes.len() as u64..behind;
-        let is_checked = self.tail.is_checked(&place);
-        let mut is_clean = true;
-        let mut frames = Vec::new();
-        let mut start = 0;
-        for newline in memchr::memchr_iter(b'\n', &bytes) {
-            let range = start..newline;
-            start = newline + 1;
-            let (owner, line) = (self.tail.owner(), &bytes[range.clone()]);
-            let head = if is_checked {
-                owner.head(line)
-            } else {
-                owner.check(line)
-            };
-            let head = match head {
-                Ok(head) => head,
-                Err(flaw) => {
-                    is_clean = false;
-                    let session = self.tail.session();
-                    tracing::warn!(%session, after = self.after, %flaw, "passed over");
-                    continue;
+            owner.check(line)
+        };
+        let head = match head {
+            Ok(head) => head,
+            Err(flaw) => {
+                is_clean = false;
+                if let Some(times) = PASSED_OVER.happened() {
+                    let session = tail.session();
+                    tracing::warn!(%session, after, %flaw, times, "lines were passed over");
                 }
-            };
-            if head.seq <= self.after {
                 continue;
             }
-            self.after = head.seq;
-            if self.kinds.want(&head.kind) {
-                let kind = match head.kind {
-                    Cow::Borrowed(kind) => {
-                        let start = kind.as_ptr().addr() - bytes.as_ptr().addr();
-                        Kind::InBatch(start..start + kind.len())
-                    }
-                    Cow::Owned(kind) => Kind::Apart(kind.into()),
-                };
-                frames.push(Place {
-                    seq: head.seq,
-                    kind,
-                    line: range,
-                });
-            }
+        };
+        if head.seq <= after {
+            continue;
         }
-        if is_clean && !is_checked {
-            self.tail.set_checked(place);
+        after = head.seq;
+        if kinds.want(&head.kind) {
+            let kind = match head.kind {
+                Cow::Borrowed(kind) => {
+                    let start = kind.as_ptr().addr() - lines.as_ptr().addr();
+                    Kind::InBatch(start..start + kind.len())
+                }
+                Cow::Owned(kind) => Kind::Apart(kind.into()),
+            };
+            frames.push(Place {
+                seq: head.seq,
+                kind,
+                line: range,
+            });
         }
-        (!frames.is_empty()).then_some(Batch { bytes, frames })
     }
+    if is_clean && !is_checked {
+        tail.set_checked(place);
+    }
+    (frames, after)
 }

@@ -1,13 +1,13 @@
 //! Reading a piece of a journal without holding up everybody else.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rustix::io::{Errno, ReadWriteFlags};
-
 use cib_journal::seek::Source;
+
+use crate::sys;
 
 /// Reads at most `len` bytes at an offset; fewer only at the end of the file.
 ///
@@ -18,14 +18,14 @@ use cib_journal::seek::Source;
 /// As the file system has them.
 pub async fn read(file: &Arc<File>, offset: u64, len: usize) -> io::Result<BytesMut> {
     let mut buffer = BytesMut::zeroed(len);
-    match cached(file, &mut buffer, offset) {
+    match sys::read_cached(file, &mut buffer, offset) {
         Ok(n) if n > 0 || len == 0 => {
             buffer.truncate(n);
             return Ok(buffer);
         }
-        // At the end of the file, or a file system that does not say what it has cached.
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR | Errno::NOSYS) => {}
-        Err(error) => return Err(error.into()),
+        // At the end of the file, nothing cached, or a file system that does not say; any other
+        // failure is met again.
+        Ok(_) | Err(_) => {}
     }
     let file = Arc::clone(file);
     tokio::task::spawn_blocking(move || {
@@ -35,9 +35,4 @@ pub async fn read(file: &Arc<File>, offset: u64, len: usize) -> io::Result<Bytes
     })
     .await
     .map_err(io::Error::other)?
-}
-
-fn cached(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut buffers = [IoSliceMut::new(buffer)];
-    rustix::io::preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)
 }

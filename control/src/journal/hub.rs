@@ -1,16 +1,15 @@
 //! One inotify descriptor for every journal that somebody reads.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use cib_protocol::session::SessionId;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 use super::FILE;
 use super::tail::{Registration, Tail};
@@ -29,7 +28,7 @@ pub struct Hub {
 #[derive(Debug)]
 pub(super) struct Shared {
     sessions: PathBuf,
-    inotify: Option<Arc<OwnedFd>>,
+    inotify: Option<Arc<Inotify>>,
     table: Mutex<Table>,
 }
 
@@ -37,7 +36,7 @@ pub(super) struct Shared {
 struct Table {
     generation: u64,
     tails: HashMap<SessionId, Entry>,
-    by_watch: HashMap<i32, SessionId>,
+    by_watch: HashMap<WatchDescriptor, SessionId>,
 }
 
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl Hub {
     /// A hub for the sessions in a directory. [`Hub::run`] has to run for anything to be woken.
     #[must_use]
     pub fn new(sessions: &Path) -> Self {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .inspect_err(|error| {
                 tracing::warn!(%error, "no inotify, so journals are polled; streams lag {POLL:?}");
             })
@@ -137,41 +136,31 @@ impl Hub {
 
     /// Takes one buffer of events and looks at each session in it once. Returns whether the
     /// descriptor is empty now.
-    fn drain(&self, inotify: &OwnedFd) -> io::Result<bool> {
+    fn drain(&self, inotify: &Inotify) -> io::Result<bool> {
         let mut grown = HashSet::new();
         let mut replaced = HashSet::new();
         let mut gone = HashSet::new();
         let mut overflow = false;
-        let mut is_empty = false;
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = Reader::new(inotify, &mut buffer);
-        loop {
-            match reader.next() {
-                Ok(event) => {
-                    let flags = event.events();
-                    let name = event.file_name().map(std::ffi::CStr::to_bytes);
-                    if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                        overflow = true;
-                    } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::IGNORED)
-                        || flags.contains(ReadFlags::DELETE) && name == Some(FILE.as_bytes())
-                    {
-                        gone.insert(event.wd());
-                    } else if name == Some(FILE.as_bytes()) {
-                        grown.insert(event.wd());
-                        if !flags.contains(ReadFlags::MODIFY) {
-                            replaced.insert(event.wd());
-                        }
-                    }
+        let events = match inotify.read_events() {
+            Ok(events) => events,
+            Err(Errno::EAGAIN) => return Ok(true),
+            Err(Errno::EINTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        for event in events {
+            let flags = event.mask;
+            let is_journal = event.name.as_deref() == Some(OsStr::new(FILE));
+            if flags.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                overflow = true;
+            } else if flags.intersects(AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED)
+                || flags.contains(AddWatchFlags::IN_DELETE) && is_journal
+            {
+                gone.insert(event.wd);
+            } else if is_journal {
+                grown.insert(event.wd);
+                if !flags.contains(AddWatchFlags::IN_MODIFY) {
+                    replaced.insert(event.wd);
                 }
-                Err(Errno::AGAIN) => {
-                    is_empty = true;
-                    break;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            if reader.is_buffer_empty() {
-                break;
             }
         }
         if overflow {
@@ -198,7 +187,7 @@ impl Hub {
                 .iter()
                 .for_each(|tail| tail.set_gone());
         }
-        Ok(is_empty)
+        Ok(false)
     }
 }
 
@@ -218,11 +207,11 @@ impl Shared {
         if let (Some(watch), Some(inotify)) = (registration.watch, &self.inotify) {
             table.by_watch.remove(&watch);
             // It fails when the directory is gone, and the watch with it.
-            let _ = inotify::remove_watch(inotify, watch);
+            let _ = inotify.rm_watch(watch);
         }
     }
 
-    fn watched_by(&self, watch: i32) -> Option<Arc<Tail>> {
+    fn watched_by(&self, watch: WatchDescriptor) -> Option<Arc<Tail>> {
         let table = self.table();
         table.tails.get(table.by_watch.get(&watch)?)?.tail.upgrade()
     }
@@ -246,21 +235,21 @@ impl Shared {
 /// the journal's own removal has to do.
 ///
 /// `None` if the kernel has no watches left, in which case readers look at every heartbeat.
-fn watch(inotify: &OwnedFd, dir: &Path) -> io::Result<Option<i32>> {
-    let flags = WatchFlags::MODIFY
-        | WatchFlags::CREATE
-        | WatchFlags::MOVED_TO
-        | WatchFlags::DELETE
-        | WatchFlags::DELETE_SELF
-        | WatchFlags::ONLYDIR
-        | WatchFlags::DONT_FOLLOW;
-    match inotify::add_watch(inotify, dir, flags) {
+fn watch(inotify: &Inotify, dir: &Path) -> io::Result<Option<WatchDescriptor>> {
+    let flags = AddWatchFlags::IN_MODIFY
+        | AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_DELETE_SELF
+        | AddWatchFlags::IN_ONLYDIR
+        | AddWatchFlags::IN_DONT_FOLLOW;
+    match inotify.add_watch(dir, flags) {
         Ok(watch) => Ok(Some(watch)),
-        Err(Errno::NOSPC | Errno::NOMEM) => {
+        Err(Errno::ENOSPC | Errno::ENOMEM) => {
             tracing::warn!("no inotify watches left; raise fs.inotify.max_user_watches");
             Ok(None)
         }
-        Err(Errno::NOTDIR | Errno::LOOP) => Err(io::ErrorKind::NotFound.into()),
+        Err(Errno::ENOTDIR | Errno::ELOOP) => Err(io::ErrorKind::NotFound.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use cib_journal::line::Owner;
 use cib_journal::seek;
 use cib_protocol::session::{SessionId, State};
+use nix::sys::inotify::WatchDescriptor;
 use tokio::sync::watch;
 
 use super::FILE;
@@ -66,7 +67,7 @@ pub struct Tail {
 pub(super) struct Registration {
     pub(super) hub: Weak<Shared>,
     pub(super) generation: u64,
-    pub(super) watch: Option<i32>,
+    pub(super) watch: Option<WatchDescriptor>,
 }
 
 impl Tail {

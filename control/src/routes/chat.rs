@@ -1,5 +1,6 @@
 //! Sessions as conversations, for clients too small for frames.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use cib_protocol::api::{Chat as Body, Input, Send};
@@ -11,8 +12,9 @@ use super::call::{Call, Reply};
 use super::streams::{cursor, unreadable};
 use crate::chat::Chat;
 use crate::fault::{Code, Fault};
-use crate::journal::cursor::{Cursor, Kinds, Line, Step};
+use crate::journal::cursor::{Cursor, Kinds, Line, Ready, Step};
 use crate::sessions::{command, keeper};
+use crate::work;
 
 /// How long a turn is waited for if nothing is said, in milliseconds.
 const DEFAULT_WAIT: u64 = 60_000;
@@ -28,6 +30,15 @@ const MAX_CHAT: usize = 4 * 1024 * 1024;
 
 /// How long a journal is looked through for one answer.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How much of a conversation was told.
+enum Told {
+    Everything,
+    /// As much as one answer has.
+    Enough,
+    /// As much as there was time for.
+    More,
+}
 
 /// A conversation up to now, or up to the end of a turn.
 #[derive(Default)]
@@ -47,31 +58,33 @@ pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
     let mut cursor = cursor(&call, Program::Claude, since, Kinds::parse(TOLD)).await?;
     let mut turn = Turn::after(since);
     let deadline = Instant::now() + LOOK;
-    let mut is_more = false;
-    while let Some(batch) = cursor.ready().await.map_err(unreadable)? {
-        for line in batch.lines() {
-            turn.take(&line);
-            is_more = turn.chat.size() >= MAX_CHAT;
-            if is_more {
-                break;
-            }
+    let is_more = loop {
+        let told;
+        (cursor, turn, told) = work::portion(move |by| {
+            let told = turn.portion(&mut cursor, by);
+            (cursor, turn, told)
+        })
+        .await?;
+        match told.map_err(unreadable)? {
+            Told::Everything => break false,
+            Told::Enough => break true,
+            Told::More if Instant::now() >= deadline => break true,
+            Told::More => {}
         }
-        is_more |= Instant::now() >= deadline;
-        if is_more {
-            break;
-        }
-        // Taking frames apart is work, and others want their turn.
-        tokio::task::yield_now().await;
-    }
+    };
     if turn.chat.size() < MAX_CHAT {
         // Nothing of what was passed over says anything either.
         turn.last_seq = turn.last_seq.max(cursor.position());
     }
-    Reply::json(&Body {
-        stop: None,
-        question: None,
-        ..turn.body(id, is_more)
+    // So much text takes its time to be written, too.
+    work::portion(move |_| {
+        Reply::json(&Body {
+            stop: None,
+            question: None,
+            ..turn.body(id, is_more)
+        })
     })
+    .await?
 }
 
 pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
@@ -119,6 +132,26 @@ impl Turn {
         }
     }
 
+    /// Takes up what the cursor gives until `by`, on a thread that may take its time.
+    fn portion(&mut self, cursor: &mut Cursor, by: Instant) -> io::Result<Told> {
+        loop {
+            let batch = match cursor.ready_by(by)? {
+                Ready::Frames(batch) => batch,
+                Ready::Nothing => return Ok(Told::Everything),
+                Ready::Later => return Ok(Told::More),
+            };
+            for line in batch.lines() {
+                self.take(&line);
+                if self.chat.size() >= MAX_CHAT {
+                    return Ok(Told::Enough);
+                }
+            }
+            if Instant::now() >= by {
+                return Ok(Told::More);
+            }
+        }
+    }
+
     /// Reads until the turn has ended or waits for an answer, or the session ends.
     async fn follow(&mut self, cursor: &mut Cursor) {
         while let Step::Frames(batch) = cursor.next().await {
@@ -128,6 +161,8 @@ impl Turn {
                     return;
                 }
             }
+            // Claude may say much at once, and others want their turn.
+            tokio::task::yield_now().await;
         }
     }
 

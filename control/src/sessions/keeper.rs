@@ -1,13 +1,14 @@
 //! Keepers: whether there is one, and what it is told.
 
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::SessionId;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect};
 
 use super::lines::{self, LineError};
 use crate::fault::{Code, Fault};
@@ -30,13 +31,13 @@ pub fn socket(runtime: &Path, session: SessionId) -> PathBuf {
 /// Whether somebody listens on a socket. Never waits: a full queue of connections is an answer.
 #[must_use]
 pub fn is_listening(socket: &Path) -> bool {
-    let connect = || {
-        let address = SocketAddrUnix::new(socket)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::connect(&fd, &address)
+    let knock = || {
+        let address = UnixAddr::new(socket)?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        connect(fd.as_raw_fd(), &address)
     };
-    matches!(connect(), Ok(()) | Err(Errno::AGAIN))
+    matches!(knock(), Ok(()) | Err(Errno::EAGAIN))
 }
 
 /// Tells a keeper something.

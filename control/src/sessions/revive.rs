@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cib_foreign::own;
 use cib_protocol::api::CreateSession;
 use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Resumes every session that was in the middle of a turn when the box stopped. `boot` names
 /// the box's present life, and `mark` is the file in which the last one is remembered.
 pub async fn revive(app: Arc<App>, boot: &str, mark: &Path) {
-    if fs::read_to_string(mark).is_ok_and(|known| known == boot) {
+    if own::read_to_string(mark).is_ok_and(|known| known == boot) {
         return;
     }
     // Remembered first: a session whose resuming brings the box down must not do so again.
@@ -81,8 +82,8 @@ async fn records_are_closed(app: &App) -> bool {
 /// # Errors
 /// If `/proc` does not say.
 pub fn boot_name() -> io::Result<String> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let stat = fs::read_to_string("/proc/1/stat")?;
+    let kernel = own::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let stat = own::read_to_string("/proc/1/stat")?;
     // Field 22, counted behind the command's name, which may hold anything.
     let started = stat
         .rsplit_once(')')

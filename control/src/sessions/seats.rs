@@ -4,9 +4,9 @@
 //! are counted apart, so that a full box can still be looked into.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cib_foreign::own;
 use cib_protocol::session::{Program, SessionId};
 
 use super::store::Store;
@@ -50,10 +50,10 @@ impl Most {
     /// As many as fit into the memory that the box has.
     #[must_use]
     pub fn by_memory() -> Self {
-        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let meminfo = own::read_to_string("/proc/meminfo").unwrap_or_default();
         let limits = LIMITS
             .iter()
-            .filter_map(|path| fs::read_to_string(path).ok());
+            .filter_map(|path| own::read_to_string(path).ok());
         Self::fitting(total(&meminfo), limits)
     }
 

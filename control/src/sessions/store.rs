@@ -1,5 +1,7 @@
 //! The sessions and shells on the disk, as their journals have them.
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +11,10 @@ use std::time::{Duration, Instant};
 use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 use cib_protocol::time::Timestamp;
 
-use super::index::{Index, View};
+use super::index::{Index, Pass, View};
 use super::keeper;
 use crate::fault::{Code, Fault};
+use crate::work;
 
 /// Why a state is corrected to `interrupted`.
 const KEEPER_GONE: &str = "the keeper is gone";
@@ -19,11 +22,14 @@ const KEEPER_GONE: &str = "the keeper is gone";
 /// How long one session's journal is taken up for one request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long journals that grew since are taken up for one list.
+const PAGE_PATIENCE: Duration = Duration::from_millis(250);
+
 /// How long journals that nobody has looked at yet are taken up for one list.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a request waits for its turn at the disk.
-const TURN: Duration = Duration::from_secs(10);
+/// How often it may be written down what is known of the sessions.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The directories in which sessions live.
 #[derive(Clone, Debug)]
@@ -76,7 +82,10 @@ impl Store {
     #[must_use]
     pub fn new(data: &Path, runtime: &Path) -> Self {
         Self {
-            index: Arc::new(Index::new(data.join("sessions"))),
+            index: Arc::new(Index::new(
+                data.join("sessions"),
+                data.join("control/sessions.jsonl"),
+            )),
             runtime: runtime.to_owned(),
         }
     }
@@ -95,21 +104,37 @@ impl Store {
 
     /// Takes up every journal, in portions, so that the first list finds them known.
     pub async fn warm(&self) {
+        let mut pass = Pass::default();
         loop {
-            let scanned = self
-                .blocking(|store| {
-                    store
-                        .index
-                        .scan(Instant::now() + Duration::from_millis(200))
-                })
-                .await;
-            match scanned {
-                Ok(Ok(false)) => tokio::task::yield_now().await,
+            match self.scan(&mut pass).await {
+                Ok(false) => {}
                 // Somebody asks meanwhile, and comes first.
-                Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(TURN).await,
+                Err(fault) if fault.code() == Code::Busy => tokio::time::sleep(work::TURN).await,
                 _ => return,
             }
         }
+    }
+
+    /// Writes down from time to time what is known, for the next start, until it is dropped.
+    pub async fn keep(&self) {
+        loop {
+            if self.index.is_due() {
+                self.save().await;
+            }
+            tokio::time::sleep(KEEP_EVERY).await;
+        }
+    }
+
+    /// Writes down what is known, for the next start.
+    pub async fn save(&self) {
+        let saved = self.portion(|store, _| store.index.save()).await;
+        let error: Box<dyn Error + Send + Sync> = match saved {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.into(),
+            Err(fault) => fault.detail().into(),
+        };
+        let path = self.index.cache().display();
+        tracing::warn!(%path, error, "what is known of the sessions is not kept");
     }
 
     /// Everything that runs or ran this program, the newest first. What is damaged is in it
@@ -132,9 +157,25 @@ impl Store {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Page, Fault> {
-        self.blocking(move |store| store.page_now(program, after, limit))
-            .await?
-            .map_err(Fault::internal)
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let mut pass = Pass::default();
+        let is_complete = loop {
+            let is_complete = self.scan(&mut pass).await?;
+            if is_complete || Instant::now() >= deadline {
+                break is_complete;
+            }
+        };
+        self.portion(move |store, _| store.page_now(program, after, limit, is_complete))
+            .await
+    }
+
+    /// A portion of a pass over all sessions; whether it is over.
+    async fn scan(&self, pass: &mut Pass) -> Result<bool, Fault> {
+        let mut begun = *pass;
+        let scanned = self.portion(move |store, by| (store.index.scan(&mut begun, by), begun));
+        let (scanned, begun) = scanned.await?;
+        *pass = begun;
+        scanned.map_err(Fault::internal)
     }
 
     fn page_now(
@@ -142,9 +183,9 @@ impl Store {
         program: Program,
         after: Option<Place>,
         limit: usize,
-    ) -> std::io::Result<Page> {
-        let by = Instant::now() + LIST_PATIENCE;
-        let is_complete = self.index.scan(by)?;
+        is_complete: bool,
+    ) -> Page {
+        let by = Instant::now() + PAGE_PATIENCE;
         let mut known = self.index.snapshot();
         known.retain(|meta| meta.program == program);
         known.sort_unstable_by_key(|meta| std::cmp::Reverse(Place::of(meta)));
@@ -157,17 +198,18 @@ impl Store {
         let sessions = known
             .into_iter()
             .filter_map(|meta| match self.show(meta.id, by) {
-                View::Known(meta) => Some(*meta),
+                View::Known(meta) => Some(meta),
                 View::Nothing => None,
                 // As it was seen last.
                 View::Unfinished => Some(meta),
             })
+            .map(Arc::unwrap_or_clone)
             .collect();
-        Ok(Page {
+        Page {
             sessions,
             next,
             is_incomplete: !is_complete,
-        })
+        }
     }
 
     /// One session, or one shell.
@@ -190,11 +232,15 @@ impl Store {
     /// # Errors
     /// As [`Store::get`], but for the last.
     pub async fn find(&self, program: Program, id: SessionId) -> Result<SessionMeta, Fault> {
-        let view = self
-            .blocking(move |store| store.show(id, Instant::now() + PATIENCE))
-            .await?;
+        let deadline = Instant::now() + PATIENCE;
+        let view = loop {
+            match self.portion(move |store, by| store.show(id, by)).await? {
+                View::Unfinished if Instant::now() < deadline => {}
+                view => break view,
+            }
+        };
         match view {
-            View::Known(meta) if meta.program == program => Ok(*meta),
+            View::Known(meta) if meta.program == program => Ok(Arc::unwrap_or_clone(meta)),
             View::Known(_) | View::Nothing => Err(nothing_of(program, id)),
             View::Unfinished => Err(unfinished()),
         }
@@ -237,14 +283,20 @@ impl Store {
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let store = self.clone();
-        let work = crate::work::run(move || Ok::<_, std::convert::Infallible>(work(&store)));
-        match tokio::time::timeout(TURN, work).await {
-            Ok(done) => done,
-            Err(_) => Err(Fault::new(
-                Code::Busy,
-                "the disk does not answer in time; try again later",
-            )),
-        }
+        let work = work::run(move || Ok::<_, Infallible>(work(&store)));
+        work::in_time(work).await
+    }
+
+    /// Does a portion of something that reads long journals.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] if its turn does not come.
+    async fn portion<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self, Instant) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let store = self.clone();
+        work::portion(move |by| work(&store, by)).await
     }
 
     /// What the journal says, corrected by what can be seen: a keeper that was killed cannot
@@ -260,6 +312,7 @@ impl Store {
         if let View::Known(meta) = &mut fresh
             && meta.state.is_live()
         {
+            let meta = Arc::make_mut(meta);
             meta.state = State::Interrupted;
             meta.reason = Some(KEEPER_GONE.to_owned());
             meta.claude_pid = None;

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::client::Client;
 use super::world::{MASTER, World};
@@ -82,8 +83,8 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, signal).unwrap();
     }
 
     /// Waits for the end, but not for ever.

@@ -25,6 +25,9 @@ use super::keeper::{self, Keeper};
 /// The master token of every test.
 pub const MASTER: &str = "correct-horse-battery-staple";
 
+/// Bytes that very many files may take.
+const ROOM: u64 = 512 << 20;
+
 /// Directories, a false init, and the options to run a server on them.
 pub struct World {
     dir: TempDir,
@@ -43,7 +46,22 @@ impl World {
 
     /// A box whose init does not listen.
     pub fn without_init() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::inside(tempfile::tempdir().unwrap())
+    }
+
+    /// A box with very many files, whose init does not listen: in memory, if there is room.
+    pub fn with_many_files() -> Self {
+        const MEMORY: &str = "/dev/shm";
+        let has_room = nix::sys::statvfs::statvfs(MEMORY)
+            .is_ok_and(|found| found.blocks_available() * found.fragment_size() >= ROOM);
+        let dir = has_room.then(|| tempfile::tempdir_in(MEMORY).ok());
+        Self::inside(
+            dir.flatten()
+                .unwrap_or_else(|| tempfile::tempdir().unwrap()),
+        )
+    }
+
+    fn inside(dir: TempDir) -> Self {
         let world = Self {
             dir,
             init: None,

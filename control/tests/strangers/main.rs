@@ -24,7 +24,7 @@ use common::keeper::{Keeper, text};
 use common::process::{Process, command, free_address};
 use common::until;
 use common::world::{MASTER, World};
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use socket2::SockRef;
@@ -411,14 +411,12 @@ impl Drop for Full {
 
 fn fill(world: &World, address: SocketAddr) -> Full {
     let plain = command(world, address);
-    if !rustix::process::geteuid().is_root() {
+    if !nix::unistd::geteuid().is_root() {
         let process = Process::from_command(plain, address);
-        let none = Rlimit {
-            current: Some(1),
-            maximum: Some(1),
-        };
-        let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap());
-        prlimit(pid, Resource::Nproc, none).unwrap();
+        let pid = process.pid().to_string();
+        let mut prlimit = std::process::Command::new("prlimit");
+        prlimit.args(["--pid", &pid, "--nproc=1:1"]);
+        assert!(prlimit.status().unwrap().success());
         let others = Vec::new();
         return Full { process, others };
     }
@@ -476,7 +474,7 @@ async fn a_box_without_a_process_left_is_served_and_its_session_can_be_ended() {
     client.delete(&path).await.ok();
     assert_eq!(keeper.told().len(), 1, "its keeper was told to end it");
     client.get("/api/sessions").await.ok();
-    full.process.signal(Signal::TERM);
+    full.process.signal(Signal::SIGTERM);
     let end = full.process.wait(Duration::from_secs(5)).unwrap();
     assert!(end.success(), "{end}");
 }

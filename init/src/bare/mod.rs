@@ -8,7 +8,7 @@ mod launch;
 mod options;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -218,7 +218,8 @@ impl Init<'_> {
     }
 
     fn stop_with_it(&self) {
-        let terminal = File::options().read(true).write(true).open("/dev/tty");
+        let mut how = OpenOptions::new();
+        let terminal = cib_foreign::own::open_as(how.read(true).write(true), "/dev/tty");
         // KILL and STOP cannot be blocked: this returns after a SIGCONT.
         let _ = signal::send(std::process::id().cast_signed(), libc::SIGSTOP);
         if let Ok(terminal) = terminal

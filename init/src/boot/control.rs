@@ -41,7 +41,7 @@ const RANDOM: &str = "/proc/sys/kernel/random/uuid";
 /// The file or its directory cannot be made or given to control.
 pub(super) fn write_auth(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> io::Result<()> {
     // Random, and new each time.
-    let salt = std::fs::read_to_string(RANDOM)?.trim().to_owned();
+    let salt = cib_foreign::own::read_to_string(RANDOM)?.trim().to_owned();
     let digest = |secret: &Secret| {
         let salted = Sha256::new().chain_update(&salt);
         hexadecimal(&salted.chain_update(secret.expose()).finalize())

@@ -123,7 +123,7 @@ impl Cgroup {
         };
         for (_, dir) in &group.dirs {
             let path = dir.join("cgroup.procs");
-            let file = OpenOptions::new().write(true).open(&path);
+            let file = cib_foreign::own::open_as(OpenOptions::new().write(true), &path);
             group.entrances.push(file.map_err(failed("open", &path))?);
         }
         Ok(group)
@@ -144,7 +144,7 @@ impl Cgroup {
             return Ok(Vec::new());
         };
         let path = dir.join("cgroup.procs");
-        let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
+        let text = cib_foreign::own::read_to_string(&path).map_err(failed("read", &path))?;
         Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
@@ -183,9 +183,7 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
 }
 
 fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
+    cib_foreign::own::open_as(OpenOptions::new().write(true), path)
         .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
         .map_err(failed("write", path))
 }

@@ -1,6 +1,5 @@
 //! One hierarchy for all controllers: `Documentation/admin-guide/cgroup-v2.rst`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Bounds, Cgroup, CgroupError, Hierarchy, make_dir, write};
@@ -25,7 +24,7 @@ pub(super) fn prepare(mount: &Path) -> Result<Hierarchy, String> {
     };
     let leaf = mount.join(LEAF);
     make_dir(&leaf).map_err(explain)?;
-    let members = fs::read_to_string(mount.join("cgroup.procs")).unwrap_or_default();
+    let members = cib_foreign::own::read_to_string(mount.join("cgroup.procs")).unwrap_or_default();
     for pid in members.lines() {
         // A process that ends meanwhile needs no moving.
         let _ = write(&leaf.join("cgroup.procs"), pid);
@@ -69,6 +68,8 @@ fn files(bounds: &Bounds) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 /// The name servers that may be asked for the upstream's name.
 pub(super) fn resolvers() -> BTreeSet<IpAddr> {
-    let text = std::fs::read_to_string(Files::default().resolv_conf).unwrap_or_default();
+    let text = cib_foreign::own::read_to_string(Files::default().resolv_conf).unwrap_or_default();
     ResolvConf::parse(&text)
         .servers
         .into_iter()

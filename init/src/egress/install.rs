@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cib_foreign::own::openat;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, renameat};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat, write};
 
@@ -46,7 +47,8 @@ fn place(dir: &Path, path: &Path, bytes: &[u8], uid: u32, gid: u32) -> nix::Resu
         Some(gid),
         AtFlags::AT_SYMLINK_NOFOLLOW,
     )?;
-    let dir = open(
+    let dir = openat(
+        AT_FDCWD,
         dir,
         OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
         Mode::empty(),

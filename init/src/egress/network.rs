@@ -2,7 +2,6 @@
 //! in the machine's own, or in that of another container, they would cut off everybody in it.
 
 use std::fmt;
-use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -39,7 +38,8 @@ impl Others {
             ("udp", "UDP"),
             ("udp6", "UDP"),
         ] {
-            let table = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+            let table =
+                cib_foreign::own::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
             listeners.extend(bound(&table).map(|port| format!("{what} port {port}")));
         }
         listeners.dedup();

@@ -125,11 +125,8 @@ impl Plumbing {
 }
 
 fn null() -> io::Result<OwnedFd> {
-    Ok(File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?
-        .into())
+    let null = cib_foreign::own::open_as(File::options().read(true).write(true), "/dev/null")?;
+    Ok(null.into())
 }
 
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {

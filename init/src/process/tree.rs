@@ -73,7 +73,7 @@ fn processes() -> HashMap<i32, Entry> {
 }
 
 fn entry(pid: i32) -> Option<Entry> {
-    parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    parse(&cib_foreign::own::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// `proc_pid_stat(5)`: the name is in parentheses and may contain anything, so fields are

@@ -1,6 +1,5 @@
 //! How many sessions the box can have at once, whoever asks for more.
 
-use std::fs;
 use std::path::Path;
 
 /// What a session takes at the least: its keeper, its launcher and the smallest of programs.
@@ -19,9 +18,13 @@ const LIMITS: [&str; 2] = [
 /// How many sessions may live at once in this container.
 #[must_use]
 pub(super) fn of_this_box() -> usize {
-    let limit = LIMITS
-        .iter()
-        .find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+    let limit = LIMITS.iter().find_map(|path| {
+        cib_foreign::own::read_to_string(path)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    });
     let machine = meminfo("MemTotal:");
     number(limit.into_iter().chain(machine).min())
 }
@@ -39,7 +42,7 @@ fn number(bytes: Option<u64>) -> usize {
 }
 
 fn meminfo(field: &str) -> Option<u64> {
-    let text = fs::read_to_string(Path::new("/proc/meminfo")).ok()?;
+    let text = cib_foreign::own::read_to_string(Path::new("/proc/meminfo")).ok()?;
     field_of(&text, field)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cib_protocol::session::SessionId;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown, getegid, geteuid, mkdir};
 
@@ -147,7 +147,7 @@ fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let dir: OwnedFd = open(path, flags, Mode::empty())?;
+    let dir: OwnedFd = cib_foreign::own::openat(AT_FDCWD, path, flags, Mode::empty())?;
     let stat = fstat(&dir)?;
     let own = geteuid().as_raw();
     // What somebody else made may be full of that one's traps. The boot takes it over.

@@ -180,7 +180,7 @@ impl Separate {
         };
         self.write(&known)?;
         let name = name_of(uid);
-        let text = std::fs::read_to_string(&self.passwd);
+        let text = cib_foreign::own::read_to_string(&self.passwd);
         let text = text.map_err(self.unreadable())?;
         self.name(&text, &name, "")?;
         Ok(())
@@ -188,7 +188,7 @@ impl Separate {
 
     fn known(&self) -> Result<Known, TenantError> {
         let path = self.data.join(NUMBERS);
-        match std::fs::read_to_string(&path) {
+        match cib_foreign::own::read_to_string(&path) {
             Ok(text) => Ok(Known::parse(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Known::parse("")),
             Err(source) => Err(TenantError::Home { path, source }),
@@ -244,7 +244,7 @@ impl Separate {
         let Some((name, home)) = &tenant.own else {
             return Ok(());
         };
-        let text = std::fs::read_to_string(&self.passwd).map_err(self.unreadable())?;
+        let text = cib_foreign::own::read_to_string(&self.passwd).map_err(self.unreadable())?;
         let Ids { uid, gid, .. } = tenant.ids;
         let line = format!("{name}:x:{uid}:{gid}::{}:/bin/bash\n", home.display());
         self.name(&text, name, &line)

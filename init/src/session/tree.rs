@@ -43,7 +43,7 @@ fn parents() -> HashMap<i32, i32> {
         .flatten()
         .filter_map(|entry| {
             let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+            let stat = cib_foreign::own::read(format!("/proc/{pid}/stat")).ok()?;
             Some((pid, parent(&stat)?))
         })
         .collect()

@@ -1,6 +1,5 @@
 //! `/etc/passwd` and `/etc/group`, read without the name service switch.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -70,7 +69,8 @@ impl Accounts {
     pub fn read(paths: &Paths) -> Result<Self, AccountsError> {
         let text = |path: &str| {
             let path = paths.at(path);
-            fs::read_to_string(&path).map_err(|source| AccountsError::Read { path, source })
+            cib_foreign::own::read_to_string(&path)
+                .map_err(|source| AccountsError::Read { path, source })
         };
         Ok(Self::parse(&text("/etc/passwd")?, &text("/etc/group")?))
     }

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use cib_foreign::own::openat;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, fsync, mkdir, unlinkat, write};
 use thiserror::Error;
@@ -119,7 +120,7 @@ impl Dir {
     /// Opens a directory of which the last component is no link. The components before it are
     /// the operator's and may be links.
     pub(crate) fn open(path: &Path) -> nix::Result<Self> {
-        open(path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
+        openat(AT_FDCWD, path, DIRECTORY, Mode::empty()).map(|fd| Self { fd })
     }
 
     /// Opens a directory in this one, not through a link.

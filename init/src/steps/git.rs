@@ -76,7 +76,7 @@ pub fn prepare(
 /// written to a read-only root; this is for images of other makers.
 fn include_in(paths: &Paths, file: &str, include: &str, outcome: &mut Outcome) {
     let at = paths.at(file);
-    let text = match fs::read_to_string(&at) {
+    let text = match cib_foreign::own::read_to_string(&at) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return outcome.warn(phrase(&failed("read", Path::new(file))(error))),

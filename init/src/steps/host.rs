@@ -1,6 +1,5 @@
 //! What the container engine gave the box, and whether that is enough for what was asked.
 
-use std::fs;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
@@ -88,7 +87,8 @@ impl HostFacts {
     /// that a guess never keeps a box from starting.
     #[must_use]
     pub fn observe(paths: &Paths) -> Self {
-        let proc = |name: &str| fs::read_to_string(Path::new("/proc/self").join(name));
+        let proc =
+            |name: &str| cib_foreign::own::read_to_string(Path::new("/proc/self").join(name));
         let status = proc("status").unwrap_or_default();
         let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
         let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());

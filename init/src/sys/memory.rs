@@ -51,7 +51,7 @@ impl Program {
     /// `/proc` is not mounted.
     pub fn of_this_process() -> io::Result<Self> {
         let path = fs::read_link("/proc/self/exe")?;
-        let maps = fs::read_to_string("/proc/self/maps")?;
+        let maps = cib_foreign::own::read_to_string("/proc/self/maps")?;
         Ok(Self::parse(&maps, &path.to_string_lossy()))
     }
 

@@ -6,6 +6,7 @@ use std::ptr;
 use std::time::Duration;
 
 use nix::sys::signal::{SigHandler, SigSet, Signal};
+use nix::sys::time::TimeSpec;
 
 /// Sends a signal: to a process, to a group if `target` is below -1, or to every process but
 /// the caller and PID 1 if it is -1. Signal 0 only asks whether the target is there.
@@ -27,12 +28,10 @@ pub fn send(target: i32, signal: i32) -> io::Result<()> {
 #[must_use]
 pub fn take(timeout: Option<Duration>) -> Option<i32> {
     let all = SigSet::all();
-    let time = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        // Below a billion, which every platform's type holds.
-        tv_nsec: timeout.subsec_nanos() as _,
-    });
-    let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let time = timeout.map(TimeSpec::from_duration);
+    let time = time
+        .as_ref()
+        .map_or(ptr::null(), |time| ptr::from_ref(time.as_ref()));
     // SAFETY: the set is one, the time is null or valid for the call, and nobody asks for more
     // than the number.
     let signal = unsafe { libc::sigtimedwait(all.as_ref(), ptr::null_mut(), time) };

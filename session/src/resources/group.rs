@@ -4,7 +4,6 @@
 //! Names and units are those of `Documentation/admin-guide/cgroup-v2.rst` and
 //! `Documentation/admin-guide/cgroup-v1/`.
 
-use std::fs;
 use std::path::PathBuf;
 
 /// The directories of one group: one with v2, one a controller with v1.
@@ -65,7 +64,7 @@ impl Group {
     fn text(&self, file: &str) -> Option<String> {
         self.dirs
             .iter()
-            .find_map(|dir| fs::read_to_string(dir.join(file)).ok())
+            .find_map(|dir| cib_foreign::own::read_to_string(dir.join(file)).ok())
     }
 
     fn number(&self, file: &str) -> Option<u64> {
@@ -83,6 +82,8 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn group(files: &[(&str, &str)]) -> (tempfile::TempDir, Group) {

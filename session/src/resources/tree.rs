@@ -37,7 +37,9 @@ impl Tree {
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
             .filter_map(|pid| {
-                let text = fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?;
+                // A process gives itself any name, also one that is no text.
+                let stat = proc.join(pid.to_string()).join("stat");
+                let text = cib_foreign::own::read_lossy(stat).ok()?;
                 Some((pid, Stat::parse(&text)?))
             })
             .collect();
@@ -118,12 +120,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_added_up_without_its_neighbours() {
+    fn a_tree_is_added_up_whatever_its_processes_call_themselves() {
         let proc = tempfile::tempdir().unwrap();
         for (pid, parent) in [(10, 1), (11, 10), (12, 11), (20, 1)] {
             let dir = proc.path().join(pid.to_string());
             fs::create_dir(&dir).unwrap();
-            fs::write(dir.join("stat"), stat(parent, 94, 1)).unwrap();
+            let mut stat = stat(parent, 94, 1).into_bytes();
+            assert_eq!(stat[3], b'a');
+            // No text, as a process may call itself that would not be counted.
+            stat[3] = 0xff;
+            fs::write(dir.join("stat"), stat).unwrap();
         }
         let page = configured(SysconfVar::PAGE_SIZE, 4096);
         let tree = Tree::of(proc.path(), 10);

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, readlinkat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{FileStat, Mode, fstat, stat};
 
@@ -153,7 +153,7 @@ fn backwards(path: &Path) -> Vec<OsString> {
 /// Opens a name without doing anything to what bears it, not even waking a device.
 fn open(folder: impl std::os::fd::AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
+    cib_foreign::own::openat(folder, name, flags, Mode::empty())
 }
 
 fn same(a: &FileStat, b: &FileStat) -> bool {

@@ -1,5 +1,7 @@
 //! Every way of starting the box, judged without starting one.
 
+use std::fs;
+
 use super::*;
 use crate::environment::{Environment, FileSettings, SecretFileError};
 

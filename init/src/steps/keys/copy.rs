@@ -165,11 +165,9 @@ impl Copying<'_> {
 
 /// The mode comes last: a file is never readable for more people than it will be.
 fn write(path: &Path, bytes: &[u8], owner: Option<Owner>, mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut how = OpenOptions::new();
+    how.write(true).create_new(true).mode(0o600);
+    let mut file = cib_foreign::own::open_as(&mut how, path)?;
     file.write_all(bytes)?;
     if let Some(owner) = owner {
         fchown(&file, Some(owner.uid), Some(owner.gid))?;

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
+use cib_foreign::own::openat;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
 
@@ -27,13 +28,13 @@ pub(super) fn look_as<T>(account: &Account, look: impl FnOnce() -> T) -> io::Res
 /// Whether the file can be opened for reading by whoever looks.
 pub(super) fn reads(path: &Path) -> bool {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    open(path, flags, Mode::empty()).is_ok()
+    openat(AT_FDCWD, path, flags, Mode::empty()).is_ok()
 }
 
 /// Whether whoever looks can pass through the folder, and all that are above it.
 pub(super) fn passes(folder: &Path) -> bool {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    open(&folder.join("."), flags, Mode::empty()).is_ok()
+    openat(AT_FDCWD, &folder.join("."), flags, Mode::empty()).is_ok()
 }
 
 /// Whether whoever looks can make and replace files in the folder.

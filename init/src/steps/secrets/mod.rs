@@ -11,7 +11,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, open};
+use cib_foreign::own::openat;
+use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown};
 
@@ -342,7 +343,7 @@ fn same(one: &Path, other: &Path) -> bool {
 /// Gives a file or folder to root, with no right for anybody else.
 fn made_roots_own(path: &Path, mode: u32) -> nix::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    open(path, flags, Mode::empty()).and_then(|fd| {
+    openat(AT_FDCWD, path, flags, Mode::empty()).and_then(|fd| {
         fchown(&fd, Some(Uid::from_raw(0)), Some(Gid::from_raw(0)))?;
         fchmod(&fd, Mode::from_bits_truncate(mode))
     })

@@ -24,7 +24,7 @@ pub(super) struct Mounts(Vec<Mount>);
 impl Mounts {
     /// As the kernel tells them; none where it does not.
     pub(super) fn observe() -> Self {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let text = cib_foreign::own::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Self::parse(&text)
     }
 

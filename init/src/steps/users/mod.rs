@@ -4,7 +4,6 @@ mod folders;
 mod mounts;
 mod ownership;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -167,7 +166,7 @@ fn renumber(
 
 fn rewrite(paths: &Paths, path: &str, edit: impl Fn(&str) -> String) -> Result<(), FileError> {
     let path = paths.at(path);
-    let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
+    let text = cib_foreign::own::read_to_string(&path).map_err(failed("read", &path))?;
     files::write_file(&path, edit(&text).as_bytes(), None, 0o644)?;
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) fn claude(
 /// The ids that coder has had on this volume, the present one included.
 fn remembered(paths: &Paths, uid: u32) -> Result<Vec<u32>, FileError> {
     let path = paths.at(paths.data.join(IDS));
-    let text = match std::fs::read_to_string(&path) {
+    let text = match cib_foreign::own::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(failed("read", &path)(error)),
