@@ -5,8 +5,6 @@ mod common;
 
 use std::fs;
 use std::io::Write as _;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
