@@ -143,7 +143,11 @@ pub async fn keep(app: Arc<App>, kept: Duration, data: PathBuf) {
 }
 
 fn read(mark: &Path) -> Option<Timestamp> {
-    let millis = fs::read_to_string(mark).ok()?.trim().parse().ok()?;
+    let millis = cib_foreign::own::read_to_string(mark)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Timestamp::from_millis(millis))
 }
 

@@ -52,6 +52,7 @@ use crate::environment::EgressSettings;
 use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::process::Processes;
+use crate::sys::memory;
 
 /// The user that redsocks, the resolver and the connect bridge run as.
 pub const PROXY_USER: &str = "cib-proxy";
@@ -354,6 +355,8 @@ impl Egress {
         settled: impl Fn() + 'static,
     ) {
         *self.0.gate.borrow_mut() = Some(Rc::new(gate));
+        // Each watch holds a buffer for the largest message, and the boot has left much free.
+        memory::give_back();
         watch::start(&self.0, first, Rc::new(settled));
     }
 

@@ -44,6 +44,16 @@ pub fn be_sparing() {
     }
 }
 
+/// Gives free memory back to the kernel. Whoever is about to take a large buffer that is seldom
+/// full has it begin with pages that nobody wrote to.
+pub fn give_back() {
+    // SAFETY: returns free memory to the kernel; there are no preconditions.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 impl Program {
     /// Finds them in `/proc/self/maps`.
     ///
@@ -81,11 +91,7 @@ impl Program {
     /// Gives back what only the past needed: free memory, the stack of calls that returned,
     /// and pages of the program, which come back from its file when they are used next.
     pub fn rest(&self) {
-        // SAFETY: returns free memory to the kernel; there are no preconditions.
-        #[cfg(target_env = "gnu")]
-        unsafe {
-            libc::malloc_trim(0)
-        };
+        give_back();
         for range in &self.clean {
             let Some(start) = NonZero::new(range.start) else {
                 continue;

@@ -20,7 +20,7 @@ const ENOBUFS: i32 = 105;
 /// The kernel's own address.
 const KERNEL: u32 = 0;
 /// The kernel builds no datagram larger than 32 KiB (`netlink_dump`).
-const LARGEST: usize = 64 * 1024;
+const LARGEST: usize = 32 * 1024;
 
 /// A socket that is never read before it is readable.
 pub(super) struct Watch(TokioSocket);
