@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cib_redsocks::resolve::{Files, ResolvConf};
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 /// The name servers that may be asked for the upstream's name.
 pub(super) fn resolvers() -> BTreeSet<IpAddr> {
@@ -30,6 +30,8 @@ pub(super) fn devices() -> BTreeSet<String> {
 /// The hard limit of open files, which redsocks is given whole: containers start with a soft
 /// limit of 1024, at which it stalls with 128 connections.
 pub(super) fn hard_limit_of_files() -> u64 {
-    let limit = getrlimit(Resource::RLIMIT_NOFILE);
-    limit.map_or(1 << 20, |(_, hard)| hard.min(1 << 20))
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
+    hard.ok()
+        .filter(|hard| *hard != RLIM_INFINITY)
+        .unwrap_or(1 << 20)
 }
