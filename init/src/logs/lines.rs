@@ -1,10 +1,11 @@
 //! A stream of bytes cut into lines.
 
-use tokio::io::AsyncReadExt;
+use std::io;
+
 use tokio::net::unix::pipe;
 
-/// Bytes read at once: what a pipe holds.
-const PIECE: usize = 64 * 1024;
+/// Bytes read at once, at least.
+const PIECE: usize = 16 * 1024;
 /// A line longer than this comes out in pieces: something has to bound what a service that
 /// never ends its line can make init hold.
 const LONGEST: usize = 256 * 1024;
@@ -20,17 +21,23 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads what is there; false at the end.
+    /// Reads what is there; false at the end. Nothing is held while there is nothing to read.
     pub(super) async fn fill(&mut self, from: &mut pipe::Receiver) -> bool {
         self.bytes.drain(..self.begin);
         self.seen -= self.begin;
         self.begin = 0;
-        if self.bytes.is_empty() && self.bytes.capacity() > PIECE {
-            // A burst is over; init is small again.
-            self.bytes = Vec::new();
+        loop {
+            self.bytes.reserve(PIECE);
+            match from.try_read_buf(&mut self.bytes) {
+                Ok(count) => return count > 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+            self.bytes.shrink_to_fit();
+            if from.readable().await.is_err() {
+                return false;
+            }
         }
-        let mut piece = std::pin::pin!(from.take(PIECE as u64));
-        matches!(piece.read_buf(&mut self.bytes).await, Ok(n) if n > 0)
     }
 
     /// The next whole line, without its newline and a carriage return before it. Of a line that
