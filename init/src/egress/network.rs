@@ -84,16 +84,21 @@ async fn links() -> Vec<Link> {
     let Ok((connection, handle, _)) = rtnetlink::new_connection() else {
         return Vec::new();
     };
-    // It ends by itself when the handle is gone.
-    tokio::task::spawn_local(connection);
-    let mut listing = handle.link().get().execute();
-    let mut links = Vec::new();
-    while let Ok(Some(message)) = listing.try_next().await {
-        if !message.header.flags.contains(LinkFlags::Loopback) {
-            links.push(link(&message));
+    let listing = async move {
+        let mut listing = handle.link().get().execute();
+        let mut links = Vec::new();
+        while let Ok(Some(message)) = listing.try_next().await {
+            if !message.header.flags.contains(LinkFlags::Loopback) {
+                links.push(link(&message));
+            }
         }
+        links
+    };
+    // With the answer the connection goes, and the buffers that it holds.
+    tokio::select! {
+        links = listing => links,
+        () = connection => Vec::new(),
     }
-    links
 }
 
 fn link(message: &LinkMessage) -> Link {

@@ -10,22 +10,26 @@ use rtnetlink::{Error, Handle, RouteMessageBuilder};
 
 /// Whatever has no route starts at the device that leads to the upstream, as `ip route add
 /// default dev NAME` makes it. The device's index if a route was added, `None` if the network
-/// has a way out by itself. Must be called within a `LocalSet`.
+/// has a way out by itself.
 ///
 /// # Errors
 /// The kernel refused, or no device leads to any of the upstream's addresses.
 pub(super) async fn give_default(upstream: &[IpAddr]) -> io::Result<Option<u32>> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
-    // It ends by itself when the handle is gone.
-    tokio::task::spawn_local(connection);
-    if device_to(&handle, IpAddr::V4(*selftest::TARGET.ip()))
-        .await
-        .is_some()
-    {
+    // With the answer the connection goes, and the buffers that it holds.
+    tokio::select! {
+        given = give(&handle, upstream) => given,
+        () = connection => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
+
+async fn give(handle: &Handle, upstream: &[IpAddr]) -> io::Result<Option<u32>> {
+    let target = IpAddr::V4(*selftest::TARGET.ip());
+    if device_to(handle, target).await.is_some() {
         return Ok(None);
     }
     for address in upstream {
-        if let Some(device) = device_to(&handle, *address).await {
+        if let Some(device) = device_to(handle, *address).await {
             let route = RouteMessageBuilder::<Ipv4Addr>::new()
                 .output_interface(device)
                 .scope(RouteScope::Link)
