@@ -63,7 +63,13 @@ impl ForeignError {
 /// What every opening here has in common: it follows no link in the last place, waits for
 /// nobody, makes no terminal its own, and does not reach children.
 fn flags() -> OFlag {
-    OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC
+    // A 32-bit machine opens no file of 2 GiB otherwise.
+    OFlag::O_LARGEFILE
+        | OFlag::O_RDONLY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC
 }
 
 /// Opens a regular file for reading. Folders in front of the last name may be links: use

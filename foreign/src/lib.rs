@@ -10,5 +10,6 @@
 mod file;
 pub mod json;
 pub mod own;
+pub mod stat;
 
 pub use file::{ForeignError, is_file, open, open_beneath, read, read_to_string};

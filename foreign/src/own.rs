@@ -46,7 +46,8 @@ pub fn openat<P: NixPath + ?Sized>(
     flags: OFlag,
     mode: Mode,
 ) -> nix::Result<OwnedFd> {
-    nix::fcntl::openat(folder, name, flags, mode)
+    // As all of Rust's own files are opened: of any size, also by a 32-bit machine.
+    nix::fcntl::openat(folder, name, flags | OFlag::O_LARGEFILE, mode)
 }
 
 /// Reads a whole file.

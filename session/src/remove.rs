@@ -12,11 +12,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use cib_foreign::own::openat;
+use cib_foreign::stat::{self, Stat};
 use cib_protocol::purge::Removal;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, renameat, renameat2};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat, renameat2};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::sys;
@@ -73,7 +74,7 @@ pub fn empty(folder: BorrowedFd<'_>, but: &[&CStr], deadline: Instant) -> Remova
 /// # Errors
 /// The kernel's answer.
 pub fn file(folder: BorrowedFd<'_>, name: &CStr, freed: &mut u64) -> io::Result<()> {
-    let size = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_or(0, |stat| size(&stat));
+    let size = stat::at(folder, name).map_or(0, |stat| size(&stat));
     match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) => *freed = freed.saturating_add(size),
         Err(Errno::ENOENT) => {}
@@ -163,7 +164,7 @@ impl Work<'_> {
     fn enter(&self, name: &CStr) -> Result<OwnedFd, Errno> {
         let inner = enter(self.folder, name)?;
         // Kernels before 5.8 do not say; another device is another one in any case.
-        if sys::is_mount_root(&inner) || fstat(&inner)?.st_dev != fstat(self.folder)?.st_dev {
+        if sys::is_mount_root(&inner) || stat::of(&inner)?.st_dev != stat::of(self.folder)?.st_dev {
             return Err(Errno::EXDEV);
         }
         Ok(inner)
@@ -199,7 +200,7 @@ impl Work<'_> {
     }
 
     fn remove(&mut self, folder: BorrowedFd<'_>, name: &CStr) -> Outcome {
-        let stat = match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        let stat = match stat::at(folder, name) {
             Ok(stat) => stat,
             Err(Errno::ENOENT) => return Outcome::Gone,
             Err(error) => return Outcome::Stuck(error),
@@ -260,7 +261,7 @@ fn enter(at: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
         opened => opened?,
     };
     let rights = Mode::S_IRWXU.bits();
-    if fstat(&opened)?.st_mode & rights != rights {
+    if stat::of(&opened)?.st_mode & rights != rights {
         // Of somebody else's folder, what cannot be removed says so.
         let _ = fchmod(&opened, Mode::S_IRWXU);
     }
@@ -277,7 +278,7 @@ fn is_dots(name: &CStr) -> bool {
 }
 
 /// Bytes that go with the last name of a file.
-fn size(stat: &FileStat) -> u64 {
+fn size(stat: &Stat) -> u64 {
     if stat.st_nlink > 1 {
         return 0;
     }

@@ -31,7 +31,7 @@ pub(super) fn devices() -> BTreeSet<String> {
 /// limit of 1024, at which it stalls with 128 connections.
 pub(super) fn hard_limit_of_files() -> u64 {
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
-    hard.ok()
-        .filter(|hard| *hard != RLIM_INFINITY)
-        .unwrap_or(1 << 20)
+    let finite = hard.ok().filter(|hard| *hard != RLIM_INFINITY);
+    // 32 bits on 32-bit ARM.
+    finite.map_or(1 << 20, |hard| hard as _)
 }

@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use cib_foreign::stat;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 use nix::unistd::{Gid, Uid, fchown, pipe2};
 use tokio::net::unix::pipe;
 
@@ -73,7 +74,7 @@ impl Plumbing {
                 Held::Standard(_) => continue,
             };
             let kind = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
-            if fstat(fd).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFIFO) {
+            if stat::of(fd).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFIFO) {
                 // Without the right to, the child still has the descriptor itself.
                 let _ = fchown(fd, Some(owner.0), Some(owner.1));
             }

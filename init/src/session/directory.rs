@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cib_protocol::session::SessionId;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag};
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown, getegid, geteuid, mkdir};
 
 /// Why a directory is not as it has to be.
@@ -148,7 +148,7 @@ fn make(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let dir: OwnedFd = cib_foreign::own::openat(AT_FDCWD, path, flags, Mode::empty())?;
-    let stat = fstat(&dir)?;
+    let stat = cib_foreign::stat::of(&dir)?;
     let own = geteuid().as_raw();
     // What somebody else made may be full of that one's traps. The boot takes it over.
     if let Some((uid, _)) = owner

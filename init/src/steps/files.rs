@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use cib_foreign::own::openat;
+use cib_foreign::stat::{self, Stat};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
+use nix::sys::stat::{Mode, SFlag, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, fsync, mkdir, unlinkat, write};
 use thiserror::Error;
 
@@ -49,7 +50,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn of(stat: &FileStat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             uid: stat.st_uid,
             gid: stat.st_gid,
@@ -93,7 +94,7 @@ pub(crate) struct Dir {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: CString,
-    pub(crate) stat: FileStat,
+    pub(crate) stat: Stat,
 }
 
 impl Entry {
@@ -135,13 +136,13 @@ impl Dir {
         openat(&self.fd, name, flags | OFlag::O_NOCTTY, Mode::empty())
     }
 
-    pub(crate) fn stat(&self) -> nix::Result<FileStat> {
-        fstat(&self.fd)
+    pub(crate) fn stat(&self) -> nix::Result<Stat> {
+        stat::of(&self.fd)
     }
 
     /// The entry of this name, itself and not what it may lead to.
     pub(crate) fn entry(&self, name: &CStr) -> nix::Result<Entry> {
-        let stat = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let stat = stat::at(&self.fd, name)?;
         Ok(Entry {
             name: name.to_owned(),
             stat,

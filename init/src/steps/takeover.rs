@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cib_foreign::own::openat;
+use cib_foreign::stat;
 use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, renameat, renameat2};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use super::files::{Dir, Entry, FileError, Kind, Owner, failed, make_dir, reason};
@@ -301,7 +302,7 @@ impl Work<'_> {
         renameat(old, name, fresh, name)?;
         // Looked at once more where nobody can change it: it may not be what was seen.
         let file = fresh.file(name)?;
-        let stat = fstat(&file)?;
+        let stat = stat::of(&file)?;
         let is_file = Kind::of(stat.st_mode) == Kind::File;
         if !is_file || stat.st_nlink > 1 {
             renameat(fresh, name, old, name)?;
@@ -322,7 +323,7 @@ impl Work<'_> {
         owner: u32,
     ) -> io::Result<&'static str> {
         let from = File::from(old.file(name)?);
-        let stat = fstat(&from)?;
+        let stat = stat::of(&from)?;
         let is_file = Kind::of(stat.st_mode) == Kind::File;
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         if !is_file || stat.st_uid != owner || size > LARGEST_COPY {

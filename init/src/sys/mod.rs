@@ -14,10 +14,3 @@ pub mod ready;
 pub mod signal;
 pub mod start;
 pub mod wait;
-
-/// `nix` has the widths of `libc`, which are 32 bits on 32-bit ARM unless it is asked for more: a
-/// file of 3 GB or a number of a file beyond 4 billion would then be an error.
-const _: () = assert!(
-    size_of::<libc::off_t>() == 8 && size_of::<libc::time_t>() == 8,
-    "build with --cfg=libc_unstable_gnu_time_bits=\"64\", as .cargo/config.toml does"
-);

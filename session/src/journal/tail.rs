@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use cib_journal::MAX_LINE;
 use cib_protocol::session::SessionId;
 use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
+use nix::unistd::{Whence, lseek64};
 use serde::Deserialize;
 
 /// Bytes read at a time while walking backwards.
@@ -167,7 +167,7 @@ impl Back<'_> {
         while low < high {
             let middle = low + (high - low) / 2;
             let from = middle.try_into().map_err(io::Error::other)?;
-            let is_hole = match lseek(self.file, from, Whence::SeekData) {
+            let is_hole = match lseek64(self.file, from, Whence::SeekData) {
                 Ok(data) => data.unsigned_abs() >= end,
                 Err(Errno::ENXIO) => true,
                 // A file system that knows of no holes.

@@ -7,15 +7,18 @@
 //! name on that coder could have put there no link is followed, and whoever answers sees coder.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 
+use cib_foreign::stat::{self, Stat};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, readlinkat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-use nix::sys::stat::{FileStat, Mode, fstat, stat};
+use nix::sys::stat::Mode;
 
 use crate::spawn::Ids;
 use crate::steps::files::Kind;
@@ -86,7 +89,7 @@ impl Place {
     }
 
     fn find(&self) -> Result<Found, PlaceError> {
-        let own = stat(&self.run).ok();
+        let own = std::fs::metadata(&self.run).ok();
         let mut names = backwards(&self.path);
         let mut folders = vec![open(AT_FDCWD, OsStr::new("/"))?];
         let mut shown = PathBuf::from("/");
@@ -98,12 +101,12 @@ impl Place {
                 continue;
             }
             let Some(folder) = folders.last() else { break };
-            let around = fstat(folder)?;
+            let around = stat::of(folder)?;
             if own.as_ref().is_some_and(|own| same(own, &around)) {
                 return Err(PlaceError::OfTheBox);
             }
             let entry = open(folder, &name)?;
-            let seen = fstat(&entry)?;
+            let seen = stat::of(&entry)?;
             swayed |= self
                 .coder
                 .as_ref()
@@ -156,13 +159,13 @@ fn open(folder: impl std::os::fd::AsFd, name: &OsStr) -> Result<OwnedFd, Errno> 
     cib_foreign::own::openat(folder, name, flags, Mode::empty())
 }
 
-fn same(a: &FileStat, b: &FileStat) -> bool {
-    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+fn same(a: &Metadata, b: &Stat) -> bool {
+    (a.dev(), a.ino()) == (b.st_dev, b.st_ino)
 }
 
 /// Whether coder can put something else in the place of an entry. A right of a group counts as
 /// coder's unless that is root's: a list of further users hides behind it.
-fn sways(coder: &Ids, folder: &FileStat, entry: &FileStat) -> bool {
+fn sways(coder: &Ids, folder: &Stat, entry: &Stat) -> bool {
     if folder.st_uid == coder.uid {
         return true;
     }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::{Mode, fchmod};
 
 use super::super::files::{Dir, Entry, Kind, Owner, reason};
 use super::super::outcome::Outcome;
@@ -138,7 +138,7 @@ fn set_mode(parent: &Dir, entry: &Entry, mode: u32) -> nix::Result<()> {
         return fchmod(parent.dir(&entry.name)?, mode);
     }
     let file = parent.file(&entry.name)?;
-    let stat = fstat(&file)?;
+    let stat = cib_foreign::stat::of(&file)?;
     if (stat.st_dev, stat.st_ino) != (entry.stat.st_dev, entry.stat.st_ino) {
         return Err(Errno::EAGAIN);
     }
