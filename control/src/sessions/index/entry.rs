@@ -183,9 +183,9 @@ impl Entry {
         let (Some(then), Some(mark)) = (self.seen, &self.mark) else {
             return false;
         };
-        let is_torn = self.is_done && self.fold.offset() < then.size;
-        // What a keeper appends makes it longer, unless it has to take a piece of a line back.
-        let is_edited = now.size == then.size && now.changed != then.changed && !is_torn;
+        // What a keeper appends makes it longer, unless it takes a piece of a line back first and
+        // comes to the same length, which is seldom enough to be read anew.
+        let is_edited = now.size == then.size && now.changed != then.changed;
         (now.device, now.inode) == (then.device, then.inode)
             && !is_edited
             && now.size >= self.fold.offset()
