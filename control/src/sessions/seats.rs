@@ -129,12 +129,16 @@ impl Seats {
         };
         let _counting = self.counting.lock().await;
         if let Most::Limited(most) = most {
+            // What starts is read before what is live: a session that comes up between the two
+            // is then counted by both, and never by neither.
+            let mut taken: HashSet<_> = locked(&self.starting)
+                .iter()
+                .filter(|(_, of)| **of == program)
+                .map(|(id, _)| *id)
+                .collect();
             let sessions = store.list(program).await?;
             let live = sessions.iter().filter(|meta| meta.state.is_live());
-            let mut taken: HashSet<_> = live.map(|meta| meta.id).collect();
-            let starting = locked(&self.starting);
-            let alike = starting.iter().filter(|(_, of)| **of == program);
-            taken.extend(alike.map(|(id, _)| *id));
+            taken.extend(live.map(|meta| meta.id));
             taken.remove(&id);
             if taken.len() >= most {
                 return Err(full(program, taken.len(), most));
