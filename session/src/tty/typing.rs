@@ -23,8 +23,12 @@ const PIECE: usize = 200;
 /// Milliseconds between pieces.
 const PAUSE_MS: u64 = 40;
 
-/// Milliseconds in which nothing that is drawn can be the piece that was just typed.
+/// Milliseconds in which what is drawn may be of something before the piece that was just typed.
 const ECHO_MS: u64 = 20;
+
+/// Milliseconds to wait for something to be drawn after that. A fast CLI has drawn the piece
+/// already; of a slow one two pieces are then read as one, which is no paste yet.
+const EARLY_MS: u64 = 100;
 
 /// Milliseconds to wait for a piece to be drawn before it is taken to be.
 const DRAW_MS: u64 = 600;
@@ -212,12 +216,16 @@ impl Typing {
 
     /// The terminal was drawn.
     pub(super) fn drawn(&mut self, now_ms: u64) {
-        let undrawn = self
-            .undrawn
-            .take_if(|typed_at| now_ms >= *typed_at + ECHO_MS);
-        if let Some(typed_at) = undrawn {
-            self.next_at = now_ms.max(typed_at + PAUSE_MS) + self.rest();
-        }
+        let Some(typed_at) = self.undrawn else {
+            return;
+        };
+        let drawn_by = if now_ms < typed_at + ECHO_MS {
+            typed_at + EARLY_MS
+        } else {
+            self.undrawn = None;
+            now_ms.max(typed_at + PAUSE_MS)
+        };
+        self.next_at = drawn_by + self.rest();
     }
 
     /// A new prompt is there; it may not be all that is drawn at once.
@@ -319,8 +327,8 @@ mod tests {
         typing.drawn(PAUSE_MS + 1);
         assert_eq!(
             typing.deadline(),
-            Some(PAUSE_MS + DRAW_MS),
-            "too soon to be it"
+            Some(PAUSE_MS + EARLY_MS),
+            "it may be of something before"
         );
         typing.drawn(PAUSE_MS + ECHO_MS);
         assert_eq!(typing.deadline(), Some(2 * PAUSE_MS));

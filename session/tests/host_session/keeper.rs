@@ -262,6 +262,7 @@ impl Keeper {
     /// Waits for a frame of a kind whose data `fits`, and returns its data.
     #[track_caller]
     pub(crate) fn wait_frame(&self, kind: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let _told = LastFrames(self);
         wait_for(SOON, &format!("a {kind} frame"), || {
             data(&self.frames(), kind)
                 .into_iter()
@@ -281,6 +282,22 @@ impl Keeper {
             .wait(SOON)
             .code()
             .expect("the keeper was killed")
+    }
+}
+
+/// Shows the end of the journal when a test fails on it.
+struct LastFrames<'a>(&'a Keeper);
+
+impl Drop for LastFrames<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = fs::read_to_string(self.0.dir.join("transcript.jsonl")).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            for line in &lines[lines.len().saturating_sub(30)..] {
+                let cut = line.floor_char_boundary(600);
+                eprintln!("{}", &line[..cut]);
+            }
+        }
     }
 }
 
