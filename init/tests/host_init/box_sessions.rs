@@ -148,6 +148,16 @@ fn a_keeper_runs_as_the_records_user_and_its_spec_shows_nowhere() {
     );
 }
 
+/// The pid of the one launcher. A keeper is there before it has one.
+fn launcher(running: &mut Running) -> u32 {
+    eventually("there is one launcher", || {
+        match running.processes("cib-session launcher")[..] {
+            [launcher] => Some(launcher),
+            _ => None,
+        }
+    })
+}
+
 #[test]
 fn a_launcher_is_root_with_the_rights_to_become_and_to_signal_and_knows_no_secret() {
     let mut recipe = box_with_keepers();
@@ -155,9 +165,7 @@ fn a_launcher_is_root_with_the_rights_to_become_and_to_signal_and_knows_no_secre
     let mut running = recipe.start();
     running.wait_until_up();
     started(&mut running, SessionId::new_v4());
-    let [pid] = running.processes("cib-session launcher")[..] else {
-        panic!("one launcher");
-    };
+    let pid = launcher(&mut running);
     let words = text(&mut running, pid, "cmdline").replace('\0', " ");
     assert!(words.contains("--fd 3 --uid 1000 --gid 1000"), "{words}");
     let status = text(&mut running, pid, "status");
@@ -215,9 +223,7 @@ fn coder_can_neither_read_nor_change_nor_hinder_what_keeps_the_record() {
     running.wait_until_up();
     let id = SessionId::new_v4();
     let keeper = started(&mut running, id);
-    let [launcher] = running.processes("cib-session launcher")[..] else {
-        panic!("one launcher");
-    };
+    let launcher = launcher(&mut running);
     let script = format!(
         r#"
 d=/var/lib/claude-in-box/sessions/{id} r=/run/cib/sessions/{id} l=/var/lib/claude-in-box
