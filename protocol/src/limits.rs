@@ -27,7 +27,7 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_turns: Option<u64>,
-    /// Seconds of wall clock since the session was created.
+    /// Seconds for which the session has run, over every run, by a clock that nobody sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_duration: Option<u64>,
@@ -48,6 +48,10 @@ pub struct Resources {
     /// CPU time in milliseconds so far, over every run of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
+    /// Milliseconds for which the session ran so far, over every run, by a clock that nobody
+    /// sets. A run that was killed counts up to its last turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_ms: Option<u64>,
     /// CPUs' worth of time used since the last look, at least a second; 1.0 is one core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,

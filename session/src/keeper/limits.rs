@@ -2,8 +2,8 @@
 
 use cib_protocol::session::SessionMeta;
 
-/// Which limit is reached, `age_ms` milliseconds after the session was created.
-pub(super) fn reached(meta: &SessionMeta, age_ms: u64) -> Option<&'static str> {
+/// Which limit is reached by a session that has run for `run_ms` milliseconds.
+pub(super) fn reached(meta: &SessionMeta, run_ms: u64) -> Option<&'static str> {
     let limits = &meta.limits;
     let reached = [
         (
@@ -18,7 +18,7 @@ pub(super) fn reached(meta: &SessionMeta, age_ms: u64) -> Option<&'static str> {
         ),
         (
             "max_duration",
-            deadline(meta).is_some_and(|most_ms| age_ms >= most_ms),
+            deadline(meta).is_some_and(|most_ms| run_ms >= most_ms),
         ),
     ];
     reached
@@ -26,7 +26,7 @@ pub(super) fn reached(meta: &SessionMeta, age_ms: u64) -> Option<&'static str> {
         .find_map(|(name, reached)| reached.then_some(name))
 }
 
-/// The age in milliseconds at which the session ends.
+/// For how many milliseconds the session may run.
 pub(super) fn deadline(meta: &SessionMeta) -> Option<u64> {
     meta.limits
         .max_duration

@@ -20,8 +20,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use cib_protocol::frame::Data;
+use cib_protocol::limits::Resources;
 use cib_protocol::session::{SessionSpec, State};
-use cib_protocol::time::Timestamp;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signalfd::SignalFd;
 use nix::time::{ClockId, clock_gettime};
@@ -89,20 +89,20 @@ struct Keeper {
     buffer: Box<[u8]>,
 }
 
-/// Milliseconds since the keeper began, and since the session did.
+/// Milliseconds since the keeper began, and for which the session has run.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     begun: Duration,
-    /// The session's age when the keeper began, by the wall clock.
-    age_ms: u64,
+    /// For how long the session ran before.
+    before_ms: u64,
 }
 
 impl Clock {
-    fn new(created_at: Timestamp) -> Self {
-        let age = Timestamp::now().as_millis() - created_at.as_millis();
+    /// Begins to count for a session that used so much before.
+    fn new(before: &Resources) -> Self {
         Self {
             begun: boot_time(),
-            age_ms: u64::try_from(age).unwrap_or(0),
+            before_ms: before.run_ms.unwrap_or(0),
         }
     }
 
@@ -111,8 +111,8 @@ impl Clock {
         u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn age_ms(&self) -> u64 {
-        self.age_ms.saturating_add(self.now_ms())
+    fn run_ms(&self) -> u64 {
+        self.before_ms.saturating_add(self.now_ms())
     }
 }
 
@@ -231,7 +231,7 @@ impl Keeper {
         let now_ms = self.clock.now_ms();
         let stays = self.leaving.is_none() && self.exit.is_none();
         let duration = limits::deadline(&self.record.meta)
-            .map(|age_ms| age_ms.saturating_sub(self.clock.age_ms));
+            .map(|run_ms| run_ms.saturating_sub(self.clock.before_ms));
         let next = [
             self.answer_due().filter(|_| stays),
             self.close_by.filter(|_| stays),
@@ -375,7 +375,7 @@ impl Keeper {
         let step = self.driver.tick(now_ms);
         self.take(step);
         if self.leaving.is_none() {
-            if let Some(limit) = limits::reached(&self.record.meta, self.clock.age_ms()) {
+            if let Some(limit) = limits::reached(&self.record.meta, self.clock.run_ms()) {
                 self.leave(Why::Limit(limit));
             } else if let Some(limit) = self.look(now_ms) {
                 self.leave(Why::Limit(limit));
@@ -416,6 +416,7 @@ impl Keeper {
         if now_ms >= self.measure_at {
             self.measure_at = now_ms + MEASURE_MS;
             self.record.meta.resources = self.meter.read(now_ms);
+            self.record.meta.resources.run_ms = Some(self.clock.run_ms());
         }
     }
 

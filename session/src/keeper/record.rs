@@ -1,9 +1,11 @@
 //! What a session leaves on disk: its journal, and what follows from it.
 
 use cib_protocol::frame::{Data, Meta, Status};
+use cib_protocol::limits::Resources;
 use cib_protocol::session::SessionMeta;
 use cib_protocol::time::Timestamp;
 
+use super::Clock;
 use crate::journal::Journal;
 use crate::{log, meta};
 
@@ -24,14 +26,16 @@ pub(super) struct Record {
     journal: Journal,
     /// What the session is.
     pub(super) meta: SessionMeta,
+    clock: Clock,
     blocked: Option<Blocked>,
 }
 
 impl Record {
-    pub(super) fn new(journal: Journal, meta: SessionMeta) -> Self {
+    pub(super) fn new(journal: Journal, meta: SessionMeta, clock: Clock) -> Self {
         Self {
             journal,
             meta,
+            clock,
             blocked: None,
         }
     }
@@ -41,7 +45,10 @@ impl Record {
         for mut data in frames {
             if let Data::Stop(stop) = &mut data {
                 // Whoever has the journal alone is to know it as well.
-                stop.resources = Some(self.meta.resources);
+                stop.resources = Some(Resources {
+                    run_ms: Some(self.clock.run_ms()),
+                    ..self.meta.resources
+                });
                 if stop.last {
                     stop.exit_code = self.meta.exit_code;
                     stop.ended_in = self.meta.ended_in;

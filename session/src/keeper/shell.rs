@@ -83,13 +83,13 @@ pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartE
     let earlier = meta::load(&options.dir, &mut journal)?;
     let mut now = meta::begin(spec, earlier, Timestamp::now());
     now.last_seq = journal.last_seq();
-    let clock = Clock::new(now.created_at);
+    let clock = Clock::new(&now.resources);
     let facts = Meta {
         workdir: Some(spec.workdir.display().to_string()),
         ..Meta::default()
     };
     let told = opening(facts, &now, opened.torn);
-    let mut record = Record::new(journal, now);
+    let mut record = Record::new(journal, now, clock);
     record.append(told);
     record.append(notes(&home));
     if let Some(why) = &home.home_fault {
@@ -172,7 +172,7 @@ impl Shell {
             }
             self.ended();
             self.clients.sweep();
-            if let Some(limit) = limits::reached(&self.record.meta, self.clock.age_ms()) {
+            if let Some(limit) = limits::reached(&self.record.meta, self.clock.run_ms()) {
                 self.leave(Why::Limit(limit));
             }
             self.act();
@@ -234,7 +234,7 @@ impl Shell {
         }
         let now_ms = self.clock.now_ms();
         let duration = limits::deadline(&self.record.meta)
-            .map(|age_ms| now_ms + age_ms.saturating_sub(self.clock.age_ms()));
+            .map(|run_ms| run_ms.saturating_sub(self.clock.before_ms));
         let next = [
             duration.filter(|_| self.leaving.is_none()),
             self.leaving.and_then(|(_, ending)| ending.deadline()),

@@ -133,7 +133,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
     let conversation = conversation(&spec, is_new);
     now.claude_session = Some(conversation.id());
     now.last_seq = journal.last_seq();
-    let clock = Clock::new(now.created_at);
+    let clock = Clock::new(&now.resources);
     let lock = Lock::conversation(&options.dir, conversation.id(), lock::PATIENCE)?;
 
     let mut command = CommandLine::new(program(&options.claude), conversation);
@@ -149,7 +149,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
         runner.confine(cpus::within(cpus, spec.id));
     }
     let told = opening(told, &now, opened.torn);
-    let mut record = Record::new(journal, now);
+    let mut record = Record::new(journal, now, clock);
     record.append(told);
     record.append(notes(&home));
     if let Some(why) = &home.home_fault {

@@ -69,7 +69,7 @@ impl Meter {
         meter
     }
 
-    /// What is used now and was used so far.
+    /// What is used now and was used so far. How long the session ran is its clock's word.
     pub fn read(&mut self, now_ms: u64) -> Resources {
         let reading = self.reading();
         self.peak = [self.peak, reading.memory, self.group.memory_peak()]
@@ -86,6 +86,7 @@ impl Meter {
             memory: reading.memory,
             memory_peak: self.peak,
             cpu_ms: total_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
+            run_ms: None,
             cpus: self.cpus,
             pids: reading.pids,
         }

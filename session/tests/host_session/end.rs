@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::keeper::{Place, SOON, data, is_alive};
+use crate::keeper::{Keeper, Place, SOON, data, is_alive};
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
@@ -167,6 +167,45 @@ fn each_limit_ends_the_session_and_is_named() {
         assert_eq!(keeper.meta().state, State::Stopped);
         assert_eq!(keeper.meta().reason.as_deref(), Some(name));
     }
+}
+
+#[test]
+fn the_time_that_a_session_ran_before_counts_and_the_time_between_does_not() {
+    let place = Place::new();
+    let mut spec = place.spec("echo");
+    spec["limits"] = json!({"max_duration": 3600});
+    let mut keeper = place.start(&spec);
+    keeper.wait_state("idle");
+    keeper.ask(&json!({"op": "stop"}));
+    assert_eq!(keeper.wait_exit(), 0);
+    let ran = |keeper: &Keeper| keeper.meta().resources.run_ms.unwrap();
+    let first = ran(&keeper);
+    assert!(first < 60_000, "{first}");
+
+    // A machine without a clock of its own made it in 1970.
+    let journal = keeper.dir.join("transcript.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    let year = &keeper.meta().created_at.to_string()[..5];
+    fs::write(&journal, text.replace(&format!("\"{year}"), "\"1970-")).unwrap();
+    spec["resume"] = json!({"claude_session": spec["id"]});
+    let mut again = place.start(&spec);
+    wait_until(SOON, "it is idle again", || {
+        again.meta().state == State::Idle
+    });
+    again.ask(&json!({"op": "stop"}));
+    assert_eq!(again.wait_exit(), 0);
+    assert_ne!(again.meta().reason.as_deref(), Some("limit max_duration"));
+    assert!(ran(&again) > first);
+
+    // An hour of running, on the other hand, is an hour.
+    let text = fs::read_to_string(&journal).unwrap();
+    let (counted, hour) = (ran(&again), 3_600_000);
+    let told = |ms: u64| format!("\"run_ms\":{ms}");
+    assert!(text.contains(&told(counted)));
+    fs::write(&journal, text.replace(&told(counted), &told(hour))).unwrap();
+    let mut last = place.start(&spec);
+    assert_eq!(last.wait_exit(), 0);
+    assert_eq!(last.meta().reason.as_deref(), Some("limit max_duration"));
 }
 
 #[test]
