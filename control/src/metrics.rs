@@ -1,11 +1,22 @@
-//! What is counted, and how `/metrics` shows it.
+//! What is counted, and how `/metrics` shows it: `OpenMetrics` text, which Prometheus reads.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
 
+use cib_protocol::limits::Usage;
 use cib_protocol::session::{SessionMeta, State};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// The media type of what [`Metrics::render`] writes.
+pub const MEDIA: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A gauge of something that is no whole number.
+type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// A transport that frames go out by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,265 +27,235 @@ pub enum Transport {
     WebSocket,
 }
 
-impl Transport {
-    const ALL: [Self; 2] = [Self::Sse, Self::WebSocket];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Sse => "sse",
-            Self::WebSocket => "websocket",
+impl From<Transport> for By {
+    fn from(transport: Transport) -> Self {
+        Self {
+            transport: match transport {
+                Transport::Sse => "sse",
+                Transport::WebSocket => "websocket",
+            },
         }
     }
+}
 
-    fn index(self) -> usize {
-        match self {
-            Self::Sse => 0,
-            Self::WebSocket => 1,
-        }
-    }
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct By {
+    transport: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct In {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    kind: &'static str,
 }
 
 /// Every counter of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
-    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
-    connections: AtomicU64,
-    connections_refused: AtomicU64,
-    streams: [Stream; 2],
+    registry: Registry,
+    requests: Family<Answer, Counter>,
+    connections: Gauge,
+    connections_refused: Counter,
+    streams: Family<By, Gauge>,
+    streams_opened: Family<By, Counter>,
+    frames_sent: Family<By, Counter>,
 }
 
-#[derive(Debug, Default)]
-struct Stream {
-    open: AtomicU64,
-    opened: AtomicU64,
-    frames: AtomicU64,
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            streams: Family::default(),
+            streams_opened: Family::default(),
+            frames_sent: Family::default(),
+        };
+        // What has not happened yet is a zero and not absent.
+        for transport in [Transport::Sse, Transport::WebSocket] {
+            let by = By::from(transport);
+            drop(metrics.streams.get_or_create(&by));
+            drop(metrics.streams_opened.get_or_create(&by));
+            drop(metrics.frames_sent.get_or_create(&by));
+        }
+        metrics.registered()
+    }
 }
 
 impl Metrics {
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("cib_build", "Version of the box", version);
+        registry.register(
+            "cib_http_requests",
+            "Requests answered",
+            self.requests.clone(),
+        );
+        registry.register(
+            "cib_http_connections",
+            "Connections open",
+            self.connections.clone(),
+        );
+        registry.register(
+            "cib_http_connections_refused",
+            "Connections turned away because there were too many",
+            self.connections_refused.clone(),
+        );
+        registry.register("cib_streams", "Streams open", self.streams.clone());
+        registry.register(
+            "cib_streams_opened",
+            "Streams ever opened",
+            self.streams_opened.clone(),
+        );
+        registry.register(
+            "cib_frames_sent",
+            "Frames handed to streams",
+            self.frames_sent.clone(),
+        );
+        self
+    }
+
     /// A request was answered. `route` is the name of its row in the route table.
     pub fn answered(&self, route: &'static str, status: u16) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        *requests.entry((route, status)).or_default() += 1;
+        self.requests.get_or_create(&Answer { route, status }).inc();
     }
 
     /// A connection was opened; it counts as open until the guard is dropped.
     #[must_use]
-    pub fn connected(self: &Arc<Self>) -> ConnectionGauge {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        ConnectionGauge(Arc::clone(self))
+    pub fn connected(&self) -> Counted {
+        self.connections.inc();
+        Counted(self.connections.clone())
     }
 
     /// A connection was turned away because there were too many.
     pub fn turned_away(&self) {
-        self.connections_refused.fetch_add(1, Ordering::Relaxed);
+        self.connections_refused.inc();
     }
 
     /// A stream was opened; it counts as open until the guard is dropped.
     #[must_use]
-    pub fn streaming(self: &Arc<Self>, transport: Transport) -> StreamGauge {
-        let stream = &self.streams[transport.index()];
-        stream.open.fetch_add(1, Ordering::Relaxed);
-        stream.opened.fetch_add(1, Ordering::Relaxed);
+    pub fn streaming(&self, transport: Transport) -> StreamGauge {
+        let by = By::from(transport);
+        self.streams_opened.get_or_create(&by).inc();
+        let open = self.streams.get_or_create_owned(&by);
+        open.inc();
         StreamGauge {
-            metrics: Arc::clone(self),
-            transport,
+            _open: Counted(open),
+            frames: self.frames_sent.get_or_create_owned(&by),
         }
     }
 
-    /// Everything in the Prometheus text format, version 0.0.4.
+    /// Everything, with what the sessions say and how many journals are watched, as [`MEDIA`].
     #[must_use]
     pub fn render(&self, sessions: &[SessionMeta], watched: usize) -> String {
         let mut text = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{labels} {value}");
-            }
-        };
-        family(
-            "cib_build_info",
-            "gauge",
-            "Version of the box.",
-            &[(
-                format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")),
-                1.0,
-            )],
-        );
-        let requests: Vec<_> = self
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .map(|((route, status), n)| {
-                (
-                    format!("{{route=\"{route}\",status=\"{status}\"}}"),
-                    number(*n),
-                )
-            })
-            .collect();
-        family(
-            "cib_http_requests_total",
-            "counter",
-            "Requests answered.",
-            &requests,
-        );
-        family(
-            "cib_http_connections",
-            "gauge",
-            "Connections open.",
-            &[(
-                String::new(),
-                number(self.connections.load(Ordering::Relaxed)),
-            )],
-        );
-        family(
-            "cib_http_connections_refused_total",
-            "counter",
-            "Connections turned away because there were too many.",
-            &[(
-                String::new(),
-                number(self.connections_refused.load(Ordering::Relaxed)),
-            )],
-        );
-        let by_transport = |read: fn(&Stream) -> &AtomicU64| -> Vec<_> {
-            Transport::ALL
-                .iter()
-                .map(|transport| {
-                    let stream = &self.streams[transport.index()];
-                    let labels = format!("{{transport=\"{}\"}}", transport.as_str());
-                    (labels, number(read(stream).load(Ordering::Relaxed)))
-                })
-                .collect()
-        };
-        family(
-            "cib_streams",
-            "gauge",
-            "Streams open.",
-            &by_transport(|s| &s.open),
-        );
-        family(
-            "cib_streams_opened_total",
-            "counter",
-            "Streams ever opened.",
-            &by_transport(|s| &s.opened),
-        );
-        family(
-            "cib_frames_sent_total",
-            "counter",
-            "Frames handed to streams.",
-            &by_transport(|s| &s.frames),
-        );
-        family(
-            "cib_journals_watched",
-            "gauge",
-            "Journals that somebody reads.",
-            &[(String::new(), number(watched as u64))],
-        );
-        sessions_families(sessions, &mut family);
+        // Writing to a String cannot fail.
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &looked_at(sessions, watched));
+        let _ = encode_eof(&mut text);
         text
     }
 }
 
-/// A count as the format's floating point. Above 2^53 the last digits are lost.
-#[expect(clippy::cast_precision_loss, reason = "the format has no integers")]
-fn number(n: u64) -> f64 {
-    n as f64
-}
-
-fn sessions_families(
-    sessions: &[SessionMeta],
-    family: &mut impl FnMut(&str, &str, &str, &[(String, f64)]),
-) {
-    const STATES: [State; 7] = [
-        State::Starting,
-        State::Idle,
-        State::Working,
-        State::WaitingForInput,
-        State::Stopped,
-        State::Failed,
-        State::Interrupted,
-    ];
-    let states: Vec<_> = STATES
-        .iter()
-        .map(|state| {
-            let n = sessions.iter().filter(|meta| meta.state == *state).count();
-            (
-                format!("{{state=\"{}\"}}", state.as_str()),
-                number(n as u64),
-            )
-        })
-        .collect();
-    family("cib_sessions", "gauge", "Sessions by state.", &states);
-    let sum = |read: fn(&SessionMeta) -> u64| number(sessions.iter().map(read).sum());
-    let tokens = [
-        ("{kind=\"input\"}".to_owned(), sum(|meta| meta.usage.input)),
-        (
-            "{kind=\"output\"}".to_owned(),
-            sum(|meta| meta.usage.output),
-        ),
-        (
-            "{kind=\"cache_read\"}".to_owned(),
-            sum(|meta| meta.usage.cache_read),
-        ),
-        (
-            "{kind=\"cache_write\"}".to_owned(),
-            sum(|meta| meta.usage.cache_write),
-        ),
-    ];
-    family(
+/// What is not counted but looked at when it is asked for.
+fn looked_at(sessions: &[SessionMeta], watched: usize) -> Registry {
+    let mut registry = Registry::default();
+    let journals = Gauge::<i64>::default();
+    journals.set(whole(watched as u64));
+    registry.register(
+        "cib_journals_watched",
+        "Journals that somebody reads",
+        journals,
+    );
+    let states = Family::<In, Gauge>::default();
+    for state in STATES {
+        let count = sessions.iter().filter(|meta| meta.state == state).count();
+        let state = state.as_str();
+        states.get_or_create(&In { state }).set(whole(count as u64));
+    }
+    registry.register("cib_sessions", "Sessions by state", states);
+    let mut usage = Usage::default();
+    for meta in sessions {
+        usage.add(&meta.usage);
+    }
+    let tokens = Family::<Of, Gauge>::default();
+    for (kind, count) in [
+        ("input", usage.input),
+        ("output", usage.output),
+        ("cache_read", usage.cache_read),
+        ("cache_write", usage.cache_write),
+    ] {
+        tokens.get_or_create(&Of { kind }).set(whole(count));
+    }
+    registry.register(
         "cib_session_tokens",
-        "gauge",
-        "Tokens used by all sessions that the box remembers.",
-        &tokens,
+        "Tokens used by all sessions that the box remembers",
+        tokens,
     );
-    family(
+    let cost = FloatGauge::default();
+    cost.set(usage.cost_usd);
+    registry.register(
         "cib_session_cost_usd",
-        "gauge",
-        "Cost of all sessions that the box remembers, by Claude's own accounting.",
-        &[(
-            String::new(),
-            sessions.iter().map(|meta| meta.usage.cost_usd).sum(),
-        )],
+        "Cost of all sessions that the box remembers, by Claude's own accounting",
+        cost,
     );
-    family(
+    let turns = Gauge::<i64>::default();
+    turns.set(whole(sessions.iter().map(|meta| meta.turns).sum()));
+    registry.register(
         "cib_session_turns",
-        "gauge",
-        "Turns of all sessions that the box remembers.",
-        &[(String::new(), sum(|meta| meta.turns))],
+        "Turns of all sessions that the box remembers",
+        turns,
     );
+    registry
 }
 
-/// Counts a connection while it lives.
-#[derive(Debug)]
-pub struct ConnectionGauge(Arc<Metrics>);
+const STATES: [State; 7] = [
+    State::Starting,
+    State::Idle,
+    State::Working,
+    State::WaitingForInput,
+    State::Stopped,
+    State::Failed,
+    State::Interrupted,
+];
 
-impl Drop for ConnectionGauge {
+/// A count as a gauge's number.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Counts in a gauge while it lives.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.dec();
     }
 }
 
 /// Counts a stream while it lives.
 #[derive(Debug)]
 pub struct StreamGauge {
-    metrics: Arc<Metrics>,
-    transport: Transport,
+    _open: Counted,
+    frames: Counter,
 }
 
 impl StreamGauge {
     /// Frames were handed to the transport.
     pub fn sent(&self, frames: usize) {
-        self.metrics.streams[self.transport.index()]
-            .frames
-            .fetch_add(frames as u64, Ordering::Relaxed);
-    }
-}
-
-impl Drop for StreamGauge {
-    fn drop(&mut self) {
-        self.metrics.streams[self.transport.index()]
-            .open
-            .fetch_sub(1, Ordering::Relaxed);
+        self.frames.inc_by(frames as u64);
     }
 }

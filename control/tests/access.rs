@@ -491,6 +491,7 @@ async fn metrics_count_what_happens() {
         String::from_utf8(answer.body.to_vec()).unwrap()
     };
     let text = metrics().await;
+    assert!(text.ends_with("# EOF\n"), "{text}");
     for line in [
         "cib_http_requests_total{route=\"info\",status=\"401\"} 1",
         "cib_streams{transport=\"sse\"} 1",

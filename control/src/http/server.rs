@@ -26,7 +26,7 @@ use crate::auth::Who;
 use crate::auth::address::Peer;
 use crate::fault::Fault;
 use crate::log::Seldom;
-use crate::metrics::ConnectionGauge;
+use crate::metrics::Counted;
 
 /// A peer that vanished is found out after about this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ pub struct Hold(Arc<Holding>);
 #[derive(Debug)]
 struct Holding {
     _busy: Busy,
-    _gauge: Arc<ConnectionGauge>,
+    _gauge: Arc<Counted>,
     place: Place,
 }
 
@@ -151,7 +151,7 @@ async fn connection(
     stream: TcpStream,
     peer: Peer,
     place: Place,
-    gauge: Arc<ConnectionGauge>,
+    gauge: Arc<Counted>,
     router: Router,
     mut shutdown: Shutdown,
     limits: Limits,

@@ -7,9 +7,7 @@ use cib_protocol::session::Program;
 use super::call::{Call, Reply};
 use crate::app::VERSION;
 use crate::fault::Fault;
-
-/// Media type of the Prometheus text format.
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::metrics::MEDIA;
 
 pub(super) async fn health(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
@@ -66,7 +64,7 @@ pub(super) async fn metrics(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
     let sessions = app.store.list(Program::Claude).await?;
     Ok(Reply::Text {
-        media: METRICS,
+        media: MEDIA,
         text: app.metrics.render(&sessions, app.hub.watched()),
     })
 }
