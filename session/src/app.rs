@@ -10,8 +10,9 @@ use std::time::Duration;
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::purge::Removal;
 use cib_protocol::session::SessionSpec;
+use clap::Parser as _;
 
-use crate::args::{self, Command, Finish, HELP, Launch, Run};
+use crate::args::{Command, CommandLine, Finish, Launcher, Login, Purge, Run};
 use crate::finish::{FinishError, finish};
 use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
@@ -34,21 +35,26 @@ const CONFIG: u8 = 78;
 
 /// Runs the program and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    match args::parse(args) {
-        Ok(Command::Help) => print(HELP),
-        Ok(Command::Version) => print(concat!("cib-session ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Run(run)) => run_session(run),
-        Ok(Command::Finish(finish)) => finish_session(&finish),
-        Ok(Command::Sweep(sessions)) => {
-            let closed = sweep(&sessions);
-            if closed > 0 {
-                log!("{closed} sessions were live when the box last ended: interrupted");
-            }
-            OK
+    let command = match CommandLine::try_parse_from(args) {
+        Ok(line) => line.command,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { OK };
+            return error.print().map_or(IO, |()| code);
         }
-        Ok(Command::Purge(dir, runtime)) => purge_record(&dir, &runtime),
-        Ok(Command::PurgeHome(dir)) => as_user(|| tell(&purge::home(&dir)?)),
-        Ok(Command::Hook(hook)) => match &hook.run {
+    };
+    match command {
+        Command::Run(run) => run_session(run),
+        Command::Finish(finish) => finish_sessions(&finish),
+        Command::Purge(Purge {
+            home: Some(home), ..
+        }) => as_user(|| tell(&purge::home(&home)?)),
+        Command::Purge(Purge {
+            dir: Some(dir),
+            runtime: Some(runtime),
+            ..
+        }) => purge_record(&dir, &runtime),
+        Command::Purge(_) => USAGE,
+        Command::Hook(hook) => match &hook.run {
             None => {
                 if let Some(socket) = &hook.socket {
                     hook::carry(socket);
@@ -57,22 +63,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
             }
             Some(command) => hook::run(hook.socket.as_deref(), command),
         },
-        Ok(Command::Launcher(launch)) => launcher(launch),
-        Ok(Command::Visit) => as_user(home::answer_visit),
-        Ok(Command::Store(file)) => as_user(|| home::answer_store(&file)),
-        Ok(Command::Watch) => as_user(watch::run),
-        Ok(Command::Login(options, ready_fd)) => keep_logins(&options, ready_fd),
-        Err(error) => {
-            log!("{error}; see cib-session --help");
-            USAGE
-        }
-    }
-}
-
-fn print(text: &str) -> u8 {
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => OK,
-        Err(_) => IO,
+        Command::Launcher(asked) => launcher(&asked),
+        Command::Visit => as_user(home::answer_visit),
+        Command::Store { file } => as_user(|| home::answer_store(&file)),
+        Command::Watch => as_user(watch::run),
+        Command::Login(asked) => keep_logins(asked),
     }
 }
 
@@ -119,11 +114,18 @@ fn run_session(run: Run) -> u8 {
     }
 }
 
-fn keep_logins(options: &login::Options, ready_fd: Option<RawFd>) -> u8 {
-    let Ok(ready) = inherited("--ready-fd", ready_fd) else {
+fn keep_logins(asked: Login) -> u8 {
+    let Ok(ready) = inherited("--ready-fd", asked.ready_fd) else {
         return USAGE;
     };
-    match login::run(options, ready) {
+    let options = login::Options {
+        runtime: asked.runtime,
+        claude: asked.claude,
+        patience_ms: asked.patience_ms,
+        idle_ms: asked.idle_ms,
+        credentials: asked.credentials,
+    };
+    match login::run(&options, ready) {
         Ok(()) => OK,
         Err(error) => {
             log!("logins cannot be kept: {error}");
@@ -142,14 +144,14 @@ fn inherited(option: &str, number: Option<RawFd>) -> Result<Option<OwnedFd>, ()>
     })
 }
 
-fn launcher(asked: Launch) -> u8 {
+fn launcher(asked: &Launcher) -> u8 {
     let Ok(Some(socket)) = inherited("--fd", Some(asked.fd)) else {
         return USAGE;
     };
     let code = sys::Code::find().unwrap_or_default();
     let options = cib_launcher::Options {
         socket,
-        user: asked.user,
+        user: asked.user(),
         patience: Duration::from_millis(asked.patience_ms),
     };
     match cib_launcher::serve(options, || code.release()) {
@@ -176,8 +178,18 @@ fn as_user(what: impl FnOnce() -> io::Result<()>) -> u8 {
     }
 }
 
-fn finish_session(asked: &Finish) -> u8 {
-    let Err(error) = finish(&asked.dir, asked.state, asked.sync) else {
+fn finish_sessions(asked: &Finish) -> u8 {
+    if let Some(sessions) = &asked.sessions {
+        let closed = sweep(sessions);
+        if closed > 0 {
+            log!("{closed} sessions were live when the box last ended: interrupted");
+        }
+        return OK;
+    }
+    let Some(dir) = &asked.dir else {
+        return USAGE;
+    };
+    let Err(error) = finish(dir, asked.state, asked.sync) else {
         return OK;
     };
     log!("{}", chain(&error));

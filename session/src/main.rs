@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(cib_session::app::main(std::env::args_os().skip(1)))
+    ExitCode::from(cib_session::app::main(std::env::args_os()))
 }
