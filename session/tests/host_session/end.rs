@@ -203,7 +203,7 @@ fn the_time_that_a_session_ran_before_counts_and_the_time_between_does_not() {
     let told = |ms: u64| format!("\"run_ms\":{ms}");
     assert!(text.contains(&told(counted)));
     fs::write(&journal, text.replace(&told(counted), &told(hour))).unwrap();
-    let mut last = place.start(&spec);
+    let mut last = place.spawn(&spec);
     assert_eq!(last.wait_exit(), 0);
     assert_eq!(last.meta().reason.as_deref(), Some("limit max_duration"));
 }

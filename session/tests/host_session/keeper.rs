@@ -286,7 +286,7 @@ impl Keeper {
 }
 
 /// Shows the end of the journal when a test fails on it.
-struct LastFrames<'a>(&'a Keeper);
+pub(crate) struct LastFrames<'a>(pub(crate) &'a Keeper);
 
 impl Drop for LastFrames<'_> {
     fn drop(&mut self) {

@@ -1,12 +1,14 @@
 //! The real CLI with a stand-in for the Messages API.
 
+use std::time::Duration;
+
 use cib_protocol::frame::Frame;
 use cib_testkit::api::StandIn;
 use cib_testkit::wait::wait_until;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::keeper::{Keeper, Place, SOON, data};
+use crate::keeper::{Keeper, LastFrames, Place, data};
 
 /// A place whose Claude is the real one and speaks to a stand-in.
 pub(crate) struct Real {
@@ -55,10 +57,15 @@ impl Real {
     }
 }
 
+/// How long a turn may take: the CLI's start alone is five seconds of a processor, which it may
+/// have to share.
+const TURN: Duration = Duration::from_secs(60);
+
 /// Waits until so many turns have ended.
 #[track_caller]
 pub(crate) fn wait_turns(keeper: &Keeper, count: usize) -> Vec<Frame> {
-    wait_until(SOON, "the end of a turn", || {
+    let _told = LastFrames(keeper);
+    wait_until(TURN, "the end of a turn", || {
         let frames = keeper.frames();
         let idle = data(&frames, "status")
             .last()
