@@ -295,7 +295,7 @@ impl Drop for LastFrames<'_> {
             let lines: Vec<&str> = text.lines().collect();
             for line in &lines[lines.len().saturating_sub(30)..] {
                 let cut = line.floor_char_boundary(600);
-                eprintln!("{}", &line[..cut]);
+                let _ = writeln!(std::io::stderr(), "{}", &line[..cut]);
             }
         }
     }
