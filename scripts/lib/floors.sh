@@ -28,6 +28,27 @@ floor_unit() {
   rust_count "$(cib_cache)/test-doc.log"
 }
 
+# changed: the unit tests of what differs from a base, and of what depends on it.
+floor_changed() {
+  local base=${CIB_BASE:-origin/main} filter
+  rust_ensure
+  apt_install jq
+  git rev-parse --quiet --verify "$base^{commit}" >/dev/null ||
+    die "$EX_USAGE" "CIB_BASE is '$base', which is no commit here"
+  filter=$(rust_changed "$base")
+  if [[ -z $filter ]]; then
+    step "No crate differs from $base"
+    return 0
+  fi
+  step "Crates: $filter"
+  # What a filter selects, only nextest can tell; without it the whole floor runs.
+  if cargo nextest --version >/dev/null 2>&1; then
+    floor_run unit --lib --filterset "$filter"
+  else
+    floor_run unit --lib
+  fi
+}
+
 # host: real namespaces, real proxies, real PID 1, the real CLI; nothing of Docker's.
 floor_host() {
   need_root "the host floor (it makes network namespaces)"

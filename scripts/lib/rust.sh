@@ -36,6 +36,20 @@ rust_test_targets() {
     jq -r "[.packages[].targets[] | select(.kind == [\"test\"]) | .name | select($filter)] | unique[] | \"--test\", ."
 }
 
+# rust_changed BASE: nextest's filter for the crates that differ from a commit, and for those
+# that depend on them; nothing if none does. What belongs to no crate is everybody's.
+rust_changed() {
+  local folder changed=()
+  while IFS= read -r folder; do
+    if [[ $folder == Cargo.* ]]; then
+      printf 'all()\n'
+      return
+    fi
+    [[ -f $CIB_ROOT/$folder/Cargo.toml ]] && changed+=("rdeps(=cib-$folder)")
+  done < <(git -C "$CIB_ROOT" diff --name-only "$1" -- | cut -d / -f 1 | sort -u)
+  ((${#changed[@]} == 0)) || (IFS='|' && printf '%s\n' "${changed[*]}")
+}
+
 # rust_tests LOG OPTION...: runs tests, with nextest where it is installed, and adds what it
 # counted to the totals.
 rust_tests() {
