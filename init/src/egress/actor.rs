@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 
 use cib_nft::{Counters, EgressPolicy, Enforced, UpstreamsError, VerifyError, Wiring};
-use cib_redsocks::probe::{self, Depth};
+use cib_upstream::probe::{self, Depth};
 use tokio::sync::{mpsc, oneshot};
 
 use super::machine::{Action, Desired, Event};
@@ -184,7 +184,7 @@ impl Inner {
                 wiring.squatted = *squatted;
                 wiring.relay_port = self
                     .needs_relay(pinned)
-                    .then(|| NonZeroU16::new(cib_redsocks::relay::RELAY_PORT))
+                    .then(|| NonZeroU16::new(cib_upstream::relay::RELAY_PORT))
                     .flatten();
                 wiring.lan = self.settings.lan.clone();
                 if let Some(port) = NonZeroU16::new(self.settings.redsocks_port) {

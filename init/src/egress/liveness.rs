@@ -5,7 +5,7 @@
 //! reset, and what comes is refused at once by the port that nobody listens on. The rules are
 //! not touched.
 
-use cib_redsocks::probe::Health;
+use cib_upstream::probe::Health;
 
 /// What is known of the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use cib_redsocks::probe::Health;
-use cib_redsocks::upstream::Endpoint;
+use cib_upstream::Endpoint;
+use cib_upstream::probe::Health;
 
 use super::liveness::{Liveness, Reaction};
 use super::path::sentence;

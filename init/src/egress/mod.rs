@@ -33,11 +33,11 @@ use std::time::Duration;
 
 use cib_nft::{Kind, UpstreamsError};
 use cib_protocol::init::{Check, EgressStatus};
-use cib_redsocks::probe::{self, Depth, Health};
-use cib_redsocks::redirector::{ConfigurationFault, Redsocks};
-use cib_redsocks::resolve::{Files, ResolveFault, resolve};
 use cib_redsocks::selftest::{self, EchoFault};
-use cib_redsocks::upstream::Upstream;
+use cib_redsocks::{ConfigurationFault, Redsocks};
+use cib_resolver::stub::{Files, ResolveFault, resolve};
+use cib_upstream::Upstream;
+use cib_upstream::probe::{self, Depth, Health};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::egress::actor::{Actor, Found, Message};
@@ -441,7 +441,7 @@ impl Inner {
 
     /// Whose socket it is that redirected connections would come to.
     fn listener(&self) -> Option<u32> {
-        cib_redsocks::redirector::listener(self.redirect_to()).unwrap_or_default()
+        cib_redsocks::listener(self.redirect_to()).unwrap_or_default()
     }
 
     fn redirector_check(&self) -> Check {

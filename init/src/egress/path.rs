@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use cib_protocol::init::Check;
-use cib_redsocks::client::{Refusal, Target};
-use cib_redsocks::probe::{self, Depth, Health};
-use cib_redsocks::resolver::DnsServer;
-use cib_redsocks::upstream::{Endpoint, Host};
+use cib_resolver::DnsServer;
+use cib_upstream::client::{Refusal, Target};
+use cib_upstream::probe::{self, Depth, Health};
+use cib_upstream::{Endpoint, Host};
 
 use super::{Inner, pins};
 use crate::environment::ProbeTarget;

@@ -7,10 +7,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
-use cib_redsocks::connect::{CONNECT_PORT, ConnectConfig};
-use cib_redsocks::redirector::{NextHop, Redirector, Settings as RedirectorSettings, next_hop};
-use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
-use cib_redsocks::resolver::ResolverConfig;
+use cib_redsocks::{NextHop, Redirector, Settings as RedirectorSettings, next_hop};
+use cib_resolver::ResolverConfig;
+use cib_upstream::connect::{CONNECT_PORT, ConnectConfig};
+use cib_upstream::relay::{RELAY_PORT, RelayConfig};
 
 use super::install::install;
 use super::{EgressError, Inner, NAME, PROXY_UID, Turn, host, services};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cib_redsocks::redirector::{Readiness as RedirectorReadiness, Redirector, Settings};
+use cib_redsocks::{Readiness as RedirectorReadiness, Redirector, Settings};
 
 use crate::config::{
     ListenAddress, Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service,
@@ -111,8 +111,8 @@ fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
 
 #[cfg(test)]
 mod tests {
-    use cib_redsocks::redirector::Redsocks;
-    use cib_redsocks::upstream::Upstream;
+    use cib_redsocks::Redsocks;
+    use cib_upstream::Upstream;
 
     use super::*;
 

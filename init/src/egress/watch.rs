@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cib_nft::watch::{Changes, Links, Refusals};
-use cib_redsocks::probe::{DEADLINE, Health, INTERVAL};
-use cib_redsocks::resolve::resolve_through;
-use cib_redsocks::upstream::Host;
+use cib_resolver::stub::resolve_through;
+use cib_upstream::Host;
+use cib_upstream::probe::{DEADLINE, Health, INTERVAL};
 use tokio::time::{Instant, sleep};
 
 use super::liveness::Liveness;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cib_redsocks::client::Target;
-use cib_redsocks::probe::{DEADLINE, Depth, Health, probe};
-use cib_redsocks::upstream::Upstream;
 use cib_testkit::socks::Kind;
+use cib_upstream::Upstream;
+use cib_upstream::client::Target;
+use cib_upstream::probe::{DEADLINE, Depth, Health, probe};
 
 use crate::lab::{Lab, PROXY, PROXY_PORT, WEB, nft, pinned, within};
 use crate::world::web;

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use cib_redsocks::upstream::Upstream;
+use cib_upstream::Upstream;
 use proptest::prelude::*;
 
 use super::*;
