@@ -6,6 +6,7 @@
 //! not touched.
 
 use cib_upstream::probe::Health;
+use cib_upstream::{Endpoint, Host};
 
 /// What is known of the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,10 +64,25 @@ fn waits(health: &Health) -> bool {
     matches!(health, Health::TimedOut { .. })
 }
 
+/// A finding in a sentence for a person, with a hint where the proxy has a name.
+pub(super) fn sentence(health: &Health, endpoint: &Endpoint) -> String {
+    let mut sentence = health.sentence(endpoint);
+    let away = matches!(health, Health::Unreachable { .. } | Health::TimedOut { .. });
+    if away && matches!(endpoint.host, Host::Name(_)) {
+        sentence.push_str(
+            " The name may have another address now: it is looked up when the box starts, so \
+             restart the box if the proxy was made anew.",
+        );
+    }
+    sentence
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use cib_upstream::client::Refusal;
+    use cib_upstream::probe::DEADLINE;
     use proptest::prelude::*;
 
     use super::*;
@@ -119,6 +135,18 @@ mod tests {
         let mut liveness = Liveness::Up;
         assert_eq!(liveness.observe(gone()), Reaction::Lost);
         assert_eq!(liveness.observe(silent()), Reaction::Silent);
+    }
+
+    #[test]
+    fn a_proxy_by_name_that_is_away_may_have_another_address_and_one_by_address_has_not() {
+        let hint = "may have another address now";
+        let away = Health::TimedOut { after: DEADLINE };
+        let refused = Health::Refused(Refusal::Ruleset);
+        let at = |host| Endpoint { host, port: 1080 };
+        let name = at(Host::Name("proxy".to_owned()));
+        assert!(sentence(&away, &name).contains(hint));
+        assert!(!sentence(&away, &at(Host::V4([192, 0, 2, 7].into()))).contains(hint));
+        assert!(!sentence(&refused, &name).contains(hint), "it is there");
     }
 
     proptest! {

@@ -12,9 +12,8 @@ use std::net::IpAddr;
 use cib_upstream::Endpoint;
 use cib_upstream::probe::Health;
 
-use super::liveness::{Liveness, Reaction};
-use super::path::sentence;
-use super::{Turn, pins};
+use super::liveness::{Liveness, Reaction, sentence};
+use super::pins;
 use crate::logs::Level;
 
 /// So many probes in a row have to fail before it is a trouble: a proxy may be started again.
@@ -95,6 +94,17 @@ pub(super) enum Event {
     Path(Option<String>),
     /// Whose socket listens at the redirector's port.
     Listener(Option<u32>),
+}
+
+/// What becomes of the redirector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It runs.
+    Run,
+    /// It is held down.
+    Hold,
+    /// It and the resolver are started anew, with what is configured now.
+    Renew,
 }
 
 /// What is to be done, in order. If enforcing fails, the rest is left undone.

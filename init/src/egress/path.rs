@@ -6,9 +6,10 @@ use cib_protocol::init::Check;
 use cib_resolver::DnsServer;
 use cib_upstream::client::{Refusal, Target};
 use cib_upstream::probe::{self, Depth, Health};
-use cib_upstream::{Endpoint, Host};
 
-use super::{Inner, pins};
+use super::inner::Inner;
+use super::liveness::sentence;
+use super::pins;
 use crate::environment::ProbeTarget;
 
 /// What came of the walk.
@@ -114,42 +115,10 @@ impl Inner {
     }
 }
 
-/// As [`Inner::sentence`].
-pub(super) fn sentence(health: &Health, endpoint: &Endpoint) -> String {
-    let mut sentence = health.sentence(endpoint);
-    let away = matches!(health, Health::Unreachable { .. } | Health::TimedOut { .. });
-    if away && matches!(endpoint.host, Host::Name(_)) {
-        sentence.push_str(
-            " The name may have another address now: it is looked up when the box starts, so \
-             restart the box if the proxy was made anew.",
-        );
-    }
-    sentence
-}
-
 /// Whether the proxy's own rules are why it did not connect.
 fn is_forbidden(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Ruleset | Refusal::AddressUnsupported | Refusal::Http(403 | 405)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_by_name_that_is_away_may_have_another_address_and_one_by_address_has_not() {
-        let hint = "may have another address now";
-        let away = Health::TimedOut {
-            after: probe::DEADLINE,
-        };
-        let refused = Health::Refused(Refusal::Ruleset);
-        let at = |host| Endpoint { host, port: 1080 };
-        let name = at(Host::Name("proxy".to_owned()));
-        assert!(sentence(&away, &name).contains(hint));
-        assert!(!sentence(&away, &at(Host::V4([192, 0, 2, 7].into()))).contains(hint));
-        assert!(!sentence(&refused, &name).contains(hint), "it is there");
-    }
 }

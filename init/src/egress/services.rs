@@ -11,6 +11,11 @@ use crate::config::{
     ListenAddress, Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service,
 };
 
+/// The user that redsocks, the resolver and the connect bridge run as.
+pub const PROXY_USER: &str = "cib-proxy";
+/// Its user and group id in every image (`docs/design/interfaces.md`).
+pub const PROXY_UID: u32 = cib_nft::PROXY_UID;
+
 /// Name of the resolver's service.
 pub const RESOLVER: &str = "resolver";
 /// Name of the connect bridge's service.
@@ -86,7 +91,7 @@ fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
     Service {
         name: name.to_owned(),
         command,
-        user: super::PROXY_USER.to_owned(),
+        user: PROXY_USER.to_owned(),
         group: None,
         environment,
         workdir: PathBuf::from("/"),

@@ -9,9 +9,9 @@ use cib_upstream::Host;
 use cib_upstream::probe::{DEADLINE, Health, INTERVAL};
 use tokio::time::{Instant, sleep};
 
+use super::inner::{Inner, RESOLVE_TIMEOUT};
 use super::liveness::Liveness;
 use super::machine::Event;
-use super::{Inner, NAME, RESOLVE_TIMEOUT};
 use crate::logs::Level;
 use crate::pause::Timer;
 
@@ -142,7 +142,7 @@ async fn links(egress: Rc<Inner>) {
 /// Says which watch no longer works.
 fn lost(egress: &Inner, what: &str, error: &std::io::Error) {
     let line = format!("{what} can no longer be watched: {error}");
-    egress.logs.write(Level::Warn, NAME, &line);
+    egress.log(Level::Warn, &line);
 }
 
 async fn refused(egress: Rc<Inner>, settled: Rc<Settled>) {
@@ -171,7 +171,7 @@ async fn refused(egress: Rc<Inner>, settled: Rc<Settled>) {
                 refusal.destination,
                 protocol(refusal.protocol)
             );
-            egress.logs.write(Level::Info, NAME, &line);
+            egress.log(Level::Info, &line);
         }
         settled();
     }
