@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::Ipv4Net;
 use thiserror::Error;
 
 use crate::url::is_host_name;
@@ -111,19 +112,27 @@ impl Target {
     }
 }
 
-/// The ranges that the box's firewall rejects as well, and loopback.
+/// The networks that the box's firewall rejects as well, and the loopback.
+const SPECIAL_V4: [Ipv4Net; 10] = [
+    network([0, 0, 0, 0], 8),
+    network([10, 0, 0, 0], 8),
+    network([100, 64, 0, 0], 10),
+    network([127, 0, 0, 0], 8),
+    network([169, 254, 0, 0], 16),
+    network([172, 16, 0, 0], 12),
+    network([192, 0, 0, 0], 24),
+    network([192, 168, 0, 0], 16),
+    network([198, 18, 0, 0], 15),
+    // Multicast and everything above it.
+    network([224, 0, 0, 0], 3),
+];
+
+const fn network([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
 fn special_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224..=255, _, _)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0)
-            | (192, 168, _)
-            | (198, 18..=19, _)
-    )
+    SPECIAL_V4.iter().any(|special| special.contains(&address))
 }
 
 impl From<SocketAddr> for Target {
