@@ -5,8 +5,8 @@ use std::io::{self, BufRead as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The user whose TCP socket listens on `address`, or on its port at every address, if there is
-/// one. Connecting to find out would make redsocks complain of a connection that nobody
-/// redirected, and could not tell redsocks from somebody else in its place.
+/// one. A connection would tell less: redsocks would complain that nobody redirected it, and
+/// another program in its place would not be noticed.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Answers for as long as they are good, up to a cap.
+//! Keeps replies until their TTL runs out, up to a number of them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// An answer larger than this is not kept; an ordinary one has some 100 bytes.
 const REPLY_MAX: usize = 4096;
 
-/// Replies by question. The oldest goes when the cap is reached: which one is used most often
-/// matters little where a miss costs one round trip.
+/// Replies by question. The oldest one is removed when there are too many. A miss costs one
+/// round trip, so it matters little which one is used most often.
 #[derive(Debug)]
 pub(crate) struct Cache {
     cap: usize,

@@ -27,16 +27,16 @@ pub struct ResolverConfig {
     /// The upstream, as a URL with its credentials.
     #[serde(with = "as_url")]
     pub upstream: Upstream,
-    /// The upstream's pinned addresses, in order of preference. Never looked up here: the
-    /// resolver is what would be asked.
+    /// The upstream's pinned addresses, in order of preference. The resolver never looks them
+    /// up: it would have to ask itself.
     pub addresses: Vec<IpAddr>,
-    /// Whom to ask, on the upstream's far side.
+    /// The DNS servers, on the far side of the upstream.
     #[serde(default = "default_servers")]
     pub servers: Vec<DnsServer>,
     /// How to ask them.
     #[serde(default)]
     pub mode: Mode,
-    /// The names that are asked of Docker, and only if the query came in at Docker's door.
+    /// The names that Docker is asked for, if the query came in at Docker's port.
     #[serde(default)]
     pub local_names: BTreeSet<LocalName>,
     /// How many answers are kept. One takes some 200 bytes.

@@ -25,7 +25,7 @@ use crate::exchange::{ExchangeError, Request, SetupFault};
 
 /// How long TLS may take on top of the connection.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long an exchange may take; whoever asked has given up before.
+/// How long an exchange may take. The query has failed before that.
 const EXCHANGE: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);

@@ -19,23 +19,23 @@ use crate::selection::{Attempt, Outcome, Protocol, Protocols, Selection};
 use crate::server::DnsServer;
 use crate::wire::{ReplyInfo, inspect};
 
-/// How long a query is worked on. glibc asks again after 5 s; it should have an answer before.
+/// How long a query may take. glibc asks again after 5 s, and should have an answer before that.
 const QUERY: Duration = Duration::from_millis(4500);
 /// How long one attempt may take before the next one begins.
 const ATTEMPT: Duration = Duration::from_millis(1500);
-/// How long the upstream is left alone after it refused or broke off a connection, which
-/// takes no time to find out again.
+/// How long nothing is sent to the upstream after it refused or closed a connection. It takes no
+/// time to find that out again.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-/// And after it kept silent, which does.
+/// The same after it did not answer. It takes long to find that out again.
 const AFTER_SILENCE: Duration = Duration::from_secs(2);
 /// How long the query waits that finds out whether the upstream works again.
 const TRIAL: Duration = Duration::from_millis(300);
 
-/// Nobody could be asked. The client gets SERVFAIL.
+/// No server answered. The client gets SERVFAIL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoAnswer;
 
-/// A reply, and what is to be known of it.
+/// A reply, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The message as it came, with some id.
@@ -57,7 +57,7 @@ pub(crate) struct Forwarder {
 struct State {
     selection: Selection,
     breaker: Breaker,
-    /// What was logged last, so that it is logged once.
+    /// What was logged last: the same is not logged again.
     reported: Reported,
 }
 
@@ -105,7 +105,7 @@ impl Forwarder {
         }
     }
 
-    /// Whether the upstream was found dead a moment ago, so that asking is no use.
+    /// Whether the upstream was found dead a moment ago, so that a query would fail.
     #[must_use]
     pub(crate) fn is_down(&self) -> bool {
         self.lock().breaker.rejects(Instant::now())
@@ -225,7 +225,7 @@ impl Forwarder {
         }
     }
 
-    /// The reasons name servers, and never what was looked up.
+    /// Logs why. The reasons name servers, and never the name that was looked up.
     fn unanswered(&self, failures: &[String]) {
         let reasons = failures.join("; ");
         let mut state = self.lock();

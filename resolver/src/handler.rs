@@ -16,9 +16,9 @@ use crate::policy::{Door, Verdict, judge};
 use crate::stub::{Transport, exchange, random_id};
 use crate::wire::{Incoming, Key, Medium, Question, read};
 
-/// How long `localhost` may be kept by a client, in seconds.
+/// How long a client may keep the address of `localhost`, in seconds.
 const LOOPBACK_TTL: u32 = 3600;
-/// How long Docker gets for one try; it sits on this machine.
+/// How long Docker's DNS may take for one try. It is on this machine.
 const DOCKER: Duration = Duration::from_secs(2);
 
 /// Handles the packets of every socket.
@@ -122,7 +122,7 @@ impl Handler {
         }
     }
 
-    /// Asks whoever has to be asked. Always comes to an end, within 4.5 s.
+    /// Asks Docker or the upstream. It always ends within 4.5 s.
     pub(crate) async fn look_up(&self, lookup: Lookup) -> Vec<u8> {
         let reply = match lookup.source {
             Source::Docker => self.ask_docker(lookup.query).await,
@@ -140,7 +140,7 @@ impl Handler {
         Some(answer.reply)
     }
 
-    /// Not kept: containers come and go, and Docker is near.
+    /// Not cached: containers come and go, and Docker is on this machine.
     async fn ask_docker(&self, mut query: Vec<u8>) -> Option<Vec<u8>> {
         for _ in 0..2 {
             query[..2].copy_from_slice(&random_id().ok()?.to_be_bytes());

@@ -1,4 +1,4 @@
-//! The resolver's sockets.
+//! The sockets that queries come in at.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +15,13 @@ use crate::handler::{Handled, Handler};
 use crate::policy::Door;
 use crate::wire::Medium;
 
-/// The longest query that is read. No honest one comes near.
+/// The longest query that is read. No real query is nearly as long.
 const QUERY_MAX: usize = 4096;
-/// How many clients a door holds over TCP at once; the others wait in the kernel.
+/// How many TCP clients each address serves at once; the others wait in the kernel.
 const CLIENTS: usize = 64;
-/// How long such a client may be silent, or not take its answer.
+/// How long such a client may send nothing, or not read its answer.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long to wait when the kernel has no file for a client.
+/// How long to wait when this process may open no more files.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// One address, UDP and TCP.
@@ -33,7 +33,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds both, but for what is among `sockets`.
+    /// Binds both, or takes them from `sockets`.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ async fn serve_tcp(listener: TcpListener, door: Door, handler: Arc<Handler>) {
         };
         let handler = Arc::clone(&handler);
         tokio::spawn(async move {
-            // A client that breaks off is its own affair.
+            // A client that closes early needs no answer.
             let _ = serve_client(stream, door, &handler).await;
             drop(place);
         });

@@ -1,4 +1,4 @@
-//! Which questions leave the box, and which are answered where they are asked.
+//! Decides which questions leave the box, and which are answered here.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -9,17 +9,17 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 use crate::config::LocalName;
 
-/// Where a query came in.
+/// Which port a query came in at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
     /// At the port for what was sent to Docker's DNS. Only from here is Docker asked.
     Docker,
-    /// At the port for every other server. Asking Docker from here could make a circle: with
-    /// a server of the box's own in its configuration, Docker would ask us again.
+    /// At the port for every other server. If Docker were asked from here, there could be a loop:
+    /// Docker may be configured to ask a server of the box.
     Any,
 }
 
-/// What becomes of a question.
+/// What happens to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It goes through the upstream.
@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
     NoSuchName,
     /// 127.0.0.1.
     Loopback,
-    /// Not a thing that this server does.
+    /// This server does not do it.
     Refused,
 }
 
@@ -40,10 +40,10 @@ pub(crate) enum Verdict {
 ///
 /// * AAAA gets an empty answer: the box has no way out over IPv6, and a program that is told
 ///   of such an address would try it first.
-/// * `localhost` is the box (RFC 6761, section 6.3); `invalid` and `onion` names are nobody's
+/// * `localhost` is the box (RFC 6761, section 6.3); `invalid` and `onion` names do not exist
 ///   (RFC 6761, section 6.4; RFC 7686).
 /// * A name of one label has no addresses in the public DNS. It is a container's name that is
-///   not on the list, and need not be told to anybody.
+///   not on the list, so nobody outside is asked.
 /// * Addresses of private networks have no public names.
 #[must_use]
 pub(crate) fn judge(question: &Query, door: Door, local_names: &BTreeSet<LocalName>) -> Verdict {

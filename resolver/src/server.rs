@@ -11,7 +11,7 @@ use thiserror::Error;
 /// The path of RFC 8484's own examples, and of every public server.
 const DOH_PATH: &str = "/dns-query";
 
-/// Whom to ask.
+/// A DNS server.
 ///
 /// Written as an address with an optional port (`1.1.1.1`, `[2606:4700:4700::1111]:53`),
 /// which is asked over TCP there and over HTTPS at `https://ADDRESS/dns-query`, or as the URL

@@ -14,10 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::exchange::{ExchangeError, Request};
 use crate::stub::{question, random_id};
 
-/// How long an unused connection is kept. Public servers close theirs after some 10 s; who
-/// keeps it longer may.
+/// How long an unused connection is kept. Public servers close it after some 10 s.
 const IDLE: Duration = Duration::from_secs(30);
-/// How long the server may be silent while it owes replies.
+/// How long the server may send nothing while questions are pending.
 const SILENT: Duration = Duration::from_secs(5);
 
 struct Pending {
@@ -32,7 +31,7 @@ pub(crate) async fn drive(mut stream: TcpStream, mut requests: mpsc::Receiver<Re
     let (mut reader, mut writer) = stream.split();
     let mut pending: HashMap<u16, Pending> = HashMap::new();
     let mut heard = Vec::new();
-    // When the server was last heard of, or began to owe.
+    // When the server last sent something, or got the oldest question.
     let mut since = Instant::now();
     loop {
         let patience = if pending.is_empty() { IDLE } else { SILENT };
@@ -63,7 +62,7 @@ pub(crate) async fn drive(mut stream: TcpStream, mut requests: mpsc::Receiver<Re
     }
 }
 
-/// Gives a request an id that no other one has, and makes it ready to be sent.
+/// Gives a request an id that no pending one has, and returns the message to send.
 fn enlist(request: Request, pending: &mut HashMap<u16, Pending>) -> io::Result<Vec<u8>> {
     let Request { query, answer } = request;
     let id = loop {
@@ -82,7 +81,7 @@ fn enlist(request: Request, pending: &mut HashMap<u16, Pending>) -> io::Result<V
     Ok(message)
 }
 
-/// Hands every whole reply to whoever asked, and leaves the rest in `heard`.
+/// Hands every whole reply to whoever asked, and leaves the incomplete one in `heard`.
 fn deliver(heard: &mut Vec<u8>, pending: &mut HashMap<u16, Pending>) {
     let mut taken = 0;
     while let Some(&[high, low]) = heard[taken..].first_chunk::<2>() {
@@ -99,7 +98,7 @@ fn deliver(heard: &mut Vec<u8>, pending: &mut HashMap<u16, Pending>) {
         let matches = pending
             .get(&id)
             .is_some_and(|waiting| waiting.question.as_ref() == Some(&question));
-        // What nobody asked for is passed over; who waits for something else goes on waiting.
+        // A reply to no pending question is ignored.
         if matches && let Some(waiting) = pending.remove(&id) {
             let _ = waiting.answer.send(Ok(reply.to_vec()));
         }

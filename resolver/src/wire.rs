@@ -1,4 +1,4 @@
-//! DNS messages: what comes in, what goes on, and what goes back.
+//! The DNS messages of clients and servers, and what is changed in them on the way.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

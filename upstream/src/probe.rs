@@ -1,8 +1,8 @@
-//! Is the upstream alive, and does it accept us?
+//! Asks the upstream whether it is alive and accepts us.
 //!
-//! redsocks accepts a client before it dials, and holds it for two minutes when the upstream
-//! is a black hole, so somebody has to look. Every [`INTERVAL`] with [`DEADLINE`] as the
-//! limit notices a dead upstream within 10 seconds.
+//! redsocks accepts a client before it connects to the upstream, and holds the client for two
+//! minutes when the upstream never answers. So init probes the upstream: with a pause of
+//! [`INTERVAL`] and a limit of [`DEADLINE`] it notices a dead upstream within 10 seconds.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,10 +20,10 @@ pub const DEADLINE: Duration = Duration::from_secs(4);
 /// How much is asked of the upstream.
 #[derive(Clone, Copy, Debug)]
 pub enum Depth<'a> {
-    /// Is there somebody who speaks as the upstream does? Nothing is said that is a secret: for
-    /// SOCKS5 a client's offer of methods alone, for the others a request for this target
-    /// without user and password. For an address of which nothing is known yet.
-    Acquaintance(&'a Target),
+    /// Does something at this address speak the upstream's protocol? The probe sends no user and
+    /// no password: for SOCKS5 it only offers the methods, for the others it asks for this target
+    /// without credentials. For an address of which nothing is known yet.
+    Anonymous(&'a Target),
     /// TCP, and for SOCKS5 the user and password: cheap, and invisible to third parties.
     Greeting,
     /// A connection to a target, closed again at once. The only proof that an `http` or
@@ -33,7 +33,7 @@ pub enum Depth<'a> {
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum Reachability {
     /// It answers and accepts us.
     Reachable {
         /// From the first packet to the last answer of the handshake.
@@ -55,7 +55,7 @@ pub enum Health {
     },
 }
 
-impl Health {
+impl Reachability {
     /// Whether traffic can flow. A refused target is the target's affair.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -94,7 +94,7 @@ pub async fn probe(
     addresses: &[IpAddr],
     depth: Depth<'_>,
     deadline: Duration,
-) -> Health {
+) -> Reachability {
     let limits = Timeouts {
         connect: deadline,
         greeting: deadline,
@@ -104,33 +104,33 @@ pub async fn probe(
     let start = Instant::now();
     let work = async {
         match depth {
-            Depth::Acquaintance(target) => dialer.get_acquainted(target).await,
+            Depth::Anonymous(target) => dialer.greet_anonymously(target).await,
             Depth::Greeting => dialer.greet().await,
             Depth::Through(target) => dialer.connect(target).await.map(drop),
         }
     };
     match timeout(deadline, work).await {
-        Ok(Ok(())) => Health::Reachable {
+        Ok(Ok(())) => Reachability::Reachable {
             rtt: start.elapsed(),
         },
         Ok(Err(error)) => judge(error),
-        Err(_) => Health::TimedOut { after: deadline },
+        Err(_) => Reachability::TimedOut { after: deadline },
     }
 }
 
-fn judge(error: DialError) -> Health {
+fn judge(error: DialError) -> Reachability {
     match error {
-        DialError::AuthRefused { .. } | DialError::AuthRequired { .. } => Health::AuthRefused,
-        DialError::Refused { refusal, .. } => Health::Refused(refusal),
-        DialError::Inexpressible { .. } => Health::Refused(Refusal::AddressUnsupported),
-        DialError::TimedOut { after, .. } => Health::TimedOut { after },
-        DialError::Unreachable { source, .. } => Health::Unreachable {
+        DialError::AuthRefused { .. } | DialError::AuthRequired { .. } => Reachability::AuthRefused,
+        DialError::Refused { refusal, .. } => Reachability::Refused(refusal),
+        DialError::Inexpressible { .. } => Reachability::Refused(Refusal::AddressUnsupported),
+        DialError::TimedOut { after, .. } => Reachability::TimedOut { after },
+        DialError::Unreachable { source, .. } => Reachability::Unreachable {
             reason: source.kind().to_string(),
         },
-        DialError::Broken { stage, .. } => Health::Unreachable {
+        DialError::Broken { stage, .. } => Reachability::Unreachable {
             reason: format!("it closed the connection {stage}"),
         },
-        DialError::NotAProxy { scheme, .. } => Health::Unreachable {
+        DialError::NotAProxy { scheme, .. } => Reachability::Unreachable {
             reason: format!("what answers does not speak {scheme}"),
         },
     }

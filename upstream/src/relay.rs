@@ -1,8 +1,8 @@
 //! A relay on the box's loopback to an upstream that the redirector cannot reach itself:
-//! redsocks 0.5 knows IPv4 alone.
+//! redsocks 0.5 supports IPv4 only.
 //!
-//! It passes bytes and nothing else, so the redirector still does the handshake, and is told
-//! of a dead upstream by its connection being closed.
+//! The relay only passes bytes, so the redirector still does the handshake. When the upstream is
+//! dead, the relay closes the redirector's connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ async fn carry(mut near: TcpStream, dialer: &Dialer) {
     let Ok(mut far) = dialer.reach().await else {
         return;
     };
-    // Either side may break off at any time, and the other is told by the streams closing.
+    // Either side may close at any time; the other one then sees its stream close.
     let _ = near.set_nodelay(true);
     let _ = copy_bidirectional_with_sizes(&mut near, &mut far, BUFFER, BUFFER).await;
 }

@@ -135,8 +135,8 @@ impl Actor {
     fn meet(&self, address: IpAddr) {
         let inner = Rc::clone(&self.inner);
         tokio::task::spawn_local(async move {
-            let target = inner.acquaintance();
-            let depth = Depth::Acquaintance(&target);
+            let target = inner.first_target();
+            let depth = Depth::Anonymous(&target);
             let met = probe::probe(&inner.upstream, &[address], depth, probe::DEADLINE).await;
             inner.happened(Event::Met(address, met.is_up()));
         });

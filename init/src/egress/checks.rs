@@ -35,7 +35,7 @@ impl Egress {
             detail: self.0.sentence(&health),
         });
         if self.is_locked() && health.is_up() {
-            checks.extend(self.0.walked().await);
+            checks.extend(self.0.path_check().await);
         }
         checks
     }

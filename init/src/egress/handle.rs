@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use cib_redsocks::Redsocks;
 use cib_resolver::stub::{Files, resolve};
-use cib_upstream::probe::Health;
+use cib_upstream::probe::Reachability;
 use tokio::sync::{mpsc, oneshot};
 
 use super::actor::Actor;
@@ -119,7 +119,7 @@ impl Egress {
     ///
     /// # Errors
     /// Something got out, or would hang.
-    pub async fn prove(&self) -> Result<Health, EgressError> {
+    pub async fn prove(&self) -> Result<Reachability, EgressError> {
         if self.is_locked()
             && let Some(leak) = refusals::refusals(&self.0.settings.lan)
                 .await
@@ -158,7 +158,7 @@ impl Egress {
     /// for now. Must be called within a `LocalSet`.
     pub fn watch(
         &self,
-        first: Health,
+        first: Reachability,
         gate: impl Fn(Turn) + 'static,
         settled: impl Fn() + 'static,
     ) {

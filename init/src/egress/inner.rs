@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cib_redsocks::Redsocks;
 use cib_upstream::Upstream;
-use cib_upstream::probe::{self, Depth, Health};
+use cib_upstream::probe::{self, Depth, Reachability};
 use tokio::sync::mpsc;
 
 use super::machine::{Event, Machine, Turn};
@@ -52,16 +52,19 @@ impl Inner {
         let _ = self.queue.send(Message::Happened(event));
     }
 
-    /// Probes the upstream where redsocks finds it. If there is nobody, and another of its
-    /// addresses answers, that one is to be used.
-    pub(super) async fn probe(&self) -> Health {
+    /// Probes the upstream at the address that redsocks uses. If that does not answer and another
+    /// of its addresses does, the other one is used from then on.
+    pub(super) async fn probe(&self) -> Reachability {
         let addresses = self.machine.borrow().pinned().to_vec();
         let (used, standing_by) = pins::others(&addresses);
         let Some(used) = used else {
             return self.probe_at(&addresses).await;
         };
         let health = self.probe_at(&[used]).await;
-        if matches!(health, Health::Unreachable { .. } | Health::TimedOut { .. }) {
+        if matches!(
+            health,
+            Reachability::Unreachable { .. } | Reachability::TimedOut { .. }
+        ) {
             for other in standing_by {
                 let found = self.probe_at(&[other]).await;
                 if found.is_up() {
@@ -73,11 +76,11 @@ impl Inner {
         health
     }
 
-    async fn probe_at(&self, addresses: &[IpAddr]) -> Health {
+    async fn probe_at(&self, addresses: &[IpAddr]) -> Reachability {
         probe::probe(&self.upstream, addresses, Depth::Greeting, probe::DEADLINE).await
     }
 
-    /// Whose socket it is that redirected connections would come to.
+    /// The user whose socket receives redirected connections.
     pub(super) fn listener(&self) -> Option<u32> {
         cib_redsocks::listener(self.redirect_to()).unwrap_or_default()
     }

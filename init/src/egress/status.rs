@@ -19,7 +19,7 @@ impl Egress {
         let health = match machine.liveness() {
             Liveness::Unknown => "not yet probed".to_owned(),
             Liveness::Up => machine
-                .walked_into()
+                .path_trouble()
                 .map_or_else(|| "reachable".to_owned(), str::to_owned),
             Liveness::Down { health } => self.0.sentence(health),
         };

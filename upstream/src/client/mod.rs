@@ -1,7 +1,7 @@
 //! Speaking to the upstream: SOCKS5, SOCKS4a and HTTP `CONNECT`, as a client.
 //!
-//! One message at a time, each answered before the next is sent: microsocks drops what it
-//! read past a message, so nothing may be sent ahead.
+//! The client sends one message at a time and waits for its answer: microsocks drops what it read
+//! past a message.
 
 mod error;
 mod http;
@@ -133,8 +133,8 @@ impl Dialer {
         })
     }
 
-    /// Connects, and goes as far as the upstream lets a client go that asks for no target:
-    /// for SOCKS5 past the user and password, for the others no further than TCP.
+    /// Connects, and goes as far as a client can go without a target: for SOCKS5 until the user
+    /// and password are accepted, for the others until TCP is connected.
     ///
     /// # Errors
     ///
@@ -144,14 +144,14 @@ impl Dialer {
         self.introduce(&mut stream, Instant::now()).await
     }
 
-    /// Finds out whether somebody speaks as the upstream does, and tells no secret: for SOCKS5
-    /// no more than a client's offer, for the others a request for `target` in nobody's name.
-    /// An answer that refuses it is a proxy's too.
+    /// Finds out whether something at the address speaks the upstream's protocol, without sending
+    /// the user or the password: for SOCKS5 it only offers the methods, for the others it asks for
+    /// `target` without credentials. An answer that refuses this comes from a proxy as well.
     ///
     /// # Errors
     ///
     /// As [`connect`](Self::connect); never one of being refused.
-    pub async fn get_acquainted(&self, target: &Target) -> Result<(), DialError> {
+    pub async fn greet_anonymously(&self, target: &Target) -> Result<(), DialError> {
         let mut stream = self.reach().await?;
         let within = self.timeouts.greeting.min(self.timeouts.handshake);
         let upstream = &self.upstream;
@@ -200,8 +200,8 @@ async fn authenticate(stream: &mut TcpStream, upstream: &Upstream) -> Result<(),
     }
 }
 
-/// Whether a refusal is one that a proxy gives to a stranger, rather than what any web server
-/// says to a request that it does not understand.
+/// Whether a proxy refuses a client without credentials in this way. A web server that does not
+/// understand the request answers in another way.
 fn as_a_proxy_refuses(upstream: &Upstream, error: DialError) -> Result<(), DialError> {
     match error {
         DialError::AuthRequired { .. } | DialError::AuthRefused { .. } => Ok(()),
@@ -221,8 +221,8 @@ fn as_a_proxy_refuses(upstream: &Upstream, error: DialError) -> Result<(), DialE
     }
 }
 
-/// Asks the upstream to connect to `target`. Not one byte past its answer is read, so a
-/// target that speaks first is heard.
+/// Asks the upstream to connect to `target`. It reads no byte past the answer, because the target
+/// may speak first.
 async fn request(
     stream: &mut TcpStream,
     upstream: &Upstream,

@@ -73,7 +73,7 @@ async fn acquaintance(url: &str, answer: &'static [u8]) -> (Vec<u8>, Result<(), 
     let upstream = Upstream::parse(&format!("{url}{address}")).unwrap();
     let dialer = Dialer::new(upstream, [address.ip()], LIMITS);
     let target = "192.0.2.53:53".parse().unwrap();
-    let met = dialer.get_acquainted(&target).await;
+    let met = dialer.greet_anonymously(&target).await;
     (stranger.await.unwrap(), met)
 }
 

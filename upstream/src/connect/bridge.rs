@@ -31,13 +31,13 @@ impl Bridge {
 /// Why a request is not carried.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It says nothing that a proxy could do.
+    /// A proxy cannot carry it out.
     Malformed(&'static str),
     /// It asks for the upstream's own machine or network.
     Special,
-    /// The upstream does not do it.
+    /// The upstream did not connect.
     Dial(DialError),
-    /// The target broke off.
+    /// The target closed the connection.
     Broken(hyper::Error),
 }
 

@@ -1,9 +1,9 @@
-//! `cib-connect`: an HTTP proxy on the box's loopback that speaks to the upstream, whatever
-//! the upstream speaks.
+//! `cib-connect`: an HTTP proxy on the box's loopback that passes requests to the upstream,
+//! whatever protocol the upstream has.
 //!
-//! For a box without NET_ADMIN, where nothing can be redirected (`CIB_PROXY_MODE=env`):
-//! programs are told of it by the proxy variables, and the ones that do not listen go out
-//! directly. Claude Code listens, and cannot speak SOCKS.
+//! It is for a box without NET_ADMIN, where nothing can be redirected (`CIB_PROXY_MODE=env`). The
+//! proxy variables tell programs of it. A program that ignores them connects directly. Claude
+//! Code obeys them, and cannot speak SOCKS.
 
 mod bridge;
 mod plain;
@@ -84,7 +84,7 @@ pub enum StartFault {
         #[source]
         source: io::Error,
     },
-    /// The parent that wants to hear of readiness is gone.
+    /// The parent that waits for readiness is gone.
     #[error("cannot report readiness")]
     Ready(#[source] io::Error),
 }

@@ -39,7 +39,7 @@ pub(super) async fn forward(
     let upstream = bridge.dialer.upstream();
     let is_http = upstream.scheme() == Scheme::Http;
     let stream = if is_http {
-        // Such an upstream takes the request as it is; many refuse CONNECT to port 80.
+        // An HTTP proxy takes the request as it is, and many refuse CONNECT to port 80.
         if let Some(credentials) = upstream.credentials()
             && let Ok(mut value) = HeaderValue::from_str(&basic_credentials(credentials))
         {
@@ -112,7 +112,7 @@ fn strip(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     for name in HOP_BY_HOP.into_iter().chain(named) {
-        // hyper frames the body by these, and frames it anew by itself.
+        // hyper reads and writes the one that frames the body.
         if name != TRANSFER_ENCODING {
             headers.remove(name);
         }

@@ -1,4 +1,4 @@
-//! Clients of the bridge.
+//! Serves the clients of the bridge.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use super::bridge::{Body, Bridge, Fault};
 use super::plain;
 use crate::client::Target;
 
-/// How long a client may take to send the head of a request, and to come up with another one.
+/// How long a client may take to send the head of its first request and of each next one.
 const HEAD: Duration = Duration::from_secs(30);
-/// How long to wait when the kernel has no file for a client.
+/// How long to wait when this process may open no more files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// When to ask a silent peer whether it is still there, in seconds. A tunnel has no other limit: a
 /// session of Claude's may be silent for minutes.
@@ -54,11 +54,11 @@ async fn client(stream: TcpStream, bridge: Arc<Bridge>, place: Arc<OwnedSemaphor
         .header_read_timeout(HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    // A client that breaks off, or speaks something else, is its own affair.
+    // A client that closes early or does not speak HTTP needs no answer.
     let _ = connection.await;
 }
 
-/// Best effort: a connection without it works as well.
+/// A failure is ignored: a connection without it works as well.
 fn keep_alive(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = setsockopt(stream, sockopt::KeepAlive, &true);
@@ -96,7 +96,7 @@ async fn tunnel(
     keep_alive(&far);
     tokio::spawn(async move {
         if let Ok(near) = hyper::upgrade::on(request).await {
-            // Either side may break off at any time; the other one sees its stream close.
+            // Either side may close at any time; the other one then sees its stream close.
             let _ = copy_bidirectional(&mut TokioIo::new(near), &mut far).await;
         }
         drop(place);

@@ -1,5 +1,5 @@
-//! One line to standard error for each thing worth knowing. Names that are looked up and
-//! targets that are connected to are nobody's business: they appear at `debug` alone.
+//! Writes one line to standard error for each thing that is worth knowing. The names that are
+//! looked up and the targets that are connected to are private: only `debug` shows them.
 
 use std::error::Error;
 use std::fmt;

@@ -94,7 +94,7 @@ where
     }
 }
 
-/// To standard output, where it was asked for.
+/// Prints what was asked for to standard output.
 fn say(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,7 +103,7 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn prepare<C: DeserializeOwned>(options: &Options) -> Result<(C, Ready, Sockets), (u8, String)> {
-    // First of all, while their numbers can belong to nothing else.
+    // This comes first, while no other file can have got these numbers.
     let ready = match options.ready_fd {
         Some(number) => {
             Some(sys::adopt(number).map_err(|e| (USAGE, format!("--ready-fd {number}: {e}")))?)
@@ -149,8 +149,8 @@ fn serve_until_signal<E: std::error::Error>(
     })
 }
 
-/// Readable when SIGTERM or SIGINT has come: one socket for both, where the runtime's own
-/// signals take a driver and a channel each.
+/// A socket that becomes readable when SIGTERM or SIGINT arrives. One socket serves both signals;
+/// Tokio's own signals would need a driver and a channel for each.
 fn signals() -> io::Result<UnixStream> {
     let (come, told) = std::os::unix::net::UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT] {

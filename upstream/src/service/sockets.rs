@@ -1,5 +1,5 @@
-//! Listeners that the parent made before anybody else could, and keeps. A program that dies
-//! leaves its port to nobody: the parent still holds it.
+//! Sockets that the parent bound before any other process ran, and keeps open. So nobody can take
+//! the port of a program that has ended.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What can be wrong with a proxy URL, in words that help and betray nothing.
+//! What can be wrong with a proxy URL. No message contains a part of a password.
 
 use thiserror::Error;
 

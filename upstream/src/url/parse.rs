@@ -1,4 +1,4 @@
-//! Reading a proxy URL. Strict where leniency would guess at a password's borders.
+//! Reads a proxy URL. It is strict where a lenient parser would guess where a password ends.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -110,7 +110,7 @@ fn credentials(scheme: Scheme, userinfo: &str) -> Result<Credentials, UpstreamFa
 
 /// Undoes percent-encoding, and refuses what the usual lenient decoders pass through.
 fn decode(part: &'static str, text: &str) -> Result<Secret, UpstreamFault> {
-    // Exact from the start, so that no smaller copy is left behind by growing.
+    // The whole capacity at once: a vector that grows leaves a copy of the password behind.
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

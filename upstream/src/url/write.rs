@@ -1,4 +1,4 @@
-//! The way back: an upstream as a URL that parses to the same upstream.
+//! Writes an upstream as a URL that parses to the same upstream.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::{Deserializer, Serializer, de};
