@@ -1,8 +1,9 @@
 //! Who listens on a port, as the kernel says.
 
-use std::fs;
 use std::io::{self, BufRead as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
+
+use cib_foreign::own;
 
 /// The user whose TCP socket listens on `address`, or on its port at every address, if there is
 /// one. A connection would tell less: redsocks would complain that nobody redirected it, and
@@ -12,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 ///
 /// Those of reading `/proc/net/tcp`, which is that of the caller's network namespace.
 pub fn listener(address: SocketAddrV4) -> io::Result<Option<u32>> {
-    let table = io::BufReader::new(fs::File::open("/proc/net/tcp")?);
+    let table = io::BufReader::new(own::open("/proc/net/tcp")?);
     owner(table.lines().skip(1), address)
 }
 

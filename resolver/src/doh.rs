@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cib_foreign::own;
 use cib_upstream::client::Target;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -40,7 +41,7 @@ const DNS_MESSAGE: HeaderValue = HeaderValue::from_static("application/dns-messa
 ///
 /// [`SetupFault::Bundle`], [`SetupFault::NoRoots`] or [`SetupFault::Tls`].
 pub(crate) fn client_config(ca_bundle: &Path) -> Result<Arc<ClientConfig>, SetupFault> {
-    let pem = std::fs::read(ca_bundle).map_err(|source| SetupFault::Bundle {
+    let pem = own::read(ca_bundle).map_err(|source| SetupFault::Bundle {
         path: ca_bundle.into(),
         source,
     })?;

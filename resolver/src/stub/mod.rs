@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cib_foreign::own;
 use cib_upstream::Host;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -162,7 +163,7 @@ pub async fn resolve_through(
 
 /// A file that is not there says nothing, as in glibc.
 fn read(path: &PathBuf) -> Result<String, ResolveFault> {
-    match std::fs::read(path) {
+    match own::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(source) => Err(ResolveFault::Read {

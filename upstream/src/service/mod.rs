@@ -7,10 +7,11 @@ mod sockets;
 use std::ffi::OsString;
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use cib_foreign::own;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -121,9 +122,17 @@ fn prepare<C: DeserializeOwned>(options: &Options) -> Result<(C, Ready, Sockets)
 }
 
 fn read<C: DeserializeOwned>(path: &Path) -> Result<C, String> {
-    let text = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let text = Zeroizing::new(text);
+    let text = read_secret(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The buffer has its whole size at once: one that grows leaves copies of the password behind.
+fn read_secret(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut file = own::open(path)?;
+    let size = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    let mut text = Zeroizing::new(Vec::with_capacity(size + 1));
+    file.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Containers start with a soft limit of 1024. Where it cannot be raised, it stays.
