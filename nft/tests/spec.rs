@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// The crates whose tests the promise may name.
-const CRATES: [&str; 4] = ["nft", "init", "redsocks", "testkit"];
+const CRATES: [&str; 5] = ["nft", "init", "upstream", "resolver", "testkit"];
 
 /// Where in a crate a file of tests may be.
 const PLACES: [&str; 6] = [

@@ -1,8 +1,7 @@
-//! Does the redirect work? Asked of the kernel, not of the rules.
+//! Proves that the redirect works, by a connection and not by reading the rules.
 //!
-//! A listener stands where the redirector will stand, something connects to an address that
-//! nobody owns, and what comes back must be the listener's own random token. The idea is that
-//! of linkerd's network validator.
+//! A listener takes the redirector's place, and a client connects to an address that nobody owns.
+//! The client must get the listener's random token. linkerd's network validator does the same.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -13,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
-/// Where the token is asked for: in TEST-NET-1 (RFC 5737), which is routed nowhere, so that
-/// an answer can only come from the redirect.
+/// The address that the client connects to. It is in TEST-NET-1 (RFC 5737), which is routed
+/// nowhere, so only the redirect can answer.
 pub const TARGET: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 2), 1404);
 
 /// Why the redirect is not proved.
@@ -81,8 +80,8 @@ pub async fn token_echo(
     let start = Instant::now();
     let answer = async {
         loop {
-            // Others may be redirected here meanwhile; each gets the token and none of them
-            // can do anything with it.
+            // Other connections may be redirected here meanwhile. They get the token too, and can
+            // do nothing with it.
             match listener.accept().await {
                 Ok((mut stream, _)) => drop(stream.write_all(&token).await),
                 Err(error) => return error,

@@ -12,6 +12,6 @@ bench_init() {
     iproute2 nftables redsocks microsocks
   rust_ensure
   rust_build_static cib-control
-  rust_build_static cib-redsocks
+  rust_build_static cib-resolver
   rust_bench_static cib-init init "$@"
 }

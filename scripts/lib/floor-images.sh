@@ -49,6 +49,7 @@ image_quick_tests() {
   image_test a_release_has_one_version_and_a_changelog
   image_test a_release_without_its_pins_is_refused
   image_test a_version_without_a_checksum_is_not_fetched
+  image_test cross_builds_the_programs_of_the_image_or_says_what_is_missing
   image_test the_compose_files_limit_what_the_guides_say
   image_test the_guide_shows_the_derived_image_as_it_is
   image_test the_sizes_in_the_documentation_are_the_budget

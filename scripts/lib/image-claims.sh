@@ -136,6 +136,46 @@ claim_a_version_without_a_checksum_is_not_fetched() {
     jq -e '.target | .full.args.ALLOW_UNLOCKED_NPM == "1" and .["headless-release"].args.ALLOW_UNLOCKED_NPM == ""'
 }
 
+# The engine and cross are stand-ins: what the script asks of them, and what it makes of that.
+claim_cross_builds_the_programs_of_the_image_or_says_what_is_missing() {
+  local folder name said status=0
+  for name in PACKAGES PROGRAMS; do
+    diff <(sed -n "s/^ARG $name=\"\(cib-init .*\)\"\$/\1/p" "$CIB_ROOT/images/Dockerfile") \
+      <(sed -n "s/^readonly $name=(\(.*\))\$/\1/p" "$CIB_ROOT/scripts/cross")
+  done
+  folder=$(mktemp -d)
+  mkdir "$folder/bin"
+  cp -r "$CIB_ROOT/scripts" "$folder"
+  said=$(CROSS_CONTAINER_ENGINE=nobodys-engine "$folder/scripts/cross" --check 2>&1) || status=$?
+  ((status == 78))
+  grep 'there is no container engine' <<<"$said"
+  status=0
+  "$folder/scripts/cross" linux/mips || status=$?
+  ((status == 64))
+  cat >"$folder/bin/cross" <<'SH'
+#!/bin/sh
+[ ! -e broken ] || exit 1
+echo "$*" >>asked
+while [ "$1" != --target ]; do shift; done
+mkdir -p "target/$2/release"
+for program in cib-init cib-control cib-session cib-resolver cib-connect; do
+  echo "$2" >"target/$2/release/$program"
+done
+SH
+  printf '#!/bin/sh\n' >"$folder/bin/engine"
+  chmod +x "$folder/bin/cross" "$folder/bin/engine"
+  said=$(PATH=$folder/bin:$PATH CROSS_CONTAINER_ENGINE=engine "$folder/scripts/cross" linux/arm64 linux/arm/v7 2>&1)
+  grep "cross's image for linux/arm/v7 is not here" <<<"$said"
+  grep -Fx aarch64-unknown-linux-gnu "$folder/target/cross/linux/arm64/cib-connect"
+  grep -Fx armv7-unknown-linux-gnueabihf "$folder/target/cross/linux/arm/v7/cib-init"
+  [[ $(grep -c -- '^build --locked --release --target .* --bins --package cib-init' "$folder/asked") == 2 ]]
+  touch "$folder/broken"
+  status=0
+  PATH=$folder/bin:$PATH CROSS_CONTAINER_ENGINE=engine "$folder/scripts/cross" linux/arm64 || status=$?
+  ((status == 70))
+  rm -rf "$folder"
+}
+
 claim_the_compose_files_limit_what_the_guides_say() {
   local folder
   folder=$(mktemp -d)

@@ -1,39 +1,19 @@
 //! The one task that touches the rules. Whatever is wanted of them, and whatever happens to
 //! them, is a message in its queue, and one message is carried out before the next.
 
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
+use std::net::IpAddr;
 use std::rc::Rc;
 
-use cib_nft::{Counters, EgressPolicy, Enforced, UpstreamsError, VerifyError, Wiring};
-use cib_redsocks::probe::{self, Depth};
-use tokio::sync::{mpsc, oneshot};
+use cib_nft::{Counters, Enforced};
+use cib_upstream::probe::{self, Depth};
+use tokio::sync::mpsc;
 
+use super::error::EgressError;
+use super::inner::Inner;
 use super::machine::{Action, Desired, Event};
-use super::rules::RulesError;
-use super::{EgressError, Inner, NAME, host, rules};
+use super::message::{Found, Message};
+use super::{host, rules};
 use crate::errors::chain;
-
-/// What the actor is asked for.
-pub(super) enum Message {
-    /// Something happened.
-    Happened(Event),
-    /// Something is wanted, and whoever wants it waits: for what the kernel could not do, or
-    /// why it is not so.
-    Wanted(Event, oneshot::Sender<Result<Vec<String>, EgressError>>),
-    /// Whether the rules stand as they were applied.
-    Inspected(oneshot::Sender<Option<Result<(), Found>>>),
-    /// What was refused since the boot.
-    Counted(oneshot::Sender<Counters>),
-}
-
-/// What was found in place of what was applied.
-pub(super) enum Found {
-    /// Something else.
-    Drift(VerifyError),
-    /// Nobody can tell.
-    Fault(RulesError),
-}
 
 pub(super) struct Actor {
     inner: Rc<Inner>,
@@ -80,7 +60,7 @@ impl Actor {
                     Err(fault) => {
                         for action in self.feed(Event::Failed(chain(&fault))) {
                             if let Action::Say(level, line) = action {
-                                self.inner.logs.write(level, NAME, &line);
+                                self.inner.log(level, &line);
                             }
                         }
                         return Err(fault);
@@ -94,7 +74,7 @@ impl Actor {
                 Action::Meet(address) => self.meet(address),
                 Action::Renew(address) => self.inner.renew(address),
                 Action::Turn(turn) => self.inner.turn(turn),
-                Action::Say(level, line) => self.inner.logs.write(level, NAME, &line),
+                Action::Say(level, line) => self.inner.log(level, &line),
             }
         }
         Ok(warnings)
@@ -155,46 +135,10 @@ impl Actor {
     fn meet(&self, address: IpAddr) {
         let inner = Rc::clone(&self.inner);
         tokio::task::spawn_local(async move {
-            let target = inner.acquaintance();
-            let depth = Depth::Acquaintance(&target);
+            let target = inner.first_target();
+            let depth = Depth::Anonymous(&target);
             let met = probe::probe(&inner.upstream, &[address], depth, probe::DEADLINE).await;
             inner.happened(Event::Met(address, met.is_up()));
         });
-    }
-}
-
-impl Inner {
-    /// The words of the rules for what is desired.
-    pub(super) fn policy(&self, desired: &Desired) -> Result<EgressPolicy, UpstreamsError> {
-        Ok(match desired {
-            Desired::Closing(resolvers) => EgressPolicy::Closing {
-                resolvers: resolvers.clone(),
-            },
-            Desired::Closed => EgressPolicy::Closed,
-            Desired::Open {
-                pinned,
-                candidate,
-                squatted,
-            } => {
-                let port = self.upstream.port();
-                let at = |ip: IpAddr| SocketAddr::new(ip.to_canonical(), port);
-                let upstreams = cib_nft::Upstreams::new(pinned.iter().copied().map(at))?;
-                let mut wiring = Wiring::through(upstreams);
-                wiring.candidates = candidate.map(at).into_iter().collect();
-                wiring.squatted = *squatted;
-                wiring.relay_port = self
-                    .needs_relay(pinned)
-                    .then(|| NonZeroU16::new(cib_redsocks::relay::RELAY_PORT))
-                    .flatten();
-                wiring.lan = self.settings.lan.clone();
-                if let Some(port) = NonZeroU16::new(self.settings.redsocks_port) {
-                    wiring.redirect_port = port;
-                }
-                let asks_docker = !self.settings.local_names.is_empty();
-                wiring.docker_dns_uid = asks_docker.then_some(super::PROXY_UID);
-                wiring.proof_port = Some(super::PROOF_PORT);
-                EgressPolicy::Open { wiring }
-            }
-        })
     }
 }

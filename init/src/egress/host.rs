@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use cib_redsocks::resolve::{Files, ResolvConf};
+use cib_resolver::stub::{Files, ResolvConf};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 /// The name servers that may be asked for the upstream's name.

@@ -12,7 +12,9 @@ use cib_nft::watch::Links;
 use cib_protocol::init::{Check, EgressStatus};
 use tokio::time::{Instant, sleep};
 
-use super::{EgressError, echo, redirected, refusals};
+use super::echo::{echo, redirected};
+use super::error::EgressError;
+use super::refusals;
 use crate::environment::{EgressSettings, ProxyMode};
 
 /// The holder may still be booting when this container is started. Less than a step may take.

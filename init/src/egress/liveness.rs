@@ -5,7 +5,8 @@
 //! reset, and what comes is refused at once by the port that nobody listens on. The rules are
 //! not touched.
 
-use cib_redsocks::probe::Health;
+use cib_upstream::probe::Reachability;
+use cib_upstream::{Endpoint, Host};
 
 /// What is known of the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum Liveness {
     /// It does not, or not to us.
     Down {
         /// What the last probe found.
-        health: Health,
+        health: Reachability,
     },
 }
 
@@ -37,7 +38,7 @@ pub enum Reaction {
 
 impl Liveness {
     /// Takes a finding in.
-    pub fn observe(&mut self, health: Health) -> Reaction {
+    pub fn observe(&mut self, health: Reachability) -> Reaction {
         let (next, reaction) = match (&*self, health.is_up()) {
             (Self::Up, true) => (Self::Up, Reaction::None),
             (Self::Unknown | Self::Down { .. }, true) => (Self::Up, Reaction::Recovered),
@@ -59,32 +60,50 @@ impl Liveness {
 }
 
 /// Whether clients hang on such an upstream instead of being turned away.
-fn waits(health: &Health) -> bool {
-    matches!(health, Health::TimedOut { .. })
+fn waits(health: &Reachability) -> bool {
+    matches!(health, Reachability::TimedOut { .. })
+}
+
+/// A finding in a sentence for a person, with a hint where the proxy has a name.
+pub(super) fn sentence(health: &Reachability, endpoint: &Endpoint) -> String {
+    let mut sentence = health.sentence(endpoint);
+    let away = matches!(
+        health,
+        Reachability::Unreachable { .. } | Reachability::TimedOut { .. }
+    );
+    if away && matches!(endpoint.host, Host::Name(_)) {
+        sentence.push_str(
+            " The name may have another address now: it is looked up when the box starts, so \
+             restart the box if the proxy was made anew.",
+        );
+    }
+    sentence
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use cib_upstream::client::Refusal;
+    use cib_upstream::probe::DEADLINE;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn up() -> Health {
-        Health::Reachable {
+    fn up() -> Reachability {
+        Reachability::Reachable {
             rtt: Duration::from_millis(3),
         }
     }
 
-    fn silent() -> Health {
-        Health::TimedOut {
+    fn silent() -> Reachability {
+        Reachability::TimedOut {
             after: Duration::from_secs(4),
         }
     }
 
-    fn gone() -> Health {
-        Health::Unreachable {
+    fn gone() -> Reachability {
+        Reachability::Unreachable {
             reason: "connection refused".into(),
         }
     }
@@ -111,7 +130,7 @@ mod tests {
     fn a_refusal_is_told_and_holds_nothing_down() {
         let mut liveness = Liveness::Up;
         assert_eq!(liveness.observe(gone()), Reaction::Lost);
-        assert_eq!(liveness.observe(Health::AuthRefused), Reaction::None);
+        assert_eq!(liveness.observe(Reachability::AuthRefused), Reaction::None);
     }
 
     #[test]
@@ -119,6 +138,18 @@ mod tests {
         let mut liveness = Liveness::Up;
         assert_eq!(liveness.observe(gone()), Reaction::Lost);
         assert_eq!(liveness.observe(silent()), Reaction::Silent);
+    }
+
+    #[test]
+    fn a_proxy_by_name_that_is_away_may_have_another_address_and_one_by_address_has_not() {
+        let hint = "may have another address now";
+        let away = Reachability::TimedOut { after: DEADLINE };
+        let refused = Reachability::Refused(Refusal::Ruleset);
+        let at = |host| Endpoint { host, port: 1080 };
+        let name = at(Host::Name("proxy".to_owned()));
+        assert!(sentence(&away, &name).contains(hint));
+        assert!(!sentence(&away, &at(Host::V4([192, 0, 2, 7].into()))).contains(hint));
+        assert!(!sentence(&refused, &name).contains(hint), "it is there");
     }
 
     proptest! {

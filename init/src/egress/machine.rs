@@ -9,12 +9,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use cib_redsocks::probe::Health;
-use cib_redsocks::upstream::Endpoint;
+use cib_upstream::Endpoint;
+use cib_upstream::probe::Reachability;
 
-use super::liveness::{Liveness, Reaction};
-use super::path::sentence;
-use super::{Turn, pins};
+use super::liveness::{Liveness, Reaction, sentence};
+use super::pins;
 use crate::logs::Level;
 
 /// So many probes in a row have to fail before it is a trouble: a proxy may be started again.
@@ -40,7 +39,7 @@ pub(super) enum Desired {
 
 /// How far the box has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Stage {
+enum Phase {
     #[default]
     Fresh,
     Closing(BTreeSet<IpAddr>),
@@ -90,11 +89,22 @@ pub(super) enum Event {
     /// The upstream answers at this one of its addresses, and not at the one that was used.
     Moved(IpAddr),
     /// What a probe of the upstream found.
-    Probed(Health),
+    Probed(Reachability),
     /// Whether a connection by address gets through the upstream; if not, what a person is told.
     Path(Option<String>),
     /// Whose socket listens at the redirector's port.
     Listener(Option<u32>),
+}
+
+/// What becomes of the redirector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It runs.
+    Run,
+    /// It is held down.
+    Hold,
+    /// It and the resolver are started anew, with what is configured now.
+    Renew,
 }
 
 /// What is to be done, in order. If enforcing fails, the rest is left undone.
@@ -120,7 +130,7 @@ pub(super) struct Machine {
     endpoint: Endpoint,
     /// The redirector's user and port.
     redirector: (u32, u16),
-    stage: Stage,
+    phase: Phase,
     /// The upstream's addresses; the first that redsocks can use is used.
     pinned: Vec<IpAddr>,
     candidates: Vec<IpAddr>,
@@ -140,7 +150,7 @@ impl Machine {
         Self {
             endpoint,
             redirector,
-            stage: Stage::Fresh,
+            phase: Phase::Fresh,
             pinned: Vec::new(),
             candidates: Vec::new(),
             squatter: None,
@@ -156,11 +166,11 @@ impl Machine {
 
     /// What is to stand now.
     pub(super) fn desired(&self) -> Option<Desired> {
-        Some(match &self.stage {
-            Stage::Fresh => return None,
-            Stage::Closing(resolvers) => Desired::Closing(resolvers.clone()),
-            Stage::Closed | Stage::Over => Desired::Closed,
-            Stage::Open => Desired::Open {
+        Some(match &self.phase {
+            Phase::Fresh => return None,
+            Phase::Closing(resolvers) => Desired::Closing(resolvers.clone()),
+            Phase::Closed | Phase::Over => Desired::Closed,
+            Phase::Open => Desired::Open {
                 pinned: self.pinned.iter().copied().collect(),
                 candidate: self.candidates.first().copied(),
                 squatted: self.squatter.is_some(),
@@ -177,8 +187,8 @@ impl Machine {
         &self.liveness
     }
 
-    /// What the whole way was last found to be wrong with.
-    pub(super) fn walked_into(&self) -> Option<&str> {
+    /// What was wrong with the path when it was last checked.
+    pub(super) fn path_trouble(&self) -> Option<&str> {
         self.path.as_deref()
     }
 
@@ -202,7 +212,7 @@ impl Machine {
 
     /// What is wrong now, each in a sentence.
     pub(super) fn troubles(&self) -> Vec<String> {
-        if self.stage == Stage::Over {
+        if self.phase == Phase::Over {
             return Vec::new();
         }
         let mut troubles: Vec<String> = self.broken.iter().cloned().collect();
@@ -222,28 +232,28 @@ impl Machine {
     pub(super) fn on(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Close(resolvers) => self.advance(
-                &Stage::Fresh,
+                &Phase::Fresh,
                 match resolvers {
-                    Some(resolvers) => Stage::Closing(resolvers),
-                    None => Stage::Closed,
+                    Some(resolvers) => Phase::Closing(resolvers),
+                    None => Phase::Closed,
                 },
             ),
             Event::Resolved(addresses) => {
-                if matches!(self.stage, Stage::Open | Stage::Over) {
+                if matches!(self.phase, Phase::Open | Phase::Over) {
                     return Vec::new();
                 }
                 self.pinned = addresses;
-                match self.stage {
-                    Stage::Closing(_) => self.become_stage(Stage::Closed),
+                match self.phase {
+                    Phase::Closing(_) => self.become_phase(Phase::Closed),
                     _ => Vec::new(),
                 }
             }
-            Event::Open => self.advance(&Stage::Closed, Stage::Open),
+            Event::Open => self.advance(&Phase::Closed, Phase::Open),
             Event::Shut => {
                 self.candidates.clear();
                 // Where nothing was applied, nothing could leave or everything may.
-                let closes = self.applied.is_some() || self.stage != Stage::Fresh;
-                self.stage = Stage::Over;
+                let closes = self.applied.is_some() || self.phase != Phase::Fresh;
+                self.phase = Phase::Over;
                 if closes { self.enforce() } else { Vec::new() }
             }
             Event::Enforced(desired, generation) => {
@@ -268,21 +278,21 @@ impl Machine {
             Event::Met(address, speaks) => self.met(address, speaks),
             Event::Moved(address) => self.moved(address),
             Event::Probed(health) => self.probed(health),
-            Event::Path(trouble) => self.walked(trouble),
+            Event::Path(trouble) => self.path_checked(trouble),
             Event::Listener(owner) => self.listened(owner),
         }
     }
 
-    fn advance(&mut self, from: &Stage, to: Stage) -> Vec<Action> {
-        if self.stage == *from {
-            self.become_stage(to)
+    fn advance(&mut self, from: &Phase, to: Phase) -> Vec<Action> {
+        if self.phase == *from {
+            self.become_phase(to)
         } else {
             Vec::new()
         }
     }
 
-    fn become_stage(&mut self, stage: Stage) -> Vec<Action> {
-        self.stage = stage;
+    fn become_phase(&mut self, phase: Phase) -> Vec<Action> {
+        self.phase = phase;
         self.enforce()
     }
 
@@ -329,12 +339,12 @@ impl Machine {
     }
 
     fn named(&mut self, fresh: &[IpAddr]) -> Vec<Action> {
-        if self.stage != Stage::Open || !self.candidates.is_empty() {
+        if self.phase != Phase::Open || !self.candidates.is_empty() {
             return Vec::new();
         }
         let mut actions = Vec::new();
         for address in pins::unknown(&self.pinned, fresh) {
-            if pins::alike(&self.pinned, address) {
+            if pins::same_kind(&self.pinned, address) {
                 self.candidates.push(address);
             } else {
                 let line = format!(
@@ -360,7 +370,7 @@ impl Machine {
     }
 
     fn met(&mut self, address: IpAddr, speaks: bool) -> Vec<Action> {
-        if self.stage != Stage::Open || self.candidates.first() != Some(&address) {
+        if self.phase != Phase::Open || self.candidates.first() != Some(&address) {
             return Vec::new();
         }
         self.candidates.remove(0);
@@ -381,14 +391,14 @@ impl Machine {
     }
 
     fn moved(&mut self, address: IpAddr) -> Vec<Action> {
-        if self.stage != Stage::Open || !self.pinned.contains(&address) {
+        if self.phase != Phase::Open || !self.pinned.contains(&address) {
             return Vec::new();
         }
         self.pinned = pins::preferring(&self.pinned, address);
         vec![Action::Renew(address)]
     }
 
-    fn probed(&mut self, health: Health) -> Vec<Action> {
+    fn probed(&mut self, health: Reachability) -> Vec<Action> {
         self.failures = if health.is_up() {
             0
         } else {
@@ -402,7 +412,7 @@ impl Machine {
             Reaction::Recovered => actions.push(Action::Say(Level::Info, said)),
             Reaction::Lost | Reaction::Silent => actions.push(Action::Say(Level::Warn, said)),
         }
-        if self.stage != Stage::Over {
+        if self.phase != Phase::Over {
             match reaction {
                 Reaction::Recovered => actions.push(Action::Turn(Turn::Run)),
                 Reaction::Silent => actions.push(Action::Turn(Turn::Hold)),
@@ -416,7 +426,7 @@ impl Machine {
         actions
     }
 
-    fn walked(&mut self, trouble: Option<String>) -> Vec<Action> {
+    fn path_checked(&mut self, trouble: Option<String>) -> Vec<Action> {
         if trouble == self.path {
             return Vec::new();
         }
@@ -434,7 +444,7 @@ impl Machine {
     /// A redirector that is down is nobody's doing, and its port refuses by itself.
     fn listened(&mut self, owner: Option<u32>) -> Vec<Action> {
         let squatter = owner.filter(|uid| *uid != self.redirector.0);
-        if self.stage != Stage::Open || squatter == self.squatter {
+        if self.phase != Phase::Open || squatter == self.squatter {
             return Vec::new();
         }
         self.squatter = squatter;

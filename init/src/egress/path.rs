@@ -1,31 +1,33 @@
-//! The whole way: a connection by its address, as every redirected one is, through the upstream.
+//! The whole path: a connection to an address through the upstream, as every redirected
+//! connection is.
 
 use std::net::IpAddr;
 
 use cib_protocol::init::Check;
-use cib_redsocks::client::{Refusal, Target};
-use cib_redsocks::probe::{self, Depth, Health};
-use cib_redsocks::resolver::DnsServer;
-use cib_redsocks::upstream::{Endpoint, Host};
+use cib_resolver::DnsServer;
+use cib_upstream::client::{Refusal, Target};
+use cib_upstream::probe::{self, Depth, Reachability};
 
-use super::{Inner, pins};
+use super::inner::Inner;
+use super::liveness::sentence;
+use super::pins;
 use crate::environment::ProbeTarget;
 
-/// What came of the walk.
-pub(super) enum Walk {
+/// How a connection along the path ended.
+pub(super) enum PathOutcome {
     /// It got through, to this target.
     Through(Target),
     /// The upstream answered, and connected to none of the targets; this is the last word.
     Refused(Target, Refusal),
-    /// The upstream itself does not let us that far.
-    Down(Health),
-    /// Nobody wants it walked.
+    /// The upstream itself does not answer or does not accept us.
+    Down(Reachability),
+    /// `CIB_PROXY_PROBE` switches it off.
     Off,
 }
 
 impl Inner {
-    /// Somebody on the far side whom the box asks anyway.
-    pub(super) fn acquaintance(&self) -> Target {
+    /// A target on the far side that the box connects to anyway.
+    pub(super) fn first_target(&self) -> Target {
         let first = self.targets().into_iter().next();
         first.unwrap_or_else(|| std::net::SocketAddr::from(([1, 1, 1, 1], 443)).into())
     }
@@ -47,20 +49,20 @@ impl Inner {
     }
 
     /// Connects to one target after the other until one lets us through.
-    pub(super) async fn walk(&self) -> Walk {
+    pub(super) async fn take_path(&self) -> PathOutcome {
         let addresses = self.machine.borrow().pinned().to_vec();
         let used: Vec<IpAddr> = match pins::others(&addresses) {
             (Some(used), _) => vec![used],
             (None, _) => addresses,
         };
-        let mut last = Walk::Off;
+        let mut last = PathOutcome::Off;
         for target in self.targets() {
             let depth = Depth::Through(&target);
             let found = probe::probe(&self.upstream, &used, depth, probe::DEADLINE).await;
             last = match found {
-                Health::Reachable { .. } => return Walk::Through(target),
-                Health::Refused(refusal) => Walk::Refused(target, refusal),
-                down => return Walk::Down(down),
+                Reachability::Reachable { .. } => return PathOutcome::Through(target),
+                Reachability::Refused(refusal) => PathOutcome::Refused(target, refusal),
+                down => return PathOutcome::Down(down),
             };
         }
         last
@@ -68,9 +70,9 @@ impl Inner {
 
     /// What is wrong with the way as far as the upstream's rules are to blame. A target that is
     /// not there is the target's affair, and a dead upstream is told of elsewhere.
-    pub(super) fn trouble(&self, walk: &Walk) -> Option<String> {
-        match walk {
-            Walk::Refused(target, refusal) if is_forbidden(refusal) => {
+    pub(super) fn trouble(&self, outcome: &PathOutcome) -> Option<String> {
+        match outcome {
+            PathOutcome::Refused(target, refusal) if is_forbidden(refusal) => {
                 Some(self.refused(target, refusal))
             }
             _ => None,
@@ -93,13 +95,13 @@ impl Inner {
         )
     }
 
-    /// The walk as a check; none if it is switched off.
-    pub(super) async fn walked(&self) -> Option<Check> {
-        let (passed, detail) = match self.walk().await {
-            Walk::Off => return None,
-            Walk::Through(target) => (true, format!("the proxy connected to {target}")),
-            Walk::Refused(target, refusal) => (false, self.refused(&target, &refusal)),
-            Walk::Down(health) => (false, self.sentence(&health)),
+    /// The path as a check; none if it is switched off.
+    pub(super) async fn path_check(&self) -> Option<Check> {
+        let (passed, detail) = match self.take_path().await {
+            PathOutcome::Off => return None,
+            PathOutcome::Through(target) => (true, format!("the proxy connected to {target}")),
+            PathOutcome::Refused(target, refusal) => (false, self.refused(&target, &refusal)),
+            PathOutcome::Down(health) => (false, self.sentence(&health)),
         };
         Some(Check {
             claim: "a connection by address gets through the upstream".to_owned(),
@@ -109,22 +111,9 @@ impl Inner {
     }
 
     /// A finding in a sentence, with what a name may have to do with it.
-    pub(super) fn sentence(&self, health: &Health) -> String {
+    pub(super) fn sentence(&self, health: &Reachability) -> String {
         sentence(health, self.upstream.endpoint())
     }
-}
-
-/// As [`Inner::sentence`].
-pub(super) fn sentence(health: &Health, endpoint: &Endpoint) -> String {
-    let mut sentence = health.sentence(endpoint);
-    let away = matches!(health, Health::Unreachable { .. } | Health::TimedOut { .. });
-    if away && matches!(endpoint.host, Host::Name(_)) {
-        sentence.push_str(
-            " The name may have another address now: it is looked up when the box starts, so \
-             restart the box if the proxy was made anew.",
-        );
-    }
-    sentence
 }
 
 /// Whether the proxy's own rules are why it did not connect.
@@ -133,23 +122,4 @@ fn is_forbidden(refusal: &Refusal) -> bool {
         refusal,
         Refusal::Ruleset | Refusal::AddressUnsupported | Refusal::Http(403 | 405)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proxy_by_name_that_is_away_may_have_another_address_and_one_by_address_has_not() {
-        let hint = "may have another address now";
-        let away = Health::TimedOut {
-            after: probe::DEADLINE,
-        };
-        let refused = Health::Refused(Refusal::Ruleset);
-        let at = |host| Endpoint { host, port: 1080 };
-        let name = at(Host::Name("proxy".to_owned()));
-        assert!(sentence(&away, &name).contains(hint));
-        assert!(!sentence(&away, &at(Host::V4([192, 0, 2, 7].into()))).contains(hint));
-        assert!(!sentence(&refused, &name).contains(hint), "it is there");
-    }
 }

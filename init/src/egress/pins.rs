@@ -5,10 +5,14 @@
 //! are asked for through the upstream itself, and pinned once they have answered as it does.
 //! None is dropped before the next boot: what the system said then may be right here alone.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
 
 /// No more than so many are pinned, whatever the name has: each is a way out.
-const MOST: usize = 16;
+const MAX_PINNED: usize = 16;
+/// What providers share among their customers (RFC 6598).
+const SHARED: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
 
 /// Those to look at when the used one does not answer: the others, in their order, of the
 /// kind that redsocks can use. Without any the next hop is the relay, which tries them all
@@ -32,35 +36,35 @@ pub(super) fn unknown(pinned: &[IpAddr], fresh: &[IpAddr]) -> Vec<IpAddr> {
             unknown.push(*address);
         }
     }
-    unknown.truncate(MOST.saturating_sub(pinned.len()));
+    unknown.truncate(MAX_PINNED.saturating_sub(pinned.len()));
     unknown
 }
 
 /// Whether `address` is in the kind of network that one of `pinned` is in. A name whose
 /// addresses were public does not get private ones, and none gets the clouds' metadata or a
 /// loopback, whoever answers for the name.
-pub(super) fn alike(pinned: &[IpAddr], address: IpAddr) -> bool {
+pub(super) fn same_kind(pinned: &[IpAddr], address: IpAddr) -> bool {
     let kind = kind(address);
-    kind != Kind::Nobodys && pinned.iter().any(|known| self::kind(*known) == kind)
+    kind != Kind::Special && pinned.iter().any(|known| self::kind(*known) == kind)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Public,
     Private,
-    /// No name's.
-    Nobodys,
+    /// One that no name of a proxy may have.
+    Special,
 }
 
 fn kind(address: IpAddr) -> Kind {
-    let (nobodys, private) = match address.to_canonical() {
+    let (special, private) = match address.to_canonical() {
         IpAddr::V4(v4) => (
             v4.is_loopback()
                 || v4.is_link_local()
                 || v4.is_multicast()
                 || v4.is_unspecified()
                 || v4.is_broadcast(),
-            v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+            v4.is_private() || SHARED.contains(&v4),
         ),
         IpAddr::V6(v6) => (
             v6.is_loopback()
@@ -70,8 +74,8 @@ fn kind(address: IpAddr) -> Kind {
             v6.is_unique_local(),
         ),
     };
-    match (nobodys, private) {
-        (true, _) => Kind::Nobodys,
+    match (special, private) {
+        (true, _) => Kind::Special,
         (false, true) => Kind::Private,
         (false, false) => Kind::Public,
     }
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn a_public_name_gets_no_private_address_and_none_gets_the_metadata_service() {
         let [public, private] = ["203.0.113.7", "10.0.0.7"].map(|ip| vec![ip.parse().unwrap()]);
-        let like = |pinned: &[IpAddr], ip: &str| alike(pinned, ip.parse().unwrap());
+        let like = |pinned: &[IpAddr], ip: &str| same_kind(pinned, ip.parse().unwrap());
         assert!(like(&public, "198.51.100.1") && like(&public, "2001:db8::1"));
         assert!(like(&private, "172.18.0.5") && like(&private, "fd00::5"));
         assert!(!like(&public, "10.0.0.1") && !like(&private, "198.51.100.1"));
@@ -121,6 +125,6 @@ mod tests {
         let fresh = addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.2"]);
         assert_eq!(unknown(&pinned, &fresh), addresses(&["192.0.2.2"]));
         let many: Vec<IpAddr> = (1..=99_u8).map(|n| [198, 51, 100, n].into()).collect();
-        assert_eq!(unknown(&pinned, &many).len(), MOST - 1);
+        assert_eq!(unknown(&pinned, &many).len(), MAX_PINNED - 1);
     }
 }

@@ -1,27 +1,24 @@
-//! The programs that the way out needs: what they are told, and the sockets that they are given.
+//! The programs that the way out needs, and what they are told.
 
-use std::cell::OnceCell;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
-use cib_redsocks::connect::{CONNECT_PORT, ConnectConfig};
-use cib_redsocks::redirector::{NextHop, Redirector, Settings as RedirectorSettings, next_hop};
-use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
-use cib_redsocks::resolver::ResolverConfig;
+use cib_redsocks::{NextHop, Redirector, Settings as RedirectorSettings, next_hop};
+use cib_resolver::ResolverConfig;
+use cib_upstream::connect::{CONNECT_PORT, ConnectConfig};
+use cib_upstream::relay::{RELAY_PORT, RelayConfig};
 
+use super::error::EgressError;
+use super::inner::Inner;
 use super::install::install;
-use super::{EgressError, Inner, NAME, PROXY_UID, Turn, host, services};
+use super::machine::Turn;
+use super::services::PROXY_UID;
+use super::{host, services};
 use crate::config::Service;
 use crate::errors::chain;
 use crate::logs::Level;
-
-/// Sockets that are made before anybody else runs, and kept for as long as the box runs, so
-/// that no port is free while its program is down.
-#[derive(Debug, Default)]
-pub(super) struct Held(OnceCell<Vec<Rc<OwnedFd>>>);
 
 /// A service, and the sockets that it is given at each start.
 #[derive(Debug)]
@@ -30,42 +27,6 @@ pub struct Program {
     pub service: Service,
     /// Its sockets, in the order of its arguments.
     pub sockets: Vec<Rc<OwnedFd>>,
-}
-
-impl Held {
-    /// The sockets for these addresses, made at the first call.
-    fn get(&self, tcp: &[SocketAddr], udp: &[SocketAddr]) -> Result<Vec<Rc<OwnedFd>>, EgressError> {
-        if let Some(held) = self.0.get() {
-            return Ok(held.clone());
-        }
-        let mut held: Vec<Rc<OwnedFd>> = Vec::new();
-        for &address in tcp {
-            keep(&mut held, address, TcpListener::bind(address))?;
-        }
-        for &address in udp {
-            keep(&mut held, address, UdpSocket::bind(address))?;
-        }
-        Ok(self.0.get_or_init(|| held).clone())
-    }
-}
-
-fn keep(
-    held: &mut Vec<Rc<OwnedFd>>,
-    address: SocketAddr,
-    bound: io::Result<impl Into<OwnedFd>>,
-) -> Result<(), EgressError> {
-    match bound {
-        Ok(socket) => held.push(Rc::new(socket.into())),
-        // A box without IPv6 has nobody who could ask there.
-        Err(error) if address.is_ipv6() && lacks_family(&error) => {}
-        Err(source) => return Err(EgressError::Taken { address, source }),
-    }
-    Ok(())
-}
-
-fn lacks_family(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 impl Inner {
@@ -122,11 +83,6 @@ impl Inner {
         ])
     }
 
-    /// Where redirected connections arrive.
-    pub(super) fn redirect_to(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.settings.redsocks_port)
-    }
-
     fn resolver_config(&self, addresses: Vec<IpAddr>, hop: NextHop) -> ResolverConfig {
         let settings = &self.settings;
         let mut config = ResolverConfig::new(self.upstream.clone(), addresses);
@@ -160,7 +116,7 @@ impl Inner {
             ),
             Err(fault) => (Level::Error, chain(&fault)),
         };
-        self.logs.write(level, NAME, &line);
+        self.log(level, &line);
         if level == Level::Warn {
             self.turn(Turn::Renew);
         }

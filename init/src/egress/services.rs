@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cib_redsocks::redirector::{Readiness as RedirectorReadiness, Redirector, Settings};
+use cib_redsocks::{Readiness as RedirectorReadiness, Redirector, Settings};
 
 use crate::config::{
     ListenAddress, Probe, Readiness, ResourceLimits, Restart, RestartPolicy, Service,
 };
+
+/// The user that redsocks, the resolver and the connect bridge run as.
+pub const PROXY_USER: &str = "cib-proxy";
+/// Its user and group id in every image (`docs/design/interfaces.md`).
+pub const PROXY_UID: u32 = cib_nft::PROXY_UID;
 
 /// Name of the resolver's service.
 pub const RESOLVER: &str = "resolver";
@@ -86,7 +91,7 @@ fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
     Service {
         name: name.to_owned(),
         command,
-        user: super::PROXY_USER.to_owned(),
+        user: PROXY_USER.to_owned(),
         group: None,
         environment,
         workdir: PathBuf::from("/"),
@@ -111,8 +116,8 @@ fn service(name: &str, command: Vec<String>, probe: Probe) -> Service {
 
 #[cfg(test)]
 mod tests {
-    use cib_redsocks::redirector::Redsocks;
-    use cib_redsocks::upstream::Upstream;
+    use cib_redsocks::Redsocks;
+    use cib_upstream::Upstream;
 
     use super::*;
 

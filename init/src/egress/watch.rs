@@ -1,37 +1,37 @@
-//! What happens to egress while the box runs, told to the one who owns the rules.
+//! Watches egress while the box runs, and tells the actor what happens.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use cib_nft::watch::{Changes, Links, Refusals};
-use cib_redsocks::probe::{DEADLINE, Health, INTERVAL};
-use cib_redsocks::resolve::resolve_through;
-use cib_redsocks::upstream::Host;
+use cib_resolver::stub::resolve_through;
+use cib_upstream::Host;
+use cib_upstream::probe::{DEADLINE, INTERVAL, Reachability};
 use tokio::time::{Instant, sleep};
 
+use super::inner::{Inner, RESOLVE_TIMEOUT};
 use super::liveness::Liveness;
 use super::machine::Event;
-use super::{Inner, NAME, RESOLVE_TIMEOUT};
 use crate::logs::Level;
 use crate::pause::Timer;
 
-/// A failed watch is begun again after this long.
-const AGAIN: Duration = Duration::from_secs(5);
-/// One user's refused packets to one port are told once in so long.
-const QUIET: Duration = Duration::from_secs(60);
-/// How often the whole way is walked, and the upstream's name looked up again.
-const SELDOM: Duration = Duration::from_secs(300);
-/// How often that is tried again while it does not work.
-const CLOSED: Duration = Duration::from_secs(30);
-/// How often the redirector's port is looked at that is somebody else's.
-const SQUATTED: Duration = Duration::from_secs(1);
-/// So many different ones are remembered for that; beyond, the counters tell.
+/// A watch that failed is started again after this long.
+const RETRY: Duration = Duration::from_secs(5);
+/// The log reports one user's refused packets to one port once in this time.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the path is checked, and the upstream's name looked up again.
+const PATH_INTERVAL: Duration = Duration::from_secs(300);
+/// The same while the path does not work.
+const PATH_RETRY: Duration = Duration::from_secs(30);
+/// How often the redirector's port is looked at while it is somebody else's.
+const SQUATTED_INTERVAL: Duration = Duration::from_secs(1);
+/// The log remembers so many pairs of user and port. The counters count the others.
 const REMEMBERED: usize = 64;
 
-/// What is told that something that comes again and again is over for now.
+/// Called when a watch has handled what happened and waits again.
 type Settled = dyn Fn();
 
-pub(super) fn start(inner: &Rc<Inner>, first: Health, settled: Rc<Settled>) {
+pub(super) fn start(inner: &Rc<Inner>, first: Reachability, settled: Rc<Settled>) {
     let egress = || Rc::clone(inner);
     let up = first.is_up();
     tokio::task::spawn_local(probe(egress(), first, Rc::clone(&settled)));
@@ -39,11 +39,11 @@ pub(super) fn start(inner: &Rc<Inner>, first: Health, settled: Rc<Settled>) {
         tokio::task::spawn_local(changes(egress()));
         tokio::task::spawn_local(links(egress()));
         tokio::task::spawn_local(refused(egress(), settled));
-        tokio::task::spawn_local(seldom(egress(), up));
+        tokio::task::spawn_local(path(egress(), up));
     }
 }
 
-async fn probe(egress: Rc<Inner>, first: Health, settled: Rc<Settled>) {
+async fn probe(egress: Rc<Inner>, first: Reachability, settled: Rc<Settled>) {
     debug_assert!(DEADLINE + INTERVAL <= Duration::from_secs(10));
     let mut health = first;
     let mut timer = Timer::new();
@@ -55,34 +55,38 @@ async fn probe(egress: Rc<Inner>, first: Health, settled: Rc<Settled>) {
         settled();
         let squatted = egress.machine.borrow().is_squatted();
         timer
-            .pause(if squatted { SQUATTED } else { INTERVAL })
+            .pause(if squatted {
+                SQUATTED_INTERVAL
+            } else {
+                INTERVAL
+            })
             .await;
         health = egress.probe().await;
     }
 }
 
-/// Walks the whole way, and looks the upstream's name up again, while the upstream is there to
-/// ask through.
-async fn seldom(egress: Rc<Inner>, first: bool) {
+/// Checks the path and looks the upstream's name up again, both only while the upstream answers:
+/// the look-up goes through it.
+async fn path(egress: Rc<Inner>, first: bool) {
     let mut timer = Timer::new();
     let mut up = first;
     loop {
-        let mut again = CLOSED;
+        let mut pause = PATH_RETRY;
         if up {
-            let trouble = egress.trouble(&egress.walk().await);
+            let trouble = egress.trouble(&egress.take_path().await);
             if trouble.is_none() {
-                again = SELDOM;
+                pause = PATH_INTERVAL;
             }
             egress.happened(Event::Path(trouble));
-            look_again(&egress).await;
+            look_up_name(&egress).await;
         }
-        timer.pause(again).await;
+        timer.pause(pause).await;
         up = *egress.machine.borrow().liveness() == Liveness::Up;
     }
 }
 
 /// Asks through the upstream for the addresses that its name has now.
-async fn look_again(egress: &Inner) {
+async fn look_up_name(egress: &Inner) {
     let Host::Name(name) = egress.upstream.host() else {
         return;
     };
@@ -118,7 +122,7 @@ async fn changes(egress: Rc<Inner>) {
             Err(error) => error,
         };
         lost(&egress, "the ruleset", &error);
-        sleep(AGAIN).await;
+        sleep(RETRY).await;
     }
 }
 
@@ -135,14 +139,14 @@ async fn links(egress: Rc<Inner>) {
             Err(error) => error,
         };
         lost(&egress, "the network devices", &error);
-        sleep(AGAIN).await;
+        sleep(RETRY).await;
     }
 }
 
 /// Says which watch no longer works.
 fn lost(egress: &Inner, what: &str, error: &std::io::Error) {
     let line = format!("{what} can no longer be watched: {error}");
-    egress.logs.write(Level::Warn, NAME, &line);
+    egress.log(Level::Warn, &line);
 }
 
 async fn refused(egress: Rc<Inner>, settled: Rc<Settled>) {
@@ -152,7 +156,7 @@ async fn refused(egress: Rc<Inner>, settled: Rc<Settled>) {
     };
     let mut told: Vec<(Instant, Option<u32>, Option<u16>)> = Vec::new();
     while let Ok(batch) = refusals.next().await {
-        told.retain(|(at, ..)| at.elapsed() < QUIET);
+        told.retain(|(at, ..)| at.elapsed() < REPORT_INTERVAL);
         for refusal in batch {
             let known = told
                 .iter()
@@ -171,7 +175,7 @@ async fn refused(egress: Rc<Inner>, settled: Rc<Settled>) {
                 refusal.destination,
                 protocol(refusal.protocol)
             );
-            egress.logs.write(Level::Info, NAME, &line);
+            egress.log(Level::Info, &line);
         }
         settled();
     }

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use cib_nft::Lan;
-use cib_redsocks::resolver::DnsServer;
-use cib_redsocks::resolver::config::LocalName;
+use cib_resolver::DnsServer;
+use cib_resolver::config::LocalName;
 use ipnet::IpNet;
 
 use super::{ProbeTarget, quoted};

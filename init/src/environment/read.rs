@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cib_nft::Lan;
 use cib_protocol::secret::Secret;
-use cib_redsocks::upstream::{Upstream, UpstreamFault, VARIABLE};
+use cib_upstream::{Upstream, UpstreamFault, VARIABLE};
 
 use ipnet::IpNet;
 

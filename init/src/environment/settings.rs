@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use cib_nft::Lan;
 use cib_protocol::secret::Secret;
-use cib_redsocks::client::Target;
-use cib_redsocks::resolver::DnsServer;
-use cib_redsocks::resolver::config::LocalName;
-use cib_redsocks::upstream::Upstream;
+use cib_resolver::DnsServer;
+use cib_resolver::config::LocalName;
+use cib_upstream::Upstream;
+use cib_upstream::client::Target;
 use ipnet::IpNet;
 
 /// Everything that was asked for. No secret in it shows in `Debug`.

@@ -222,7 +222,7 @@ fn leads_nowhere(name: &str, value: &str, settings: &Settings) -> bool {
         .map(|at| at.ip())
         .or_else(|_| host.trim_matches(['[', ']']).parse::<IpAddr>());
     address.is_ok_and(|ip| {
-        let target = cib_redsocks::client::Target::from(SocketAddr::new(ip, 1));
+        let target = cib_upstream::client::Target::from(SocketAddr::new(ip, 1));
         target.is_special() && !ip.is_loopback() && !settings.egress.lan.contains(ip)
     })
 }

@@ -197,12 +197,10 @@ async fn newline(mut read: pipe::Receiver) {
 pub(super) async fn listens(address: &ListenAddress, owner: Option<u32>) -> bool {
     match address {
         ListenAddress::Unix(path) => UnixStream::connect(path).await.is_ok(),
-        ListenAddress::Tcp(SocketAddr::V4(address)) => {
-            match cib_redsocks::redirector::listener(*address) {
-                Ok(Some(uid)) => owner.is_none_or(|owner| owner == uid),
-                _ => false,
-            }
-        }
+        ListenAddress::Tcp(SocketAddr::V4(address)) => match cib_redsocks::listener(*address) {
+            Ok(Some(uid)) => owner.is_none_or(|owner| owner == uid),
+            _ => false,
+        },
         ListenAddress::Tcp(address) => TcpStream::connect(reachable(*address)).await.is_ok(),
     }
 }

@@ -4,11 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use rtnetlink::packet_core::{NLM_F_REQUEST, NLMSG_ERROR};
 use tokio::time::{Instant, timeout_at};
 
-use super::netlink::{
-    ERROR, Message, REQUEST, Received, Watch, message, messages, text, u32_from_network,
-};
+use super::netlink::{Message, Received, Watch, message, messages, text, u32_from_network};
 use crate::ruleset::Table;
 
 /// `NFNLGRP_NFTABLES` (`linux/netfilter/nfnetlink.h`)
@@ -27,9 +26,9 @@ const NETFILTER_HEADER: usize = 4;
 /// The first attribute of every message about a table, and of everything in it, is its name.
 const TABLE_NAME: u16 = 1;
 
-/// A burst of changes is told as one after this much quiet,
-const QUIET: Duration = Duration::from_millis(50);
-/// or after this long if it does not end.
+/// Changes with less time than this between them are told as one,
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// but no later than this after the first.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Tells when rules change, whoever changes them: our own changes too. Whether anything is
@@ -45,7 +44,7 @@ pub async fn generation() -> io::Result<u32> {
     let watch = Watch::open(NETLINK_NETFILTER, &[])?;
     watch.send(&message(
         SUBSYSTEM << 8 | GET_GENERATION,
-        REQUEST,
+        NLM_F_REQUEST,
         &[0; NETFILTER_HEADER],
     ))?;
     loop {
@@ -54,7 +53,7 @@ pub async fn generation() -> io::Result<u32> {
         };
         let mut change = Change::default();
         for told in messages(&datagram) {
-            match told.error().filter(|_| told.kind == ERROR) {
+            match told.error().filter(|_| told.kind == NLMSG_ERROR) {
                 Some(error) => return Err(io::Error::from_raw_os_error(error)),
                 None => change.take_message(told),
             }
@@ -100,7 +99,7 @@ impl Changes {
         change.take(self.0.receive().await?);
         let end = Instant::now() + LONGEST;
         loop {
-            let quiet = (Instant::now() + QUIET).min(end);
+            let quiet = (Instant::now() + DEBOUNCE).min(end);
             match timeout_at(quiet, self.0.receive()).await {
                 Ok(received) => change.take(received?),
                 Err(_quiet) => return Ok(change),

@@ -7,8 +7,9 @@
 //! Each needs a Tokio runtime with I/O and time, of any kind. Each belongs to the network
 //! namespace in which it was opened; the first and the last need `NET_ADMIN` there.
 //!
-//! Netfilter's messages are taken apart here: of two kinds of message four fields each are
-//! wanted, and no crate knows the kind that tells of packets. Devices come by `rtnetlink`.
+//! `netlink-packet-core` reads the frame of netfilter's messages and their attributes. What the
+//! few attributes mean that are needed stands here: see
+//! `docs/design/decisions/0013-kept-libraries.md`. Devices come by `rtnetlink`.
 
 mod changes;
 mod links;

@@ -3,18 +3,11 @@
 use std::io;
 
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
+use rtnetlink::packet_core::{
+    DefaultNla, Emitable, ErrorBuffer, NLA_HEADER_SIZE, NLMSG_ALIGNTO, NetlinkBuffer,
+    NetlinkHeader, NlasIterator,
+};
 
-/// `NLM_F_REQUEST`
-pub(super) const REQUEST: u16 = 0x1;
-/// `NLM_F_ACK`
-pub(super) const ACK: u16 = 0x4;
-/// `NLMSG_ERROR`
-pub(super) const ERROR: u16 = 2;
-
-const HEADER: usize = 16;
-const ALIGNMENT: usize = 4;
-/// `NLA_TYPE_MASK`: the two bits above say how the payload is written.
-const TYPE: u16 = 0x3fff;
 const ENOBUFS: i32 = 105;
 
 /// The kernel's own address.
@@ -82,56 +75,55 @@ impl Watch {
 /// The messages of a datagram. What is cut off is passed over.
 pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
-        let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
-        let body = datagram.get(HEADER..length)?;
-        let kind = u16_at(datagram, 4)?;
-        datagram = datagram.get(aligned(length)..).unwrap_or_default();
-        Some(Message { kind, body })
+        let frame = NetlinkBuffer::new_checked(datagram).ok()?;
+        let length = usize::try_from(frame.length()).ok()?;
+        let next = length.next_multiple_of(usize::from(NLMSG_ALIGNTO));
+        datagram = datagram.get(next..).unwrap_or_default();
+        Some(Message {
+            kind: frame.message_type(),
+            body: frame.payload(),
+        })
     })
 }
 
 impl<'a> Message<'a> {
     /// The attributes after a header of `header` bytes: type and payload.
     pub(super) fn attributes(self, header: usize) -> impl Iterator<Item = (u16, &'a [u8])> {
-        let mut rest = self.body.get(header..).unwrap_or_default();
-        std::iter::from_fn(move || {
-            let length = usize::from(u16_at(rest, 0)?);
-            let payload = rest.get(4..length)?;
-            let kind = u16_at(rest, 2)? & TYPE;
-            rest = rest.get(aligned(length)..).unwrap_or_default();
-            Some((kind, payload))
+        let attributes = NlasIterator::new(self.body.get(header..).unwrap_or_default());
+        attributes.map_while(Result::ok).map(|attribute| {
+            let (kind, length) = (attribute.kind(), usize::from(attribute.length()));
+            (kind, &attribute.into_inner()[NLA_HEADER_SIZE..length])
         })
     }
 
-    /// The error number of a message of type [`ERROR`]; 0 is an acknowledgement.
+    /// The error number of a message of type `NLMSG_ERROR`; 0 is an acknowledgement.
     pub(super) fn error(self) -> Option<i32> {
-        self.body
-            .first_chunk()
-            .map(|number| -i32::from_ne_bytes(*number))
+        let error = ErrorBuffer::new_checked(self.body).ok()?;
+        Some(error.code().map_or(0, |code| -code.get()))
     }
 }
 
 /// A message of `kind` with `body`, which ends aligned.
 pub(super) fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER + body.len()).expect("our messages are short");
-    let mut message = Vec::new();
-    message.extend(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend([0; 8]);
+    let mut header = NetlinkHeader::default();
+    let length = header.buffer_len() + body.len();
+    header.length = u32::try_from(length).expect("our messages are short");
+    header.message_type = kind;
+    header.flags = flags;
+    let mut message = emitted(&header);
     message.extend(body);
     message
 }
 
 /// An attribute of `kind` with `payload`, padded.
 pub(super) fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + payload.len()).expect("our attributes are short");
-    let mut attribute = Vec::new();
-    attribute.extend(length.to_ne_bytes());
-    attribute.extend(kind.to_ne_bytes());
-    attribute.extend(payload);
-    attribute.resize(aligned(attribute.len()), 0);
-    attribute
+    emitted(&DefaultNla::new(kind, payload.to_vec()))
+}
+
+fn emitted(part: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; part.buffer_len()];
+    part.emit(&mut bytes);
+    bytes
 }
 
 /// The text of a payload, without the byte 0 that ends it.
@@ -150,27 +142,10 @@ pub(super) fn u32_from_network(payload: &[u8]) -> Option<u32> {
         .map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    bytes
-        .get(offset..)?
-        .first_chunk()
-        .map(|bytes| u32::from_ne_bytes(*bytes))
-}
-
-pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    bytes
-        .get(offset..)?
-        .first_chunk()
-        .map(|bytes| u16::from_ne_bytes(*bytes))
-}
-
-fn aligned(length: usize) -> usize {
-    length.next_multiple_of(ALIGNMENT)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rtnetlink::packet_core::NLM_F_REQUEST;
 
     use super::*;
 
@@ -179,7 +154,7 @@ mod tests {
         let mut body = vec![1, 2, 3, 4];
         body.extend(attribute(7, b"eth0\0"));
         body.extend(attribute(8, &[0, 0, 1, 0]));
-        let mut datagram = message(16, REQUEST, &body);
+        let mut datagram = message(16, NLM_F_REQUEST, &body);
         datagram.extend(message(17, 0, &[]));
         let read: Vec<_> = messages(&datagram).collect();
         assert_eq!(

@@ -5,10 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR};
 
-use super::netlink::{
-    ACK, ERROR, Message, REQUEST, Received, Watch, attribute, message, messages, u32_from_network,
-};
+use super::netlink::{Message, Received, Watch, attribute, message, messages, u32_from_network};
 use crate::ruleset::Reports;
 
 /// `NFNL_SUBSYS_ULOG` (`linux/netfilter/nfnetlink.h`)
@@ -67,7 +66,7 @@ impl Refusals {
             let mut body = vec![0, 0];
             body.extend(Reports::GROUP.to_be_bytes());
             body.extend(attribute(kind, payload));
-            watch.send(&message(CONFIGURE, REQUEST | ACK, &body))?;
+            watch.send(&message(CONFIGURE, NLM_F_REQUEST | NLM_F_ACK, &body))?;
             acknowledged(&watch).await?;
         }
         Ok(Self(watch))
@@ -96,7 +95,7 @@ async fn acknowledged(watch: &Watch) -> io::Result<()> {
         let Received::Messages(datagram) = watch.receive().await? else {
             continue;
         };
-        let mut answers = messages(&datagram).filter(|message| message.kind == ERROR);
+        let mut answers = messages(&datagram).filter(|message| message.kind == NLMSG_ERROR);
         match answers.find_map(Message::error) {
             Some(0) => return Ok(()),
             Some(error) => return Err(io::Error::from_raw_os_error(error)),

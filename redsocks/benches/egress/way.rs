@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use cib_nft::runner::{Blocking, enforce};
 use cib_nft::{EgressPolicy, Enforcement, Upstreams as Pinned, Wiring};
-use cib_redsocks::upstream::Upstream;
 use cib_testkit::process::Process;
 use cib_testkit::socks::{Kind, Socks};
 use cib_testkit::wait::wait_until;
+use cib_upstream::Upstream;
 use nix::sched::{CloneFlags, setns};
 
 use super::lab::{FROM, LISTEN, Lab, PROXY, PROXY_PORT, SOON, listens, nft};

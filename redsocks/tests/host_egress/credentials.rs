@@ -4,9 +4,9 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use cib_redsocks::redirector::{Redirector as _, Redsocks, Settings};
-use cib_redsocks::upstream::Upstream;
+use cib_redsocks::{Redirector as _, Redsocks, Settings};
 use cib_testkit::process::run;
+use cib_upstream::Upstream;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use proptest::collection::vec;
 use proptest::prelude::*;

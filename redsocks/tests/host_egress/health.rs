@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use cib_redsocks::client::Target;
-use cib_redsocks::probe::{DEADLINE, Depth, Health, probe};
-use cib_redsocks::upstream::Upstream;
 use cib_testkit::socks::Kind;
+use cib_upstream::Upstream;
+use cib_upstream::client::Target;
+use cib_upstream::probe::{DEADLINE, Depth, Reachability, probe};
 
 use crate::lab::{Lab, PROXY, PROXY_PORT, WEB, nft, pinned, within};
 use crate::world::web;
 
-fn check(lab: &Lab, upstream: &Upstream, through: Option<Target>) -> Health {
+fn check(lab: &Lab, upstream: &Upstream, through: Option<Target>) -> Reachability {
     let upstream = upstream.clone();
     within(&lab.inside, move || async move {
         let depth = through.as_ref().map_or(Depth::Greeting, Depth::Through);
@@ -31,22 +31,22 @@ fn a_working_upstream_a_wrong_password_and_a_refused_target_are_told_apart() {
         web(&lab);
         let (_server, upstream) = lab.socks(kind, Some("right"));
         assert!(
-            matches!(check(&lab, &upstream, None), Health::Reachable { .. }),
+            matches!(check(&lab, &upstream, None), Reachability::Reachable { .. }),
             "{kind:?}"
         );
         let through = check(&lab, &upstream, Some(web_server.clone()));
         assert!(
-            matches!(through, Health::Reachable { .. }),
+            matches!(through, Reachability::Reachable { .. }),
             "{kind:?}: {through:?}"
         );
         let refused = check(&lab, &upstream, Some(nobody.clone()));
         assert!(
-            matches!(refused, Health::Refused(_)),
+            matches!(refused, Reachability::Refused(_)),
             "{kind:?}: {refused:?}"
         );
         let wrong = with_password("wrong");
         let health = check(&lab, &wrong, None);
-        assert_eq!(health, Health::AuthRefused, "{kind:?}");
+        assert_eq!(health, Reachability::AuthRefused, "{kind:?}");
         let sentence = health.sentence(wrong.endpoint());
         assert!(
             sentence.contains("198.51.100.1:1080") && !sentence.contains("wrong"),
@@ -62,7 +62,7 @@ fn a_stopped_upstream_is_known_at_once_and_a_black_hole_within_the_deadline() {
     let begin = Instant::now();
     assert!(matches!(
         check(&lab, &upstream, None),
-        Health::Unreachable { .. }
+        Reachability::Unreachable { .. }
     ));
     assert!(begin.elapsed() < Duration::from_secs(1));
     nft(
@@ -71,7 +71,10 @@ fn a_stopped_upstream_is_known_at_once_and_a_black_hole_within_the_deadline() {
     );
     let begin = Instant::now();
     let health = check(&lab, &upstream, None);
-    assert!(matches!(health, Health::TimedOut { .. }), "{health:?}");
+    assert!(
+        matches!(health, Reachability::TimedOut { .. }),
+        "{health:?}"
+    );
     assert!(begin.elapsed() < DEADLINE + Duration::from_secs(1));
     assert!(
         health

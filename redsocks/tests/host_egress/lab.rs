@@ -1,4 +1,5 @@
-//! Two namespaces on a cable: the box, and everything else.
+//! Two namespaces on a cable: the box, and everything else. The tests of `cib-resolver` use this
+//! file as well.
 //!
 //! ```text
 //! box 198.51.100.2 --- 198.51.100.1 the upstream   203.0.113.1  comes from here
@@ -12,16 +13,14 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use cib_redsocks::redirector::{Redirector as _, Redsocks, Settings};
-use cib_redsocks::upstream::Upstream;
+use cib_redsocks::{Redirector as _, Redsocks, Settings};
 use cib_testkit::netns::Netns;
 use cib_testkit::process::{Process, run};
 use cib_testkit::socks::{Kind, Login, Socks};
 use cib_testkit::wait::wait_until;
+use cib_upstream::Upstream;
 use nix::sched::{CloneFlags, setns};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -32,7 +31,6 @@ pub(crate) const PROXY_PORT: u16 = 1080;
 pub(crate) const FROM: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub(crate) const LISTEN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 12345);
 pub(crate) const WEB: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 80);
-pub(crate) const NAMES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 53), 53);
 /// Every character that the URL or redsocks.conf treats in its own way.
 pub(crate) const PASSWORD: &str = "p@ss:w/rd?#% \"\\};='é//";
 
@@ -138,38 +136,12 @@ impl Lab {
         process
     }
 
-    /// Starts the resolver in the box, and waits until it listens.
-    pub(crate) fn resolver(&self, config: &cib_redsocks::resolver::ResolverConfig) -> Process {
-        let text = serde_json::to_vec(config).unwrap();
-        let path = self.file("resolver.json", &text);
-        let mut command = self.inside.command(env!("CARGO_BIN_EXE_cib-resolver"));
-        command.arg("--config").arg(path);
-        let mut process = Process::spawn(command).unwrap();
-        wait_until(SOON, "the resolver", || {
-            assert!(process.exited().is_none(), "{}", process.output());
-            listens(&self.inside, 5301) && listens(&self.inside, 5302)
-        });
-        process
-    }
-
     /// Fetches a page of the web server's from inside the box.
     pub(crate) fn fetch(&self) -> Result<String, String> {
         let mut command = self.inside.command("curl");
         command.args(["-sS", "--fail", "--max-time", "15", "--noproxy", "*"]);
         command.arg(format!("http://{WEB}/"));
         run(command).map_err(|error| error.to_string())
-    }
-
-    /// Runs a shell script inside the box, with a `resolv.conf` of its own.
-    pub(crate) fn shell(&self, resolv_conf: &str, script: &str) -> Output {
-        let conf = self.file("resolv.conf", resolv_conf.as_bytes());
-        let script = format!(
-            "set -eu\nmount --bind '{}' /etc/resolv.conf\n{script}",
-            conf.display()
-        );
-        let mut command = self.inside.command("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-        command.output().unwrap()
     }
 }
 
@@ -215,16 +187,4 @@ pub(crate) fn spawn_within<T: Send + 'static, F: Future<Output = T>>(
 /// The pinned address of most tests.
 pub(crate) fn pinned() -> IpAddr {
     PROXY.into()
-}
-
-/// Compiles a C program against musl. Fails where `musl-gcc` is missing.
-pub(crate) fn musl(source: &Path, program: &Path) {
-    let mut command = Command::new("musl-gcc");
-    command
-        .arg("-static")
-        .arg("-o")
-        .arg(program)
-        .arg(source)
-        .stdin(Stdio::null());
-    run(command).unwrap();
 }

@@ -1,5 +1,4 @@
-//! The way out on a real network: the real redsocks, dante and microsocks, real look-ups by
-//! glibc and musl, in network namespaces. Needs root.
+//! The real redsocks, dante and microsocks in network namespaces. Needs root.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,7 +7,6 @@
 
 mod capacity;
 mod credentials;
-mod dns;
 mod health;
 mod lab;
 mod redirect;

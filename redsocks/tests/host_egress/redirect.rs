@@ -1,17 +1,16 @@
 //! The real redsocks with what we write for it.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use cib_redsocks::redirector::{NextHop, Redsocks, next_hop};
-use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
-use cib_redsocks::resolver::ResolverConfig;
 use cib_redsocks::selftest::{EchoFault, TARGET, token_echo};
-use cib_redsocks::upstream::Upstream;
-use cib_testkit::socks::{Kind, Socks};
+use cib_redsocks::{Redsocks, next_hop};
+use cib_testkit::socks::Kind;
+use cib_upstream::Upstream;
+use cib_upstream::relay::RELAY_PORT;
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 
-use crate::lab::{FROM, LISTEN, Lab, PASSWORD, PROXY, PROXY_PORT, SOON, listens, pinned, within};
+use crate::lab::{FROM, LISTEN, Lab, PASSWORD, PROXY, PROXY_PORT, SOON, pinned, within};
 use crate::world::{read_head, serve, web};
 
 fn direct(upstream: &Upstream) -> SocketAddr {
@@ -92,38 +91,6 @@ fn tcp_goes_through_an_http_proxy_that_wants_a_password() {
 }
 
 #[test]
-fn tcp_goes_through_an_upstream_with_an_ipv6_literal() {
-    let lab = Lab::new();
-    let visitors = web(&lab);
-    let address: Ipv6Addr = "2001:db8:1::1".parse().unwrap();
-    let socks = Socks {
-        kind: Kind::Microsocks,
-        listen: (address, PROXY_PORT).into(),
-        from: FROM.into(),
-        login: None,
-    };
-    let _microsocks = socks.start(&lab.far).unwrap();
-    let upstream = Upstream::parse(&format!("socks5://[{address}]:{PROXY_PORT}")).unwrap();
-    let hop = next_hop(
-        &Redsocks::default(),
-        &[address.into()],
-        PROXY_PORT,
-        RELAY_PORT,
-    );
-    assert!(matches!(hop, NextHop::Relay(_)), "redsocks knows no IPv6");
-    let mut config = ResolverConfig::new(upstream.clone(), vec![address.into()]);
-    config.relay = Some(RelayConfig {
-        listen: hop.address(),
-        connections: 64,
-    });
-    let _resolver = lab.resolver(&config);
-    assert!(listens(&lab.inside, RELAY_PORT));
-    let _redsocks = lab.redsocks(&upstream, hop.address());
-    assert_eq!(lab.fetch().as_deref(), Ok("page"));
-    assert_eq!(visitors.all(), [FROM]);
-}
-
-#[test]
 fn the_token_comes_back_where_the_redirect_stands_and_nowhere_else() {
     let lab = Lab::new();
     let proved = within(&lab.inside, || {
@@ -146,7 +113,7 @@ fn the_system_tells_that_redsocks_listens() {
     let upstream = Upstream::parse(&format!("socks5://{PROXY}:{PROXY_PORT}")).unwrap();
     let redsocks = lab.redsocks(&upstream, direct(&upstream));
     // Of the namespace of whoever asks: here this test's own, where nobody listens.
-    assert_eq!(cib_redsocks::redirector::listener(LISTEN).unwrap(), None);
+    assert_eq!(cib_redsocks::listener(LISTEN).unwrap(), None);
     let mut command = lab.inside.command("cat");
     command.arg("/proc/self/net/tcp");
     let table = cib_testkit::process::run(command).unwrap();

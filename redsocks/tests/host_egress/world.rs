@@ -4,12 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
-use hickory_proto::op::{Message, MessageType};
-use hickory_proto::rr::{RData, Record};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::lab::{Lab, NAMES, WEB, spawn_within};
+use crate::lab::{Lab, WEB, spawn_within};
 
 /// Who came to a server.
 #[derive(Clone, Default)]
@@ -65,23 +63,4 @@ pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     String::from_utf8(head).ok()
-}
-
-/// A name server, on TCP alone, that gives every name the web server's address.
-pub(crate) fn names(lab: &Lab) -> Visitors {
-    serve(lab, NAMES.into(), |mut stream| async move {
-        while let Ok(length) = stream.read_u16().await {
-            let mut query = vec![0; length.into()];
-            stream.read_exact(&mut query).await.unwrap();
-            let mut message = Message::from_vec(&query).unwrap();
-            message.metadata.message_type = MessageType::Response;
-            message.metadata.recursion_available = true;
-            let name = message.queries[0].name.clone();
-            message.add_answer(Record::from_rdata(name, 60, RData::A((*WEB.ip()).into())));
-            let reply = message.to_vec().unwrap();
-            let mut framed = u16::try_from(reply.len()).unwrap().to_be_bytes().to_vec();
-            framed.extend_from_slice(&reply);
-            stream.write_all(&framed).await.unwrap();
-        }
-    })
 }

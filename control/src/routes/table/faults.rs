@@ -1,6 +1,6 @@
 //! The faults that routes share.
 
-use super::Code;
+use crate::fault::Code;
 
 /// Faults of everything about Claude's login.
 pub(super) const LOGIN: &[Code] = &[

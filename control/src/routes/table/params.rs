@@ -1,6 +1,6 @@
 //! The parameters that routes share.
 
-use super::{Kind, Param};
+use crate::routes::{Kind, Param};
 
 pub(super) const FROM: Param = Param {
     name: "from",

@@ -296,7 +296,7 @@ impl<'a> Stage<'a> {
             let additions = Additions {
                 ssh_agent: self.ssh_agent.get().cloned(),
                 gnupg_home: keys.gnupg_home.clone(),
-                bridge_port: bridge.then_some(cib_redsocks::connect::CONNECT_PORT),
+                bridge_port: bridge.then_some(cib_upstream::connect::CONNECT_PORT),
                 claude_version: self
                     .ground
                     .claude

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use cib_redsocks::upstream::Upstream;
+use cib_upstream::Upstream;
 use proptest::prelude::*;
 
 use super::*;
@@ -120,10 +120,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let address = (1..9_u8).prop_map(ip);
-    let silent = Health::TimedOut {
+    let silent = Reachability::TimedOut {
         after: Duration::from_secs(4),
     };
-    let up = Health::Reachable {
+    let up = Reachability::Reachable {
         rtt: Duration::from_millis(1),
     };
     prop_oneof![
@@ -305,7 +305,7 @@ fn a_stranger_in_the_redirectors_place_is_named_until_he_is_gone() {
 fn a_proxy_that_stays_away_is_a_trouble_and_one_that_is_started_again_is_none() {
     let mut world = World::booted();
     let gone = || {
-        Event::Probed(Health::Unreachable {
+        Event::Probed(Reachability::Unreachable {
             reason: "connection refused".into(),
         })
     };
@@ -314,7 +314,7 @@ fn a_proxy_that_stays_away_is_a_trouble_and_one_that_is_started_again_is_none() 
     world.feed(gone());
     world.feed(gone());
     assert_eq!(world.machine.troubles().len(), 1);
-    world.feed(Event::Probed(Health::Reachable {
+    world.feed(Event::Probed(Reachability::Reachable {
         rtt: Duration::from_millis(1),
     }));
     assert_eq!(world.machine.troubles(), [""; 0]);
@@ -326,7 +326,7 @@ fn what_cannot_be_brought_into_force_is_said_and_tried_again() {
     world.feed(Event::Failed("nft is missing".into()));
     assert!(world.machine.troubles()[0].contains("nft is missing"));
     let before = world.enforced.len();
-    world.feed(Event::Probed(Health::Reachable {
+    world.feed(Event::Probed(Reachability::Reachable {
         rtt: Duration::from_millis(1),
     }));
     assert_eq!(world.enforced.len(), before + 1);
