@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use cib_base::errors::chain;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::boot::live::{Booted, Parts};
 use crate::descendants::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
-use crate::errors::chain;
 use crate::logs::Level;
 
 /// What is left behind by services gets this long to end.

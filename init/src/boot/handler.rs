@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
 use cib_protocol::init::{BoxStatus, EgressStatus, InitFault, InitReply, InitRequest};
 use cib_protocol::session::{SessionId, SessionSpec};
 
@@ -12,7 +13,6 @@ use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
 use crate::boot::rest::Stir;
 use crate::egress::Egress;
-use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::plan::StepId;
 use crate::session::Keepers;

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use cib_base::errors::chain;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
@@ -36,7 +37,6 @@ use crate::cgroup::Hierarchy;
 use crate::claude::{self, Carried, Choice};
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Fault, Settings};
-use crate::errors::chain;
 use crate::exit;
 use crate::logs::{Level, Logs};
 use crate::plan::StepId;

@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
 use tokio::task::LocalSet;
 
 use super::usage;
 use crate::boot;
 use crate::environment::{LogFormat, LogLevel};
-use crate::errors::chain;
 use crate::exit;
 use crate::logs::Logs;
 use crate::process::Processes;

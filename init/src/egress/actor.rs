@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
 use cib_nft::{Counters, EgressPolicy, Enforced, UpstreamsError, VerifyError, Wiring};
 use cib_redsocks::probe::{self, Depth};
 use tokio::sync::{mpsc, oneshot};
@@ -12,7 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::machine::{Action, Desired, Event};
 use super::rules::RulesError;
 use super::{EgressError, Inner, NAME, host, rules};
-use crate::errors::chain;
 
 /// What the actor is asked for.
 pub(super) enum Message {

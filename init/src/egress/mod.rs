@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use cib_base::errors::chain;
 use cib_nft::{Kind, UpstreamsError};
 use cib_protocol::init::{Check, EgressStatus};
 use cib_redsocks::probe::{self, Depth, Health};
@@ -49,7 +50,6 @@ use crate::egress::programs::Held;
 pub use crate::egress::programs::Program;
 use crate::egress::rules::RulesError;
 use crate::environment::EgressSettings;
-use crate::errors::chain;
 use crate::logs::{Level, Logs};
 use crate::process::Processes;
 use crate::sys::memory;

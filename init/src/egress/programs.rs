@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
 use cib_redsocks::connect::{CONNECT_PORT, ConnectConfig};
 use cib_redsocks::redirector::{NextHop, Redirector, Settings as RedirectorSettings, next_hop};
 use cib_redsocks::relay::{RELAY_PORT, RelayConfig};
@@ -15,7 +16,6 @@ use cib_redsocks::resolver::ResolverConfig;
 use super::install::install;
 use super::{EgressError, Inner, NAME, PROXY_UID, Turn, host, services};
 use crate::config::Service;
-use crate::errors::chain;
 use crate::logs::Level;
 
 /// Sockets that are made before anybody else runs, and kept for as long as the box runs, so

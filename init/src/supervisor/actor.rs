@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use cib_base::errors::chain;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::config::Service;
-use crate::errors::chain;
 use crate::exit::Exit;
 use crate::logs::{Level, Logs};
 use crate::process::{Child, Processes};

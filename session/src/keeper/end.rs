@@ -158,7 +158,7 @@ impl Keeper {
             return;
         }
         if let Err(error) = terminal.watch.restart(&mut self.runner) {
-            crate::log!("nobody follows Claude's files: {error}");
+            tracing::error!("nobody follows Claude's files: {error}");
             self.leave(Why::Unwatched);
         }
     }

@@ -358,14 +358,14 @@ impl Keeper {
                 self.conversation = lock;
                 self.name_driver();
             }
-            Err(error) => crate::log!("Claude went to conversation {id}, but {error}"),
+            Err(error) => tracing::warn!("Claude went to conversation {id}, but {error}"),
         }
     }
 
     /// Writes into the conversation's lock who is gone last of all that drives it.
     fn name_driver(&mut self) {
         if let Err(error) = self.conversation.write_driver(self.runner.pid()) {
-            crate::log!("cannot name the launcher in the conversation's lock: {error}");
+            tracing::warn!("cannot name the launcher in the conversation's lock: {error}");
         }
     }
 

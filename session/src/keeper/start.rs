@@ -27,7 +27,7 @@ use crate::ledger::Ledger;
 use crate::lock::{self, Lock, LockError};
 use crate::resources::{LOOK_MS, Meter, cpus};
 use crate::runner::Runner;
-use crate::{log, meta, settings};
+use crate::{meta, settings};
 
 /// How a keeper is to work.
 #[derive(Debug)]
@@ -250,7 +250,7 @@ pub(super) fn say_ready(ready: Option<OwnedFd>) {
     if let Some(fd) = ready
         && let Err(error) = File::from(fd).write_all(b"\n")
     {
-        log!("nobody hears that the session is ready: {error}");
+        tracing::warn!("nobody hears that the session is ready: {error}");
     }
 }
 

@@ -11,6 +11,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
+
 use crate::boot::Ground;
 use crate::boot::aside::AsideError;
 use crate::boot::handler::{Phase, Running};
@@ -20,7 +22,6 @@ use crate::boot::rest::Stir;
 use crate::egress::joined::Joined;
 use crate::egress::{Egress, EgressError};
 use crate::environment::{Auth, ProxyMode, Settings};
-use crate::errors::chain;
 use crate::exit;
 use crate::logs::{Level, Logs};
 use crate::plan::{Plan, StepId};
@@ -342,7 +343,7 @@ pub(super) fn look_up(ground: &Ground) -> Rc<LookUpIds> {
         if !switch {
             return Ok(None);
         }
-        let accounts = Accounts::read(&paths).map_err(|e| crate::errors::chain(&e))?;
+        let accounts = Accounts::read(&paths).map_err(|e| chain(&e))?;
         let account = accounts
             .user(user)
             .ok_or_else(|| format!("there is no user `{user}`"))?;
