@@ -9,4 +9,5 @@ pub mod errors;
 pub mod files;
 pub mod hex;
 pub mod log;
+pub mod signals;
 pub mod sys;

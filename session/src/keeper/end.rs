@@ -123,7 +123,7 @@ impl Keeper {
 
     /// Reads the signals that have come.
     pub(super) fn signalled(&mut self) {
-        while let Ok(Some(_)) = self.signals.read_signal() {
+        for _ in self.signals.come() {
             self.leave(Why::Shutdown);
         }
     }

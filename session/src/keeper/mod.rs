@@ -19,11 +19,11 @@ mod watch;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use cib_base::signals::Signals;
 use cib_protocol::frame::Data;
 use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signalfd::SignalFd;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::claude::command::CommandLine;
@@ -67,7 +67,7 @@ struct Keeper {
     claude: Process,
     driver: Driver,
     clients: Clients,
-    signals: SignalFd,
+    signals: Signals,
     clock: Clock,
     quiet: Quiet,
     /// What the session's processes use.
