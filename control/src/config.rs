@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cib_base::errors::chain;
+use cib_base::log::Format;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::address::{Network, TrustedProxies};
 use crate::auth::gate::{self, Mode};
 use crate::http::listen::Listen;
-use crate::log::Format;
 use crate::options::Options;
 use crate::sessions::seats::Most;
 
@@ -228,17 +229,6 @@ fn listen(
     } else {
         Listen::Everywhere(port)
     })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text += ": ";
-        text += &error.to_string();
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

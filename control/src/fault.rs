@@ -234,16 +234,7 @@ impl Fault {
     /// The causes, outermost first, joined for one line of the log; empty without any.
     #[must_use]
     pub fn causes(&self) -> String {
-        let mut text = String::new();
-        let mut next = self.source();
-        while let Some(error) = next {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&error.to_string());
-            next = error.source();
-        }
-        text
+        cib_base::errors::causes(self)
     }
 }
 

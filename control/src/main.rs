@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use cib_base::{errors, log};
 use cib_control::config::Config;
 use cib_control::options::Options;
-use cib_control::{log, run, work};
+use cib_control::{run, work};
 use clap::Parser as _;
 
 /// The command line was wrong.
@@ -61,12 +62,6 @@ fn main() -> ExitCode {
 }
 
 fn report(error: &dyn Error) -> ExitCode {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(error) = next {
-        causes.push(error.to_string());
-        next = error.source();
-    }
-    tracing::error!(causes = causes.join(": "), "{error}");
+    tracing::error!(causes = errors::causes(error), "{error}");
     ExitCode::from(EXIT_INTERNAL)
 }

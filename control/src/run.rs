@@ -5,8 +5,8 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use cib_base::signals::Signals;
+use tokio::net::{TcpListener, UnixStream};
 
 use crate::app::App;
 use crate::auth::gate::Gate;
@@ -94,8 +94,9 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
 pub async fn run(config: &Config) -> Result<(), RunError> {
     work::prepare().map_err(RunError::Threads)?;
     let app = assemble(config)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let signals = Signals::of(&[libc::SIGTERM, libc::SIGINT]).map_err(RunError::Signals)?;
+    let bell = signals.bell().and_then(UnixStream::from_std);
+    let bell = bell.map_err(RunError::Signals)?;
     let limits = Limits {
         connections: connections(),
         ..Limits::default()
@@ -123,8 +124,7 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     let serving = server::serve(listener, Arc::clone(&app), limits);
     tokio::pin!(serving);
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = bell.readable() => {}
         _ = &mut serving => {}
         () = answering => {}
         watched = watching => watched.map_err(RunError::Watch)?,

@@ -38,59 +38,39 @@ pub const LAUNCH: &[Capability] = &[
     Capability::CAP_SETPCAP,
 ];
 
-/// What a child's sets become, in the kernel's words: bit `n` is capability `n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// What stays in the bounding set; `None` leaves it as it is.
-    pub bounding: Option<u64>,
-    /// What stays permitted and effective; `None` leaves them as they are.
-    pub permitted: Option<u64>,
+/// What a child keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What stays in the bounding set, where bit `n` is capability `n`: `caps` can drop what it
+    /// has a name for, and what a newer kernel has goes too.
+    pub bounding: u64,
+    /// What becomes permitted and effective: never more than init itself has.
+    pub permitted: CapsHashSet,
 }
 
-/// The policy of one kind of child.
+/// What a child of one kind keeps that becomes this user; `None` if it keeps all that there is.
 #[must_use]
-pub fn policy(kind: Capabilities) -> Policy {
-    match kind {
-        Capabilities::None => Policy {
-            bounding: Some(0),
-            permitted: Some(0),
-        },
-        Capabilities::Reduced => Policy {
-            bounding: Some(word(KEPT)),
-            permitted: Some(word(KEPT)),
-        },
-        Capabilities::Launch => Policy {
-            bounding: Some(word(LAUNCH)),
-            permitted: Some(word(LAUNCH)),
-        },
-        Capabilities::Own => Policy {
-            bounding: None,
-            permitted: None,
-        },
-    }
-}
-
-fn word(capabilities: &[Capability]) -> u64 {
-    capabilities
-        .iter()
-        .fold(0, |word, one| word | one.bitmask())
-}
-
-/// Whether init itself has a capability now.
-#[must_use]
-pub fn has(capability: Capability) -> bool {
-    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
-}
-
-/// Those of `wanted` that init does not have, in their order.
-#[must_use]
-pub fn missing(wanted: &[Capability]) -> Vec<Capability> {
-    let own: CapsHashSet = caps::read(None, CapSet::Effective).unwrap_or_default();
-    wanted
-        .iter()
-        .copied()
-        .filter(|capability| !own.contains(capability))
-        .collect()
+pub fn kept(kind: Capabilities, uid: Option<u32>) -> Option<Kept> {
+    let named: &[Capability] = match kind {
+        Capabilities::None => &[],
+        Capabilities::Reduced => KEPT,
+        Capabilities::Launch => LAUNCH,
+        Capabilities::Own => return None,
+    };
+    let becomes_another = uid.is_some_and(|uid| uid != 0);
+    let own = match caps::read(None, CapSet::Permitted) {
+        // The kernel takes all from whoever stops being root.
+        Ok(own) if !becomes_another => own,
+        _ => CapsHashSet::new(),
+    };
+    Some(Kept {
+        bounding: named.iter().fold(0, |bits, one| bits | one.bitmask()),
+        permitted: named
+            .iter()
+            .copied()
+            .filter(|one| own.contains(one))
+            .collect(),
+    })
 }
 
 #[cfg(test)]
@@ -99,21 +79,21 @@ mod tests {
 
     #[test]
     fn an_ordinary_user_keeps_nothing() {
-        let policy = policy(Capabilities::None);
-        assert_eq!((policy.bounding, policy.permitted), (Some(0), Some(0)));
+        let kept = kept(Capabilities::None, None).unwrap();
+        assert_eq!((kept.bounding, kept.permitted.len()), (0, 0));
     }
 
     #[test]
     fn a_launcher_can_become_a_user_and_signal_it_and_read_no_file_of_anybodys() {
         // Bits 5 to 8 of capability.h: KILL, SETGID, SETUID and SETPCAP.
-        let policy = policy(Capabilities::Launch);
-        assert_eq!(policy.bounding, Some(0b1_1110_0000));
-        assert_eq!(policy.permitted, policy.bounding);
+        let kept = kept(Capabilities::Launch, None).unwrap();
+        assert_eq!(kept.bounding, 0b1_1110_0000);
+        assert!(kept.permitted.iter().all(|one| LAUNCH.contains(one)));
     }
 
     #[test]
     fn a_root_shell_can_change_files_and_users_but_not_the_network() {
-        let kept = policy(Capabilities::Reduced).bounding.unwrap();
+        let kept = kept(Capabilities::Reduced, None).unwrap().bounding;
         for gone in [
             "NET_ADMIN",
             "NET_RAW",
@@ -139,8 +119,15 @@ mod tests {
     }
 
     #[test]
+    fn who_becomes_another_user_is_permitted_nothing() {
+        let kept = kept(Capabilities::Reduced, Some(1000)).unwrap();
+        assert_eq!(kept.permitted.len(), 0);
+        assert_ne!(kept.bounding, 0);
+    }
+
+    #[test]
     fn a_capability_of_a_newer_kernel_goes_too() {
-        let kept = policy(Capabilities::Reduced).bounding.unwrap();
+        let kept = kept(Capabilities::Reduced, None).unwrap().bounding;
         assert_eq!(kept >> (Capability::CAP_CHECKPOINT_RESTORE as u8 + 1), 0);
     }
 }

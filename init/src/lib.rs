@@ -22,7 +22,6 @@ pub mod config;
 pub mod descendants;
 pub mod egress;
 pub mod environment;
-pub mod errors;
 pub mod exit;
 pub mod helper;
 pub mod logs;

@@ -405,7 +405,6 @@ impl Processes {
                 CString::new(entry).map_err(nul)
             })
             .collect::<Result<_, _>>()?;
-        let policy = capabilities::policy(command.capabilities);
         Ok(Prepared {
             program: c(file.as_os_str())?,
             argv,
@@ -427,8 +426,10 @@ impl Processes {
                 .iter()
                 .map(|limit| (number(limit.resource), limit.bound))
                 .collect(),
-            bounding: policy.bounding,
-            permitted: policy.permitted,
+            kept: capabilities::kept(
+                command.capabilities,
+                command.ids.as_ref().map(|ids| ids.uid),
+            ),
             no_new_privs: command.no_new_privs,
             session: command.leads == Leads::Session,
             group: command.leads == Leads::Group,

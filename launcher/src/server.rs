@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
+use cib_base::signals::Signals;
 use cib_foreign::own;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -14,7 +15,6 @@ use nix::pty::{posix_openpt, ptsname_r, unlockpt};
 use nix::sched::CpuSet;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, getpid};
@@ -56,7 +56,7 @@ struct Server {
     socket: OwnedFd,
     user: Option<User>,
     patience: Duration,
-    signals: SignalFd,
+    signals: Signals,
     /// What was started at the keeper's word and has not been reaped.
     started: Vec<Pid>,
 }
@@ -84,17 +84,18 @@ pub fn serve(options: Options, quiet: impl Fn()) -> io::Result<()> {
     let mut is_awake = true;
     loop {
         let rest = if is_awake { Some(QUIET) } else { None };
-        let (is_told, is_signalled) = server.wait(rest);
-        if is_signalled && server.read_signals() {
+        let Some((is_told, is_signalled)) = server.wait(rest) else {
+            quiet();
+            is_awake = false;
+            continue;
+        };
+        is_awake = true;
+        if is_signalled && server.signalled() {
             break;
         }
         if is_told && !server.listen() {
             break;
         }
-        if is_awake && !is_told && !is_signalled {
-            quiet();
-        }
-        is_awake = is_told || is_signalled;
     }
     server.end();
     Ok(())
@@ -110,26 +111,23 @@ impl Server {
             Err(errno) => return Err(errno.into()),
         }
         sys::close_on_exec();
-        let mut watched = SigSet::empty();
-        watched.add(Signal::SIGCHLD);
-        watched.add(Signal::SIGTERM);
-        let mut blocked = watched;
         // A terminal's hang-up or interrupt is the keeper's affair.
+        let mut blocked = SigSet::empty();
         blocked.add(Signal::SIGHUP);
         blocked.add(Signal::SIGINT);
         blocked.thread_block()?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         Ok(Self {
             socket: options.socket,
             user: options.user,
             patience: options.patience,
-            signals: SignalFd::with_flags(&watched, flags)?,
+            signals: Signals::of(&[libc::SIGCHLD, libc::SIGTERM])?,
             started: Vec::new(),
         })
     }
 
-    /// Waits; says whether the keeper has said something, and whether there are signals.
-    fn wait(&self, rest: Option<Duration>) -> (bool, bool) {
+    /// Waits; says whether the keeper has said something, and whether there are signals. `None`
+    /// when nothing has happened for so long.
+    fn wait(&self, rest: Option<Duration>) -> Option<(bool, bool)> {
         let timeout = rest.map_or(PollTimeout::NONE, |rest| {
             PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX)
         });
@@ -137,18 +135,17 @@ impl Server {
             PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
-        // An interruption is only another look.
-        let _ = poll(&mut fds, timeout);
+        // What interrupted it is seen the next time.
+        if poll(&mut fds, timeout) == Ok(0) {
+            return None;
+        }
         let [told, signalled] = fds.map(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
-        (told, signalled)
+        Some((told, signalled))
     }
 
-    /// Reads what signals there are and reaps. Says whether it was told to end.
-    fn read_signals(&mut self) -> bool {
-        let mut is_told = false;
-        while let Ok(Some(info)) = self.signals.read_signal() {
-            is_told |= i32::try_from(info.ssi_signo) == Ok(Signal::SIGTERM as i32);
-        }
+    /// Takes up what signals there are and reaps. Says whether it was told to end.
+    fn signalled(&mut self) -> bool {
+        let is_told = self.signals.come().any(|signal| signal == libc::SIGTERM);
         self.reap();
         is_told
     }
@@ -289,7 +286,7 @@ impl Server {
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut fds, timeout);
-            while let Ok(Some(_)) = self.signals.read_signal() {}
+            self.signals.come().for_each(drop);
         }
         self.kill_everything();
     }

@@ -8,12 +8,13 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
+use caps::CapSet;
 use libc::{c_char, c_int, c_uint, c_ulong};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
@@ -63,9 +64,15 @@ pub(crate) fn start(prepared: &Prepared<'_>) -> nix::Result<(Pid, OwnedFd)> {
     let arguments = pointers(prepared.arguments);
     let environment = pointers(prepared.environment);
     let launcher = getpid();
+    // What comes for the child waits until it has the dispositions of its program.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: this process has one thread, and the child makes system calls alone until it is
     // replaced or exits.
-    match unsafe { fork() }? {
+    let forked = unsafe { fork() };
+    if !matches!(forked, Ok(ForkResult::Child)) {
+        mask.thread_set_mask()?;
+    }
+    match forked? {
         ForkResult::Parent { child } => Ok((child, report)),
         ForkResult::Child => {
             let (step, errno) = match become_user(prepared, launcher) {
@@ -121,7 +128,8 @@ fn become_user(prepared: &Prepared<'_>, launcher: Pid) -> Result<(), (u32, Errno
 }
 
 /// Lets no program that is executed from now on gain a capability. Without CAP_SETPCAP the set
-/// stays, and no_new_privs alone has to see to that.
+/// stays, and no_new_privs alone has to see to that. By number: `caps` drops what it has a name
+/// for, and a newer kernel may have more.
 fn empty_bounding_set() {
     for capability in 0..=63_u32 {
         let number = c_ulong::from(capability);
@@ -132,18 +140,12 @@ fn empty_bounding_set() {
 
 /// Empties the sets of capabilities that a change of user leaves.
 fn empty_sets() -> nix::Result<()> {
-    /// `struct __user_cap_header_struct`, of version 3.
-    #[repr(C)]
-    struct Header(u32, c_int);
-    let header = Header(0x2008_0522, 0);
-    let sets = [[0_u32; 3]; 2];
-    let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
     // Kernels before 4.3 have no ambient set.
-    // SAFETY: it takes integers.
-    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) };
-    // SAFETY: the header says version 3, to which two sets of three words belong.
-    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
-    Errno::result(result).map(drop)
+    let _ = caps::clear(None, CapSet::Ambient);
+    // What is not permitted is not effective either.
+    caps::clear(None, CapSet::Permitted)
+        .and_then(|()| caps::clear(None, CapSet::Inheritable))
+        .map_err(|_| Errno::EPERM)
 }
 
 /// Executes the first candidate that is there, and returns only if none can be.

@@ -1,12 +1,13 @@
 //! From the command line to an exit code.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
+use cib_base::errors::chain;
+use cib_base::log;
 use cib_protocol::MAX_INPUT_LINE;
 use cib_protocol::purge::Removal;
 use cib_protocol::session::SessionSpec;
@@ -18,7 +19,7 @@ use crate::keeper::{self, Options, StartError};
 use crate::lock::LockError;
 use crate::purge::PurgeError;
 use crate::sweep::sweep;
-use crate::{home, hook, log, login, purge, sys, watch};
+use crate::{home, hook, login, purge, sys, watch};
 
 /// Everything went as it should.
 const OK: u8 = 0;
@@ -35,6 +36,7 @@ const CONFIG: u8 = 78;
 
 /// Runs the program and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    log::begin(log::Format::Text, log::LevelFilter::INFO);
     let command = match CommandLine::try_parse_from(args) {
         Ok(line) => line.command,
         Err(error) => {
@@ -75,7 +77,7 @@ fn run_session(run: Run) -> u8 {
     let spec = match read_spec() {
         Ok(spec) => spec,
         Err(why) => {
-            log!("no session spec on standard input: {why}");
+            tracing::error!("no session spec on standard input: {why}");
             return CONFIG;
         }
     };
@@ -102,7 +104,7 @@ fn run_session(run: Run) -> u8 {
     let Err(error) = keeper::run(spec, options) else {
         return OK;
     };
-    log!("{}", chain(&error));
+    tracing::error!("{}", chain(&error));
     match error {
         StartError::Spec(_) => CONFIG,
         StartError::Locked(error) => lock_code(&error),
@@ -128,7 +130,7 @@ fn keep_logins(asked: Login) -> u8 {
     match login::run(&options, ready) {
         Ok(()) => OK,
         Err(error) => {
-            log!("logins cannot be kept: {error}");
+            tracing::error!("logins cannot be kept: {error}");
             IO
         }
     }
@@ -140,7 +142,7 @@ fn inherited(option: &str, number: Option<RawFd>) -> Result<Option<OwnedFd>, ()>
         return Ok(None);
     };
     sys::inherited(number).map(Some).ok_or_else(|| {
-        log!("{option} {number}: no such descriptor was passed");
+        tracing::error!("{option} {number}: no such descriptor was passed");
     })
 }
 
@@ -157,7 +159,7 @@ fn launcher(asked: &Launcher) -> u8 {
     match cib_launcher::serve(options, || code.release()) {
         Ok(()) => OK,
         Err(error) => {
-            log!("nothing can be launched: {error}");
+            tracing::error!("nothing can be launched: {error}");
             INTERNAL
         }
     }
@@ -182,7 +184,7 @@ fn finish_sessions(asked: &Finish) -> u8 {
     if let Some(sessions) = &asked.sessions {
         let closed = sweep(sessions);
         if closed > 0 {
-            log!("{closed} sessions were live when the box last ended: interrupted");
+            tracing::info!("{closed} sessions were live when the box last ended: interrupted");
         }
         return OK;
     }
@@ -192,7 +194,7 @@ fn finish_sessions(asked: &Finish) -> u8 {
     let Err(error) = finish(dir, asked.state, asked.sync) else {
         return OK;
     };
-    log!("{}", chain(&error));
+    tracing::error!("{}", chain(&error));
     match error {
         FinishError::Locked(error) => lock_code(&error),
         FinishError::NoMeta | FinishError::Nameless(_) => CONFIG,
@@ -204,7 +206,7 @@ fn purge_record(dir: &Path, runtime: &Path) -> u8 {
     let done = match purge::record(dir, runtime) {
         Ok(done) => done,
         Err(error) => {
-            log!("{}", chain(&error));
+            tracing::error!("{}", chain(&error));
             return match error {
                 PurgeError::Locked(error) => lock_code(&error),
                 PurgeError::Open(_) => IO,
@@ -249,16 +251,4 @@ fn read_spec() -> Result<SessionSpec, String> {
             error.classify()
         )
     })
-}
-
-/// An error with everything that caused it.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -158,7 +158,7 @@ fn read_hooks(path: &Path) -> Result<Option<String>, String> {
     match cib_foreign::read_to_string(&real, MAX_HOOKS) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.is_absent() => Ok(None),
-        Err(error) => Err(crate::app::chain(&error)),
+        Err(error) => Err(cib_base::errors::chain(&error)),
     }
 }
 

@@ -18,7 +18,6 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::log;
 use crate::sys::{self, Terminal};
 
 /// Bytes of each of a hook's outputs that are passed on. The rest is read and left out: whoever
@@ -63,7 +62,7 @@ pub fn run(socket: Option<&Path>, command: &OsStr) -> u8 {
     let mut child = match sys::spawn(&mut shell, Signal::SIGTERM, Terminal::Same) {
         Ok(child) => child,
         Err(error) => {
-            log!("cannot run a hook: {error}");
+            tracing::error!("cannot run a hook: {error}");
             return CANNOT_RUN;
         }
     };

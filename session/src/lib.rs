@@ -20,7 +20,6 @@ mod json;
 pub mod keeper;
 pub mod ledger;
 pub mod lock;
-pub mod log;
 pub mod login;
 pub mod meta;
 mod own;

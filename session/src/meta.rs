@@ -128,6 +128,6 @@ fn take_over(known: &SessionMeta, told: Result<SessionMeta, String>) -> Vec<Data
 fn remove(path: &Path) {
     // A folder of that name stays, and does no harm.
     if let Err(error) = fs::remove_file(path) {
-        crate::log!("cannot remove {}: {error}", path.display());
+        tracing::warn!("cannot remove {}: {error}", path.display());
     }
 }

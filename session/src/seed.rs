@@ -63,7 +63,7 @@ pub fn seed() -> Vec<String> {
     completed
         .into_iter()
         .filter_map(Result::err)
-        .map(|error| crate::app::chain(&error))
+        .map(|error| cib_base::errors::chain(&error))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! The settings file that Claude gets with `--settings`: hooks of the image, of the user, of
 //! the session and of the keeper. All of them run; none takes another's place.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -163,16 +163,7 @@ pub fn own_hooks(
     let path = dir.join(OWN_HOOKS);
     let hooks = match given {
         Some(hooks) => {
-            let new = path.with_extension("json.new");
-            // Whatever stands there is not what this makes.
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut how = OpenOptions::new();
-            let mut file = own::open(&new, how.write(true).create_new(true), 0o600)?;
-            serde_json::to_writer(&mut file, &hooks)?;
-            fs::rename(&new, &path)?;
+            cib_base::files::replace(&path, &serde_json::to_vec(&hooks)?)?;
             hooks
         }
         None if is_new => Map::new(),

@@ -12,7 +12,7 @@ use cib_protocol::frame::{Data, Frame};
 use cib_protocol::session::SessionId;
 use nix::poll::poll;
 
-use crate::{journal, log, meta};
+use crate::{journal, meta};
 
 /// How long one record may take.
 const EACH: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub fn sweep(sessions: &Path) -> usize {
     let program = match env::current_exe() {
         Ok(program) => program,
         Err(error) => {
-            log!("no record can be closed: {error}");
+            tracing::error!("no record can be closed: {error}");
             return 0;
         }
     };
@@ -65,7 +65,7 @@ fn directories(sessions: &Path) -> Vec<PathBuf> {
     let entries = match fs::read_dir(sessions) {
         Ok(entries) => entries,
         Err(error) => {
-            log!("cannot read {}: {error}", sessions.display());
+            tracing::warn!("cannot read {}: {error}", sessions.display());
             return Vec::new();
         }
     };
@@ -135,7 +135,7 @@ impl Running {
                 until: Instant::now() + EACH,
             }),
             Err(error) => {
-                log!("the record in {} stays open: {error}", dir.display());
+                tracing::warn!("the record in {} stays open: {error}", dir.display());
                 None
             }
         }
@@ -156,7 +156,7 @@ impl Running {
             Ok(Some(status)) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        log!("the record in {} stays open: {why}", self.dir.display());
+        tracing::warn!("the record in {} stays open: {why}", self.dir.display());
         Some(false)
     }
 }

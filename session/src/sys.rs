@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::mman::{MmapAdvise, madvise};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{Pid, getpid, getppid, setsid};
+use nix::unistd::{getpid, getppid, setsid};
 
 /// Which controlling terminal a child has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,21 +72,6 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
             None
         }
     }
-}
-
-/// Opens a process, which `nix` does not do; the descriptor becomes readable when it has ended.
-///
-/// # Errors
-/// There is no such process, or no descriptor is left.
-pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
-    // SAFETY: takes integers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made it, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Whether something is mounted on a folder that was opened, which `nix` does not ask. Kernels

@@ -7,6 +7,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::{AF_PACKET, PACKET_QDISC_BYPASS, SOL_PACKET, c_int, sockaddr_ll, socklen_t};
+use nix::unistd::Pid;
 use socket2::{SockAddr, Socket};
 
 /// The address of everybody on the link of interface `index`, for frames of `protocol`
@@ -94,7 +95,7 @@ pub(crate) fn tun(name: &str) -> io::Result<File> {
 /// The kernel does not allow it.
 pub(crate) fn take_descriptor(pid: i32, number: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes integers.
-    let process = descriptor(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let process = cib_base::sys::pidfd_open(Pid::from_raw(pid))?;
     let process = process.as_raw_fd();
     // SAFETY: takes integers.
     descriptor(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) })

@@ -72,7 +72,7 @@ impl fmt::Debug for Verifier {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&cib_base::hex::encode(&self.0))
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cib_base::{files, hex};
 use cib_protocol::api::{CreateToken, TokenInfo};
 use cib_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,6 @@ use tokio::sync::watch;
 use super::digest::Digest;
 use super::scope::Scopes;
 use super::{Caller, Tenure, Who};
-use crate::replace::replace;
 use crate::work;
 
 /// Tokens that may exist at once, expired ones included. Every request is compared with each.
@@ -184,9 +184,9 @@ impl TokenStore {
         getrandom::fill(&mut id).map_err(MintError::Random)?;
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(MintError::Random)?;
-        let text = format!("{PREFIX}{}", hex(&secret));
+        let text = format!("{PREFIX}{}", hex::encode(&secret));
         let info = TokenInfo {
-            id: hex(&id),
+            id: hex::encode(&id),
             label,
             scopes: scopes.words().into_iter().map(str::to_owned).collect(),
             created_at: Timestamp::now(),
@@ -248,7 +248,7 @@ impl TokenStore {
                 .collect(),
         };
         let path = Arc::clone(&self.path);
-        let write = move || replace(&path, &serde_json::to_vec_pretty(&stored)?);
+        let write = move || files::replace(&path, &serde_json::to_vec_pretty(&stored)?);
         work::run(write).await.map_err(io::Error::other)
     }
 
@@ -297,13 +297,4 @@ fn parse(bytes: &[u8]) -> Result<Vec<Token>, Box<dyn std::error::Error + Send + 
             })
         })
         .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

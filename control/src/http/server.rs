@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use cib_base::log::Seldom;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +26,6 @@ use crate::app::{App, Shutdown};
 use crate::auth::Who;
 use crate::auth::address::Peer;
 use crate::fault::Fault;
-use crate::log::Seldom;
 use crate::metrics::Counted;
 
 /// A peer that vanished is found out after about this long.

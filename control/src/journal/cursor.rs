@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use cib_base::log::Seldom;
 use cib_journal::seek::Source as _;
 use cib_journal::{MAX_LINE, seek};
 use tokio::sync::watch;
 
 use super::file;
 use super::tail::{End, Extent, Tail};
-use crate::log::Seldom;
 use crate::work;
 
 /// How much is read at a time.

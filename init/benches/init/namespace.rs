@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cib_init::sys::pidfd;
+use cib_base::sys::pidfd_open;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
 
 use crate::support::{children, eventually, status_field};
 
@@ -62,7 +63,7 @@ pub(crate) struct Watched(OwnedFd);
 
 impl Watched {
     pub(crate) fn new(pid: i32) -> Self {
-        Self(pidfd::open(pid).unwrap())
+        Self(pidfd_open(Pid::from_raw(pid)).unwrap())
     }
 
     /// Waits for its end; how long after `since` that was, or nothing after `limit`.

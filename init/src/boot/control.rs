@@ -1,11 +1,11 @@
 //! Control as init sees it: one service, and the file that tells it whom to let in.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cib_base::hex;
 use cib_protocol::init::ControlAuth;
 use cib_protocol::secret::Secret;
 use sha2::{Digest, Sha256};
@@ -44,7 +44,7 @@ pub(super) fn write_auth(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> io
     let salt = cib_foreign::own::read_to_string(RANDOM)?.trim().to_owned();
     let digest = |secret: &Secret| {
         let salted = Sha256::new().chain_update(&salt);
-        hexadecimal(&salted.chain_update(secret.expose()).finalize())
+        hex::encode(&salted.chain_update(secret.expose()).finalize())
     };
     let content = ControlAuth {
         master_sha256: match auth {
@@ -66,16 +66,6 @@ pub(super) fn write_auth(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> io
     write_file(path, &serde_json::to_vec(&content)?, owner, 0o640)
         .map(drop)
         .map_err(io::Error::other)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Control's service.
@@ -206,7 +196,7 @@ mod tests {
         assert_eq!(first.master_sha256, first.proxy_sha256);
         assert_ne!(first.master_sha256, second.master_sha256);
         let salted = format!("{}0123456789abcdef", second.salt.unwrap());
-        let digest = hexadecimal(&Sha256::digest(salted));
+        let digest = hex::encode(&Sha256::digest(salted));
         assert_eq!(second.master_sha256, Some(digest));
         assert_eq!(second.proxy_sha256, None);
         let read = written(&path, &Auth::Disabled, None);

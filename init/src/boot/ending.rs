@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use cib_base::errors::chain;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::boot::live::{Booted, Parts};
 use crate::descendants::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
-use crate::errors::chain;
-use crate::logs::Level;
 
 /// What is left behind by services gets this long to end.
 const LAST_SWEEP: Duration = Duration::from_millis(500);
@@ -42,7 +41,7 @@ pub(super) async fn end(
     budget: Duration,
     asks: &mut mpsc::UnboundedReceiver<()>,
 ) {
-    parts.logs.write(Level::Info, "init", "the box is ending");
+    tracing::info!("the box is ending");
     let began = Instant::now();
     let deadline = began + budget;
     let shares = Shares::of(budget, parts.supervisor.graces());
@@ -53,7 +52,7 @@ pub(super) async fn end(
         if let Some(egress) = booted.egress.get() {
             // Before redsocks goes: what is sent from here on has no way to fall back to.
             if let Err(error) = egress.shut().await {
-                parts.logs.write(Level::Error, "egress", &chain(&error));
+                tracing::error!(service = "egress", "{}", chain(&error));
             }
         }
         let left = (began + shares.services).saturating_duration_since(Instant::now());
@@ -64,11 +63,7 @@ pub(super) async fn end(
         _ = asks.recv() => true,
     };
     if hurried {
-        parts.logs.write(
-            Level::Warn,
-            "init",
-            "asked again: whatever still runs is killed",
-        );
+        tracing::warn!("asked again: whatever still runs is killed");
         parts.supervisor.hurry();
     }
     let kill_at = if hurried {
@@ -109,8 +104,7 @@ async fn sweep(parts: &Parts, mut kill_at: Instant, asks: &mut mpsc::UnboundedRe
             remaining.kill();
             now + KILL_AGAIN
         } else {
-            let line = "some processes cannot be killed; leaving them";
-            parts.logs.write(Level::Warn, "init", line);
+            tracing::warn!("some processes cannot be killed; leaving them");
             return;
         };
         tokio::select! {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
 use cib_protocol::init::{BoxStatus, EgressStatus, InitFault, InitReply, InitRequest};
 use cib_protocol::session::{SessionId, SessionSpec};
 
@@ -12,8 +13,7 @@ use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
 use crate::boot::rest::Stir;
 use crate::egress::Egress;
-use crate::errors::chain;
-use crate::logs::{Level, Logs};
+use crate::logs::Logs;
 use crate::plan::StepId;
 use crate::session::Keepers;
 use crate::socket::{Handler, refuse};
@@ -105,8 +105,7 @@ impl Running {
             Ok(pid) => InitReply::SessionStarted { pid },
             Err(error) => {
                 let detail = chain(&error);
-                let line = format!("session {} did not start: {detail}", spec.id);
-                self.logs.write(Level::Error, "init", &line);
+                tracing::error!("session {} did not start: {detail}", spec.id);
                 refuse(error.code(), detail)
             }
         }
@@ -121,8 +120,7 @@ impl Running {
             Ok(purged) => InitReply::SessionPurged(purged),
             Err(error) => {
                 let detail = chain(&error);
-                let line = format!("session {id} was not purged: {detail}");
-                self.logs.write(Level::Warn, "session", &line);
+                tracing::warn!(service = "session", "session {id} was not purged: {detail}");
                 refuse(error.code(), detail)
             }
         }
@@ -137,8 +135,7 @@ impl Running {
             Ok(()) => InitReply::Done,
             Err(error) => {
                 let detail = chain(&error);
-                let line = format!("the keeper of logins did not start: {detail}");
-                self.logs.write(Level::Error, "init", &line);
+                tracing::error!("the keeper of logins did not start: {detail}");
                 refuse(error.code(), detail)
             }
         }

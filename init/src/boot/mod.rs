@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use cib_base::errors::chain;
+use nix::sys::signal::SigSet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
@@ -36,12 +38,11 @@ use crate::cgroup::Hierarchy;
 use crate::claude::{self, Carried, Choice};
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Fault, Settings};
-use crate::errors::chain;
 use crate::exit;
-use crate::logs::{Level, Logs};
+use crate::logs::Logs;
 use crate::plan::StepId;
 use crate::process::Processes;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::steps::accounts::Accounts;
 use crate::steps::host::HostFacts;
 use crate::steps::{Outcome, Paths};
@@ -189,6 +190,8 @@ pub fn run() -> u8 {
     match (lived, dropped) {
         (Ok(code), Ok(())) => code,
         _ => {
+            // From here on they are taken from the queue.
+            let _ = SigSet::all().thread_set_mask();
             crate::descendants::clear(AFTER_PANIC);
             exit::INTERNAL
         }
@@ -227,13 +230,14 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
     for secret in secrets::values(settings) {
         logs.mask(&secret);
     }
+    logs.begin();
     let processes = Processes::new(Rc::new(logs.clone()));
     let _ = processes.protect_init();
-    take_orphans(&logs);
+    take_orphans();
     let (asked, mut asks) = mpsc::unbounded_channel();
     let stir = Stir::default();
     tokio::task::spawn_local(stir.clone().rest());
-    match Signals::new() {
+    match Signals::of(&signals::of_a_box()) {
         Ok(signals) => drop(tokio::task::spawn_local(listen(
             signals,
             processes.clone(),
@@ -241,11 +245,7 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
             stir.clone(),
         ))),
         Err(error) => {
-            logs.write(
-                Level::Error,
-                "init",
-                &format!("cannot listen for signals: {error}"),
-            );
+            tracing::error!("cannot listen for signals: {error}");
             logs.flush(LAST_WORDS).await;
             return exit::INTERNAL;
         }
@@ -255,7 +255,6 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
     let phase = Rc::new(Cell::new(Phase::Booting));
     let runtime = crate::supervisor::actor::Runtime {
         processes: processes.clone(),
-        logs: logs.clone(),
         hierarchy: Hierarchy::detect(Path::new("/sys/fs/cgroup")),
         dir: ground.paths.run.clone(),
         ids: live::look_up(&ground),
@@ -279,10 +278,10 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
         error = live::boot(&ground, &parts, &booted) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
-                until_the_end(&logs, &mut asks, &mut given_up).await
+                until_the_end(&mut asks, &mut given_up).await
             }
             Err(error) => {
-                logs.write(Level::Error, "init", &chain(&error));
+                tracing::error!("{}", chain(&error));
                 End::Boot(error.code())
             }
         },
@@ -298,7 +297,7 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
 }
 
 /// Under another init (`docker run --init`, compose `init: true`) orphans would go there.
-fn take_orphans(logs: &Logs) {
+fn take_orphans() {
     if std::process::id() == 1 {
         return;
     }
@@ -306,13 +305,12 @@ fn take_orphans(logs: &Logs) {
         Ok(()) => "not PID 1: orphans are taken over as a subreaper",
         Err(_) => "not PID 1, and no subreaper: orphans are not reaped here",
     };
-    logs.write(Level::Info, "init", line);
+    tracing::info!("{line}");
 }
 
 /// Supervises until somebody asks for the end, or a service goes without which there is no
 /// box.
 async fn until_the_end(
-    logs: &Logs,
     asks: &mut mpsc::UnboundedReceiver<()>,
     given_up: &mut mpsc::UnboundedReceiver<GivenUp>,
 ) -> End {
@@ -322,8 +320,7 @@ async fn until_the_end(
             () = last_resort::rung() => return End::Internal,
             Some(gone) = given_up.recv() => {
                 if gone.essential {
-                    let line = format!("the box cannot go on without `{}`", gone.service);
-                    logs.write(Level::Error, "init", &line);
+                    tracing::error!("the box cannot go on without `{}`", gone.service);
                     return End::Internal;
                 }
             }
@@ -333,7 +330,7 @@ async fn until_the_end(
 
 /// Reaps, and passes on what asks for the end.
 async fn listen(
-    signals: Signals,
+    mut signals: Signals,
     processes: Processes,
     asked: mpsc::UnboundedSender<()>,
     stir: Stir,
@@ -344,10 +341,7 @@ async fn listen(
         stir.stir();
         match signal {
             libc::SIGCHLD => processes.reaper().drain().await,
-            signal if crate::signals::asks_to_end(signal) => {
-                let _ = asked.send(());
-            }
-            _ => {}
+            _ => drop(asked.send(())),
         }
     }
 }

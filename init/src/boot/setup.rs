@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::errors::chain;
+use cib_base::errors::chain;
+
 use crate::process::{Processes, Run, RunError};
 use crate::spawn::{Command, Ids};
 use crate::steps::setup::{Ended, Job, Runner};

@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
 use tokio::task::LocalSet;
 
 use super::usage;
 use crate::boot;
 use crate::environment::{LogFormat, LogLevel};
-use crate::errors::chain;
 use crate::exit;
 use crate::logs::Logs;
 use crate::process::Processes;
@@ -111,7 +111,7 @@ fn command(wanted: &Wanted, account: &Account, root: bool) -> Command {
     command.stdin = Stdin::Inherit;
     command.stdout = Sink::Inherit;
     command.stderr = Sink::Inherit;
-    // It stays in the terminal's foreground group, which we are in as well: every signal is
+    // It stays in the terminal's foreground group, which we are in as well: signals are
     // blocked here, so a Ctrl-C is the command's alone.
     command.leads = Leads::Nothing;
     command
@@ -120,7 +120,7 @@ fn command(wanted: &Wanted, account: &Account, root: bool) -> Command {
 async fn run(command: Command) -> u8 {
     let logs = Logs::new(LogFormat::Text, LogLevel::Error, true);
     let processes = Processes::new(Rc::new(logs));
-    let signals = match Signals::new() {
+    let mut signals = match Signals::of(&[libc::SIGCHLD]) {
         Ok(signals) => signals,
         Err(error) => return complain(&error.to_string()),
     };
@@ -138,8 +138,7 @@ async fn run(command: Command) -> u8 {
         tokio::select! {
             ended = child.wait() => return ended.shell_code(),
             delivered = signals.next() => match delivered {
-                Ok(libc::SIGCHLD) => processes.reaper().drain().await,
-                Ok(_) => {}
+                Ok(_) => processes.reaper().drain().await,
                 Err(error) => return complain(&error.to_string()),
             },
         }

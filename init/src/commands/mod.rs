@@ -10,13 +10,13 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use cib_base::errors::chain;
 use cib_protocol::init::{InitReply, InitRequest};
 
 use crate::boot::{self, Ground};
 use crate::claude;
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Place};
-use crate::errors::chain;
 use crate::exit;
 use crate::plan::Plan;
 use crate::socket::client::ask_here;

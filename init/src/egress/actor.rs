@@ -13,7 +13,7 @@ use super::inner::Inner;
 use super::machine::{Action, Desired, Event};
 use super::message::{Found, Message};
 use super::{host, rules};
-use crate::errors::chain;
+use cib_base::errors::chain;
 
 pub(super) struct Actor {
     inner: Rc<Inner>,

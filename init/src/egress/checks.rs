@@ -8,7 +8,7 @@ use super::inner::Inner;
 use super::message::{Found, Message};
 use super::refusals;
 use super::services::PROXY_UID;
-use crate::errors::chain;
+use cib_base::errors::chain;
 
 impl Egress {
     /// Every check, for `cib-init egress test`.

@@ -7,7 +7,7 @@ use cib_nft::PROOF_PORT;
 use cib_protocol::init::Check;
 use cib_redsocks::selftest::{self, EchoFault};
 
-use crate::errors::chain;
+use cib_base::errors::chain;
 
 /// A redirect happens within the kernel; this is for a box that is busy booting.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(3);

@@ -17,8 +17,8 @@ use super::machine::Turn;
 use super::services::PROXY_UID;
 use super::{host, services};
 use crate::config::Service;
-use crate::errors::chain;
 use crate::logs::Level;
+use cib_base::errors::chain;
 
 /// A service, and the sockets that it is given at each start.
 #[derive(Debug)]

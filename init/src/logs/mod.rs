@@ -1,19 +1,21 @@
 //! Every line of the box on one stream.
 //!
-//! A service writes to a pipe of its own. Its lines come out whole, one after the other, each
-//! with time, service and level. When the reader of the stream is slow, the pipes are no
-//! longer read, so that services wait and no line is lost; init itself never waits.
+//! A line is an event of `tracing`, with a level, the name of its service, and words. Init's own
+//! code makes events with `tracing`'s macros, and [`Logs`] takes them. A service writes to a pipe
+//! of its own; each of its lines becomes an event too. Lines come out whole, one after the
+//! other. When the reader of the stream is slow, the pipes are no longer read, so that services
+//! wait and no line is lost; init itself never waits.
 
+mod event;
 mod format;
 mod lines;
 mod mask;
 mod output;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cib_protocol::time::Timestamp;
@@ -34,15 +36,15 @@ const KEPT_BYTES: usize = 32 * 1024;
 
 /// The box's log. Cheap to clone.
 #[derive(Clone)]
-pub struct Logs(Rc<Inner>);
+pub struct Logs(Arc<Inner>);
 
 struct Inner {
     format: Format,
     least: Level,
     colours: bool,
-    mask: RefCell<Mask>,
+    mask: Mutex<Mask>,
     output: Output,
-    kept: RefCell<BTreeMap<String, Kept>>,
+    kept: Mutex<BTreeMap<String, Kept>>,
 }
 
 #[derive(Default)]
@@ -51,26 +53,46 @@ struct Kept {
     bytes: usize,
 }
 
+/// One line of a service, whose level is known only when it is read.
+pub fn say(level: Level, service: &str, line: &str) {
+    match level {
+        Level::Error => tracing::error!(service, "{line}"),
+        Level::Warn => tracing::warn!(service, "{line}"),
+        Level::Info => tracing::info!(service, "{line}"),
+        Level::Debug => tracing::debug!(service, "{line}"),
+        Level::Trace => tracing::trace!(service, "{line}"),
+    }
+}
+
 impl Logs {
     /// A log on standard output. Levels are coloured only on a terminal, and not if
-    /// `no_colour` (the variable `NO_COLOR`) says so.
+    /// `no_colour` (the variable `NO_COLOR`) says so. Must be called within a `LocalSet`.
     #[must_use]
     pub fn new(format: Format, least: Level, no_colour: bool) -> Self {
         let output = Output::stdout();
         let colours = format == Format::Text && !no_colour && output.is_terminal();
-        Self(Rc::new(Inner {
+        Self::on(output, format, least, colours)
+    }
+
+    fn on(output: Output, format: Format, least: Level, colours: bool) -> Self {
+        Self(Arc::new(Inner {
             format,
             least,
             colours,
-            mask: RefCell::default(),
+            mask: Mutex::default(),
             output,
-            kept: RefCell::default(),
+            kept: Mutex::default(),
         }))
+    }
+
+    /// Takes every event of this process from now on, unless another log does already.
+    pub fn begin(&self) {
+        let _ = tracing::subscriber::set_global_default(self.clone());
     }
 
     /// From now on shows `***` wherever this value would show.
     pub fn mask(&self, secret: &str) {
-        self.0.mask.borrow_mut().add(secret);
+        held(&self.0.mask).add(secret);
     }
 
     /// Writes one line. A line break in it becomes a blank.
@@ -78,7 +100,7 @@ impl Logs {
         if level > self.0.least {
             return;
         }
-        let line = self.0.mask.borrow().apply(line);
+        let line = held(&self.0.mask).apply(line).into_owned();
         let text = format::line(
             self.0.format,
             self.0.colours,
@@ -110,7 +132,7 @@ impl Logs {
     /// The last lines of a service, oldest first, as they were written but for secrets.
     #[must_use]
     pub fn recent(&self, service: &str, lines: usize) -> Vec<String> {
-        let kept = self.0.kept.borrow();
+        let kept = held(&self.0.kept);
         let Some(kept) = kept.get(service) else {
             return Vec::new();
         };
@@ -131,24 +153,24 @@ impl Logs {
             if !lines.fill(&mut read).await {
                 break;
             }
-            let waits = |piece: &[u8]| self.0.mask.borrow().open_end(piece);
+            let waits = |piece: &[u8]| held(&self.0.mask).open_end(piece);
             while let Some(line) = lines.next(waits) {
-                self.take(service, &line);
+                self.pass_on(service, &line);
             }
         }
         if let Some(line) = lines.rest() {
-            self.take(service, &line);
+            self.pass_on(service, &line);
         }
     }
 
-    fn take(&self, service: &str, line: &[u8]) {
+    fn pass_on(&self, service: &str, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let (level, line) = format::split_level(&line, self.0.least);
-        self.write(level, service, line);
+        say(level, service, line);
     }
 
     fn keep(&self, service: &str, line: &str) {
-        let mut all = self.0.kept.borrow_mut();
+        let mut all = held(&self.0.kept);
         if !all.contains_key(service) {
             all.insert(service.to_owned(), Kept::default());
         }
@@ -161,6 +183,11 @@ impl Logs {
             kept.bytes -= kept.lines.pop_front().map_or(0, |line| line.len());
         }
     }
+}
+
+/// What another thread may be using. No panic of such a thread leaves it half changed.
+fn held<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

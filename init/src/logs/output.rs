@@ -4,11 +4,10 @@
 //! write whether it takes anything: a pipe or terminal that says so takes at least
 //! `PIPE_BUF` bytes without waiting (`pipe(7)`), and init is its only writer.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 use tokio::sync::Notify;
 
+use super::held;
 use crate::sys::ready;
 
 /// What a pipe takes at once when it takes anything, `PIPE_BUF` on Linux.
@@ -27,13 +27,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The stream and what is still to be written to it. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Output(Rc<Inner>);
+pub(super) struct Output(Arc<Inner>);
 
 struct Inner {
     fd: Option<OwnedFd>,
-    waiting: RefCell<Waiting>,
-    /// Whether a task is at work on what waits.
-    draining: Cell<bool>,
+    waiting: Mutex<Waiting>,
+    /// Rung when the stream takes nothing more, for the task that waits until it does.
+    blocked: Notify,
     /// Rung after each write that made room.
     wrote: Notify,
 }
@@ -44,6 +44,8 @@ struct Waiting {
     /// Bytes of the first line that are written already.
     written: usize,
     bytes: usize,
+    /// Whether the stream takes nothing, and the task looks after what waits.
+    is_blocked: bool,
 }
 
 /// How far a write went.
@@ -54,40 +56,44 @@ enum Progress {
 }
 
 impl Output {
+    /// Standard output. Must be called within a `LocalSet`.
     pub(super) fn stdout() -> Self {
         Self::on(io::stdout().as_fd().try_clone_to_owned().ok())
     }
 
     pub(super) fn on(fd: Option<OwnedFd>) -> Self {
-        Self(Rc::new(Inner {
+        let inner = Arc::new(Inner {
             fd,
-            waiting: RefCell::default(),
-            draining: Cell::new(false),
+            waiting: Mutex::default(),
+            blocked: Notify::new(),
             wrote: Notify::new(),
-        }))
+        });
+        let drained = Arc::clone(&inner);
+        tokio::task::spawn_local(async move {
+            loop {
+                drained.blocked.notified().await;
+                drained.drain_all().await;
+            }
+        });
+        Self(inner)
     }
 
     pub(super) fn is_terminal(&self) -> bool {
         self.0.fd.as_ref().is_some_and(IsTerminal::is_terminal)
     }
 
-    /// Writes a line now if that is possible, or else when it is.
+    /// Writes a line now if that is possible, or else when it is. Any thread may do so.
     pub(super) fn push(&self, line: String) {
         {
-            let mut waiting = self.0.waiting.borrow_mut();
+            let mut waiting = held(&self.0.waiting);
             waiting.bytes += line.len();
             waiting.lines.push_back(line);
-        }
-        if self.0.draining.get() {
-            return;
+            if waiting.is_blocked {
+                return;
+            }
         }
         if let Progress::Blocked = self.0.drain() {
-            self.0.draining.set(true);
-            let inner = Rc::clone(&self.0);
-            tokio::task::spawn_local(async move {
-                inner.drain_all().await;
-                inner.draining.set(false);
-            });
+            self.0.blocked.notify_one();
         }
     }
 
@@ -104,7 +110,7 @@ impl Output {
     async fn until(&self, condition: impl Fn(&Waiting) -> bool) {
         loop {
             let wrote = self.0.wrote.notified();
-            if condition(&self.0.waiting.borrow()) {
+            if condition(&held(&self.0.waiting)) {
                 return;
             }
             wrote.await;
@@ -135,20 +141,23 @@ impl Inner {
 
     /// Writes as long as the stream takes something.
     fn drain(&self) -> Progress {
-        let progress = self.write_some();
-        if let Progress::Gone = progress {
+        let mut waiting = held(&self.waiting);
+        let progress = self.write_some(&mut waiting);
+        match progress {
             // Nobody will ever read it. The box lives on, and says nothing.
-            *self.waiting.borrow_mut() = Waiting::default();
+            Progress::Gone => *waiting = Waiting::default(),
+            Progress::Empty => waiting.is_blocked = false,
+            Progress::Blocked => waiting.is_blocked = true,
         }
+        drop(waiting);
         self.wrote.notify_waiters();
         progress
     }
 
-    fn write_some(&self) -> Progress {
+    fn write_some(&self, waiting: &mut Waiting) -> Progress {
         let Some(fd) = &self.fd else {
             return Progress::Gone;
         };
-        let mut waiting = self.waiting.borrow_mut();
         loop {
             let piece = waiting.piece();
             if piece.is_empty() {

@@ -8,14 +8,7 @@ use tokio::task::LocalSet;
 use super::*;
 
 fn logs_on(fd: OwnedFd) -> Logs {
-    Logs(Rc::new(Inner {
-        format: Format::Text,
-        least: Level::Info,
-        colours: false,
-        mask: RefCell::default(),
-        output: Output::on(Some(fd)),
-        kept: RefCell::default(),
-    }))
+    Logs::on(Output::on(Some(fd)), Format::Text, Level::Info, false)
 }
 
 fn within_a_box<F: Future<Output = ()>>(test: F) {
@@ -53,6 +46,8 @@ fn a_burst_of_100_000_lines_from_four_services_loses_and_cuts_none() {
     });
     within_a_box(async move {
         let logs = logs_on(write);
+        let _taken = tracing::subscriber::set_default(logs.clone());
+        let idle = Arc::strong_count(&logs.0);
         let writers: Vec<_> = (0..4)
             .map(|service| {
                 let fd = logs.open(&format!("service{service}")).unwrap();
@@ -68,7 +63,7 @@ fn a_burst_of_100_000_lines_from_four_services_loses_and_cuts_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // Every pipe is closed; its follower ends once it has read it to its end.
-        while Rc::strong_count(&logs.0) > 1 {
+        while Arc::strong_count(&logs.0) > idle {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         logs.flush(Duration::from_secs(30)).await;
@@ -97,9 +92,13 @@ fn a_reader_that_is_gone_does_not_stop_init() {
     drop(read);
     within_a_box(async move {
         let logs = logs_on(write);
-        logs.write(Level::Info, "init", "hello");
+        let _taken = tracing::subscriber::set_default(logs.clone());
+        tracing::info!("hello");
+        tracing::warn!(service = "egress", port = 12345, "closed");
+        tracing::debug!("not asked for");
         logs.flush(Duration::from_secs(5)).await;
         assert_eq!(logs.recent("init", 10), ["hello"]);
+        assert_eq!(logs.recent("egress", 10), ["closed port=12345"]);
     });
 }
 
@@ -108,6 +107,7 @@ fn no_secret_shows_whoever_writes_it() {
     let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     within_a_box(async move {
         let logs = logs_on(write);
+        let _taken = tracing::subscriber::set_default(logs.clone());
         logs.mask("hunter2hunter2");
         let mut service = std::fs::File::from(logs.open("leaky").unwrap());
         service.write_all(b"token=hunter2hunter2;\n").unwrap();
@@ -136,6 +136,7 @@ fn a_line_without_an_end_comes_out_when_its_service_goes() {
     let (_read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
     within_a_box(async move {
         let logs = logs_on(write);
+        let _taken = tracing::subscriber::set_default(logs.clone());
         let mut service = std::fs::File::from(logs.open("s").unwrap());
         service.write_all(b"<4>last words").unwrap();
         drop(service);

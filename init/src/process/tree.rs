@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use cib_base::sys::pidfd_open;
+use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::Processes;
@@ -39,7 +41,7 @@ fn signal_below(root: ChildId, signal: i32, but: &[u8]) -> usize {
         signalled += 1;
         // The number may be another's by now: what is opened is signalled if it is still the
         // process that was seen.
-        if let Ok(process) = pidfd::open(pid)
+        if let Ok(process) = pidfd_open(Pid::from_raw(pid))
             && entry(pid).is_some_and(|then| then.began == now.began)
         {
             let _ = pidfd::signal(&process, signal);

@@ -10,7 +10,6 @@ use tokio::time::{sleep, timeout};
 
 use super::{FINISH_TIMEOUT, Keeper, Keepers, LAUNCHER_TIMEOUT, REPAIR_TIMEOUT, tree};
 use crate::exit::Exit;
-use crate::logs::Level;
 use crate::process::{Child, Run};
 
 /// How long a launcher has that nobody wants to wait for.
@@ -30,11 +29,7 @@ impl Keepers {
     ) {
         let exit = self.ended(id, &mut keeper, launcher.as_mut()).await;
         if !exit.success() {
-            self.0.logs.write(
-                Level::Warn,
-                "session",
-                &format!("keeper of {id} ended: {exit}"),
-            );
+            tracing::warn!(service = "session", "keeper of {id} ended: {exit}");
         }
         self.end_launcher(id, launcher, &killed).await;
         // Who ends with 0 has closed the record.
@@ -83,8 +78,10 @@ impl Keepers {
             _ = launcher.wait() => return,
             () = patience => {}
         }
-        let line = format!("the launcher of {id} did not end and is killed with all it started");
-        self.0.logs.write(Level::Warn, "session", &line);
+        tracing::warn!(
+            service = "session",
+            "the launcher of {id} did not end and is killed with all it started"
+        );
         let group = self.0.live.borrow().get(&id).and_then(|k| k.group.clone());
         if group.is_none_or(|group| !group.kill()) {
             // A stopped launcher starts nothing more.
@@ -129,8 +126,10 @@ impl Keepers {
             Ok(output) => output.exit.to_string(),
             Err(error) => error.to_string(),
         };
-        let line = format!("the record of {id} could not be closed: {fault}");
-        self.0.logs.write(Level::Error, "session", &line);
+        tracing::error!(
+            service = "session",
+            "the record of {id} could not be closed: {fault}"
+        );
     }
 
     /// Has the record of every session closed that was live when the box last ended. Which
@@ -153,7 +152,9 @@ impl Keepers {
             Ok(output) => output.exit.to_string(),
             Err(error) => error.to_string(),
         };
-        let line = format!("the records of interrupted sessions could not all be closed: {fault}");
-        self.0.logs.write(Level::Error, "session", &line);
+        tracing::error!(
+            service = "session",
+            "the records of interrupted sessions could not all be closed: {fault}"
+        );
     }
 }

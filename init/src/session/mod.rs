@@ -19,7 +19,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::exit::Exit;
-use crate::logs::{Level, Logs};
 use crate::process::{ChildId, Processes, SpawnError};
 use crate::session::directory::{Directories, DirectoryError};
 use crate::session::login::Login;
@@ -147,7 +146,6 @@ struct Inner {
     directories: Directories,
     hierarchy: Hierarchy,
     processes: Processes,
-    logs: Logs,
     live: RefCell<BTreeMap<SessionId, Keeper>>,
     /// Sessions that are being removed.
     purging: RefCell<BTreeSet<SessionId>>,
@@ -179,14 +177,12 @@ impl Keepers {
         directories: Directories,
         hierarchy: Hierarchy,
         processes: Processes,
-        logs: Logs,
     ) -> Self {
         Self(Rc::new(Inner {
             settings,
             directories,
             hierarchy,
             processes,
-            logs,
             live: RefCell::default(),
             purging: RefCell::default(),
             login: Login::default(),
@@ -290,13 +286,10 @@ impl Keepers {
         }
         if timeout(budget, self.all_gone()).await.is_err() {
             for id in self.live() {
-                self.0.logs.write(
-                    Level::Warn,
-                    "session",
-                    &format!(
-                        "{id} did not end within {} s and is killed",
-                        budget.as_secs_f32()
-                    ),
+                tracing::warn!(
+                    service = "session",
+                    "{id} did not end within {} s and is killed",
+                    budget.as_secs_f32()
                 );
                 let _ = self.signal(id, true);
             }
@@ -337,11 +330,11 @@ impl Keepers {
             },
             Err(error) => format!("{error}: {}", error.source),
         };
-        let line = format!(
+        tracing::warn!(
+            service = "session",
             "limits of {} are kept by its keeper and not by the kernel: {fault}",
             spec.id
         );
-        self.0.logs.write(Level::Warn, "session", &line);
         None
     }
 }

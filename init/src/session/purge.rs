@@ -18,7 +18,7 @@ use super::directory::{self, DirectoryError};
 use super::tenants::{HOMES, RANGE, Tenants};
 use super::{Keepers, LAUNCHER_TIMEOUT, LOCKED};
 use crate::exit::Exit;
-use crate::logs::Level;
+use crate::logs::{Level, say};
 use crate::process::{Run, RunError};
 use crate::spawn::{Command, Ids, Sink};
 
@@ -164,7 +164,7 @@ impl Keepers {
             level = Level::Warn;
             line.push_str(&format!("; its number stays taken: {error}"));
         }
-        self.0.logs.write(level, "session", &line);
+        say(level, "session", &line);
     }
 
     /// Waits until no keeper of a session is there.

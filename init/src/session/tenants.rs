@@ -16,7 +16,6 @@ use std::time::Duration;
 use cib_protocol::session::{SessionId, SessionSpec};
 
 use super::{KeeperError, Keepers, Variables};
-use crate::logs::Level;
 use crate::process::Run;
 use crate::spawn::{Command, Ids};
 use crate::steps::FileError;
@@ -318,11 +317,12 @@ impl Keepers {
         };
         let tenant = separate.of(spec.id)?;
         if let Err(error) = separate.enlist(&tenant) {
-            let line = format!(
+            tracing::warn!(
+                service = "session",
                 "the user of {} has no name, and ssh will not work for it: {error}: {}",
-                spec.id, error.source
+                spec.id,
+                error.source
             );
-            self.0.logs.write(Level::Warn, "session", &line);
         }
         let look = Command::new(&separate.helper)
             .args(["box", "probe"])

@@ -4,14 +4,10 @@ mod name;
 
 use std::io;
 
-use nix::sys::signal::SigSet;
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use cib_base::signals::Come;
+use tokio::net::UnixStream;
 
 pub use name::{name, parse};
-
-use crate::sys::ready;
 
 /// The highest signal number.
 pub const MAX: i32 = 64;
@@ -30,19 +26,34 @@ pub fn asks_to_end(signal: i32) -> bool {
         || (RTMIN + 13..=RTMIN + 16).contains(&signal)
 }
 
-/// Every signal that this process gets. All of them must be blocked.
+/// The signals that ask for an end, and the one that tells of deaths.
+#[must_use]
+pub fn of_a_box() -> Vec<i32> {
+    let all = (1..=MAX).filter(|signal| asks_to_end(*signal));
+    all.chain([libc::SIGCHLD]).collect()
+}
+
+/// Signals of this process, to be waited for in the runtime.
 #[derive(Debug)]
-pub struct Signals(AsyncFd<SignalFd>);
+pub struct Signals {
+    taken: cib_base::signals::Signals,
+    bell: UnixStream,
+    come: Come,
+}
 
 impl Signals {
-    /// Listens from now on; what was pending already is not lost.
+    /// Waits for these from now on; one that came while it was blocked is not lost. Must be
+    /// called in the runtime.
     ///
     /// # Errors
     /// There is no descriptor left.
-    pub fn new() -> io::Result<Self> {
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let fd = SignalFd::with_flags(&SigSet::all(), flags)?;
-        Ok(Self(ready::watch(fd, Interest::READABLE)?))
+    pub fn of(signals: &[i32]) -> io::Result<Self> {
+        let mut taken = cib_base::signals::Signals::of(signals)?;
+        Ok(Self {
+            bell: UnixStream::from_std(taken.bell()?)?,
+            come: taken.come(),
+            taken,
+        })
     }
 
     /// Waits for the next one and returns its number. May be dropped on the way without losing
@@ -50,16 +61,19 @@ impl Signals {
     ///
     /// # Errors
     /// The kernel fails to tell, which it does not do to a descriptor that is open.
-    pub async fn next(&self) -> io::Result<i32> {
+    pub async fn next(&mut self) -> io::Result<i32> {
         loop {
-            let mut guard = self.0.readable().await?;
-            let read = guard.try_io(|fd| match fd.get_ref().read_signal()? {
-                Some(info) => i32::try_from(info.ssi_signo).map_err(io::Error::other),
-                None => Err(io::ErrorKind::WouldBlock.into()),
-            });
-            if let Ok(signal) = read {
-                return signal;
+            if let Some(signal) = self.come.next() {
+                return Ok(signal);
             }
+            self.bell.readable().await?;
+            // What rings after this is heard the next time.
+            while self
+                .bell
+                .try_read(&mut [0; 64])
+                .is_ok_and(|count| count > 0)
+            {}
+            self.come = self.taken.come();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::{AccessFlags, access};
 
 use super::accounts::{Accounts, CODER};
@@ -9,18 +10,15 @@ use super::paths::Paths;
 use crate::environment::{Fault, Place, ProxyMode, SessionUsers, Settings};
 use crate::session::tenants;
 
-/// `CAP_NET_ADMIN` of capability.h.
-const NET_ADMIN: u32 = 12;
-
-/// What root needs to be init of other users' processes, with the bits of capability.h. All
-/// are in what Docker and Podman give by default.
-const NEEDED_BY_ROOT: [(&str, u32); 6] = [
-    ("CHOWN", 0),
-    ("DAC_OVERRIDE", 1),
-    ("FOWNER", 3),
-    ("KILL", 5),
-    ("SETGID", 6),
-    ("SETUID", 7),
+/// What root needs to be init of other users' processes. All are in what Docker and Podman give
+/// by default.
+const NEEDED_BY_ROOT: [Capability; 6] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_FOWNER,
+    Capability::CAP_KILL,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETUID,
 ];
 
 /// What the container engine gave. A plain value, so that every combination can be judged
@@ -31,8 +29,8 @@ pub struct HostFacts {
     pub uid: u32,
     /// As above.
     pub gid: u32,
-    /// The effective capabilities, bit by bit.
-    pub capabilities: u64,
+    /// The effective capabilities.
+    pub capabilities: CapsHashSet,
     /// User ids that exist in this user namespace.
     pub uids: IdMap,
     /// Group ids that exist in it.
@@ -89,13 +87,10 @@ impl HostFacts {
     pub fn observe(paths: &Paths) -> Self {
         let proc =
             |name: &str| cib_foreign::own::read_to_string(Path::new("/proc/self").join(name));
-        let status = proc("status").unwrap_or_default();
-        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-        let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
         Self {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
-            capabilities: bits.unwrap_or(u64::MAX),
+            capabilities: caps::read(None, CapSet::Effective).unwrap_or_else(|_| caps::all()),
             uids: IdMap::parse(&proc("uid_map").unwrap_or_default()),
             gids: IdMap::parse(&proc("gid_map").unwrap_or_default()),
             etc_writable: writable(&paths.at("/etc")),
@@ -112,8 +107,8 @@ impl HostFacts {
 
     /// Whether a capability is effective.
     #[must_use]
-    pub fn has(&self, capability: u32) -> bool {
-        self.capabilities >> capability & 1 == 1
+    pub fn has(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
     }
 
     /// What is missing for `settings`, each with its remedy. Looks at nothing but the files
@@ -121,10 +116,10 @@ impl HostFacts {
     #[must_use]
     pub fn judge(&self, settings: &Settings, paths: &Paths, accounts: &Accounts) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let missing: Vec<&str> = NEEDED_BY_ROOT
-            .iter()
-            .filter(|(_, bit)| self.root() && !self.has(*bit))
-            .map(|(name, _)| *name)
+        let missing: Vec<String> = NEEDED_BY_ROOT
+            .into_iter()
+            .filter(|needed| self.root() && !self.has(*needed))
+            .map(|needed| needed.to_string().trim_start_matches("CAP_").to_owned())
             .collect();
         if !missing.is_empty() {
             faults.push(container(
@@ -137,7 +132,7 @@ impl HostFacts {
         }
         let mode = settings.egress.mode;
         let locks = settings.egress.upstream.is_some() && mode.locks();
-        if locks && !(self.root() && self.has(NET_ADMIN)) {
+        if locks && !(self.root() && self.has(Capability::CAP_NET_ADMIN)) {
             let problem = if self.root() {
                 "is set, and the box lacks the capability NET_ADMIN that closes every other way out"
             } else {

@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use cib_base::errors::chain;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::config::Service;
-use crate::errors::chain;
 use crate::exit::Exit;
-use crate::logs::{Level, Logs};
+use crate::logs::{Level, say};
 use crate::process::{Child, Processes};
 use crate::spawn::{Capabilities, Command, Ids, Resource, Rlimit};
 use crate::supervisor::machine::{Action, Event, Machine, State, Timer};
@@ -30,8 +30,6 @@ const PROOF: Duration = Duration::from_secs(8);
 pub struct Runtime {
     /// The way to start processes.
     pub processes: Processes,
-    /// Where their lines go.
-    pub logs: Logs,
     /// Groups for those that have limits.
     pub hierarchy: Hierarchy,
     /// `/run/cib`, for the sockets of `sd_notify`.
@@ -311,7 +309,7 @@ impl Actor {
     }
 
     fn log(&self, level: Level, line: &str) {
-        self.runtime.logs.write(level, &self.service.name, line);
+        say(level, &self.service.name, line);
     }
 }
 

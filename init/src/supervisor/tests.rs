@@ -203,8 +203,7 @@ impl Pretender {
 fn supervisor() -> Supervisor {
     let logs = Logs::new(crate::logs::Format::Text, Level::Error, true);
     let runtime = Runtime {
-        processes: Processes::new(Rc::new(logs.clone())),
-        logs,
+        processes: Processes::new(Rc::new(logs)),
         hierarchy: Hierarchy::detect(Path::new("/nonexistent")),
         dir: "/nonexistent".into(),
         ids: Rc::new(|_, _| Ok(None)),

@@ -9,9 +9,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use nix::sys::signal::SigSet;
+use caps::{CapSet, CapsHashSet};
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::signal;
+use crate::capabilities::Kept;
 
 /// A child in the words of the kernel.
 #[derive(Debug)]
@@ -32,10 +34,8 @@ pub struct Prepared {
     pub ids: Option<(u32, u32, Vec<u32>)>,
     /// Resource number and bound.
     pub rlimits: Vec<(u32, u64)>,
-    /// Capabilities that stay in the bounding set; `None` leaves it.
-    pub bounding: Option<u64>,
-    /// Permitted and effective capabilities afterwards; `None` leaves them.
-    pub permitted: Option<u64>,
+    /// Capabilities that stay; `None` leaves them all.
+    pub kept: Option<Kept>,
     /// Whether set-user-id programs lose their effect.
     pub no_new_privs: bool,
     /// Whether it leads a session, or a group.
@@ -107,14 +107,14 @@ pub fn fork(prepared: &Prepared, report: &OwnedFd) -> io::Result<i32> {
     // Where sources are moved out of the way of targets.
     let mut moved = prepared.fds.clone();
     let report = report.as_raw_fd();
-    // SAFETY: the child has this thread alone, and only makes system calls on memory that was
-    // prepared.
+    // What comes for the child waits until it has the dispositions of its program.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    // SAFETY: the child has this thread alone, and works on memory that was prepared.
     let pid = unsafe { libc::fork() };
-    if pid < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if pid > 0 {
-        return Ok(pid);
+    if pid != 0 {
+        let error = io::Error::last_os_error();
+        mask.thread_set_mask()?;
+        return if pid > 0 { Ok(pid) } else { Err(error) };
     }
     let mut child = Child {
         prepared,
@@ -274,9 +274,10 @@ impl Child<'_> {
         Ok(())
     }
 
-    /// Trims the bounding set, which takes a capability that the next step gives up.
+    /// Trims the bounding set, which takes a capability that the next step gives up. By number:
+    /// `caps` drops what it has a name for, and a newer kernel may have more.
     fn bound(&self) -> Step {
-        let Some(keep) = self.prepared.bounding else {
+        let Some(kept) = &self.prepared.kept else {
             return Ok(());
         };
         for capability in 0..64_u32 {
@@ -286,7 +287,7 @@ impl Child<'_> {
             if has < 0 {
                 break;
             }
-            if has == 0 || keep & (1 << capability) != 0 {
+            if has == 0 || kept.bounding & (1 << capability) != 0 {
                 continue;
             }
             // SAFETY: takes integers.
@@ -315,12 +316,10 @@ impl Child<'_> {
     }
 
     fn give_up(&self) -> Step {
-        let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
         // Kernels before 4.3 have no ambient set.
-        // SAFETY: takes integers.
-        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) };
-        if let Some(permitted) = self.prepared.permitted {
-            set_capabilities(permitted)?;
+        let _ = caps::clear(None, CapSet::Ambient);
+        if let Some(kept) = &self.prepared.kept {
+            set_capabilities(&kept.permitted)?;
         }
         if self.prepared.no_new_privs {
             // SAFETY: takes integers.
@@ -357,48 +356,16 @@ fn reset_signals() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: c_int,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Words {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-/// `_LINUX_CAPABILITY_VERSION_3` in `linux/capability.h`: two words a set.
-const VERSION: u32 = 0x2008_0522;
-
-/// Sets permitted and effective, as far as they are there, and clears inheritable.
-fn set_capabilities(keep: u64) -> Step {
-    let mut header = Header {
-        version: VERSION,
-        pid: 0,
-    };
-    let mut words = [Words {
-        effective: 0,
-        permitted: 0,
-        inheritable: 0,
-    }; 2];
-    // SAFETY: header and two sets of words, as this version has them.
-    check(Stage::Capabilities, unsafe {
-        libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) as c_int
-    })?;
-    for (index, word) in words.iter_mut().enumerate() {
-        let keep = (keep >> (32 * index)) as u32;
-        word.permitted &= keep;
-        word.effective = word.permitted;
-        word.inheritable = 0;
-    }
-    // SAFETY: as above.
-    check(Stage::Capabilities, unsafe {
-        libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) as c_int
-    })
+/// Sets permitted and effective, and clears inheritable. The kernel has one refusal for it.
+fn set_capabilities(permitted: &CapsHashSet) -> Step {
+    // Never is more effective than permitted.
+    caps::set(None, CapSet::Effective, permitted)
+        .and_then(|()| caps::set(None, CapSet::Permitted, permitted))
+        .and_then(|()| caps::clear(None, CapSet::Inheritable))
+        .map_err(|_| Failed {
+            stage: Stage::Capabilities,
+            errno: libc::EPERM,
+        })
 }
 
 fn check(stage: Stage, result: c_int) -> Step {

@@ -1,22 +1,8 @@
-//! Processes by descriptor, which `nix` does not have: a descriptor is never another process's.
+//! Signals to a process by its descriptor, which `nix` does not have: a descriptor never means
+//! another process.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-
-/// Opens a process; the number is that of whoever has it now.
-///
-/// # Errors
-/// There is no such process, or no descriptor is left.
-pub fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes integers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made it, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Signals a process that was opened.
 ///

@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signalfd::SignalFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -12,7 +11,6 @@ use tokio::io::unix::AsyncFd;
 pub trait Steady: AsRawFd {}
 
 impl Steady for OwnedFd {}
-impl Steady for SignalFd {}
 
 /// Has the runtime watch a descriptor, which the watch owns from now on.
 ///

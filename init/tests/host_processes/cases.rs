@@ -53,12 +53,10 @@ pub(crate) fn within_runtime(case: Case) {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let processes = Processes::new(Rc::new(NoLog));
         let reaper = processes.reaper().clone();
-        let signals = Signals::new().unwrap();
+        let mut signals = Signals::of(&[libc::SIGCHLD]).unwrap();
         tokio::task::spawn_local(async move {
-            while let Ok(delivered) = signals.next().await {
-                if delivered == libc::SIGCHLD {
-                    reaper.drain().await;
-                }
+            while signals.next().await.is_ok() {
+                reaper.drain().await;
             }
         });
         case(processes).await;

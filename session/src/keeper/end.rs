@@ -123,7 +123,7 @@ impl Keeper {
 
     /// Reads the signals that have come.
     pub(super) fn signalled(&mut self) {
-        while let Ok(Some(_)) = self.signals.read_signal() {
+        for _ in self.signals.come() {
             self.leave(Why::Shutdown);
         }
     }
@@ -158,7 +158,7 @@ impl Keeper {
             return;
         }
         if let Err(error) = terminal.watch.restart(&mut self.runner) {
-            crate::log!("nobody follows Claude's files: {error}");
+            tracing::error!("nobody follows Claude's files: {error}");
             self.leave(Why::Unwatched);
         }
     }

@@ -234,7 +234,7 @@ impl Keeper {
         let home = match home::visit(&mut self.runner, &self.spec, &id.to_string()) {
             Ok(home) => home,
             Err(error) => {
-                crate::log!("cannot change the driver: {error}");
+                tracing::warn!("cannot change the driver: {error}");
                 return false;
             }
         };
@@ -273,7 +273,7 @@ impl Keeper {
                 true
             }
             Err(error) => {
-                crate::log!("cannot change the driver: {error}");
+                tracing::warn!("cannot change the driver: {error}");
                 false
             }
         }

@@ -19,11 +19,11 @@ mod watch;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use cib_base::signals::Signals;
 use cib_protocol::frame::Data;
 use cib_protocol::limits::Resources;
 use cib_protocol::session::{SessionSpec, State};
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signalfd::SignalFd;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::claude::command::CommandLine;
@@ -67,7 +67,7 @@ struct Keeper {
     claude: Process,
     driver: Driver,
     clients: Clients,
-    signals: SignalFd,
+    signals: Signals,
     clock: Clock,
     quiet: Quiet,
     /// What the session's processes use.
@@ -358,14 +358,14 @@ impl Keeper {
                 self.conversation = lock;
                 self.name_driver();
             }
-            Err(error) => crate::log!("Claude went to conversation {id}, but {error}"),
+            Err(error) => tracing::warn!("Claude went to conversation {id}, but {error}"),
         }
     }
 
     /// Writes into the conversation's lock who is gone last of all that drives it.
     fn name_driver(&mut self) {
         if let Err(error) = self.conversation.write_driver(self.runner.pid()) {
-            crate::log!("cannot name the launcher in the conversation's lock: {error}");
+            tracing::warn!("cannot name the launcher in the conversation's lock: {error}");
         }
     }
 

@@ -31,8 +31,9 @@ impl Quiet {
         let may_sleep = left_ms.is_none_or(|left_ms| left_ms > QUIET_MS);
         let mut count: i32 = 0;
         if self.is_awake.get() && may_sleep {
-            count = poll(fds, within(QUIET_MS)).unwrap_or(0);
-            if count == 0 {
+            let polled = poll(fds, within(QUIET_MS));
+            count = polled.unwrap_or(0);
+            if polled == Ok(0) {
                 // Nothing between here and the next line may need more than a page or two.
                 self.code.release();
                 self.is_awake.set(false);

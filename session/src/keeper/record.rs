@@ -7,7 +7,7 @@ use cib_protocol::time::Timestamp;
 
 use super::Clock;
 use crate::journal::Journal;
-use crate::{log, meta};
+use crate::meta;
 
 /// Milliseconds between attempts to write a journal that could not be written.
 const RETRY_MS: u64 = 500;
@@ -92,7 +92,7 @@ impl Record {
     /// Puts everything onto the disk.
     pub(super) fn sync(&mut self) {
         if let Err(error) = self.journal.sync() {
-            log!("the journal may not be on the disk yet: {error}");
+            tracing::warn!("the journal may not be on the disk yet: {error}");
         }
     }
 
@@ -106,7 +106,7 @@ impl Record {
         let since_ms = match &self.blocked {
             Some(blocked) => blocked.since_ms,
             None => {
-                log!("{why}; Claude waits until it can");
+                tracing::warn!("{why}; Claude waits until it can");
                 now_ms
             }
         };
@@ -122,7 +122,7 @@ impl Record {
         let Some(blocked) = self.blocked.take() else {
             return;
         };
-        log!("the journal can be written again");
+        tracing::info!("the journal can be written again");
         self.amend(|meta| meta.reason = None);
         let waited_ms = now_ms.saturating_sub(blocked.since_ms);
         let note = format!("{} for {waited_ms} ms; no frame was lost", blocked.why);

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use cib_base::signals::Signals;
 use cib_launcher::Event;
 use cib_protocol::frame::{Data, Meta, PtyRaw, Status, Stop};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
@@ -17,7 +18,6 @@ use cib_protocol::session::{SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
-use nix::sys::signalfd::SignalFd;
 
 use super::clients::Clients;
 use super::end::{KILLED, LAST_WRITE, NO_LAUNCHER, REAP, write_out};
@@ -54,7 +54,7 @@ struct Shell {
     runner: Runner,
     program: Process,
     clients: Clients,
-    signals: SignalFd,
+    signals: Signals,
     clock: Clock,
     quiet: Quiet,
     leaving: Option<(Why, Ending)>,
@@ -343,7 +343,7 @@ impl Shell {
     }
 
     fn signalled(&mut self) {
-        while let Ok(Some(_)) = self.signals.read_signal() {
+        for _ in self.signals.come() {
             self.leave(Why::Shutdown);
         }
     }

@@ -6,11 +6,10 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use cib_base::signals::Signals;
 use cib_protocol::frame::{Data, Meta, Status, Stop};
 use cib_protocol::session::{Program, SessionMeta, SessionSpec, State};
 use cib_protocol::time::Timestamp;
-use nix::sys::signal::{SigSet, Signal as Signo};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use uuid::Uuid;
 
 use super::clients::Clients;
@@ -27,7 +26,7 @@ use crate::ledger::Ledger;
 use crate::lock::{self, Lock, LockError};
 use crate::resources::{LOOK_MS, Meter, cpus};
 use crate::runner::Runner;
-use crate::{log, meta, settings};
+use crate::{meta, settings};
 
 /// How a keeper is to work.
 #[derive(Debug)]
@@ -250,17 +249,18 @@ pub(super) fn say_ready(ready: Option<OwnedFd>) {
     if let Some(fd) = ready
         && let Err(error) = File::from(fd).write_all(b"\n")
     {
-        log!("nobody hears that the session is ready: {error}");
+        tracing::warn!("nobody hears that the session is ready: {error}");
     }
 }
 
 /// Makes this process what a keeper has to be: nobody looks into it, signals are read, and there
 /// is a launcher, whose orphans none of the session's processes outlives.
-pub(super) fn prepare(options: &mut Options) -> Result<(SignalFd, Runner), StartError> {
+pub(super) fn prepare(options: &mut Options) -> Result<(Signals, Runner), StartError> {
     let system = |what| move |source| StartError::System { what, source };
     let hide = nix::sys::prctl::set_dumpable(false).map_err(io::Error::from);
     hide.map_err(system("keep others from this process's memory"))?;
-    let signals = signals().map_err(system("watch signals"))?;
+    let signals = Signals::of(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
+    let signals = signals.map_err(system("watch signals"))?;
     let runner = Runner::new(options.launcher.take());
     let runner = runner.map_err(system("have a launcher of the session's processes"))?;
     Ok((signals, runner))
@@ -312,17 +312,6 @@ fn check(spec: &SessionSpec) -> Result<(), StartError> {
         return Err(StartError::Spec(why));
     }
     Ok(())
-}
-
-/// Signals become readable instead of interrupting anything.
-fn signals() -> io::Result<SignalFd> {
-    let mut set = SigSet::empty();
-    for signal in [Signo::SIGTERM, Signo::SIGINT, Signo::SIGHUP] {
-        set.add(signal);
-    }
-    set.thread_block()?;
-    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-    Ok(SignalFd::with_flags(&set, flags)?)
 }
 
 /// Which conversation Claude is to run. A session's first one has the session's own id.

@@ -124,7 +124,7 @@ impl Running {
             .stderr(Stdio::piped());
         let mut child = sys::spawn(command, Signal::SIGTERM, Terminal::No)?;
         let pid = Pid::from_raw(child.id().cast_signed());
-        let exit = sys::pidfd_open(pid)?;
+        let exit = cib_base::sys::pidfd_open(pid)?;
         let stdin = child.stdin.take().map(|pipe| nonblocking(pipe.into()));
         let stdout = child.stdout.take().map(|pipe| nonblocking(pipe.into()));
         let stderr = child.stderr.take().map(|pipe| nonblocking(pipe.into()));

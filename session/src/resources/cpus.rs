@@ -6,8 +6,6 @@ use cib_protocol::session::SessionId;
 use nix::sched::sched_getaffinity;
 use nix::unistd::Pid;
 
-use crate::log;
-
 /// As many CPUs of those that this process may use as a limit needs; none if all may be used.
 /// Sessions begin at different CPUs, so that they do not all crowd onto the first.
 #[must_use]
@@ -15,7 +13,7 @@ pub fn within(limit: f64, session: SessionId) -> Vec<u16> {
     match allowed() {
         Ok(allowed) => chosen(&allowed, limit, session).unwrap_or_default(),
         Err(error) => {
-            log!("the limit of {limit} CPUs is not enforced: {error}");
+            tracing::warn!("the limit of {limit} CPUs is not enforced: {error}");
             Vec::new()
         }
     }

@@ -3,19 +3,19 @@
 //! It is control's own file, and a cache: what is in it is used for a journal that is still what
 //! it was, and thrown away as a whole if anything is wrong with it.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
+use cib_base::errors::chain;
+use cib_base::{files, hex};
 use cib_foreign::ForeignError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::entry::{Entry, Kept, Taken};
 use crate::app::VERSION;
-use crate::replace::replace;
 
 /// Rises whenever something else is made of a journal, or kept of it, than before.
 const FORMAT: u32 = 1;
@@ -84,7 +84,7 @@ impl Cache {
             Err(LoadError::Read(error)) if error.is_absent() => {}
             Err(error) => {
                 let path = self.path.display();
-                let why = super::entry::what(&error);
+                let why = chain(&error);
                 tracing::warn!(%path, why, "a cache is thrown away and made again");
                 self.is_wrong.store(true, Ordering::Relaxed);
             }
@@ -134,7 +134,7 @@ impl Cache {
         let mut writer = Writer::new();
         entries(&mut writer);
         let written = writer.finish().and_then(|bytes| {
-            replace(&self.path, &bytes)?;
+            files::replace(&self.path, &bytes)?;
             Ok(bytes.len() as u64)
         });
         match written {
@@ -181,7 +181,7 @@ impl Writer {
     fn finish(mut self) -> io::Result<Vec<u8>> {
         let end = End {
             entries: self.entries,
-            sha256: hex(&Sha256::digest(&self.bytes)),
+            sha256: hex::encode(&Sha256::digest(&self.bytes)),
         };
         serde_json::to_writer(&mut self.bytes, &end)?;
         self.bytes.push(b'\n');
@@ -202,7 +202,7 @@ fn parse(text: &str) -> Result<Vec<Kept<'_>>, LoadError> {
     let at = lines.rfind('\n').ok_or(LoadError::Damaged)? + 1;
     let (above, last) = (&text[..at], &lines[at..]);
     let end: End = serde_json::from_str(last).map_err(|_| LoadError::Damaged)?;
-    if end.sha256 != hex(&Sha256::digest(above)) {
+    if end.sha256 != hex::encode(&Sha256::digest(above)) {
         return Err(LoadError::Damaged);
     }
     let entries: Vec<Kept<'_>> = above
@@ -215,12 +215,4 @@ fn parse(text: &str) -> Result<Vec<Kept<'_>>, LoadError> {
     } else {
         Err(LoadError::Damaged)
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use cib_base::errors::chain;
 use cib_journal::fold::Saved;
 use cib_journal::{FILE, Fold, Progress, fold};
 use cib_protocol::session::{SessionId, State};
@@ -159,7 +160,7 @@ impl Entry {
                 self.fold = Fold::new(id);
                 self.is_done = false;
             }
-            Err(error) => self.trouble = Some(what(&error)),
+            Err(error) => self.trouble = Some(chain(&error)),
         }
         self.mark = Mark::before(&file, self.fold.offset()).ok();
         if self.is_done && self.trouble.is_none() && self.fold.meta().is_none() {
@@ -211,22 +212,12 @@ impl Entry {
 
 /// Opens a journal as it is now.
 fn open(path: &Path) -> Result<(File, Stamp), String> {
-    let file = cib_foreign::open(path).map_err(|error| what(&error))?;
-    let stamp = Stamp::from(&file.metadata().map_err(|error| what(&error))?);
+    let file = cib_foreign::open(path).map_err(|error| chain(&error))?;
+    let stamp = Stamp::from(&file.metadata().map_err(|error| chain(&error))?);
     Ok((file, stamp))
 }
 
 fn is_recent(time: SystemTime) -> bool {
     // A clock that stepped back makes it young.
     time.elapsed().is_ok_and(|age| age < YOUTH) || time.elapsed().is_err()
-}
-
-pub(super) fn what(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -28,6 +28,6 @@ impl Mark {
         }
         let digest = Sha256::digest(&bytes);
         // Half of it tells them apart as well as all of it.
-        Ok(Self(super::cache::hex(&digest[..16])))
+        Ok(Self(cib_base::hex::encode(&digest[..16])))
     }
 }

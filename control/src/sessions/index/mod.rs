@@ -19,11 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cib_base::errors::chain;
 use cib_journal::{FILE, Fold, Progress};
 use cib_protocol::session::{Program, SessionId, SessionMeta};
 
 use cache::Cache;
-use entry::{Entry, what};
+use entry::Entry;
 use slot::Slot;
 
 /// How long one journal is read before the next has its turn.
@@ -217,7 +218,7 @@ impl Index {
         let file = match cib_foreign::open(&path) {
             Ok(file) => file,
             Err(error) if error.is_absent() => return Ok(None),
-            Err(error) => return Err(what(&error)),
+            Err(error) => return Err(chain(&error)),
         };
         let mut fold = Fold::new(id);
         let read = fold.read(&file, || true);
@@ -227,7 +228,7 @@ impl Index {
             // A whole portion without the end of its first line.
             (None, None, Ok(Progress::More)) => Err("its first line is too long".to_owned()),
             (None, None, Ok(Progress::Done)) => Ok(None),
-            (None, None, Err(error)) => Err(what(&error)),
+            (None, None, Err(error)) => Err(chain(&error)),
         }
     }
 

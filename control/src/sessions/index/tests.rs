@@ -305,7 +305,7 @@ fn forged(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{text}");
     let changed = text.replace(from, to);
     let at = changed.trim_end().rfind('\n').unwrap() + 1;
-    let digest = |text: &str| cache::hex(&Sha256::digest(text));
+    let digest = |text: &str| cib_base::hex::encode(&Sha256::digest(text));
     let before = &text[..text.trim_end().rfind('\n').unwrap() + 1];
     let last = changed[at..].replace(&digest(before), &digest(&changed[..at]));
     format!("{}{last}", &changed[..at])

@@ -1,13 +1,13 @@
 //! The steps that prepare what coder's programs find: users, keys, git, agents, and what setup
 //! commands leave.
 
-use super::{Parts, Stage, StepError, ids};
+use super::{Stage, StepError, ids};
 use crate::boot::aside::aside;
 use crate::boot::asking::Asking;
 use crate::boot::helped::Helped;
 use crate::boot::setup::AsCoder;
 use crate::environment::ProxyMode;
-use crate::logs::Level;
+use crate::logs::{Level, say};
 use crate::plan::StepId;
 use crate::steps::agent::{self, Notice, Relay};
 use crate::steps::child_env::{Additions, ChildEnvironment};
@@ -32,7 +32,7 @@ impl Stage<'_> {
         helped.try_places(&mut outcome).await;
         // Whoever looks later finds them too: they hold until the box is started anew.
         for warning in std::mem::take(&mut outcome.warnings) {
-            self.booted.warn(&self.parts.logs, warning);
+            self.booted.warn(warning);
         }
         let _ = self.users.set(users);
         self.tell("init", outcome);
@@ -63,7 +63,7 @@ impl Stage<'_> {
         let outcome = prepare(taken).await??;
         self.tell("init", outcome);
         for warning in warnings {
-            self.booted.warn(&self.parts.logs, warning);
+            self.booted.warn(warning);
         }
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Stage<'_> {
             if relay.variable == "SSH_AUTH_SOCK" {
                 let _ = self.ssh_agent.set(relay.socket.clone());
             }
-            serve(self.parts, relay);
+            serve(relay);
         }
         Ok(())
     }
@@ -129,8 +129,7 @@ impl Stage<'_> {
     }
 }
 
-fn serve(parts: &Parts, relay: Relay) {
-    let logs = parts.logs.clone();
+fn serve(relay: Relay) {
     let variable = relay.variable;
     tokio::task::spawn_local(relay.serve(move |notice| {
         let (level, line) = match notice {
@@ -141,6 +140,6 @@ fn serve(parts: &Parts, relay: Relay) {
                 (Level::Warn, line)
             }
         };
-        logs.write(level, "agent", &line);
+        say(level, "agent", &line);
     }));
 }

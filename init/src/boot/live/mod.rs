@@ -11,6 +11,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use cib_base::errors::chain;
+
 use crate::boot::Ground;
 use crate::boot::aside::AsideError;
 use crate::boot::handler::{Phase, Running};
@@ -20,9 +22,8 @@ use crate::boot::rest::Stir;
 use crate::egress::joined::Joined;
 use crate::egress::{Egress, EgressError};
 use crate::environment::{Auth, ProxyMode, Settings};
-use crate::errors::chain;
 use crate::exit;
-use crate::logs::{Level, Logs};
+use crate::logs::{Level, Logs, say};
 use crate::plan::{Plan, StepId};
 use crate::process::Processes;
 use crate::session::Keepers;
@@ -122,8 +123,8 @@ pub(super) struct Booted {
 
 impl Booted {
     /// Notes what a person has to know, and says it.
-    fn warn(&self, logs: &Logs, line: String) {
-        logs.write(Level::Warn, "init", &line);
+    fn warn(&self, line: String) {
+        tracing::warn!("{line}");
         self.warnings.borrow_mut().push(line);
     }
 }
@@ -136,19 +137,20 @@ pub(super) async fn boot(
 ) -> Result<(), BootError> {
     let settings = &ground.configuration.settings;
     for warning in &ground.configuration.warnings {
-        booted.warn(&parts.logs, warning.to_string());
+        booted.warn(warning.to_string());
     }
     for change in &ground.closed.changes {
-        parts.logs.write(Level::Info, "init", &change.to_string());
+        tracing::info!("{change}");
     }
     for warning in &ground.closed.warnings {
-        booted.warn(&parts.logs, warning.clone());
+        booted.warn(warning.clone());
     }
     let holds = settings.egress.mode == ProxyMode::Hold;
     if settings.auth == Auth::Disabled && !holds {
-        let line = "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \
-                    for local development alone";
-        parts.logs.write(Level::Warn, "init", line);
+        tracing::warn!(
+            "CIB_AUTH_DISABLED is set: everybody on the box's loopback is let in; \
+                    for local development alone"
+        );
     }
     if let Some(choice) = &ground.claude {
         let level = if choice.is_fallback() {
@@ -156,7 +158,7 @@ pub(super) async fn boot(
         } else {
             Level::Info
         };
-        parts.logs.write(level, "init", &choice.to_string());
+        say(level, "init", &choice.to_string());
     }
     let run = &ground.paths.run;
     std::fs::create_dir_all(run).map_err(|source| BootError::Run {
@@ -186,7 +188,7 @@ pub(super) async fn boot(
     let stage = Stage::new(ground, parts, booted, jobs);
     let degraded = |step: StepId, error: &StepError| {
         let line = format!("boot step `{step}` failed: {}", chain(error));
-        booted.warn(&parts.logs, line);
+        booted.warn(line);
     };
     let work = async |step| stage.carry_out(step).await;
     parts.progress.carry_out(&plan, work, degraded).await?;
@@ -196,8 +198,7 @@ pub(super) async fn boot(
     } else {
         "the box is up"
     };
-    let line = format!("{what} after {took} ms");
-    parts.logs.write(Level::Info, "init", &line);
+    tracing::info!("{what} after {took} ms");
     parts.stir.stir();
     Ok(())
 }
@@ -234,8 +235,10 @@ impl<'a> Stage<'a> {
             (Some(egress), _) => drop(booted.egress.set(egress)),
             (None, Some(joined)) => drop(booted.joined.set(joined)),
             (None, None) => {
-                let line = "CIB_PROXY_URL is not set: the box reaches the network directly";
-                parts.logs.write(Level::Warn, "egress", line);
+                tracing::warn!(
+                    service = "egress",
+                    "CIB_PROXY_URL is not set: the box reaches the network directly"
+                );
             }
         }
         Self {
@@ -311,7 +314,7 @@ impl<'a> Stage<'a> {
                      engine takes them from its own configuration)",
                     children.unreachable.join(", ")
                 );
-                self.booted.warn(&self.parts.logs, line);
+                self.booted.warn(line);
             }
             children
         }))
@@ -324,12 +327,11 @@ impl<'a> Stage<'a> {
 
     /// Says what a step changed and what is odd.
     fn tell(&self, name: &str, outcome: Outcome) {
-        let logs = &self.parts.logs;
         for change in outcome.changes {
-            logs.write(Level::Info, name, &change.to_string());
+            tracing::info!(service = name, "{change}");
         }
         for warning in outcome.warnings {
-            logs.write(Level::Warn, name, &warning);
+            tracing::warn!(service = name, "{warning}");
         }
     }
 }
@@ -342,7 +344,7 @@ pub(super) fn look_up(ground: &Ground) -> Rc<LookUpIds> {
         if !switch {
             return Ok(None);
         }
-        let accounts = Accounts::read(&paths).map_err(|e| crate::errors::chain(&e))?;
+        let accounts = Accounts::read(&paths).map_err(|e| chain(&e))?;
         let account = accounts
             .user(user)
             .ok_or_else(|| format!("there is no user `{user}`"))?;

@@ -75,7 +75,6 @@ impl Stage<'_> {
             directories,
             self.parts.runtime.hierarchy.clone(),
             self.parts.processes.clone(),
-            self.parts.logs.clone(),
         ))
     }
 

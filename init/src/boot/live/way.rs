@@ -4,7 +4,6 @@ use super::{Parts, Stage, StepError};
 use crate::egress::joined::Joined;
 use crate::egress::services::{RESOLVER, SOCKETS};
 use crate::egress::{Egress, Program, Turn};
-use crate::logs::{Level, Logs};
 use crate::supervisor::Supervisor;
 
 /// Name of the redirector's service.
@@ -37,8 +36,8 @@ impl Stage<'_> {
     pub(super) async fn prove_egress(&self) -> Result<(), StepError> {
         if let Some(joined) = self.booted.joined.get() {
             joined.prove().await?;
-            let (logs, supervisor) = (self.parts.logs.clone(), self.parts.supervisor.clone());
-            tokio::task::spawn_local(end_with(logs, supervisor, joined.clone()));
+            let supervisor = self.parts.supervisor.clone();
+            tokio::task::spawn_local(end_with(supervisor, joined.clone()));
             return Ok(());
         }
         let egress = self.egress()?;
@@ -53,7 +52,7 @@ impl Stage<'_> {
         for warning in warnings {
             let mut said = self.booted.warnings.borrow_mut();
             if !said.contains(warning) {
-                self.parts.logs.write(Level::Warn, "egress", warning);
+                tracing::warn!(service = "egress", "{warning}");
                 said.push(warning.clone());
             }
         }
@@ -62,17 +61,21 @@ impl Stage<'_> {
 
 /// Ends the box when the network that it joined is gone: it comes back with its holder only
 /// for a container that is started anew.
-async fn end_with(logs: Logs, supervisor: Supervisor, joined: Joined) {
+async fn end_with(supervisor: Supervisor, joined: Joined) {
     match joined.lost().await {
         Ok(()) => {
-            let line = "the container that held the network has ended, and the network with it; \
-                        start both anew, with compose by `up -d --wait --force-recreate`";
-            logs.write(Level::Error, "egress", line);
+            tracing::error!(
+                service = "egress",
+                "the container that held the network has ended, and the network with it; \
+                        start both anew, with compose by `up -d --wait --force-recreate`"
+            );
             supervisor.lose("network");
         }
         Err(error) => {
-            let line = format!("whether the network is still there cannot be watched: {error}");
-            logs.write(Level::Warn, "egress", &line);
+            tracing::warn!(
+                service = "egress",
+                "whether the network is still there cannot be watched: {error}"
+            );
         }
     }
 }

@@ -8,11 +8,16 @@ use crate::environment::{Environment, FileSettings, SecretFileError};
 /// What Docker gives by default (moby `oci/caps/defaults.go`).
 const DOCKER: u64 = 0xa804_25fb;
 
+fn given(bits: u64) -> CapsHashSet {
+    let all = caps::all().into_iter();
+    all.filter(|one| bits & one.bitmask() != 0).collect()
+}
+
 fn docker() -> HostFacts {
     HostFacts {
         uid: 0,
         gid: 0,
-        capabilities: DOCKER,
+        capabilities: given(DOCKER),
         uids: IdMap::everything(),
         gids: IdMap::everything(),
         etc_writable: true,
@@ -54,7 +59,7 @@ const PROXY: (&str, &str) = ("CIB_PROXY_URL", "socks5://192.0.2.1:1080");
 fn docker_gives_enough_without_a_proxy_and_with_net_admin() {
     assert_eq!(judge(&docker(), &[]), [""; 0]);
     let facts = HostFacts {
-        capabilities: DOCKER | 1 << NET_ADMIN,
+        capabilities: given(DOCKER | Capability::CAP_NET_ADMIN.bitmask()),
         ..docker()
     };
     assert_eq!(judge(&facts, &[PROXY]), [""; 0]);
@@ -87,7 +92,7 @@ fn who_holds_the_network_needs_net_admin_and_who_joins_it_does_not() {
 #[test]
 fn root_without_capabilities_is_refused_in_one_line() {
     let facts = HostFacts {
-        capabilities: 0,
+        capabilities: CapsHashSet::new(),
         ..docker()
     };
     let faults = judge(&facts, &[]);
@@ -105,7 +110,7 @@ fn a_user_without_capabilities_may_start_the_box_without_a_proxy() {
     let facts = HostFacts {
         uid: 1000,
         gid: 1000,
-        capabilities: 0,
+        capabilities: CapsHashSet::new(),
         ..docker()
     };
     assert_eq!(judge(&facts, &[]), [""; 0]);
@@ -186,7 +191,7 @@ fn separate_users_need_root_and_their_ids() {
     let user = HostFacts {
         uid: 1000,
         gid: 1000,
-        capabilities: 0,
+        capabilities: CapsHashSet::new(),
         ..docker()
     };
     let faults = judge(&user, &separate);

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cib_base::hex;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -126,8 +127,5 @@ fn executable(metadata: &fs::Metadata) -> bool {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(&Sha256::digest(bytes))
 }
