@@ -28,7 +28,7 @@ impl Signals {
     /// There is no descriptor left, or a signal of these cannot be handled.
     pub fn of(signals: &[c_int]) -> io::Result<Self> {
         let (come, tell) = UnixStream::pair()?;
-        let delivery = SignalDelivery::with_pipe(come, tell, SignalOnly::default(), signals)?;
+        let delivery = SignalDelivery::with_pipe(come, tell, SignalOnly, signals)?;
         sys::unblock(signals)?;
         Ok(Self(delivery))
     }

@@ -7,58 +7,120 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use crate::sys::start;
-use crate::{bare, commands};
+use cib_protocol::init::InitRequest;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// What `cib-init` does besides running a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subcommand {
-    /// Boot the box.
-    Box,
-    /// Print the plan.
-    Plan,
-    /// Validate.
-    Check,
-    /// Show the running box.
-    Status,
-    /// Exit code for the engine.
-    Healthcheck,
-    /// One service.
-    Service,
-    /// The way out.
-    Egress,
-    /// Which Claude Code runs here.
-    ClaudeVersion,
-    /// A shell with the restrictions of the box.
-    Exec,
+use crate::steps::accounts::CODER;
+use crate::sys::start;
+use crate::{bare, commands, exit};
+
+/// What a person asks of a box, or of its configuration.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cib-init",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    asked: Asked,
 }
 
-impl Subcommand {
-    fn named(word: &OsStr) -> Option<Self> {
-        Some(match word.to_str()? {
-            "box" => Self::Box,
-            "plan" => Self::Plan,
-            "check" => Self::Check,
-            "status" => Self::Status,
-            "healthcheck" => Self::Healthcheck,
-            "svc" => Self::Service,
-            "egress" => Self::Egress,
-            "claude-version" => Self::ClaudeVersion,
-            "exec" => Self::Exec,
-            _ => return None,
-        })
-    }
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+enum Asked {
+    /// Boot the box, as PID 1
+    Box,
+    /// Print the boot plan, and do nothing of it
+    Plan {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Validate configuration and environment, and change nothing
+    Check,
+    /// Show the running box: its steps, services, way out and sessions
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Exit with 0 if the box works and with 1 if it does not, and say why
+    Healthcheck,
+    /// Start, stop or restart a service, or show its last lines
+    Svc {
+        #[command(subcommand)]
+        verb: Service,
+    },
+    /// Show or test the way out
+    Egress {
+        #[command(subcommand)]
+        verb: Egress,
+    },
+    /// Print which of the image's versions of Claude Code runs here
+    ClaudeVersion,
+    /// Run a command, or a shell, in the running box with the restrictions of the box
+    Exec {
+        /// Whom it runs as
+        #[arg(short, long, default_value = CODER)]
+        user: String,
+        /// The command and its arguments; the user's shell without one
+        #[arg(trailing_var_arg = true)]
+        command: Vec<OsString>,
+    },
+}
 
-    /// What arguments ask for, the program's own name first; `None` if that is the bare init's
-    /// to do.
-    fn asked(arguments: &[OsString]) -> Option<Self> {
-        let name = arguments
-            .first()
-            .and_then(|name| Path::new(name).file_name());
-        match arguments.get(1) {
-            None if name == Some(OsStr::new("init")) => Some(Self::Box),
-            Some(word) if name != Some(OsStr::new("init")) => Self::named(word),
-            _ => None,
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+enum Service {
+    /// Start it, and wait until it is ready
+    Start {
+        /// Its name
+        service: String,
+    },
+    /// Stop it, and wait until it has ended
+    Stop {
+        /// Its name
+        service: String,
+    },
+    /// Stop it and start it
+    Restart {
+        /// Its name
+        service: String,
+    },
+    /// Show what it said last
+    Logs {
+        /// Its name
+        service: String,
+        /// How many lines
+        #[arg(default_value_t = 200, value_parser = clap::value_parser!(u16).range(..=1000))]
+        lines: u16,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+enum Egress {
+    /// Show the upstream, and what was refused
+    Status,
+    /// Test the whole way out, and what must not get out
+    Test,
+    /// As test, and say what to do about what is wrong
+    Doctor,
+}
+
+/// Whether arguments, the program's own name first, are for the box; if not, they are the bare
+/// init's.
+fn is_for_the_box(arguments: &[OsString]) -> bool {
+    let name = arguments
+        .first()
+        .and_then(|name| Path::new(name).file_name());
+    let is_init = name == Some(OsStr::new("init"));
+    match arguments.get(1) {
+        None => is_init,
+        Some(word) => {
+            !is_init
+                && CommandLine::command()
+                    .get_subcommands()
+                    .any(|command| command.get_name() == word)
         }
     }
 }
@@ -68,57 +130,125 @@ impl Subcommand {
 #[must_use]
 pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let Some(subcommand) = Subcommand::asked(&arguments) else {
-        return bare::main(arguments.get(1..).unwrap_or_default());
+    // The box itself needs nobody who explains a command line.
+    match arguments.get(1..).unwrap_or_default() {
+        [word, words @ ..] if word == "box" && is_for_the_box(&arguments) => return boot(words),
+        [] if is_for_the_box(&arguments) => return boot(&[]),
+        words if !is_for_the_box(&arguments) => return bare::main(words),
+        _ => {}
+    }
+    let asked = match CommandLine::try_parse_from(&arguments) {
+        Ok(line) => line.asked,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
+            return error.print().map_or(exit::INTERNAL, |()| code);
+        }
     };
-    // The box and `exec` take signals from a queue; the others die of them as anybody does.
-    if !matches!(subcommand, Subcommand::Box | Subcommand::Exec) {
+    // `exec` takes signals from a queue; the others die of them as anybody does.
+    if !matches!(asked, Asked::Exec { .. }) {
         let _ = start::mask().thread_set_mask();
     }
-    let words = arguments.iter().skip(2);
-    let words: Vec<String> = words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    match subcommand {
-        Subcommand::Box => boot(&words),
-        Subcommand::Plan => commands::plan(&words),
-        Subcommand::Check => commands::check(),
-        Subcommand::Status => commands::status(&words),
-        Subcommand::Healthcheck => commands::healthcheck(),
-        Subcommand::Service => commands::service(&words),
-        Subcommand::Egress => commands::egress(&words),
-        Subcommand::ClaudeVersion => commands::claude_version(),
-        Subcommand::Exec => commands::exec(&words),
+    match asked {
+        Asked::Box => boot(&[]),
+        Asked::Plan { json } => commands::plan(json),
+        Asked::Check => commands::check(),
+        Asked::Status { json } => commands::status(json),
+        Asked::Healthcheck => commands::healthcheck(),
+        Asked::Svc { verb } => service(verb),
+        Asked::Egress { verb } => match verb {
+            Egress::Status => commands::egress_status(),
+            Egress::Test => commands::egress_test(false),
+            Egress::Doctor => commands::egress_test(true),
+        },
+        Asked::ClaudeVersion => commands::claude_version(),
+        Asked::Exec { user, command } => commands::exec(&user, command),
     }
 }
 
+fn service(verb: Service) -> u8 {
+    commands::service(&match verb {
+        Service::Start { service } => InitRequest::ServiceStart { service },
+        Service::Stop { service } => InitRequest::ServiceStop { service },
+        Service::Restart { service } => InitRequest::ServiceRestart { service },
+        Service::Logs { service, lines } => InitRequest::Logs { service, lines },
+    })
+}
+
 /// Boots the box, or does a piece of its work in another process than PID 1.
-fn boot(words: &[String]) -> u8 {
+fn boot(words: &[OsString]) -> u8 {
     if std::process::id() == 1 || words.is_empty() {
         return crate::boot::run();
     }
     let _ = start::mask().thread_set_mask();
-    crate::helper::main(words).unwrap_or_else(crate::boot::run)
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    crate::helper::main(&words).unwrap_or_else(crate::boot::run)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(line: &str) -> Option<Subcommand> {
-        let words: Vec<_> = line.split_ascii_whitespace().map(OsString::from).collect();
-        Subcommand::asked(&words)
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_ascii_whitespace().map(OsString::from).collect()
+    }
+
+    fn asked(line: &str) -> Asked {
+        CommandLine::try_parse_from(words(line)).unwrap().asked
     }
 
     #[test]
     fn the_name_decides_whether_a_word_is_a_subcommand_or_a_command() {
-        assert_eq!(asked("/init"), Some(Subcommand::Box));
-        assert_eq!(asked("/init status"), None);
-        assert_eq!(asked("/usr/bin/cib-init status"), Some(Subcommand::Status));
-        assert_eq!(asked("cib-init box"), Some(Subcommand::Box));
-        assert_eq!(asked("cib-init -- status"), None);
-        assert_eq!(asked("cib-init run"), None);
-        assert_eq!(asked("cib-init"), None);
-        assert_eq!(asked(""), None);
+        for line in ["/init", "/usr/bin/cib-init status", "cib-init box"] {
+            assert!(is_for_the_box(&words(line)), "{line}");
+        }
+        for line in [
+            "/init status",
+            "cib-init -- status",
+            "cib-init run",
+            "cib-init --help",
+            "cib-init",
+            "",
+        ] {
+            assert!(!is_for_the_box(&words(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_options_of_exec_end_where_the_command_begins() {
+        let exec = |user: &str, command: &[&str]| Asked::Exec {
+            user: user.to_owned(),
+            command: command.iter().map(OsString::from).collect(),
+        };
+        let line = "cib-init exec -u cib ls -u x";
+        assert_eq!(asked(line), exec("cib", &["ls", "-u", "x"]));
+        assert_eq!(asked("cib-init exec -- -odd"), exec(CODER, &["-odd"]));
+        assert_eq!(asked("cib-init exec"), exec(CODER, &[]));
+        assert!(CommandLine::try_parse_from(words("cib-init exec -x")).is_err());
+    }
+
+    #[test]
+    fn the_last_lines_of_a_service_are_200_unless_told_otherwise() {
+        let logs = |lines| Asked::Svc {
+            verb: Service::Logs {
+                service: "control".to_owned(),
+                lines,
+            },
+        };
+        assert_eq!(asked("cib-init svc logs control"), logs(200));
+        assert_eq!(asked("cib-init svc logs control 7"), logs(7));
+        let many = words("cib-init svc logs control 1001");
+        assert!(CommandLine::try_parse_from(many).is_err());
     }
 }

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use cib_base::errors::chain;
 use tokio::task::LocalSet;
 
-use super::usage;
 use crate::boot;
 use crate::environment::{LogFormat, LogLevel};
 use crate::exit;
@@ -22,31 +21,19 @@ use crate::spawn::{Capabilities, Command, Ids, Leads, Sink, Stdin};
 use crate::steps::accounts::{Account, Accounts, CODER};
 use crate::steps::child_env::{Additions, ChildEnvironment};
 
-/// What is to be run, and as whom.
-#[derive(Debug, PartialEq, Eq)]
-struct Wanted {
-    user: String,
-    /// Empty for the user's shell.
-    command: Vec<String>,
-}
-
-/// Runs a command, or coder's shell; its exit code.
+/// Runs a command as a user, or that user's shell if the command is empty; its exit code.
 #[must_use]
-pub fn exec(words: &[String]) -> u8 {
-    let wanted = match parse(words) {
-        Ok(wanted) => wanted,
-        Err(fault) => return usage(fault),
-    };
+pub fn exec(user: &str, command: Vec<OsString>) -> u8 {
     let ground = match boot::survey() {
         Ok(ground) => ground,
         Err((faults, warnings)) => return boot::refuse(&faults, &warnings),
     };
     let account = match Accounts::read(&ground.paths) {
-        Ok(accounts) => accounts.user(&wanted.user),
+        Ok(accounts) => accounts.user(user),
         Err(error) => return complain(&chain(&error)),
     };
     let Some(account) = account else {
-        return complain(&format!("there is no user `{}` in this box", wanted.user));
+        return complain(&format!("there is no user `{user}` in this box"));
     };
     if !ground.facts.root() && ground.facts.uid != account.uid {
         return complain("only root can become another user: docker exec -u 0");
@@ -76,7 +63,7 @@ pub fn exec(words: &[String]) -> u8 {
     } else {
         PathBuf::from("/")
     };
-    let command = command(&wanted, &account, ground.facts.root())
+    let command = words(command, &account, ground.facts.root())
         .env(variables)
         .workdir(workdir);
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -89,15 +76,13 @@ pub fn exec(words: &[String]) -> u8 {
     LocalSet::new().block_on(&runtime, run(command))
 }
 
-fn command(wanted: &Wanted, account: &Account, root: bool) -> Command {
-    let shell = [account.shell.display().to_string(), "-l".to_owned()];
-    let words = if wanted.command.is_empty() {
-        &shell[..]
-    } else {
-        &wanted.command[..]
-    };
+fn words(mut words: Vec<OsString>, account: &Account, root: bool) -> Command {
+    if words.is_empty() {
+        words = vec![account.shell.clone().into(), "-l".into()];
+    }
+    let arguments = words.split_off(1);
     let mut command = Command::new(&words[0])
-        .args(words[1..].iter().map(OsString::from))
+        .args(arguments)
         .capabilities(if account.uid == 0 {
             Capabilities::Reduced
         } else {
@@ -145,62 +130,7 @@ async fn run(command: Command) -> u8 {
     }
 }
 
-fn parse(words: &[String]) -> Result<Wanted, &'static str> {
-    let mut user = CODER.to_owned();
-    let mut rest = words;
-    loop {
-        match rest {
-            [option, value, tail @ ..] if option == "-u" || option == "--user" => {
-                user.clone_from(value);
-                rest = tail;
-            }
-            [separator, tail @ ..] if separator == "--" => {
-                return Ok(Wanted {
-                    user,
-                    command: tail.to_vec(),
-                });
-            }
-            [option, ..] if option.starts_with('-') => {
-                return Err("exec takes -u USER, then -- and a command");
-            }
-            command => {
-                return Ok(Wanted {
-                    user,
-                    command: command.to_vec(),
-                });
-            }
-        }
-    }
-}
-
 fn complain(fault: &str) -> u8 {
     let _ = writeln!(io::stderr(), "cib-init: {fault}");
     exit::INTERNAL
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(words: &[&str]) -> Result<Wanted, &'static str> {
-        parse(
-            &words
-                .iter()
-                .map(|word| (*word).to_owned())
-                .collect::<Vec<_>>(),
-        )
-    }
-
-    #[test]
-    fn options_end_where_the_command_begins() {
-        let wanted = parsed(&["-u", "cib", "ls", "-u", "x"]).unwrap();
-        assert_eq!(wanted.user, "cib");
-        assert_eq!(wanted.command, ["ls", "-u", "x"]);
-        let wanted = parsed(&["--", "-odd"]).unwrap();
-        assert_eq!(
-            (wanted.user.as_str(), &wanted.command[..]),
-            (CODER, &["-odd".to_owned()][..])
-        );
-        assert!(parsed(&["-x"]).is_err());
-    }
 }

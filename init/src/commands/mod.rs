@@ -31,8 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HEALTH_PATIENCE: Duration = Duration::from_millis(2500);
 /// A service may take its whole time to become ready or to stop.
 const SERVICE_PATIENCE: Duration = Duration::from_secs(120);
-/// Lines of `svc logs` unless told otherwise.
-const LINES: u16 = 200;
 
 /// `cib-init check`: judges configuration and environment, and changes nothing.
 #[must_use]
@@ -50,11 +48,7 @@ pub fn check() -> u8 {
 
 /// `cib-init plan [--json]`: prints the boot plan.
 #[must_use]
-pub fn plan(words: &[String]) -> u8 {
-    let json = match flags(words, &["--json"]) {
-        Ok(found) => found[0],
-        Err(code) => return code,
-    };
+pub fn plan(json: bool) -> u8 {
     let ground = match boot::survey() {
         Ok(ground) => ground,
         Err((faults, warnings)) => return boot::refuse(&faults, &warnings),
@@ -74,11 +68,7 @@ fn jobs(ground: &Ground) -> usize {
 
 /// `cib-init status [--json]`.
 #[must_use]
-pub fn status(words: &[String]) -> u8 {
-    let json = match flags(words, &["--json"]) {
-        Ok(found) => found[0],
-        Err(code) => return code,
-    };
+pub fn status(json: bool) -> u8 {
     match request(&InitRequest::Status {}, PATIENCE) {
         Ok(InitReply::Status(status)) if json => print_json(&status),
         Ok(InitReply::Status(status)) => print(&render::status(&status, colours())),
@@ -137,30 +127,10 @@ pub fn claude_version() -> u8 {
     }
 }
 
-/// `cib-init svc start|stop|restart|logs SERVICE`.
+/// `cib-init svc start|stop|restart|logs SERVICE`: what it asks of the box.
 #[must_use]
-pub fn service(words: &[String]) -> u8 {
-    let [verb, service, rest @ ..] = words else {
-        return usage("svc needs a verb and a service: start, stop, restart or logs");
-    };
-    let service = service.clone();
-    let wanted = match (verb.as_str(), rest) {
-        ("start", []) => InitRequest::ServiceStart { service },
-        ("stop", []) => InitRequest::ServiceStop { service },
-        ("restart", []) => InitRequest::ServiceRestart { service },
-        ("logs", []) => InitRequest::Logs {
-            service,
-            lines: LINES,
-        },
-        ("logs", [lines]) => match lines.parse() {
-            Ok(lines) => InitRequest::Logs { service, lines },
-            Err(_) => {
-                return usage("svc logs SERVICE [LINES]: the number of lines is at most 1000");
-            }
-        },
-        _ => return usage("the verbs of svc are start, stop, restart and logs"),
-    };
-    match request(&wanted, SERVICE_PATIENCE) {
+pub fn service(wanted: &InitRequest) -> u8 {
+    match request(wanted, SERVICE_PATIENCE) {
         Ok(InitReply::Done) => exit::OK,
         Ok(InitReply::Logs { lines }) => print(
             &lines
@@ -172,28 +142,28 @@ pub fn service(words: &[String]) -> u8 {
     }
 }
 
-/// `cib-init egress status|test|doctor`.
+/// `cib-init egress status`.
 #[must_use]
-pub fn egress(words: &[String]) -> u8 {
-    match words {
-        [verb] if verb == "status" => match request(&InitRequest::Status {}, PATIENCE) {
-            Ok(InitReply::Status(status)) => print(&render::egress(&status.egress)),
-            other => unexpected(other),
-        },
-        [verb] if verb == "test" || verb == "doctor" => {
-            match request(&InitRequest::EgressTest {}, SERVICE_PATIENCE) {
-                Ok(InitReply::EgressTest { checks }) => {
-                    let _ = print(&render::checks(&checks, verb == "doctor", colours()));
-                    if checks.iter().all(|check| check.passed) {
-                        exit::OK
-                    } else {
-                        1
-                    }
-                }
-                other => unexpected(other),
+pub fn egress_status() -> u8 {
+    match request(&InitRequest::Status {}, PATIENCE) {
+        Ok(InitReply::Status(status)) => print(&render::egress(&status.egress)),
+        other => unexpected(other),
+    }
+}
+
+/// `cib-init egress test`, and `doctor`, which says what to do.
+#[must_use]
+pub fn egress_test(remedies: bool) -> u8 {
+    match request(&InitRequest::EgressTest {}, SERVICE_PATIENCE) {
+        Ok(InitReply::EgressTest { checks }) => {
+            let _ = print(&render::checks(&checks, remedies, colours()));
+            if checks.iter().all(|check| check.passed) {
+                exit::OK
+            } else {
+                1
             }
         }
-        _ => usage("the verbs of egress are status, test and doctor"),
+        other => unexpected(other),
     }
 }
 
@@ -216,22 +186,6 @@ fn unexpected(reply: Result<InitReply, u8>) -> u8 {
             exit::INTERNAL
         }
     }
-}
-
-/// Which of the known flags are there; a usage error for anything else.
-fn flags(words: &[String], known: &[&str]) -> Result<Vec<bool>, u8> {
-    if let Some(odd) = words.iter().find(|word| !known.contains(&word.as_str())) {
-        return Err(usage(&format!("`{odd}` is not understood here")));
-    }
-    Ok(known
-        .iter()
-        .map(|flag| words.iter().any(|word| word == flag))
-        .collect())
-}
-
-fn usage(fault: &str) -> u8 {
-    let _ = writeln!(io::stderr(), "cib-init: {fault}; see cib-init --help");
-    exit::USAGE
 }
 
 fn colours() -> bool {
