@@ -19,7 +19,7 @@ use crate::verify::VerifyError;
 pub struct Enforcement {
     policy: EgressPolicy,
     devices: BTreeSet<String>,
-    step: Step,
+    state: State,
     inet: Ruleset,
     netdev: Ruleset,
     reports: Reports,
@@ -81,7 +81,7 @@ pub enum EnforceError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum State {
     Apply(Table),
     List(Table),
     Done,
@@ -97,7 +97,7 @@ impl Enforcement {
             netdev: Ruleset::netdev(&policy, devices),
             policy,
             devices: devices.clone(),
-            step: Step::Apply(Table::Inet),
+            state: State::Apply(Table::Inet),
             reports,
             warnings: Vec::new(),
         }
@@ -106,10 +106,10 @@ impl Enforcement {
     /// What to run next, or nothing when the policy is in force.
     #[must_use]
     pub fn next(&self) -> Option<Invocation> {
-        match self.step {
-            Step::Apply(table) => Some(self.ruleset(table).apply()),
-            Step::List(table) => Some(table.list()),
-            Step::Done => None,
+        match self.state {
+            State::Apply(table) => Some(self.ruleset(table).apply()),
+            State::List(table) => Some(table.list()),
+            State::Done => None,
         }
     }
 
@@ -119,20 +119,20 @@ impl Enforcement {
     /// The promise cannot be kept. The kernel applies a ruleset wholly or not at all, so what
     /// stood before this enforcement still stands, unless the error is one of comparing.
     pub fn finished(&mut self, finished: &Finished) -> Result<(), EnforceError> {
-        self.step = match self.step {
-            Step::Apply(table) => match finished.succeeded("apply the egress rules") {
-                Ok(_) => Step::List(table),
+        self.state = match self.state {
+            State::Apply(table) => match finished.succeeded("apply the egress rules") {
+                Ok(_) => State::List(table),
                 Err(failure) => self.without(table, failure)?,
             },
-            Step::List(table) => {
+            State::List(table) => {
                 self.ruleset(table).verify(&Listing::read(finished)?)?;
                 if table == Table::Inet {
-                    Step::Apply(Table::Netdev)
+                    State::Apply(Table::Netdev)
                 } else {
-                    Step::Done
+                    State::Done
                 }
             }
-            Step::Done => Step::Done,
+            State::Done => State::Done,
         };
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Enforcement {
             .warnings
             .iter()
             .any(|w| matches!(w, Warning::NoEgressHook(_)));
-        (self.step == Step::Done).then(|| Enforced {
+        (self.state == State::Done).then(|| Enforced {
             policy: self.policy.clone(),
             devices: hooked.then(|| self.devices.clone()),
             reports: self.reports,
@@ -153,17 +153,17 @@ impl Enforcement {
     }
 
     /// Goes on without what the kernel refused, if the promise can be kept without it.
-    fn without(&mut self, table: Table, failure: NftFailure) -> Result<Step, EnforceError> {
+    fn without(&mut self, table: Table, failure: NftFailure) -> Result<State, EnforceError> {
         match (table, self.reports) {
             (Table::Netdev, _) => {
                 self.warnings.push(Warning::NoEgressHook(failure));
-                Ok(Step::Done)
+                Ok(State::Done)
             }
             (Table::Inet, Reports::On) if self.policy != EgressPolicy::Direct => {
                 self.warnings.push(Warning::NoReports(failure));
                 self.reports = Reports::Off;
                 self.inet = Ruleset::inet(&self.policy, self.reports);
-                Ok(Step::Apply(Table::Inet))
+                Ok(State::Apply(Table::Inet))
             }
             (Table::Inet, _) => Err(failure.into()),
         }

@@ -53,7 +53,7 @@ impl Egress {
             machine: RefCell::new(machine),
             queue,
             held: Held::default(),
-            gate: RefCell::default(),
+            redirector_control: RefCell::default(),
             bin: RefCell::default(),
         });
         tokio::task::spawn_local(Actor::new(Rc::clone(&inner)).run(messages));
@@ -152,17 +152,17 @@ impl Egress {
 
     /// Keeps the promise while the box runs: repairs rules that somebody changed, hooks
     /// devices that appear, probes the upstream, looks who listens in the redirector's place,
-    /// and logs what is refused. `first` is what [`Egress::prove`] found; `gate` lets the
+    /// and logs what is refused. `first` is what [`Egress::prove`] found; `control` lets the
     /// redirector run, holds it down while the upstream is silent, or has it read its
     /// configuration again; `settled` is told when something that comes again and again is over
     /// for now. Must be called within a `LocalSet`.
     pub fn watch(
         &self,
         first: Reachability,
-        gate: impl Fn(Turn) + 'static,
+        control: impl Fn(Turn) + 'static,
         settled: impl Fn() + 'static,
     ) {
-        *self.0.gate.borrow_mut() = Some(Rc::new(gate));
+        *self.0.redirector_control.borrow_mut() = Some(Rc::new(control));
         // Each watch holds a buffer for the largest message, and the boot has left much free.
         memory::give_back();
         watch::start(&self.0, first, Rc::new(settled));

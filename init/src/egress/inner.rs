@@ -25,7 +25,7 @@ const NAME: &str = "egress";
 pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Lets the redirector run, or holds it down.
-pub(super) type Gate = dyn Fn(Turn);
+pub(super) type RedirectorControl = dyn Fn(Turn);
 
 /// The state of the way out. Only the actor changes the machine.
 pub(super) struct Inner {
@@ -40,7 +40,7 @@ pub(super) struct Inner {
     pub(super) machine: RefCell<Machine>,
     pub(super) queue: mpsc::UnboundedSender<Message>,
     pub(super) held: Held,
-    pub(super) gate: RefCell<Option<Rc<Gate>>>,
+    pub(super) redirector_control: RefCell<Option<Rc<RedirectorControl>>>,
     /// Where the box's own programs are, once they were configured.
     pub(super) bin: RefCell<PathBuf>,
 }

@@ -123,9 +123,9 @@ impl Inner {
     }
 
     pub(super) fn turn(&self, turn: Turn) {
-        let gate = self.gate.borrow().clone();
-        if let Some(gate) = gate {
-            gate(turn);
+        let control = self.redirector_control.borrow().clone();
+        if let Some(control) = control {
+            control(turn);
         }
     }
 }

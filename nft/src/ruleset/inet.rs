@@ -12,7 +12,9 @@ use std::num::NonZeroU16;
 use nftables::schema::NfListObject;
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
-use super::phrase::{Destination, ICMP, IGMP, Line, TCP, UDP, base_chain, chain, counter, filled};
+use super::phrase::{
+    Destination, ICMP, IGMP, RuleBuilder, TCP, UDP, base_chain, chain, counter, filled,
+};
 use super::{Reports, Table, sets};
 use crate::counters::Kind;
 use crate::policy::EgressPolicy;
@@ -62,7 +64,7 @@ pub(super) fn contents(
     if reports == Reports::On {
         objects.extend(filled(
             chain(Table::Inet, REPORT),
-            [Line::always().report()],
+            [RuleBuilder::always().report()],
         ));
     }
     objects.extend(filled(chain(Table::Inet, REFUSE), refuse()));
@@ -77,14 +79,14 @@ pub(super) fn contents(
         let chain = base_chain(Table::Inet, "nat_out", hook, NfChainPolicy::Accept);
         objects.extend(filled(chain, redirects(wiring)));
     }
-    let filter = |name, hook, priority, policy, lines: Vec<Line>| {
+    let filter = |name, hook, priority, policy, rules: Vec<RuleBuilder>| {
         let chain = base_chain(
             Table::Inet,
             name,
             (NfChainType::Filter, hook, priority),
             policy,
         );
-        filled(chain, lines)
+        filled(chain, rules)
     };
     use NfChainPolicy::{Accept, Drop};
     objects.extend(filter(
@@ -92,7 +94,7 @@ pub(super) fn contents(
         NfHook::Prerouting,
         AFTER_CONNTRACK,
         Accept,
-        vec![spoofed(Line::always().out_of("lo"))],
+        vec![spoofed(RuleBuilder::always().out_of("lo"))],
     ));
     objects.extend(filter("out", NfHook::Output, 0, Drop, out(policy)));
     objects.extend(filter(
@@ -130,93 +132,102 @@ fn addresses(policy: &EgressPolicy) -> Vec<NfListObject<'static>> {
 }
 
 /// An answer at once, so that nothing waits and QUIC falls back to TCP.
-fn refuse() -> [Line; 2] {
+fn refuse() -> [RuleBuilder; 2] {
     [
-        Line::always().protocol(TCP).reset(),
-        Line::always().prohibit(),
+        RuleBuilder::always().protocol(TCP).reset(),
+        RuleBuilder::always().prohibit(),
     ]
 }
 
 /// Every refused packet under exactly one kind.
-fn blocked(reports: Reports) -> Vec<Line> {
-    let mut lines = report(reports);
-    lines.extend([
-        Line::always().dns().count(Kind::Dns).goto(REFUSE),
-        Line::always()
+fn blocked(reports: Reports) -> Vec<RuleBuilder> {
+    let mut rules = report(reports);
+    rules.extend([
+        RuleBuilder::always().dns().count(Kind::Dns).goto(REFUSE),
+        RuleBuilder::always()
             .towards(Destination::Address4(sets::SPECIAL4))
             .count(Kind::Private)
             .goto(REFUSE),
-        Line::always().ipv6().count(Kind::Ipv6).goto(REFUSE),
-        Line::always().protocol(TCP).count(Kind::Tcp).goto(REFUSE),
-        Line::always().protocol(UDP).count(Kind::Udp).goto(REFUSE),
-        Line::always().protocol(ICMP).count(Kind::Icmp).goto(REFUSE),
-        Line::always().count(Kind::Other).goto(REFUSE),
+        RuleBuilder::always().ipv6().count(Kind::Ipv6).goto(REFUSE),
+        RuleBuilder::always()
+            .protocol(TCP)
+            .count(Kind::Tcp)
+            .goto(REFUSE),
+        RuleBuilder::always()
+            .protocol(UDP)
+            .count(Kind::Udp)
+            .goto(REFUSE),
+        RuleBuilder::always()
+            .protocol(ICMP)
+            .count(Kind::Icmp)
+            .goto(REFUSE),
+        RuleBuilder::always().count(Kind::Other).goto(REFUSE),
     ]);
-    lines
+    rules
 }
 
 /// Who is led to the redirector and the resolver. What is passed over here is judged by `out`.
-fn redirects(wiring: &Wiring) -> Vec<Line> {
-    let docker = || Line::always().towards_address(DOCKER_DNS);
+fn redirects(wiring: &Wiring) -> Vec<RuleBuilder> {
+    let docker = || RuleBuilder::always().towards_address(DOCKER_DNS);
     // The redirector's own way out: known by where it leads, not by who goes it, for a user id
     // and a mark can be taken on.
-    let mut lines: Vec<_> = [TO_UPSTREAM, TO_CANDIDATE]
+    let mut rules: Vec<_> = [TO_UPSTREAM, TO_CANDIDATE]
         .concat()
         .into_iter()
-        .map(|to| Line::always().towards(to).pass())
+        .map(|to| RuleBuilder::always().towards(to).pass())
         .collect();
     if let Some(uid) = wiring.docker_dns_uid {
-        lines.push(docker().by(uid).pass());
+        rules.push(docker().by(uid).pass());
     }
-    lines.push(docker().dns().redirect(wiring.dns_docker_port));
-    lines.push(Line::always().towards_the_box().pass());
+    rules.push(docker().dns().redirect(wiring.dns_docker_port));
+    rules.push(RuleBuilder::always().towards_the_box().pass());
     // Before the LAN, whose name server would forward the names.
-    lines.push(Line::always().dns().redirect(wiring.dns_port));
+    rules.push(RuleBuilder::always().dns().redirect(wiring.dns_port));
     if let Some(port) = wiring.proof_port {
-        let target = Line::always().towards_address(*PROOF_TARGET.ip());
-        lines.push(target.tcp_port(PROOF_TARGET.port()).redirect(port));
+        let target = RuleBuilder::always().towards_address(*PROOF_TARGET.ip());
+        rules.push(target.tcp_port(PROOF_TARGET.port()).redirect(port));
     }
-    lines.extend(TO_LAN.map(|to| Line::always().towards(to).pass()));
+    rules.extend(TO_LAN.map(|to| RuleBuilder::always().towards(to).pass()));
     // Refused by `out`: through the proxy, they would lead into the proxy's own network.
-    lines.push(
-        Line::always()
+    rules.push(
+        RuleBuilder::always()
             .towards(Destination::Address4(sets::SPECIAL4))
             .pass(),
     );
     if !wiring.squatted {
-        lines.push(
-            Line::always()
+        rules.push(
+            RuleBuilder::always()
                 .ipv4()
                 .protocol(TCP)
                 .redirect(wiring.redirect_port),
         );
     }
-    lines
+    rules
 }
 
 /// Who may answer a redirected connection. The answer that opens it is the first that a
 /// listener says, and without it nothing is ever said to that listener. Under a flood the
 /// kernel sends such answers for nobody, and they are stopped too.
-fn redirector(wiring: &Wiring) -> [Line; 2] {
+fn redirector(wiring: &Wiring) -> [RuleBuilder; 2] {
     [
-        Line::always().by(wiring.redirector).pass(),
-        Line::always().count(Kind::Listener).drop(),
+        RuleBuilder::always().by(wiring.redirector).pass(),
+        RuleBuilder::always().count(Kind::Listener).drop(),
     ]
 }
 
 /// The ways into the box's own programs that lead to the upstream.
-fn entrances(wiring: &Wiring) -> Vec<Line> {
+fn entrances(wiring: &Wiring) -> Vec<RuleBuilder> {
     let redirector = || {
-        let near = Line::always().towards_address(Ipv4Addr::LOCALHOST);
+        let near = RuleBuilder::always().towards_address(Ipv4Addr::LOCALHOST);
         near.tcp_port(wiring.redirect_port.get())
     };
     let relay = |port: NonZeroU16| {
-        let near = Line::always().towards_address(Ipv4Addr::LOCALHOST);
+        let near = RuleBuilder::always().towards_address(Ipv4Addr::LOCALHOST);
         let others = near.tcp_port(port.get()).unless_by_any(&wiring.carriers);
         others.count(Kind::Listener).goto(REFUSE)
     };
-    let mut lines = vec![
-        Line::always()
+    let mut rules = vec![
+        RuleBuilder::always()
             .backwards()
             .tcp_source_port(wiring.redirect_port)
             .opens()
@@ -225,82 +236,85 @@ fn entrances(wiring: &Wiring) -> Vec<Line> {
         // It would ask the proxy for an address of the proxy's own.
         redirector().count(Kind::Listener).goto(REFUSE),
     ];
-    lines.extend(wiring.relay_port.map(relay));
-    lines
+    rules.extend(wiring.relay_port.map(relay));
+    rules
 }
 
 /// Connections to where the rule leads are for these users alone. What the kernel sends to the
 /// end of a connection whose socket is closed has no user any more.
-fn for_these(uids: &BTreeSet<u32>, reports: Reports) -> Vec<Line> {
-    let others = || Line::always().unless_by_any(uids);
-    let mut lines = Vec::new();
+fn for_these(uids: &BTreeSet<u32>, reports: Reports) -> Vec<RuleBuilder> {
+    let others = || RuleBuilder::always().unless_by_any(uids);
+    let mut rules = Vec::new();
     if reports == Reports::On {
-        lines.push(others().jump(REPORT));
+        rules.push(others().jump(REPORT));
     }
-    lines.extend([
+    rules.extend([
         others().count(Kind::Upstream).goto(REFUSE),
-        Line::always().state("established").accept(),
-        Line::always().by_any(uids).accept(),
-        Line::always().count(Kind::Upstream).goto(REFUSE),
+        RuleBuilder::always().state("established").accept(),
+        RuleBuilder::always().by_any(uids).accept(),
+        RuleBuilder::always().count(Kind::Upstream).goto(REFUSE),
     ]);
-    lines
+    rules
 }
 
-fn out(policy: &EgressPolicy) -> Vec<Line> {
-    let mut lines = vec![
+fn out(policy: &EgressPolicy) -> Vec<RuleBuilder> {
+    let mut rules = vec![
         // A late FIN of a connection that conntrack forgot passes the redirect by, and would
         // carry what the application had left to say to the real destination.
-        Line::always().state("invalid").count(Kind::Invalid).drop(),
-        Line::always().neighbour_discovery().accept(),
-        spoofed(Line::always()),
+        RuleBuilder::always()
+            .state("invalid")
+            .count(Kind::Invalid)
+            .drop(),
+        RuleBuilder::always().neighbour_discovery().accept(),
+        spoofed(RuleBuilder::always()),
     ];
     // Before the box's own addresses, of which this is one: Docker answers here on ports of its
     // own choice too.
-    lines.extend(docker_dns(policy));
+    rules.extend(docker_dns(policy));
     if let EgressPolicy::Open { wiring } = policy {
-        lines.extend(entrances(wiring));
+        rules.extend(entrances(wiring));
     }
-    lines.push(Line::always().towards_the_box().accept());
+    rules.push(RuleBuilder::always().towards_the_box().accept());
     match policy {
         EgressPolicy::Direct | EgressPolicy::Closed => {}
-        EgressPolicy::Closing { resolvers } => lines.extend(name_servers(resolvers)),
+        EgressPolicy::Closing { resolvers } => rules.extend(name_servers(resolvers)),
         EgressPolicy::Open { .. } => {
-            lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).jump(UPSTREAM)));
-            lines.extend(TO_CANDIDATE.map(|to| Line::always().towards(to).jump(CANDIDATE)));
-            lines.push(Line::always().dns().goto(BLOCKED));
-            lines.extend(TO_LAN.map(|to| Line::always().towards(to).accept()));
+            rules.extend(TO_UPSTREAM.map(|to| RuleBuilder::always().towards(to).jump(UPSTREAM)));
+            rules.extend(TO_CANDIDATE.map(|to| RuleBuilder::always().towards(to).jump(CANDIDATE)));
+            rules.push(RuleBuilder::always().dns().goto(BLOCKED));
+            rules.extend(TO_LAN.map(|to| RuleBuilder::always().towards(to).accept()));
         }
     }
     // Not plain `established`, which would keep alive what was opened before the rules stood.
-    lines.push(Line::always().answer().accept());
-    lines.push(
-        Line::always()
+    rules.push(RuleBuilder::always().answer().accept());
+    rules.push(
+        RuleBuilder::always()
             .ipv6_housekeeping()
             .count(Kind::Housekeeping)
             .drop(),
     );
-    lines.push(
-        Line::always()
+    rules.push(
+        RuleBuilder::always()
             .protocol(IGMP)
             .count(Kind::Housekeeping)
             .drop(),
     );
-    lines.push(Line::always().goto(BLOCKED));
-    lines
+    rules.push(RuleBuilder::always().goto(BLOCKED));
+    rules
 }
 
 /// A connection from a foreign address, forged on the loopback: what answers it would pass for
 /// an answer to the outside. Sockets may bind to any IPv6 address without a privilege.
-fn spoofed(line: Line) -> Line {
+fn spoofed(line: RuleBuilder) -> RuleBuilder {
     line.state("new")
         .foreign_source()
         .count(Kind::Spoofed)
         .drop()
 }
 
-fn docker_dns(policy: &EgressPolicy) -> Option<Line> {
-    let docker = Line::always().towards_address(DOCKER_DNS);
-    let refused = |line: Line| Some(line.count(Kind::DockerDns).goto(REFUSE));
+fn docker_dns(policy: &EgressPolicy) -> Option<RuleBuilder> {
+    let docker = RuleBuilder::always().towards_address(DOCKER_DNS);
+    let refused = |line: RuleBuilder| Some(line.count(Kind::DockerDns).goto(REFUSE));
     match policy {
         EgressPolicy::Closing { resolvers } if EgressPolicy::resolves_through_docker(resolvers) => {
             None
@@ -315,49 +329,52 @@ fn docker_dns(policy: &EgressPolicy) -> Option<Line> {
     }
 }
 
-fn name_servers(resolvers: &BTreeSet<IpAddr>) -> Vec<Line> {
+fn name_servers(resolvers: &BTreeSet<IpAddr>) -> Vec<RuleBuilder> {
     if EgressPolicy::resolves_through_docker(resolvers) {
-        vec![Line::always().dns().accept()]
+        vec![RuleBuilder::always().dns().accept()]
     } else {
         TO_RESOLVER
-            .map(|to| Line::always().towards(to).dns().accept())
+            .map(|to| RuleBuilder::always().towards(to).dns().accept())
             .into()
     }
 }
 
 /// The device is known only here: a socket that was bound to one sends there even what was
 /// redirected to the loopback.
-fn gate(policy: &EgressPolicy, reports: Reports) -> Vec<Line> {
-    let mut lines = vec![
-        Line::always().through("lo").accept(),
-        Line::always().towards_loopback().count(Kind::Gate).drop(),
-        Line::always().neighbour_discovery().accept(),
+fn gate(policy: &EgressPolicy, reports: Reports) -> Vec<RuleBuilder> {
+    let mut rules = vec![
+        RuleBuilder::always().through("lo").accept(),
+        RuleBuilder::always()
+            .towards_loopback()
+            .count(Kind::Gate)
+            .drop(),
+        RuleBuilder::always().neighbour_discovery().accept(),
     ];
     match policy {
         EgressPolicy::Direct | EgressPolicy::Closed => {}
-        EgressPolicy::Closing { resolvers } => lines.extend(name_servers(resolvers)),
+        EgressPolicy::Closing { resolvers } => rules.extend(name_servers(resolvers)),
         EgressPolicy::Open { .. } => {
             // `out` has seen who it is.
-            lines.extend(TO_UPSTREAM.map(|to| Line::always().towards(to).accept()));
-            lines.extend(TO_CANDIDATE.map(|to| Line::always().towards(to).accept()));
-            lines.push(Line::always().dns().count(Kind::Gate).drop());
-            lines.extend(TO_LAN.map(|to| Line::always().towards(to).accept()));
+            rules.extend(TO_UPSTREAM.map(|to| RuleBuilder::always().towards(to).accept()));
+            rules.extend(TO_CANDIDATE.map(|to| RuleBuilder::always().towards(to).accept()));
+            rules.push(RuleBuilder::always().dns().count(Kind::Gate).drop());
+            rules.extend(TO_LAN.map(|to| RuleBuilder::always().towards(to).accept()));
         }
     }
-    lines.push(Line::always().answer().accept());
-    lines.extend(stopped(reports, Kind::Gate));
-    lines
+    rules.push(RuleBuilder::always().answer().accept());
+    rules.extend(stopped(reports, Kind::Gate));
+    rules
 }
 
-fn stopped(reports: Reports, kind: Kind) -> Vec<Line> {
-    let mut lines = report(reports);
-    lines.push(Line::always().count(kind).drop());
-    lines
+fn stopped(reports: Reports, kind: Kind) -> Vec<RuleBuilder> {
+    let mut rules = report(reports);
+    rules.push(RuleBuilder::always().count(kind).drop());
+    rules
 }
 
-fn report(reports: Reports) -> Vec<Line> {
+fn report(reports: Reports) -> Vec<RuleBuilder> {
     match reports {
         Reports::Off => Vec::new(),
-        Reports::On => vec![Line::always().jump(REPORT)],
+        Reports::On => vec![RuleBuilder::always().jump(REPORT)],
     }
 }

@@ -6,7 +6,7 @@ use nftables::schema::{Chain, NfListObject};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::Table;
-use super::phrase::{Line, base_chain, counter, filled};
+use super::phrase::{RuleBuilder, base_chain, counter, filled};
 use crate::counters::Kind;
 use crate::policy::EgressPolicy;
 
@@ -35,9 +35,9 @@ fn egress(device: &str) -> Vec<NfListObject<'static>> {
     filled(
         chain,
         [
-            Line::always().arp().accept(),
-            Line::always().routed().accept(),
-            Line::always().count(Kind::Frame).drop(),
+            RuleBuilder::always().arp().accept(),
+            RuleBuilder::always().routed().accept(),
+            RuleBuilder::always().count(Kind::Frame).drop(),
         ],
     )
 }

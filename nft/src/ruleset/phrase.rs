@@ -39,9 +39,9 @@ pub(super) enum Destination {
 
 /// A rule in the making: conditions first, then what is done.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(Vec<Statement<'static>>);
+pub(super) struct RuleBuilder(Vec<Statement<'static>>);
 
-impl Line {
+impl RuleBuilder {
     /// A rule for every packet.
     pub(super) fn always() -> Self {
         Self::default()
@@ -343,9 +343,9 @@ pub(super) fn base_chain(
 /// The chain and its rules, as objects to add.
 pub(super) fn filled(
     chain: Chain<'static>,
-    lines: impl IntoIterator<Item = Line>,
+    rules: impl IntoIterator<Item = RuleBuilder>,
 ) -> Vec<NfListObject<'static>> {
-    let rule = |line: Line| {
+    let rule = |line: RuleBuilder| {
         NfListObject::Rule(Rule {
             family: chain.family,
             table: chain.table.clone(),
@@ -354,7 +354,7 @@ pub(super) fn filled(
             ..Rule::default()
         })
     };
-    let rules: Vec<_> = lines.into_iter().map(rule).collect();
+    let rules: Vec<_> = rules.into_iter().map(rule).collect();
     std::iter::once(NfListObject::Chain(chain))
         .chain(rules)
         .collect()

@@ -13,17 +13,17 @@ const LIMITS: Timeouts = Timeouts {
 };
 
 /// One exchange of a scripted proxy: what it must be sent, and what it answers.
-struct Turn(&'static [u8], &'static [u8]);
+struct Exchange(&'static [u8], &'static [u8]);
 
-/// A proxy that plays its turns once, then says `hello` as a target that speaks first would,
+/// A proxy that plays its exchanges once, then says `hello` as a target that speaks first would,
 /// in the same breath as its last answer, and closes. It panics on any other byte.
-async fn scripted(turns: Vec<Turn>) -> (IpAddr, u16, tokio::task::JoinHandle<()>) {
+async fn scripted(exchanges: Vec<Exchange>) -> (IpAddr, u16, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let last = turns.len().saturating_sub(1);
-        for (place, Turn(expected, answer)) in turns.into_iter().enumerate() {
+        let last = exchanges.len().saturating_sub(1);
+        for (place, Exchange(expected, answer)) in exchanges.into_iter().enumerate() {
             let mut heard = vec![0; expected.len()];
             stream.read_exact(&mut heard).await.unwrap();
             assert_eq!(
@@ -44,9 +44,9 @@ async fn dial(
     scheme: &str,
     userinfo: &str,
     target: &str,
-    turns: Vec<Turn>,
+    exchanges: Vec<Exchange>,
 ) -> Result<String, DialError> {
-    let (ip, port, proxy) = scripted(turns).await;
+    let (ip, port, proxy) = scripted(exchanges).await;
     let upstream = Upstream::parse(&format!("{scheme}://{userinfo}{ip}:{port}")).unwrap();
     let dialer = Dialer::new(upstream, [ip], LIMITS);
     let mut stream = dialer.connect(&target.parse().unwrap()).await?;
@@ -113,11 +113,11 @@ async fn what_answers_as_no_proxy_does_is_none() {
     }
 }
 
-const GREETED: Turn = Turn(b"\x05\x01\x00", b"\x05\x00");
+const GREETED: Exchange = Exchange(b"\x05\x01\x00", b"\x05\x00");
 
 #[tokio::test]
 async fn socks5_carries_a_name_and_leaves_what_the_target_says() {
-    let ask = Turn(
+    let ask = Exchange(
         b"\x05\x01\x00\x03\x0bexample.org\x01\xbb",
         b"\x05\x00\x00\x03\x04host\x00\x50",
     );
@@ -131,7 +131,7 @@ async fn socks5_carries_a_name_and_leaves_what_the_target_says() {
 
 #[tokio::test]
 async fn socks5_carries_both_kinds_of_address() {
-    let v4 = Turn(
+    let v4 = Exchange(
         b"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50",
         b"\x05\x00\x00\x01\0\0\0\0\0\0",
     );
@@ -141,7 +141,7 @@ async fn socks5_carries_both_kinds_of_address() {
             .unwrap(),
         "hello"
     );
-    let v6 = Turn(
+    let v6 = Exchange(
         b"\x05\x01\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x50",
         b"\x05\x00\x00\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
     );
@@ -155,15 +155,15 @@ async fn socks5_carries_both_kinds_of_address() {
 
 #[tokio::test]
 async fn socks5_proves_who_it_is_only_when_asked_to() {
-    let offered = Turn(b"\x05\x02\x00\x02", b"\x05\x02");
-    let proof = Turn(b"\x01\x02me\x03p@s", b"\x01\x00");
-    let ask = Turn(
+    let offered = Exchange(b"\x05\x02\x00\x02", b"\x05\x02");
+    let proof = Exchange(b"\x01\x02me\x03p@s", b"\x01\x00");
+    let ask = Exchange(
         b"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50",
         b"\x05\x00\x00\x01\0\0\0\0\0\0",
     );
-    let turns = vec![offered, proof, ask];
+    let exchanges = vec![offered, proof, ask];
     assert_eq!(
-        dial("socks5", "me:p%40s@", "192.0.2.1:80", turns)
+        dial("socks5", "me:p%40s@", "192.0.2.1:80", exchanges)
             .await
             .unwrap(),
         "hello"
@@ -172,8 +172,8 @@ async fn socks5_proves_who_it_is_only_when_asked_to() {
 
 #[tokio::test]
 async fn each_way_of_socks5_to_say_no_is_told_apart() {
-    let proof = |verdict| Turn(b"\x01\x02me\x02pw", verdict);
-    let offered = |choice| Turn(b"\x05\x02\x00\x02", choice);
+    let proof = |verdict| Exchange(b"\x01\x02me\x02pw", verdict);
+    let offered = |choice| Exchange(b"\x05\x02\x00\x02", choice);
     let refused = dial(
         "socks5",
         "me:pw@",
@@ -191,7 +191,7 @@ async fn each_way_of_socks5_to_say_no_is_told_apart() {
         "{none:?}"
     );
     for choice in [b"\x05\xff", b"\x05\x02"] {
-        let wanted = dial("socks5", "", "a:1", vec![Turn(b"\x05\x01\x00", choice)]).await;
+        let wanted = dial("socks5", "", "a:1", vec![Exchange(b"\x05\x01\x00", choice)]).await;
         assert!(
             matches!(wanted, Err(DialError::AuthRequired { .. })),
             "{wanted:?}"
@@ -201,7 +201,7 @@ async fn each_way_of_socks5_to_say_no_is_told_apart() {
         "socks5",
         "",
         "a:1",
-        vec![Turn(b"\x05\x01\x00", b"SSH-2.0-")],
+        vec![Exchange(b"\x05\x01\x00", b"SSH-2.0-")],
     )
     .await;
     assert!(
@@ -219,7 +219,7 @@ async fn each_way_of_socks5_to_say_no_is_told_apart() {
         (b"\x05\x08\x00\x01", Refusal::AddressUnsupported),
         (b"\x05\x5b\x00\x01", Refusal::Unknown(0x5b)),
     ] {
-        let ask = Turn(b"\x05\x01\x00\x03\x01a\x00\x01", reply);
+        let ask = Exchange(b"\x05\x01\x00\x03\x01a\x00\x01", reply);
         let error = dial("socks5", "", "a:1", vec![GREETED, ask])
             .await
             .unwrap_err();
@@ -233,7 +233,7 @@ async fn each_way_of_socks5_to_say_no_is_told_apart() {
 
 #[tokio::test]
 async fn socks4_carries_an_address_or_with_4a_a_name() {
-    let v4 = Turn(
+    let v4 = Exchange(
         b"\x04\x01\x00\x50\xc0\x00\x02\x01me\x00",
         b"\x00\x5a\0\0\0\0\0\0",
     );
@@ -243,7 +243,7 @@ async fn socks4_carries_an_address_or_with_4a_a_name() {
             .unwrap(),
         "hello"
     );
-    let name = Turn(
+    let name = Exchange(
         b"\x04\x01\x00\x50\0\0\0\x01\x00example.org\x00",
         b"\x00\x5a\0\0\0\0\0\0",
     );
@@ -255,7 +255,7 @@ async fn socks4_carries_an_address_or_with_4a_a_name() {
     );
     let v6 = dial("socks4", "", "[2001:db8::1]:80", vec![]).await;
     assert!(matches!(v6, Err(DialError::Inexpressible { .. })), "{v6:?}");
-    let rejected = Turn(
+    let rejected = Exchange(
         b"\x04\x01\x00\x01\0\0\0\x01\x00a\x00",
         b"\x00\x5b\0\0\0\0\0\0",
     );
@@ -276,7 +276,7 @@ const CONNECT: &[u8] = b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r
 
 #[tokio::test]
 async fn http_connects_with_credentials_and_leaves_what_the_target_says() {
-    let ask = Turn(
+    let ask = Exchange(
         b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\
           Proxy-Authorization: Basic bWU6cDpA\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 Connection established\r\nVia: x\r\n\r\n",
@@ -292,8 +292,8 @@ async fn http_connects_with_credentials_and_leaves_what_the_target_says() {
 #[tokio::test]
 async fn each_way_of_http_to_say_no_is_told_apart() {
     let answered = async |userinfo: &str, answer| {
-        let turns = vec![Turn(CONNECT, answer)];
-        dial("http", userinfo, "a.example:443", turns)
+        let exchanges = vec![Exchange(CONNECT, answer)];
+        dial("http", userinfo, "a.example:443", exchanges)
             .await
             .unwrap_err()
     };
@@ -319,9 +319,14 @@ async fn each_way_of_http_to_say_no_is_told_apart() {
 #[tokio::test]
 async fn an_endless_head_is_no_answer() {
     let endless: &[u8] = Vec::leak(b"HTTP/1.1 200 OK\r\n".repeat(2000));
-    let error = dial("http", "", "a.example:443", vec![Turn(CONNECT, endless)])
-        .await
-        .unwrap_err();
+    let error = dial(
+        "http",
+        "",
+        "a.example:443",
+        vec![Exchange(CONNECT, endless)],
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(error, DialError::NotAProxy { .. }), "{error:?}");
 }
 

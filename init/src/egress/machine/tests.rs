@@ -111,14 +111,14 @@ impl World {
 
 /// What the world may do.
 #[derive(Clone, Debug)]
-enum Step {
+enum Stimulus {
     Happens(Event),
     SomebodyChangesTheRules,
     TheKernelIsHeard,
     ACandidateIsMet(bool),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn stimulus() -> impl Strategy<Value = Stimulus> {
     let address = (1..9_u8).prop_map(ip);
     let silent = Reachability::TimedOut {
         after: Duration::from_secs(4),
@@ -127,9 +127,9 @@ fn step() -> impl Strategy<Value = Step> {
         rtt: Duration::from_millis(1),
     };
     prop_oneof![
-        Just(Step::SomebodyChangesTheRules),
-        Just(Step::TheKernelIsHeard),
-        any::<bool>().prop_map(Step::ACandidateIsMet),
+        Just(Stimulus::SomebodyChangesTheRules),
+        Just(Stimulus::TheKernelIsHeard),
+        any::<bool>().prop_map(Stimulus::ACandidateIsMet),
         prop_oneof![
             Just(Event::Close(None)),
             Just(Event::Close(Some([ip(53)].into()))),
@@ -148,20 +148,20 @@ fn step() -> impl Strategy<Value = Step> {
                 generation: None
             }),
         ]
-        .prop_map(Step::Happens),
+        .prop_map(Stimulus::Happens),
     ]
 }
 
 impl World {
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Happens(event) => self.feed(event),
-            Step::SomebodyChangesTheRules => {
+    fn take(&mut self, stimulus: Stimulus) {
+        match stimulus {
+            Stimulus::Happens(event) => self.feed(event),
+            Stimulus::SomebodyChangesTheRules => {
                 self.transact();
                 self.changed = true;
             }
-            Step::TheKernelIsHeard => self.hear(),
-            Step::ACandidateIsMet(speaks) => {
+            Stimulus::TheKernelIsHeard => self.hear(),
+            Stimulus::ACandidateIsMet(speaks) => {
                 if let Some(address) = self.met.pop_front() {
                     self.feed(Event::Met(address, speaks));
                 }
@@ -173,17 +173,17 @@ impl World {
 proptest! {
     #[test]
     fn once_the_box_is_shut_the_upstream_is_never_opened_again(
-        before in prop::collection::vec(step(), 0..30),
-        after in prop::collection::vec(step(), 0..30),
+        before in prop::collection::vec(stimulus(), 0..30),
+        after in prop::collection::vec(stimulus(), 0..30),
     ) {
         let mut world = World::booted();
-        for step in before {
-            world.take(step);
+        for stimulus in before {
+            world.take(stimulus);
         }
         world.feed(Event::Shut);
         let shut_at = world.enforced.len();
-        for step in after {
-            world.take(step);
+        for stimulus in after {
+            world.take(stimulus);
         }
         for desired in &world.enforced[shut_at.saturating_sub(1)..] {
             prop_assert_eq!(desired, &Desired::Closed);
@@ -193,17 +193,17 @@ proptest! {
 
     #[test]
     fn a_change_of_ones_own_is_never_taken_for_an_attack(
-        steps in prop::collection::vec(step(), 0..40),
+        stimuli in prop::collection::vec(stimulus(), 0..40),
     ) {
         let mut world = World::booted();
-        for step in steps {
+        for stimulus in stimuli {
             // Nobody else is there, and nothing is lost.
             let alone = !matches!(
-                step,
-                Step::SomebodyChangesTheRules | Step::Happens(Event::Changed { .. })
+                stimulus,
+                Stimulus::SomebodyChangesTheRules | Stimulus::Happens(Event::Changed { .. })
             );
             if alone {
-                world.take(step);
+                world.take(stimulus);
             }
         }
         while !world.told.is_empty() {
@@ -214,11 +214,11 @@ proptest! {
 
     #[test]
     fn when_all_was_heard_what_is_desired_stands(
-        steps in prop::collection::vec(step(), 0..40),
+        stimuli in prop::collection::vec(stimulus(), 0..40),
     ) {
         let mut world = World::booted();
-        for step in steps {
-            world.take(step);
+        for stimulus in stimuli {
+            world.take(stimulus);
         }
         while !world.told.is_empty() {
             world.hear();
@@ -230,23 +230,23 @@ proptest! {
 
     #[test]
     fn nothing_is_pinned_that_was_not_met_or_known_at_boot(
-        steps in prop::collection::vec(step(), 0..40),
+        stimuli in prop::collection::vec(stimulus(), 0..40),
     ) {
         let mut world = World::booted();
         let mut known = BTreeSet::from([ip(1)]);
-        for step in steps {
-            match &step {
-                Step::Happens(Event::Resolved(addresses)) => known.extend(addresses),
-                Step::ACandidateIsMet(true) => known.extend(world.met.front()),
+        for stimulus in stimuli {
+            match &stimulus {
+                Stimulus::Happens(Event::Resolved(addresses)) => known.extend(addresses),
+                Stimulus::ACandidateIsMet(true) => known.extend(world.met.front()),
                 // A finding that nobody asked for changes nothing.
-                Step::Happens(Event::Met(address, true))
+                Stimulus::Happens(Event::Met(address, true))
                     if world.machine.candidates.first() == Some(address) =>
                 {
                     known.insert(*address);
                 }
                 _ => {}
             }
-            world.take(step);
+            world.take(stimulus);
             if let Some(Desired::Open { pinned, candidate, .. }) = &world.kernel {
                 prop_assert!(pinned.is_subset(&known), "{pinned:?} {known:?}");
                 prop_assert!(candidate.is_none_or(|candidate| !pinned.contains(&candidate)));
