@@ -14,7 +14,6 @@
 pub mod bare;
 pub mod boot;
 pub mod capabilities;
-pub mod cgroup;
 pub mod claude;
 pub mod cli;
 pub mod commands;

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::cgroup::Cgroup;
+use cib_cgroup::Cgroup;
 
 /// A child to be started by [`crate::process::Processes::spawn`].
 #[derive(Debug)]

@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cib_base::errors::chain;
+use cib_cgroup::Hierarchy;
 use nix::sys::signal::SigSet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -34,7 +35,6 @@ use crate::boot::handler::Phase;
 use crate::boot::live::{Booted, Parts};
 use crate::boot::progress::Progress;
 use crate::boot::rest::Stir;
-use crate::cgroup::Hierarchy;
 use crate::claude::{self, Carried, Choice};
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Fault, Settings};

@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cib_cgroup::{Bounds, Cgroup, Hierarchy};
 use cib_protocol::init::InitFault;
 use cib_protocol::session::{SessionId, SessionSpec};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::exit::Exit;
 use crate::process::{ChildId, Processes, SpawnError};
 use crate::session::directory::{Directories, DirectoryError};
