@@ -1,4 +1,4 @@
-//! The beginning of a session: its keeper, and what starts its processes.
+//! Begins a session: starts its keeper and its launcher.
 //!
 //! The keeper has the record and none of coder's rights; the launcher has coder's processes and
 //! nothing of the record. They are joined by a pair of sockets that nobody else has an end of.

@@ -1,4 +1,4 @@
-//! Keepers: started when control asks, tidied up after when they die.
+//! Starts keepers when control asks, and cleans up after those that die.
 //!
 //! A keeper is no service: it is never started again, because only the user knows whether a
 //! conversation should go on. What init owes it is a directory, its spec, a control group,
