@@ -1,4 +1,4 @@
-//! Which of root's powers are left to whom.
+//! Decides which capabilities each kind of child keeps.
 //!
 //! Init alone may touch the network's rules. Whatever it starts has the dangerous ones taken
 //! out of its bounding set, so that not even a root shell in the box can get them back.

@@ -1,4 +1,4 @@
-//! Which Claude Code the box runs, where its image carries more than one.
+//! Decides which version of Claude Code the box runs, where its image carries more than one.
 //!
 //! An image keeps each version in a folder of its own below [`DIRECTORY`], and names the one
 //! that is meant for its platform in a file there. Native builds for x86-64 are made of AVX

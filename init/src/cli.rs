@@ -1,4 +1,4 @@
-//! Whether the bare init or one of the box's subcommands was asked for, and who does it.
+//! Decides whether the bare init or a subcommand of the box was asked for, and calls it.
 //!
 //! Called as `init` (the image's `/init`), every word that is no option is a command to run,
 //! so that `docker run IMAGE status` runs a program named `status`. Called by any other name,

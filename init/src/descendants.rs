@@ -1,4 +1,4 @@
-//! Who is left when a command or a box has ended, and how they are made to go.
+//! Ends the processes that are left when a command or a box has ended.
 
 use std::collections::HashMap;
 use std::fs;

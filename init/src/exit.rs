@@ -1,4 +1,4 @@
-//! How init ends, and how its children do.
+//! The exit codes of init, and how a child ended.
 
 use std::fmt;
 

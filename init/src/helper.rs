@@ -1,5 +1,6 @@
-//! What PID 1 has done by another process, which can be waited for, given up and killed: work
-//! on files that somebody else may have made, and looks at folders with a user's own rights.
+//! The work that PID 1 has done by another process, because it can be waited for, given up and
+//! killed: work on files that somebody else may have made, and looks at folders with a user's own
+//! rights.
 //!
 //! These are words behind `cib-init box`, for the box and for nobody else.
 

@@ -1,4 +1,4 @@
-//! How often somebody may ask for something.
+//! Limits how often somebody may ask for something.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

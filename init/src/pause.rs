@@ -1,4 +1,4 @@
-//! Waiting for seconds and minutes without waking on the way.
+//! A timer for seconds and minutes that does not wake the runtime on the way.
 //!
 //! The runtime's own timer sorts what is far off coarsely and wakes to sort it anew, two or three
 //! times on the way to a few seconds. Each time brings hundreds of kilobytes of the program in

@@ -1,4 +1,4 @@
-//! Children: started, fed, read, and run to completion.
+//! Starts children, feeds them, reads them, and waits for their end.
 //!
 //! ```text
 //! let output = processes

@@ -1,4 +1,4 @@
-//! The one owner of `wait`.
+//! Takes the death of every child, and tells whoever started it.
 //!
 //! Whoever starts a child registers its process id here before the reaper can run again: all
 //! of it happens in one thread, and nothing between `fork` and the registration yields. So a

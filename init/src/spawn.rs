@@ -1,4 +1,4 @@
-//! What a child is to be, down to the last descriptor.
+//! Describes a child completely, down to the last descriptor.
 //!
 //! A [`Command`] is complete: nothing but what it says reaches the child. It never inherits
 //! init's environment, descriptors, signal mask or capabilities by default.
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::cgroup::Cgroup;
+use cib_cgroup::Cgroup;
 
 /// A child to be started by [`crate::process::Processes::spawn`].
 #[derive(Debug)]

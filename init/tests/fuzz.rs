@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cib_init::strangers;
+use cib_init::fuzz;
 
 /// Pieces that make a mutation more than noise.
 const WORDS: &[&str] = &[
@@ -46,15 +46,15 @@ fn try_all(name: &str, target: fn(&[u8])) {
 
 #[test]
 fn no_configuration_file_makes_init_panic_or_say_more_than_a_line_a_fault() {
-    try_all("toml", strangers::toml);
+    try_all("toml", fuzz::toml);
 }
 
 #[test]
 fn no_environment_makes_init_panic_or_say_more_than_a_line_a_fault() {
-    try_all("environment", strangers::environment);
+    try_all("environment", fuzz::environment);
 }
 
 #[test]
 fn no_stranger_at_the_socket_gets_more_than_replies() {
-    try_all("socket", strangers::socket);
+    try_all("socket", fuzz::socket);
 }

@@ -26,8 +26,8 @@ use crate::wire::{Hello, MAX_DATAGRAM, Program, Reply, Request, send};
 /// stop it on the way.
 const EXECUTION: Duration = Duration::from_secs(5);
 
-/// Silence after which the launcher makes itself small.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long nothing has to happen before the launcher counts as idle.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Whom the launcher's children are to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,11 +68,11 @@ struct Failed {
 }
 
 /// Starts things for a keeper until that is gone, and returns when nothing that it started is
-/// left. `quiet` is called when nothing has happened for a while.
+/// left. `idle` is called when nothing has happened for a while.
 ///
 /// # Errors
 /// If the launcher cannot begin; then it has started nothing.
-pub fn serve(options: Options, quiet: impl Fn()) -> io::Result<()> {
+pub fn serve(options: Options, idle: impl Fn()) -> io::Result<()> {
     let mut server = Server::new(options)?;
     server.say(&Reply::Hello(Hello {
         pid: getpid().as_raw(),
@@ -83,9 +83,9 @@ pub fn serve(options: Options, quiet: impl Fn()) -> io::Result<()> {
     }));
     let mut is_awake = true;
     loop {
-        let rest = if is_awake { Some(QUIET) } else { None };
+        let rest = if is_awake { Some(IDLE) } else { None };
         let Some((is_told, is_signalled)) = server.wait(rest) else {
-            quiet();
+            idle();
             is_awake = false;
             continue;
         };

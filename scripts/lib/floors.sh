@@ -22,7 +22,7 @@ floor_unit() {
   cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
   # What serves or decides opens files through one door; tests need none.
   CLIPPY_CONF_DIR=$CIB_ROOT/foreign/door cargo clippy --locked --no-deps --lib --bins --quiet \
-    -p cib-base -p cib-init -p cib-control -p cib-launcher -p cib-session \
+    -p cib-base -p cib-cgroup -p cib-init -p cib-control -p cib-launcher -p cib-session \
     -p cib-upstream -p cib-resolver -p cib-redsocks -- -D warnings
   floor_run unit --lib
   quietly "$(cib_cache)/test-doc.log" cargo test --locked --workspace --doc

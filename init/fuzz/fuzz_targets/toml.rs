@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cib_init::strangers::toml(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cib_init::fuzz::toml(bytes));

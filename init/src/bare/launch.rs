@@ -1,4 +1,4 @@
-//! Starts the one command, as its parent's shell would have without an init between them.
+//! Starts the command of the bare init as the parent's shell would start it.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};

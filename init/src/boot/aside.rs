@@ -1,4 +1,4 @@
-//! Work that may have to wait for a disk, off the thread that everything else depends on.
+//! Runs work that may have to wait for a disk in a thread of its own.
 
 use std::io;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What coder's programs make of coder's own files, asked of the programs themselves.
+//! Asks ssh, git and GnuPG what they make of coder's configuration.
 //!
 //! A configuration that was made for another machine ends every call of ssh, git or GnuPG with
 //! an error that an agent cannot do anything about. So each is run once as coder where there is

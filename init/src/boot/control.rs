@@ -1,4 +1,4 @@
-//! Control as init sees it: one service, and the file that tells it whom to let in.
+//! Control as a service of init, and the file that tells control whom to let in.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! The plan undone, within a budget that fits into the engine's patience.
+//! Ends the box in time: sessions first, then services, then whatever is left.
 
 use std::time::Duration;
 

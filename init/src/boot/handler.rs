@@ -1,4 +1,4 @@
-//! What init's socket asks for, carried out.
+//! Carries out what clients ask for on init's socket.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,7 +11,6 @@ use crate::boot::control;
 use crate::boot::health::{Control, Findings};
 use crate::boot::live::Booted;
 use crate::boot::progress::Progress;
-use crate::boot::rest::Stir;
 use crate::egress::Egress;
 use crate::logs::Logs;
 use crate::plan::StepId;
@@ -39,13 +38,11 @@ pub(super) struct Running {
     pub(super) supervisor: Supervisor,
     pub(super) booted: Rc<Booted>,
     pub(super) logs: Logs,
-    pub(super) stir: Stir,
     pub(super) control: Control,
 }
 
 impl Handler for Running {
     async fn handle(&self, request: InitRequest) -> InitReply {
-        self.stir.stir();
         match request {
             InitRequest::Status {} => InitReply::Status(Box::new(self.status().await)),
             InitRequest::Healthcheck {} => self.health().await,

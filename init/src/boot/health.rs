@@ -1,4 +1,4 @@
-//! Whether the box works, which is more than that its processes run.
+//! Says whether the box works, and not only whether its processes run.
 //!
 //! Control is asked over a socket that init made and lent it: its answer went through what it
 //! serves with. Services are asked for what they are ready for. What the boot could not do and

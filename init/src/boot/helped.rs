@@ -1,5 +1,5 @@
-//! Work on files that somebody else may have made, done by other processes than PID 1: they may
-//! wait, fail or be killed, and nothing of the box waits with them for longer than said here.
+//! Starts helper processes for work on files that somebody else may have made: such a process may
+//! wait, fail or be killed, and the box waits for it no longer than said here.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The sockets that control serves, made here and kept for as long as the box runs.
+//! Makes the sockets that control serves, and keeps them for as long as the box runs.
 //!
 //! Programs of `coder` run before control does, and while it is started anew; on a port that
 //! nobody held one of them could wait for the owner's token.

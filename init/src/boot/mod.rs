@@ -10,13 +10,13 @@ mod ending;
 mod handler;
 mod health;
 mod helped;
-mod last_resort;
 mod listeners;
 mod live;
+mod panics;
 pub mod progress;
-mod rest;
 mod secrets;
 mod setup;
+mod trim;
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cib_base::errors::chain;
+use cib_cgroup::Hierarchy;
 use nix::sys::signal::SigSet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -33,8 +34,6 @@ use tokio::task::LocalSet;
 use crate::boot::handler::Phase;
 use crate::boot::live::{Booted, Parts};
 use crate::boot::progress::Progress;
-use crate::boot::rest::Stir;
-use crate::cgroup::Hierarchy;
 use crate::claude::{self, Carried, Choice};
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Fault, Settings};
@@ -169,7 +168,7 @@ pub fn run() -> u8 {
     memory::be_sparing();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(rest::before_sleep)
+        .on_thread_park(trim::before_sleep)
         .build()
     {
         Ok(runtime) => runtime,
@@ -181,7 +180,7 @@ pub fn run() -> u8 {
             return exit::INTERNAL;
         }
     };
-    last_resort::install();
+    panics::install();
     let lived = catch_unwind(AssertUnwindSafe(|| {
         LocalSet::new().block_on(&runtime, live(ground, surveyed))
     }));
@@ -235,14 +234,12 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
     let _ = processes.protect_init();
     take_orphans();
     let (asked, mut asks) = mpsc::unbounded_channel();
-    let stir = Stir::default();
-    tokio::task::spawn_local(stir.clone().rest());
+    tokio::task::spawn_local(trim::whenever_idle());
     match Signals::of(&signals::of_a_box()) {
         Ok(signals) => drop(tokio::task::spawn_local(listen(
             signals,
             processes.clone(),
             asked,
-            stir.clone(),
         ))),
         Err(error) => {
             tracing::error!("cannot listen for signals: {error}");
@@ -268,13 +265,12 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
         logs: logs.clone(),
         supervisor: supervisor.clone(),
         runtime,
-        stir,
     };
     let booted = Rc::new(Booted::default());
     let end = tokio::select! {
         biased;
         _ = asks.recv() => End::Asked,
-        () = last_resort::rung() => End::Internal,
+        () = panics::first() => End::Internal,
         error = live::boot(&ground, &parts, &booted) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
@@ -290,7 +286,7 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
     let budget = settings.container.shutdown_timeout;
     ending::end(&parts, &booted, budget, &mut asks).await;
     logs.flush(LAST_WORDS).await;
-    if last_resort::happened() {
+    if panics::happened() {
         return exit::INTERNAL;
     }
     end.code()
@@ -317,7 +313,7 @@ async fn until_the_end(
     loop {
         tokio::select! {
             _ = asks.recv() => return End::Asked,
-            () = last_resort::rung() => return End::Internal,
+            () = panics::first() => return End::Internal,
             Some(gone) = given_up.recv() => {
                 if gone.essential {
                     tracing::error!("the box cannot go on without `{}`", gone.service);
@@ -329,16 +325,10 @@ async fn until_the_end(
 }
 
 /// Reaps, and passes on what asks for the end.
-async fn listen(
-    mut signals: Signals,
-    processes: Processes,
-    asked: mpsc::UnboundedSender<()>,
-    stir: Stir,
-) {
+async fn listen(mut signals: Signals, processes: Processes, asked: mpsc::UnboundedSender<()>) {
     // Whoever died before anybody listened.
     processes.reaper().drain().await;
     while let Ok(signal) = signals.next().await {
-        stir.stir();
         match signal {
             libc::SIGCHLD => processes.reaper().drain().await,
             _ => drop(asked.send(())),

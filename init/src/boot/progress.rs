@@ -1,4 +1,4 @@
-//! The boot plan as it is carried out: what is done, how long it took, what it said.
+//! Carries out the boot plan, and records what is done, how long it took and what it said.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

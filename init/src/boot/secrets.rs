@@ -1,5 +1,4 @@
-//! What must not be seen: which variables are scrubbed, which values are masked, which files
-//! are closed.
+//! Decides which variables are scrubbed, which values are masked, and which files are closed.
 
 use super::Ground;
 use crate::environment::{Auth, CATALOG, ContainerSettings, Fault, Settings};

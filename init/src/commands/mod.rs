@@ -1,4 +1,4 @@
-//! What a person asks of a box, or of its configuration, from the command line.
+//! The subcommands with which a person looks at a box, or at its configuration.
 //!
 //! Each command asks the running box over its socket, except [`check`] and [`plan`], which
 //! read the configuration that this process was given and touch nothing.

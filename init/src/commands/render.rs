@@ -1,4 +1,4 @@
-//! The box's state as a person reads it.
+//! Writes the state of the box for a person.
 
 use std::fmt::Write;
 

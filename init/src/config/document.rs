@@ -1,5 +1,4 @@
-//! TOML with places: tables that are taken apart key by key, so that every fault of every file
-//! is found in one go, each with its line.
+//! Reads TOML key by key, so that every fault of every file is found at once, each with its line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Who needs whom: an order in which everybody comes after what they need.
+//! Orders services so that each comes after those that it needs.
 //!
 //! Services and the steps of the boot plan are ordered by the same function. Shutdown goes
 //! through the same order backwards.

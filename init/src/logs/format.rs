@@ -1,4 +1,4 @@
-//! What a line looks like.
+//! Formats one line of the log.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Secrets that must not show, whoever writes them.
+//! Hides secrets in the log, whoever writes them.
 
 /// A value shorter than this would turn ordinary words into stars; nothing that short is
 /// accepted as a token, and init's own messages never quote a secret.

@@ -1,4 +1,4 @@
-//! Standard output, which may be a pipe that nobody reads.
+//! Writes to standard output, which may be a pipe that nobody reads.
 //!
 //! Making it non-blocking would make it so for whoever shares it, so it is asked before each
 //! write whether it takes anything: a pipe or terminal that says so takes at least

@@ -1,4 +1,4 @@
-//! The descriptors of a child: laid before it is forked.
+//! Makes the descriptors of a child before it is forked.
 
 use std::fs::File;
 use std::io;

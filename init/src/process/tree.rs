@@ -1,4 +1,4 @@
-//! The end of everything below a process, in whatever group or session it is.
+//! Ends everything below a process, in whatever group or session it is.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How many sessions the box can have at once, whoever asks for more.
+//! Decides how many sessions the box can have at once.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The end of a session: what is waited for, what is killed, and who closes the record.
+//! Ends a session: waits, kills what does not end, and has the record closed.
 
 use std::ffi::OsString;
 use std::rc::Rc;

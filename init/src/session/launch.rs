@@ -1,4 +1,4 @@
-//! The beginning of a session: its keeper, and what starts its processes.
+//! Begins a session: starts its keeper and its launcher.
 //!
 //! The keeper has the record and none of coder's rights; the launcher has coder's processes and
 //! nothing of the record. They are joined by a pair of sockets that nobody else has an end of.
@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use cib_cgroup::Cgroup;
 use cib_protocol::session::{SessionId, SessionSpec};
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -19,7 +20,6 @@ use super::tenants::Tenant;
 use super::{
     BAD_SPEC, KEEPER_FD, KeeperError, Keepers, LAUNCHER_FD, LOCKED, READY_FD, READY_TIMEOUT,
 };
-use crate::cgroup::Cgroup;
 use crate::process::{Child, SpawnError};
 use crate::spawn::{Capabilities, Command, Ids, Sink, Stdin};
 use crate::sys::ready;

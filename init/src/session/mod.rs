@@ -1,4 +1,4 @@
-//! Keepers: started when control asks, tidied up after when they die.
+//! Starts keepers when control asks, and cleans up after those that die.
 //!
 //! A keeper is no service: it is never started again, because only the user knows whether a
 //! conversation should go on. What init owes it is a directory, its spec, a control group,
@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cib_cgroup::{Bounds, Cgroup, Hierarchy};
 use cib_protocol::init::InitFault;
 use cib_protocol::session::{SessionId, SessionSpec};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::exit::Exit;
 use crate::process::{ChildId, Processes, SpawnError};
 use crate::session::directory::{Directories, DirectoryError};

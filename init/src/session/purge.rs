@@ -1,4 +1,4 @@
-//! Removing what a session that has ended left on the disk.
+//! Removes what a session that has ended left on the disk.
 //!
 //! Init removes nothing but empty directories, out of directories of its own: what is in them is
 //! removed by a process of its owner, the record by the keepers' user and a home by the one user

@@ -1,5 +1,5 @@
-//! Whose processes a session's are: coder's, or with `CIB_SESSION_USERS=separate` those of a
-//! user that the session has for itself.
+//! Decides whose a session's processes are: coder's, or with `CIB_SESSION_USERS=separate` those of
+//! a user that only the session has.
 //!
 //! Such a user is a number out of [`RANGE`], the same for a session for as long as anything of
 //! it is there, with a home below `CIB_DATA_DIR/homes`. Which session has which is written in

@@ -1,4 +1,4 @@
-//! Who descends from a process, for ending all of them where the kernel cannot do it at once.
+//! Finds the descendants of a process, to end them where the kernel cannot do so at once.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Signals: what they are called, which of them ask a box to end, and how the box gets its own.
+//! Names signals, says which of them ask a box to end, and waits for those that a box takes.
 
 mod name;
 

@@ -1,4 +1,4 @@
-//! Answers that are the same for everybody who looks.
+//! Keeps answers that are the same for everybody who asks.
 
 use std::rc::Rc;
 use std::time::Duration;

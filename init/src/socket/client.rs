@@ -1,4 +1,5 @@
-//! The other end, for `cib-init status` and its like. Blocking: it is a command's only work.
+//! The client of init's socket, for `cib-init status` and other subcommands. Blocking: it is a
+//! command's only work.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -1,4 +1,4 @@
-//! Who may ask what.
+//! Decides who may ask for what.
 
 use cib_protocol::init::InitRequest;
 

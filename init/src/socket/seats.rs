@@ -1,4 +1,4 @@
-//! Who is connected, and how fast whom is answered.
+//! Limits how many clients are connected, and how often each is answered.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

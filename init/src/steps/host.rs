@@ -1,4 +1,4 @@
-//! What the container engine gave the box, and whether that is enough for what was asked.
+//! Looks at what the container engine gave the box, and judges whether that is enough.
 
 use std::path::Path;
 

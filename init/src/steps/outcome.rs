@@ -1,4 +1,4 @@
-//! What a step has to say.
+//! What a step changed, and what it warns of.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Sessions that coder owned, as older versions of the box made them, become the record's own.
+//! Gives sessions that older versions of the box made for coder to the record's own user.
 //!
 //! Coder may have put anything in their place: links, pipes, sparse files, further names of
 //! files that are somebody else's. So a directory is not given away with what is in it. A new

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use cib_base::errors::chain;
+use cib_cgroup::{Bounds, Cgroup, Hierarchy};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
-use crate::cgroup::{Bounds, Cgroup, Hierarchy};
 use crate::config::Service;
 use crate::exit::Exit;
 use crate::logs::{Level, say};

@@ -1,4 +1,4 @@
-//! What one service does next: a function of its state and what happened, and nothing else.
+//! Decides what one service does next, from its state and what happened alone.
 
 use std::time::Duration;
 

@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use cib_cgroup::Hierarchy;
 use proptest::prelude::*;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::machine::{Action, Machine, Timer};
 use super::*;
-use crate::cgroup::Hierarchy;
 use crate::config::{Restart, RestartPolicy};
 use crate::logs::{Level, Logs};
 use crate::process::Processes;

@@ -1,4 +1,4 @@
-//! From `fork` to `execve`: what happens in a child of the box before it is somebody else.
+//! What a child of the box does between `fork` and `execve`.
 //!
 //! Everything that takes memory is prepared before the fork. The child only makes system
 //! calls; the first that fails is told to the parent through a pipe that a successful

@@ -1,4 +1,4 @@
-//! The process's own environment block.
+//! Overwrites values in the process's own environment block.
 
 use std::ffi::CStr;
 

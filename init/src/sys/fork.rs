@@ -1,4 +1,4 @@
-//! Starting the bare init's one command, and letting go of what is the command's.
+//! Forks the bare init's command, and closes what belongs to the command.
 
 use std::os::fd::BorrowedFd;
 

@@ -1,4 +1,4 @@
-//! Being another user for a moment, in one thread. `nix` changes all threads of a process at
+//! Becomes another user for a moment, in one thread. `nix` changes all threads of a process at
 //! once, as the C library does.
 
 use std::io;

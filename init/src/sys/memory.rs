@@ -1,4 +1,4 @@
-//! Memory that a quiet process does without.
+//! Memory that an idle process can do without.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ const LARGE: i32 = 32 * 1024;
 /// not look before there is as much as this.
 #[cfg(target_env = "gnu")]
 const SPARE: i32 = 64 * 1024;
-/// What the frames of [`Program::rest`] and of the calls that it makes may take, in bytes.
+/// What the frames of [`Program::trim`] and of the calls that it makes may take, in bytes.
 const FRAMES: usize = 8 * 1024;
 
 /// The mappings of this program's file that nothing ever writes, its code and the constants
@@ -90,7 +90,7 @@ impl Program {
 
     /// Gives back what only the past needed: free memory, the stack of calls that returned,
     /// and pages of the program, which come back from its file when they are used next.
-    pub fn rest(&self) {
+    pub fn trim(&self) {
         give_back();
         for range in &self.clean {
             let Some(start) = NonZero::new(range.start) else {
@@ -161,11 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_rested_goes_on() {
+    fn a_process_goes_on_after_it_was_trimmed() {
         let program = Program::of_this_process().unwrap();
         assert!(!program.clean.is_empty());
         for _ in 0..3 {
-            program.rest();
+            program.trim();
             assert_eq!(program.clone(), program);
         }
     }

@@ -1,4 +1,4 @@
-//! Whether something is mounted on a name, which is asked of `statx(2)`; `nix` does not have it.
+//! Says whether something is mounted on a name. It asks `statx(2)`, which `nix` does not have.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;

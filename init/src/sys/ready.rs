@@ -1,4 +1,4 @@
-//! Waiting for a descriptor.
+//! Waits for a descriptor in the runtime.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

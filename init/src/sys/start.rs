@@ -1,4 +1,4 @@
-//! How the process began.
+//! Keeps how the process began: when, with which mask, and with which environment.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;

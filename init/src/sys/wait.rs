@@ -1,4 +1,4 @@
-//! Waiting for children. `nix` has no word for one that a real-time signal ended.
+//! Waits for children. `nix` has no word for one that a real-time signal ended.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;

@@ -7,9 +7,9 @@ mod clients;
 mod driver;
 mod end;
 mod hooks;
+mod idle;
 mod launch;
 mod limits;
-mod quiet;
 mod record;
 mod requests;
 mod shell;
@@ -35,7 +35,7 @@ use crate::stream::lines::Limits;
 use clients::Clients;
 use driver::{Driver, Step};
 use end::{Leaving, Why};
-use quiet::Quiet;
+use idle::Idle;
 use record::Record;
 pub use start::{Options, StartError, run};
 
@@ -69,7 +69,7 @@ struct Keeper {
     clients: Clients,
     signals: Signals,
     clock: Clock,
-    quiet: Quiet,
+    idle: Idle,
     /// What the session's processes use.
     meter: Meter,
     /// When limits on that are looked at next.
@@ -213,7 +213,7 @@ impl Keeper {
                 fds.push(PollFd::new(stream.as_fd(), flags));
             }
         }
-        if self.quiet.poll(&mut fds, self.left_ms()) == 0 {
+        if self.idle.poll(&mut fds, self.left_ms()) == 0 {
             return Vec::new();
         }
         let seen = fds

@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 
 use super::clients::Clients;
 use super::end::{KILLED, LAST_WRITE, NO_LAUNCHER, REAP, write_out};
-use super::quiet::Quiet;
+use super::idle::Idle;
 use super::record::Record;
 use super::requests::Refusal;
 use super::start::{Options, StartError, notes, opening, prepare, say_ready, stillborn, visit};
@@ -56,7 +56,7 @@ struct Shell {
     clients: Clients,
     signals: Signals,
     clock: Clock,
-    quiet: Quiet,
+    idle: Idle,
     leaving: Option<(Why, Ending)>,
     exit: Option<(Exit, u64)>,
     buffer: Box<[u8]>,
@@ -131,7 +131,7 @@ pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartE
         clients,
         signals,
         clock,
-        quiet: Quiet::new(),
+        idle: Idle::new(),
         leaving: None,
         exit: None,
         buffer: vec![0; READ].into_boxed_slice(),
@@ -217,7 +217,7 @@ impl Shell {
             sources.push(Source::Client(index));
             fds.push(PollFd::new(stream.as_fd(), flags));
         }
-        if self.quiet.poll(&mut fds, self.left_ms()) == 0 {
+        if self.idle.poll(&mut fds, self.left_ms()) == 0 {
             return Vec::new();
         }
         let seen = fds

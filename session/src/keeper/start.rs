@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::clients::Clients;
 use super::driver::Input;
+use super::idle::Idle;
 use super::launch::{Launch, Launched};
-use super::quiet::Quiet;
 use super::record::Record;
 use super::{Clock, Keeper, READ, shell};
 use crate::claude::command::{CommandLine, Conversation};
@@ -204,7 +204,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
         clients,
         signals,
         clock,
-        quiet: Quiet::new(),
+        idle: Idle::new(),
         meter,
         look_at: LOOK_MS,
         measure_at: 0,

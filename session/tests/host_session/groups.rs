@@ -1,9 +1,9 @@
-//! Real control groups for keepers, made by init's own code.
+//! Real control groups for keepers, made by the code that init makes them with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cib_init::cgroup::{Bounds, Cgroup, Hierarchy};
+use cib_cgroup::{Bounds, Cgroup, Hierarchy};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use cib_init::cgroup::Bounds;
+use cib_cgroup::Bounds;
 use cib_protocol::keeper::KeeperReply;
 use cib_protocol::limits::Resources;
 use cib_protocol::session::State;

@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 
 /// A loopback address that no other test of this program uses, so that fixed ports are free.
 pub(crate) fn own_address() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 77, low, NEXT.fetch_add(1, Ordering::Relaxed)).into()
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let [.., middle, low] = std::process::id().to_be_bytes();
+    let mine = 64 + NEXT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, mine, middle, low).into()
 }
 
 /// What becomes of a target.

@@ -18,7 +18,6 @@ use crate::boot::aside::AsideError;
 use crate::boot::handler::{Phase, Running};
 use crate::boot::health::Control;
 use crate::boot::progress::{Failed, Overdue, Progress};
-use crate::boot::rest::Stir;
 use crate::egress::joined::Joined;
 use crate::egress::{Egress, EgressError};
 use crate::environment::{Auth, ProxyMode, Settings};
@@ -109,7 +108,6 @@ pub(super) struct Parts {
     pub(super) logs: Logs,
     pub(super) supervisor: Supervisor,
     pub(super) runtime: Runtime,
-    pub(super) stir: Stir,
 }
 
 /// What has been brought up so far, for whoever looks at it and whoever takes it down.
@@ -174,7 +172,6 @@ pub(super) async fn boot(
         supervisor: parts.supervisor.clone(),
         booted: Rc::clone(booted),
         logs: parts.logs.clone(),
-        stir: parts.stir.clone(),
         control: Control::at(run.join("control/health.sock")),
     };
     let server = Server::new(running);
@@ -199,7 +196,6 @@ pub(super) async fn boot(
         "the box is up"
     };
     tracing::info!("{what} after {took} ms");
-    parts.stir.stir();
     Ok(())
 }
 

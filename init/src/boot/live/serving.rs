@@ -23,13 +23,11 @@ impl Stage<'_> {
         let _ = self.booted.keepers.set(keepers.clone());
         if keepers.has_records() {
             let progress = self.parts.progress.clone();
-            let stir = self.parts.stir.clone();
             tokio::task::spawn_local(async move {
                 let began = std::time::Instant::now();
                 progress.goes_on(StepId::Journals);
                 keepers.repair().await;
                 progress.done(StepId::Journals, began.elapsed());
-                stir.stir();
             });
         }
         Ok(())

@@ -42,8 +42,7 @@ impl Stage<'_> {
         }
         let egress = self.egress()?;
         let health = egress.prove().await?;
-        let stir = self.parts.stir.clone();
-        egress.watch(health, gate(self.parts, egress), move || stir.stir());
+        egress.watch(health, gate(self.parts, egress), || {});
         Ok(())
     }
 

@@ -1,5 +1,7 @@
-//! What comes from strangers, as functions from bytes: for the fuzzer, and for the tests that
-//! keep its corpus. Each checks what has to hold whatever the bytes are; a panic is a find.
+//! The targets of the fuzzer, which the tests call with its corpus as well.
+//!
+//! Each takes what somebody else may hand to init, as bytes, and checks what has to hold whatever
+//! the bytes are. A panic is a finding.
 
 use std::cell::RefCell;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Waiting for something to do, and being small meanwhile.
+//! Waiting for something to do, with little memory meanwhile.
 
 use std::cell::Cell;
 
@@ -6,18 +6,18 @@ use nix::poll::{PollFd, PollTimeout, poll};
 
 use crate::sys::Code;
 
-/// Milliseconds of silence after which the keeper makes itself small.
-const QUIET_MS: u64 = 1000;
+/// Milliseconds without an event after which the keeper gives memory back.
+const IDLE_MS: u64 = 1000;
 
-/// A sleeper that lets go of this program's code, of which a sleeping keeper needs little.
+/// Waits, and lets go of this program's code, of which an idle keeper needs little.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub(super) struct Idle {
     code: Code,
     /// Whether anything has happened since it was let go.
     is_awake: Cell<bool>,
 }
 
-impl Quiet {
+impl Idle {
     pub(super) fn new() -> Self {
         Self {
             // Without it the keeper only stays as large as it is.
@@ -28,10 +28,10 @@ impl Quiet {
 
     /// Waits for one of the descriptors, at most `left_ms`. Returns how many are ready.
     pub(super) fn poll(&self, fds: &mut [PollFd<'_>], left_ms: Option<u64>) -> usize {
-        let may_sleep = left_ms.is_none_or(|left_ms| left_ms > QUIET_MS);
+        let may_sleep = left_ms.is_none_or(|left_ms| left_ms > IDLE_MS);
         let mut count: i32 = 0;
         if self.is_awake.get() && may_sleep {
-            let polled = poll(fds, within(QUIET_MS));
+            let polled = poll(fds, within(IDLE_MS));
             count = polled.unwrap_or(0);
             if polled == Ok(0) {
                 // Nothing between here and the next line may need more than a page or two.

@@ -1,8 +1,8 @@
-//! What happens when this program itself is wrong.
+//! Panics of this program, which end the box.
 //!
-//! A panic ends one task, and a task of PID 1 that is gone would be missed by nobody: its
-//! service would not be supervised, or its signals not be read. So any panic is said on
-//! standard error and ends the box in order, with the code for an internal fault.
+//! A panic ends one task. Nobody would miss it: a service would not be supervised any more, or
+//! signals not be read. So a hook writes each panic to standard error, and the box ends in order,
+//! with the code for an internal fault.
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 static HAPPENED: AtomicBool = AtomicBool::new(false);
 static BELL: Notify = Notify::const_new();
 
-/// From now on every panic rings the bell.
+/// From now on every panic is written, and ends the box.
 pub(super) fn install() {
     std::panic::set_hook(Box::new(|info| {
         HAPPENED.store(true, Ordering::Relaxed);
@@ -25,7 +25,7 @@ pub(super) fn install() {
 }
 
 /// Waits until something panicked.
-pub(super) async fn rung() {
+pub(super) async fn first() {
     while !happened() {
         BELL.notified().await;
     }
@@ -54,11 +54,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_in_a_task_rings_the_bell() {
+    async fn a_panic_in_a_task_is_noticed() {
         install();
         let task = tokio::spawn(async { panic!("a test's own") });
         assert!(task.await.is_err());
-        rung().await;
+        first().await;
         assert!(happened());
         let _ = std::panic::take_hook();
     }
