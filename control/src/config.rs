@@ -12,6 +12,7 @@ use crate::http::listen::Listen;
 use crate::log::Format;
 use crate::options::Options;
 use crate::sessions::seats::Most;
+use crate::web;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub auth: Mode,
     /// Empty, or `headless`.
     pub mode: String,
+    /// The folder with the pages, unless the mode is headless.
+    pub web: Option<PathBuf>,
     /// Where sessions may work.
     pub roots: Vec<PathBuf>,
     /// Whose forwarding headers are believed.
@@ -103,6 +106,7 @@ impl Config {
                 format!("`{mode}` is no mode; leave it empty or set it to `headless`"),
             );
         }
+        let web = path(options.web_dir, "CIB_WEB_DIR", web::FOLDER.into());
         let trusted = options
             .trusted_proxies
             .or_else(|| set("CIB_TRUSTED_PROXIES"));
@@ -174,6 +178,7 @@ impl Config {
                 runtime,
                 init_socket,
                 auth,
+                web: (mode != "headless").then_some(web),
                 mode,
                 roots,
                 trusted: TrustedProxies {
