@@ -31,6 +31,8 @@ class Auth {
   }
 
   refused(): void {
+    // Several requests may be refused at once; the first has said it.
+    if (this.state === 'out') return;
     this.wasRefused = this.token !== '';
     this.state = 'out';
     this.forget();

@@ -156,7 +156,8 @@ export class Fold {
       this.touched.add(last);
     }
     thread.push(row);
-    this.touched.add(parent ?? row);
+    this.touched.add(row);
+    if (parent) this.touched.add(parent);
     return row;
   }
 

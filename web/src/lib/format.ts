@@ -58,3 +58,8 @@ const HIDDEN =
 export function visible(text: string): string {
   return text.replace(HIDDEN, (c) => `⟦U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟧`);
 }
+
+/** What a session is called: its title, or where it works. */
+export function nameOf(session: { title?: string | null; workdir: string }): string {
+  return visible(session.title ?? folder(session.workdir));
+}

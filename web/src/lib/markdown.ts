@@ -20,6 +20,9 @@ export function openable(href: string): URL | null {
 /** How deep lists and quotes are followed; what lies deeper is text. */
 const DEEPEST = 24;
 
+/** What is longer is shown as it was written. */
+const MOST = 1_000_000;
+
 /** How far a text that still grows is made of whole blocks: behind its last blank line outside a fence. */
 export function settled(text: string, from = 0): number {
   let fence: string | null = null;
@@ -42,9 +45,19 @@ export function settled(text: string, from = 0): number {
 /** The nodes of a text. */
 export function render(text: string): DocumentFragment {
   const found = document.createDocumentFragment();
-  const tokens = Lexer.lex(visible(text), { gfm: true, breaks: true });
-  found.append(...tokens.flatMap((token) => block(token, 0)));
+  found.append(...take(visible(text)).flatMap((token) => block(token, 0)));
   return found;
+}
+
+/** A text's parts; one that is nested so deep, or so long, that it could hold up the page is one part. */
+function take(words: string): Token[] {
+  const whole = { type: 'html', raw: words } as Token;
+  if (words.length > MOST) return [whole];
+  try {
+    return Lexer.lex(words, { gfm: true, breaks: true });
+  } catch {
+    return [whole];
+  }
 }
 
 function element<K extends keyof HTMLElementTagNameMap>(

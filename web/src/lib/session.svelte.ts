@@ -65,11 +65,9 @@ export class OpenSession {
     this.connection.wake();
   }
 
-  /** Signals that a row is read; the row is read anew when a frame touches it. */
+  /** Says that a row is read, which is read anew when a frame has touched it. */
   watch(row: Row): number {
-    let cell = this.cells.get(row);
-    if (!cell) this.cells.set(row, (cell = new Cell()));
-    return cell.version;
+    return this.cells.get(row)?.version ?? 0;
   }
 
   get state() {
@@ -86,8 +84,11 @@ export class OpenSession {
   private take(frames: Frame[]): void {
     for (const frame of frames) this.fold.add(frame);
     for (const row of this.fold.touched) {
+      // Made here and not when it is first watched: what is made while something is derived is no
+      // reason to derive it anew.
       const cell = this.cells.get(row);
       if (cell) cell.version += 1;
+      else this.cells.set(row, new Cell());
     }
     this.fold.touched.clear();
     this.settle(frames);
@@ -112,7 +113,9 @@ export class OpenSession {
     try {
       this.meta = await done(api.GET('/api/sessions/{id}', { params: { path: { id: this.id } } }));
     } catch (error) {
-      this.fault = asFault(error);
+      const fault = asFault(error);
+      // That the box does not answer is said by the line to it.
+      if (!fault.isPassing) this.fault = fault;
     }
   }
 
