@@ -2,6 +2,14 @@
 // and in this tab's own storage, and goes with the tab (docs/design/decisions/0013).
 import { load, save } from './storage';
 
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 class Auth {
   token = $state(load<string>('tab', 'token', ''));
   /** Whether the box has said yes, no, or nothing yet. */
@@ -14,7 +22,7 @@ class Auth {
     const found = /^#(?:.*&)?token=([^&]+)/.exec(location.hash)?.[1];
     if (!found) return false;
     history.replaceState(history.state, '', location.pathname + location.search);
-    this.use(decodeURIComponent(found));
+    this.use(decoded(found));
     return true;
   }
 
