@@ -83,7 +83,10 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "each part is made elsewhere, once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each part is made elsewhere, once"
+    )]
     pub fn new(
         mode: String,
         roots: Vec<PathBuf>,

@@ -161,11 +161,11 @@ fn is_page(path: &str) -> bool {
         .rsplit('/')
         .next()
         .is_some_and(|name| name.contains('.'));
-    let is_not = |taken: &&str| {
-        path.strip_prefix(*taken)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || *taken == "/task")
+    let is_not = |taken: &str| {
+        path.strip_prefix(taken)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || taken == "/task")
     };
-    !is_file && !NOT_PAGES.iter().any(|taken| is_not(&taken))
+    !is_file && !NOT_PAGES.iter().any(|taken| is_not(taken))
 }
 
 fn wants_html(headers: &HeaderMap) -> bool {

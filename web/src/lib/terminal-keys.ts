@@ -29,10 +29,6 @@ export const KEYS: Key[] = [
   { name: 'pgdn', shown: 'PgDn', bytes: `${ESC}[6~` },
 ];
 
-export function sequence(key: Key): string {
-  return key.bytes;
-}
-
 /** What a key is with Ctrl held: letters and a few signs have a control character, arrows a modifier. */
 export function control(bytes: string): string {
   const arrow = new RegExp(`^${ESC}\\[([A-D])$`).exec(bytes);

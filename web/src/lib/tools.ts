@@ -39,11 +39,6 @@ export function telling({ tool, input }: Pick<ToolRow, 'tool' | 'input'>): strin
   }
 }
 
-/** Whether a call only looks at something; runs of such are folded into one row. */
-export function isReadOnly(tool: string): boolean {
-  return ['Read', 'Grep', 'Glob', 'LS', 'TaskList', 'TaskGet', 'ToolSearch'].includes(tool);
-}
-
 /** Whether a call changes a file in a way that can be shown. */
 export function isEdit({ tool, input }: Pick<ToolRow, 'tool' | 'input'>): boolean {
   return (

@@ -25,9 +25,3 @@ export function below({ start, end }: Range, count: number): Range {
   const next = Math.min(count, end + STEP);
   return { start: Math.max(start, next - MOST), end: next };
 }
-
-/** Around a row. */
-export function around(index: number, count: number): Range {
-  const start = Math.max(0, Math.min(index - STEP, count - MOUNTED));
-  return { start, end: Math.min(count, start + MOUNTED) };
-}

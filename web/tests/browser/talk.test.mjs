@@ -1,7 +1,7 @@
 // Talking to Claude, with the real Claude Code: what is said, asked, stopped and lost.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Box, launch, shot, until, visit } from './kit.mjs';
+import { axeFinds, Box, launch, overflow, PHONE, shot, until, visit } from './kit.mjs';
 
 let box;
 let browser;
@@ -194,6 +194,95 @@ test('a shell is typed into, and is whole after its line broke', async () => {
   });
   assert.equal((await screen.innerText()).match(/^42-is-it/gm).length, 1);
   await shot(page, 'shell');
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('a terminal shows an address whole before it is opened, and asks before it runs several lines', async () => {
+  const { id } = await box.call('POST', '/api/shells', box.workdir());
+  const page = await visit(browser, box, `/shells/${id}`);
+  const screen = page.locator('.xterm-rows');
+  await until('a prompt', async () => /[$#]/.test(await screen.innerText()));
+  await page.locator('.xterm-helper-textarea').focus();
+  // What an agent prints: a link that lies, and text for the clipboard.
+  await page.keyboard.type(
+    "clear; printf '\\e]8;;https://evil.example/?s=1\\e\\\\good-link\\e]8;;\\e\\\\ \\e]52;c;ZXZpbA==\\a\\n'\n",
+  );
+  await until('the link', async () => /^good-link/m.test(await screen.innerText()));
+  const line = screen.locator('div', { hasText: /^good-link/ }).first();
+  const { x, y } = await line.boundingBox();
+  await page.mouse.move(x + 20, y + 6);
+  await page.waitForTimeout(100);
+  await page.mouse.click(x + 22, y + 6);
+  await page.getByRole('dialog').getByText('https://evil.example/?s=1').waitFor();
+  assert.deepEqual(await axeFinds(page), []);
+  await page.keyboard.press('Escape');
+  await page.locator('.xterm-helper-textarea').focus();
+  await page.keyboard.type('echo $((1+1))go; cat\n');
+  await until('cat', async () => /^2go/m.test(await screen.innerText()));
+  await page.evaluate(() => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text/plain', 'one line\nand another\n');
+    const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+    document.querySelector('.xterm-helper-textarea').dispatchEvent(event);
+  });
+  const asked = await page
+    .getByRole('dialog')
+    .getByText('and another')
+    .waitFor({ timeout: 5000 })
+    .then(() => true);
+  assert.ok(asked);
+  await page.getByRole('button', { name: 'Paste' }).click();
+  await screen.getByText('and another').first().waitFor();
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('on a phone a session is made, talked to and answered by touch, and a terminal has its keys', async () => {
+  const page = await visit(browser, box, '/', { size: PHONE, phone: true });
+  await page.getByRole('navigation', { name: 'Pages, below' }).getByText('New').tap();
+  await page.getByLabel('Directory').fill(box.workdir().workdir);
+  await page.getByRole('button', { name: 'Start' }).tap();
+  await page.waitForURL(/\/s\//);
+  await composer(page).fill('@ask Tea or coffee?|Tea|Coffee\n@text a fine choice');
+  // Enter is a new line here; the button sends.
+  await composer(page).press('Enter');
+  assert.match(await composer(page).inputValue(), /fine choice/);
+  await page.getByRole('button', { name: 'Send' }).tap();
+  await page
+    .getByRole('region', { name: 'Claude asks' })
+    .last()
+    .getByRole('button', { name: /Coffee/ })
+    .tap();
+  await log(page).getByText('a fine choice', { exact: true }).waitFor();
+  await shot(page, 'talk-phone');
+  const bar = page.getByRole('navigation', { name: 'Pages, below' });
+  await bar.waitFor();
+  const below = await bar.boundingBox();
+  assert.equal(Math.round(below.y + below.height), PHONE.height);
+  assert.equal(await overflow(page, PHONE.width), 0);
+  assert.deepEqual(await axeFinds(page), []);
+
+  const { id } = await box.call('POST', '/api/shells', box.workdir());
+  await page.goto(`${box.url}/shells/${id}`);
+  const screen = page.locator('.xterm-rows');
+  await until('a prompt', async () => /[$#]/.test(await screen.innerText()));
+  await page.getByLabel('Type here').fill('cat -v');
+  await page.getByRole('button', { name: 'Send' }).tap();
+  await until('cat', async () => /cat -v/.test(await screen.innerText()));
+  await page.getByLabel('Type here').focus();
+  await page.getByRole('button', { name: 'Up', exact: true }).tap();
+  await page.getByRole('button', { name: 'Ctrl' }).tap();
+  await page.getByRole('button', { name: 'Right', exact: true }).tap();
+  // Nobody took the focus, so the keyboard is still there.
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Type here');
+  await page.getByLabel('Type here').fill('end');
+  await page.getByRole('button', { name: 'Send' }).tap();
+  await until('the bytes of the keys', async () => /\^\[\[A\^\[\[1;5Cend/.test(await screen.innerText()));
+  await page.getByRole('button', { name: 'Control C' }).tap();
+  await shot(page, 'shell-phone');
+  assert.equal(await overflow(page, PHONE.width), 0);
+  assert.deepEqual(await axeFinds(page), []);
   assert.deepEqual(page.wrongs, []);
   await page.context().close();
 });
