@@ -19,6 +19,7 @@ use crate::sessions::init::Init;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::stream::size::{Act, Client, Size, Sizes};
+use crate::web::Web;
 use crate::work;
 
 /// Version of the box.
@@ -65,6 +66,8 @@ pub struct App {
     pub init: Init,
     /// Who may come in.
     pub gate: Gate,
+    /// The pages, where there are any.
+    pub web: Option<Web>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     shutdown: watch::Sender<bool>,
@@ -80,6 +83,10 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     #[must_use]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each part is made elsewhere, once"
+    )]
     pub fn new(
         mode: String,
         roots: Vec<PathBuf>,
@@ -88,6 +95,7 @@ impl App {
         init: Init,
         gate: Gate,
         seats: Seats,
+        web: Option<Web>,
     ) -> Arc<Self> {
         Arc::new(Self {
             mode,
@@ -97,6 +105,7 @@ impl App {
             store,
             init,
             gate,
+            web,
             metrics: Arc::default(),
             shutdown: watch::Sender::new(false),
             seats,

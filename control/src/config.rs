@@ -13,6 +13,7 @@ use crate::auth::gate::{self, Mode};
 use crate::http::listen::Listen;
 use crate::options::Options;
 use crate::sessions::seats::Most;
+use crate::web;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub auth: Mode,
     /// Empty, or `headless`.
     pub mode: String,
+    /// The folder with the pages, unless the mode is headless.
+    pub web: Option<PathBuf>,
     /// Where sessions may work.
     pub roots: Vec<PathBuf>,
     /// Whose forwarding headers are believed.
@@ -104,6 +107,7 @@ impl Config {
                 format!("`{mode}` is no mode; leave it empty or set it to `headless`"),
             );
         }
+        let web = path(options.web_dir, "CIB_WEB_DIR", web::FOLDER.into());
         let trusted = options
             .trusted_proxies
             .or_else(|| set("CIB_TRUSTED_PROXIES"));
@@ -175,6 +179,7 @@ impl Config {
                 runtime,
                 init_socket,
                 auth,
+                web: (mode != "headless").then_some(web),
                 mode,
                 roots,
                 trusted: TrustedProxies {

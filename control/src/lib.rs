@@ -7,7 +7,7 @@
 //! From the outside inwards: [`http`] serves connections and is alone in knowing how;
 //! [`routes`] is the table of what may be asked, with its handlers; [`auth`] says who asks;
 //! [`stream`] follows a session for a client; [`journal`] reads what keepers write;
-//! [`chat`] tells them as a conversation; [`sessions`] knows the disk, init and the keepers; [`fault`] is what can be wrong.
+//! [`chat`] tells them as a conversation; [`web`] is what a browser is given; [`sessions`] knows the disk, init and the keepers; [`fault`] is what can be wrong.
 
 #![deny(unsafe_code)]
 
@@ -25,4 +25,5 @@ pub mod run;
 pub mod sessions;
 pub mod stream;
 mod sys;
+pub mod web;
 pub mod work;

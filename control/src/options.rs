@@ -44,6 +44,11 @@ pub struct Options {
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
 
+    /// The folder with the web pages; without any there, none are served. [CIB_WEB_DIR]
+    /// [default: /usr/share/claude-in-box/web]
+    #[arg(long, value_name = "DIR")]
+    pub web_dir: Option<PathBuf>,
+
     /// A directory in which sessions may work; can be given several times.
     /// [default: /workspace and /home/coder]
     #[arg(long = "workdir-root", value_name = "DIR")]

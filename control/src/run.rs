@@ -18,6 +18,7 @@ use crate::sessions::init::Init;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::sessions::{retention, revive};
+use crate::web::Web;
 use crate::work;
 
 /// How long the end waits until it is written down what is known of the sessions.
@@ -69,7 +70,8 @@ pub enum RunError {
     Watch(#[source] io::Error),
 }
 
-/// Puts the application together. Opens the device tokens and nothing else.
+/// Puts the application together. Opens the device tokens and the table of the pages, and nothing
+/// else.
 ///
 /// # Errors
 /// If the token file cannot be used.
@@ -84,6 +86,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
         Init::new(config.init_socket.clone()),
         gate,
         Seats::new(config.max_sessions),
+        pages(config),
     ))
 }
 
@@ -140,6 +143,17 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         tracing::warn!(%error, "when device tokens were last used is forgotten");
     }
     Ok(())
+}
+
+/// The pages, unless the box is to have none. Pages that cannot be used are no reason to have no
+/// API.
+fn pages(config: &Config) -> Option<Web> {
+    let folder = config.web.as_ref()?;
+    Web::open(folder).unwrap_or_else(|error| {
+        let folder = folder.display();
+        tracing::error!(%folder, error = &error as &dyn std::error::Error, "there are no pages");
+        None
+    })
 }
 
 /// The socket that the API is served on: init's, so that nobody else gets the port while this

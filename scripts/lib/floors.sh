@@ -11,6 +11,8 @@ source "$CIB_ROOT/scripts/lib/engine.sh"
 source "$CIB_ROOT/scripts/lib/build.sh"
 # shellcheck source=scripts/lib/box.sh
 source "$CIB_ROOT/scripts/lib/box.sh"
+# shellcheck source=scripts/lib/web.sh
+source "$CIB_ROOT/scripts/lib/web.sh"
 # shellcheck source=scripts/lib/floor-images.sh
 source "$CIB_ROOT/scripts/lib/floor-images.sh"
 
@@ -59,6 +61,20 @@ floor_host() {
   rust_ensure
   claude_for_tests
   floor_run host --test-threads 2
+}
+
+# web: the pages, alone and in a browser, with the real control, keepers and Claude Code.
+floor_web() {
+  apt_install jq chromium git ripgrep
+  rust_ensure
+  claude_for_tests
+  web_dependencies
+  web_lint
+  web_counted "$(cib_cache)/test-web-unit.log" npx vitest run
+  quietly "$(cib_cache)/web-build.log" web npm run --silent build
+  cargo build --locked --quiet -p cib-control -p cib-session -p cib-testkit --bins
+  CIB_TEST_PROGRAMS=$(rust_programs) CIB_TEST_SHOTS=$(cib_cache)/shots \
+    web_counted "$(cib_cache)/test-web-browser.log" node --test --test-reporter=spec --test-concurrency=1 tests/browser/
 }
 
 # box: the images in an engine, as a person would run them.

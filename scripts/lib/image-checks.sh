@@ -20,6 +20,8 @@ image_layout() {
       ours = name ~ /^\/(init|workspace\/?|home\/.*|etc\/claude-in-box\/.*|var\/lib\/claude-in-box\/.*)$/ ||
         name ~ /^\/usr\/bin\/cib-/ || name ~ /^\/usr\/local\/(bin|sbin|lib)\/[^\/]*\/?$/ ||
         name ~ /^\/usr\/local\/lib\/claude-code\/[^\/]*\/?(claude)?$/ || name ~ /^\/usr\/share\/claude-in-box\//
+      # Files of the pages have names that change with their content: only an odd one is shown.
+      if (name ~ /^\/usr\/share\/claude-in-box\/web\/.*\.(br|gz)$/ && mode == "-rw-r--r--" && owner == "0/0") next
       top = name ~ /^\/[^\/]*\/?$/ && name !~ /^\/(dev|proc|sys|\.dockerenv)\/?$/
       special = mode ~ /^[bcps]/ && name !~ /^\/dev\//
       right = mode ~ /^-..[sS]|^-.....[sS]/ || (mode ~ /^[-d].......w/ && mode !~ /t$/)

@@ -96,7 +96,8 @@ make in_cc
 git init --quiet repository
 git -C repository lfs install --local
 gh --version
-test -d /usr/share/claude-in-box/web
+test -s /usr/share/claude-in-box/web/manifest.json
+test -s /usr/share/claude-in-box/web/index.html
 SH
 }
 

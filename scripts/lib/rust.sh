@@ -78,6 +78,12 @@ rust_count() {
     END { print passed + 0, failed + 0 }' >>"$(rust_totals)"
 }
 
+# rust_programs: where cargo puts the programs of a debug build.
+rust_programs() {
+  cargo metadata --format-version 1 --no-deps --manifest-path "$CIB_ROOT/Cargo.toml" |
+    jq -r '.target_directory + "/debug"'
+}
+
 rust_totals() { printf '%s/test-totals\n' "$(cib_cache)"; }
 
 # rust_bench_static PACKAGE BENCH [ARGUMENT...]: builds a package's programs and one of its

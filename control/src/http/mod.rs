@@ -20,6 +20,7 @@ pub mod websocket;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
@@ -43,7 +44,7 @@ pub fn router(app: &Arc<App>, limits: Limits) -> Router {
     }
     let unknown = {
         let app = Arc::clone(app);
-        move |request: Request| refuse(app, request, Code::NoSuchRoute)
+        move |request: Request| page(app, request)
     };
     let app = Arc::clone(app);
     let wrong_method = move |request: Request| refuse(app, request, Code::MethodNotAllowed);
@@ -59,6 +60,26 @@ fn filter(verb: Verb) -> MethodFilter {
         Verb::Patch => MethodFilter::PATCH,
         Verb::Delete => MethodFilter::DELETE,
     }
+}
+
+/// A page or a file of one, or the fault that there is nothing.
+async fn page(app: Arc<App>, request: Request) -> Response {
+    if let Some(web) = &app.web {
+        let answer = web.answer(request.method(), request.uri(), request.headers());
+        match answer.await {
+            Ok(Some(response)) => {
+                app.metrics.answered("web", response.status().as_u16());
+                return response.map(Body::from);
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                fault.log("web");
+                app.metrics.answered("web", fault.code().number());
+                return reply::fault(&fault);
+            }
+        }
+    }
+    refuse(app, request, Code::NoSuchRoute).await
 }
 
 #[expect(clippy::unused_async, reason = "axum's handlers are async")]

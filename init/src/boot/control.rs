@@ -99,6 +99,9 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     ];
     if settings.mode == BoxMode::Headless {
         command.extend(["--mode".to_owned(), "headless".to_owned()]);
+    } else {
+        let folder = settings.web_dir.display().to_string();
+        command.extend(["--web-dir".to_owned(), folder]);
     }
     if settings.sessions.resume == Resume::Always {
         command.extend(["--resume".to_owned(), "always".to_owned()]);

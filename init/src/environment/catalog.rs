@@ -48,6 +48,9 @@ catalog! {
         "`headless` serves the API without the web pages.";
         CIB_PORT, Setting, PORT, "8080",
         "TCP port of the API.";
+        CIB_WEB_DIR, Setting, Kind::Path, "/usr/share/claude-in-box/web",
+        "Folder with the web pages. Where none are in it, as in every image but `latest`, the API is \
+         served without pages.";
         CIB_TRUSTED_PROXIES, Setting, NETWORKS, "",
         "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed. An address of \
          the box itself is never one, because programs in the box could send from it, unless \

@@ -75,6 +75,9 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         auth: auth(reader, proxy_mode),
         mode: reader.choice(&names::CIB_MODE),
         port: port(reader, &names::CIB_PORT),
+        web_dir: reader
+            .value(&names::CIB_WEB_DIR, parse::path)
+            .unwrap_or_default(),
         trusted_proxies,
         trusted_proxy_secret,
         egress: egress(reader, proxy_mode),

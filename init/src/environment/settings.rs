@@ -21,6 +21,8 @@ pub struct Settings {
     pub mode: Mode,
     /// TCP port of the API.
     pub port: u16,
+    /// Folder with the web pages.
+    pub web_dir: PathBuf,
     /// Reverse proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What they have to send as well.

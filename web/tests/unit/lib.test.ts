@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { generate, written } from '../../scripts/api.mjs';
+import { pieces } from '../../src/lib/ansi';
+import { lines } from '../../src/lib/diff';
+import { bytes, count, duration, money, visible } from '../../src/lib/format';
+import { isSubmit } from '../../src/lib/keys';
+import { openable, settled } from '../../src/lib/markdown';
+import { rank } from '../../src/lib/match';
+import { Pump } from '../../src/lib/pump';
+import { control } from '../../src/lib/terminal-keys';
+import { outputText, telling } from '../../src/lib/tools';
+import { above, atEnd, below, MOST } from '../../src/lib/window';
+import { en } from '../../src/lib/words/en';
+import { zh } from '../../src/lib/words/zh';
+
+const file = (name: string) => readFileSync(fileURLToPath(new URL(name, import.meta.url)), 'utf8');
+
+test('the types are those of the API that the box has', async () => {
+  expect(readFileSync(written, 'utf8')).toBe(await generate());
+});
+
+test('the lock file names no registry and holds what every builder needs', () => {
+  const lock = file('../../package-lock.json');
+  expect(lock).not.toMatch(/https?:\/\/[^"]*\.tgz/);
+  for (const platform of ['linux-x64-gnu', 'linux-arm64-gnu', 'linux-arm-gnueabihf']) {
+    expect(lock).toContain(`@rolldown/binding-${platform}"`);
+  }
+});
+
+test('Enter sends, and not when it ends a composition or begins a line', () => {
+  const enter = { key: 'Enter', shiftKey: false, isComposing: false, keyCode: 13 };
+  expect(isSubmit(enter)).toBe(true);
+  expect(isSubmit({ ...enter, isComposing: true })).toBe(false);
+  expect(isSubmit({ ...enter, keyCode: 229 })).toBe(false);
+  expect(isSubmit({ ...enter, shiftKey: true })).toBe(false);
+  expect(isSubmit({ ...enter, key: 'a' })).toBe(false);
+});
+
+test('only addresses that a person would follow can be opened', () => {
+  for (const good of ['https://example.com/a', 'http://x', 'mailto:a@b.c'])
+    expect(openable(good)).not.toBeNull();
+  for (const bad of [
+    'javascript:alert(1)',
+    'JaVaScRiPt:1',
+    'data:text/html,x',
+    '//x',
+    '/x',
+    'file:///x',
+    '',
+  ]) {
+    expect(openable(bad), bad).toBeNull();
+  }
+});
+
+test('a growing text is settled behind its last blank line outside a fence', () => {
+  expect(settled('one')).toBe(0);
+  expect(settled('one\n\ntwo')).toBe(5);
+  expect(settled('one\n\n```\ncode\n\nmore')).toBe(5);
+  const closed = 'one\n\n```\ncode\n\nmore\n```\n\n';
+  expect(settled(closed)).toBe(closed.length);
+  expect(settled('````\n```\n\n')).toBe(0);
+});
+
+test('words that would turn others around are shown', () => {
+  expect(visible('a\u202eb\u0007')).toBe('a⟦U+202E⟧b⟦U+0007⟧');
+  expect(visible('tabs\tand\nlines')).toBe('tabs\tand\nlines');
+});
+
+test('output keeps its colours and loses what a terminal would obey', () => {
+  const found = pieces(
+    '\u001b[1;31mred\u001b[0m plain \u001b]0;title\u0007\u001b[2Jend\u001b]8;;https://x\u001b\\link',
+  );
+  expect(found.map(({ text, style }) => [text, style])).toEqual([
+    ['red', 'ansi-bold ansi-fg-1'],
+    [' plain ', ''],
+    ['end', ''],
+    ['link', ''],
+  ]);
+  expect(pieces('10%\r20%\rdone\r\nnext').map((one) => one.text)).toEqual(['done\nnext']);
+});
+
+test('an edit is told line by line', () => {
+  expect(lines('a\nb\nc\n', 'a\nB\nc\n').map(({ mark, text }) => mark + text)).toEqual([
+    ' a',
+    '-b',
+    '+B',
+    ' c',
+  ]);
+  expect(lines('', 'x\n')).toEqual([{ mark: '+', text: 'x', old: null, new: 1 }]);
+});
+
+test('a call is told by what it is about', () => {
+  expect(telling({ tool: 'Bash', input: { command: 'ls', description: 'x' } })).toBe('ls');
+  expect(telling({ tool: 'Read', input: { file_path: '/a', offset: 7 } })).toBe('/a:7');
+  expect(telling({ tool: 'mcp__x', input: { n: 1, name: 'y' } })).toBe('y');
+  expect(outputText([{ type: 'text', text: 'a' }, { type: 'image' }])).toBe('a\n[image]');
+});
+
+test('things are found by beginnings, parts and initials', () => {
+  const items = ['Fix the parser', 'New session', 'Settings'].map((label) => ({ label, hint: '' }));
+  expect(rank(items, 'se').at(-1)?.label).toBe('Fix the parser');
+  expect(rank(items, 'ftp').map((one) => one.label)).toEqual(['Fix the parser']);
+  expect(rank(items, 'zzz')).toEqual([]);
+});
+
+test('the window moves over all rows and is never large', () => {
+  let range = atEnd(1000);
+  while (range.start > 0) {
+    range = above(range);
+    expect(range.end - range.start).toBeLessThanOrEqual(MOST);
+  }
+  while (range.end < 1000) range = below(range, 1000);
+  expect(range.end).toBe(1000);
+  expect(atEnd(5)).toEqual({ start: 0, end: 5 });
+});
+
+test('what a terminal is given comes in its order, and never more than it can take', () => {
+  const written: number[] = [];
+  const waiting: (() => void)[] = [];
+  let flying = 0;
+  const pump = new Pump(
+    (piece, done) => {
+      flying += piece.length;
+      expect(flying).toBeLessThanOrEqual(320 * 1024);
+      written.push(...piece.filter((_, index) => index % 1000 === 0));
+      waiting.push(() => {
+        flying -= piece.length;
+        done();
+      });
+    },
+    (work) => work(),
+  );
+  let total = 0;
+  for (let n = 0; n < 100; n += 1) {
+    pump.push(new Uint8Array(10_000).fill(n));
+    total += 10_000;
+  }
+  while (waiting.length) waiting.shift()?.();
+  expect(written.length).toBeGreaterThan(total / 1100);
+  expect(written).toEqual([...written].sort((a, b) => a - b));
+});
+
+test('keys are the bytes that a terminal sends', () => {
+  expect(control('c')).toBe('\u0003');
+  expect(control('\u001b[A')).toBe('\u001b[1;5A');
+  expect(control('1')).toBe('1');
+});
+
+test('numbers read as people write them', () => {
+  expect([duration(40), duration(1500), duration(61_000), duration(7_200_000)]).toEqual([
+    '40 ms',
+    '1.5 s',
+    '1 m 1 s',
+    '2 h 0 m',
+  ]);
+  expect([bytes(12), bytes(4096), bytes(52_000_000)]).toEqual(['12 B', '4.1 kB', '52 MB']);
+  expect([count(999), count(12_400), money(0.004), money(12.345)]).toEqual(['999', '12k', '<$0.01', '$12.3']);
+});
+
+test('both languages have the same things put in', () => {
+  const holes = (text: string) => [...text.matchAll(/\{\w+\}/g)].map((found) => found[0]).sort();
+  for (const key of Object.keys(en) as (keyof typeof en)[]) {
+    expect(holes(zh[key]), key).toEqual(holes(en[key]));
+    expect(zh[key].trim(), key).not.toBe('');
+  }
+});
