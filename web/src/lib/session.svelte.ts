@@ -21,6 +21,9 @@ export interface Queued {
 /** Kinds that a conversation is made of: all but the terminal's bytes, which are many. */
 const TALK = 'text.delta,thinking,tool.*,todo.update,ask.question,usage,status,stop,meta,hook';
 
+/** Milliseconds between two looks at a session that is still being fetched. */
+const SELDOM = 700;
+
 export class OpenSession {
   readonly fold = new Fold();
   /** Changes with every batch of frames; the fold is no state of Svelte's. */
@@ -35,6 +38,7 @@ export class OpenSession {
   private readonly cells = new WeakMap<Row, Cell>();
   private readonly connection: Connection;
   private keys = 0;
+  private shownAt = -SELDOM;
 
   constructor(readonly id: string) {
     this.connection = new Connection({
@@ -46,6 +50,7 @@ export class OpenSession {
       onStatus: (status) => {
         this.link = status;
         if (status.state === 'live' || status.state === 'ended') this.isLoaded = true;
+        if (this.fold.touched.size && status.state !== 'connecting') this.show();
         if (status.state === 'ended' || status.state === 'live') void this.refresh();
         if (status.state === 'refused') auth.refused();
       },
@@ -83,6 +88,13 @@ export class OpenSession {
 
   private take(frames: Frame[]): void {
     for (const frame of frames) this.fold.add(frame);
+    this.settle(frames);
+    // A long journal comes in many pages; nobody can read what is drawn between them.
+    if (this.isLoaded || performance.now() - this.shownAt > SELDOM) this.show();
+  }
+
+  private show(): void {
+    this.shownAt = performance.now();
     for (const row of this.fold.touched) {
       // Made here and not when it is first watched: what is made while something is derived is no
       // reason to derive it anew.
@@ -91,7 +103,6 @@ export class OpenSession {
       else this.cells.set(row, new Cell());
     }
     this.fold.touched.clear();
-    this.settle(frames);
     this.version += 1;
   }
 

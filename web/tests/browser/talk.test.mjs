@@ -157,7 +157,7 @@ test('a permission is shown with its change before it is given, and two pages ag
 test('a session ends, is resumed under its id, and is renamed', async () => {
   const { id } = await box.create('@text hello once');
   const page = await visit(browser, box, `/s/${id}`);
-  await log(page).getByText('hello once', { exact: true }).waitFor();
+  await log(page).getByText('Done').waitFor();
   await page.getByTitle('Rename').click();
   await page.getByRole('textbox', { name: 'Name' }).fill('A better name');
   await page.getByRole('textbox', { name: 'Name' }).press('Enter');
