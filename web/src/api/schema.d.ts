@@ -1278,7 +1278,7 @@ export interface components {
             max_cost_usd?: number | null;
             /**
              * Format: uint64
-             * @description Seconds of wall clock since the session was created.
+             * @description Seconds for which the session has run, over every run, by a clock that nobody sets.
              */
             max_duration?: number | null;
             /**
@@ -1470,6 +1470,12 @@ export interface components {
              * @description Processes and threads now; absent when the session has ended.
              */
             pids?: number | null;
+            /**
+             * Format: uint64
+             * @description Milliseconds for which the session ran so far, over every run, by a clock that nobody
+             *     sets. A run that was killed counts up to its last turn.
+             */
+            run_ms?: number | null;
         };
         /** @description Who said a text. */
         Role: "assistant" | "user";
