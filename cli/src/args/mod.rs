@@ -1,0 +1,595 @@
+//! The command line.
+
+mod standing;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub use standing::{Offload, OffloadInstall, OffloadVerb, Runner, Update};
+
+/// Boxes for the repository at hand: Claude Code with a copy of it, behind a wall.
+///
+/// In a Git repository `cib` alone is `cib start`: a new branch, a box with a copy of everything,
+/// Claude in it. What it commits comes back with `cib fetch`, `cib diff` and `cib apply`.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "cib",
+    version,
+    max_term_width = 100,
+    infer_subcommands = false,
+    args_conflicts_with_subcommands = false,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong command line; 4 a credential is missing; 69 no engine; 78 configuration; 130 interrupted. exec, shell and attach end as the other side does."
+)]
+pub struct CommandLine {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; `start` without one.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// The result as JSON on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what went wrong
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Never ask; fail and name the flag that answers
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// docker, podman, nerdctl, a program, a socket or an address [CIB_ENGINE]
+    #[arg(long, global = true, value_name = "ENGINE")]
+    pub engine: Option<String>,
+    /// The project's configuration [default: claude-run.config.json, .cib/config.json or cib.toml
+    /// at the repository's top]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Act as if started in this folder
+    #[arg(short = 'C', global = true, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
+/// A box by its name, or a beginning of it that no other has; without one the only box of this
+/// repository.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Which {
+    /// Name or id of a box, or a beginning of it [default: the only one of this repository]
+    #[arg(value_name = "BOX")]
+    pub name: Option<String>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Start a box with a copy of this repository, and Claude in it
+    Start(Box<Start>),
+    /// List boxes
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Attach this terminal to a session
+    Attach(Attach),
+    /// Open a box's page in the browser
+    Open(Open),
+    /// Reach a port of a box from this machine, until Ctrl-C
+    Port(Port),
+    /// Stop boxes in order; what is in them stays
+    Stop(Stop),
+    /// Show what a box says
+    Logs(Logs),
+    /// Remove a box, unless it has commits that are nowhere else
+    Rm(Remove),
+    /// Remove boxes that do not run, unless they have commits that are nowhere else
+    Clean(Clean),
+    /// Bring over what a box has committed, as refs of this repository
+    Fetch(Fetch),
+    /// Show what a box has done
+    Diff(Diff),
+    /// Make a branch of what a box has committed
+    #[command(visible_alias = "pull")]
+    Apply(Apply),
+    /// Push a box's branch from this machine
+    Push(Push),
+    /// Push a box's branch and open a pull request
+    Pr(Pr),
+    /// Tell of each commit in a box as it is made
+    Watch(Watch),
+    /// Run a command in a box, with the restrictions of the agent
+    Exec(Exec),
+    /// A shell in a box, with the restrictions of the agent
+    Shell(Which),
+    /// Copy files to a box or from it: SOURCE and TARGET are paths or BOX:PATH
+    Cp(Copy),
+    /// Log Claude in, in a box
+    Login(Login),
+    /// Tokens of a box for other devices
+    Tokens(Tokens),
+    /// Have plans that are approved in Claude on this machine carried out in boxes
+    Offload(Offload),
+    /// A box of this repository that stays, with a shell to work in
+    #[command(subcommand)]
+    Runner(Runner),
+    /// Replace this program by a newer one that is signed
+    #[command(visible_alias = "update")]
+    SelfUpdate(Update),
+    /// Show the configuration, and where each value stands
+    Config(Config),
+    /// Look at everything that boxes need, and say what helps
+    Doctor,
+    /// Print what completes this command line in a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or that of a command
+    Man {
+        /// The command
+        command: Option<String>,
+    },
+}
+
+/// `start`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Start {
+    /// The box's name [default: PREFIX-TIME]
+    #[arg(long, short)]
+    pub name: Option<String>,
+    /// The branch in the box: a new one, or one of this repository [default: claude/TIME]
+    #[arg(long, short)]
+    pub branch: Option<String>,
+    /// Begin at this branch of the remote
+    #[arg(long, value_name = "BRANCH", conflicts_with_all = ["branch", "pr"])]
+    pub remote_branch: Option<String>,
+    /// Begin at this pull request of the remote
+    #[arg(long, value_name = "NUMBER", conflicts_with = "branch")]
+    pub pr: Option<u64>,
+    /// The image
+    #[arg(long)]
+    pub image: Option<String>,
+    /// Build the image from this file
+    #[arg(long, value_name = "FILE")]
+    pub dockerfile: Option<String>,
+    /// File with the proxy's URL; then nothing leaves but through it
+    #[arg(long, value_name = "FILE")]
+    pub proxy_file: Option<String>,
+    /// Another container holds the proxy and its rules: not even root in the box changes them
+    #[arg(long)]
+    pub hardened: bool,
+    /// stream or tty [default: stream with a page, tty for this terminal]
+    #[arg(long)]
+    pub driver: Option<String>,
+    /// Model of the first session
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Memory that the box may use, as 4g
+    #[arg(long)]
+    pub memory: Option<String>,
+    /// Processors that the box may use, as 1.5
+    #[arg(long)]
+    pub cpus: Option<String>,
+    /// Processes that the box may have
+    #[arg(long)]
+    pub pids: Option<u64>,
+    /// A variable for Claude; NAME alone takes the value that it has here
+    #[arg(long = "env", short, value_name = "NAME[=VALUE]")]
+    pub variables: Vec<String>,
+    /// File of variables for Claude
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<String>,
+    /// A mount, SOURCE:TARGET[:ro]
+    #[arg(long = "mount", value_name = "MOUNT")]
+    pub mounts: Vec<String>,
+    /// Let a mount be what would give the box this machine
+    #[arg(long)]
+    pub allow_unsafe_mount: bool,
+    /// Files that git does not know come along
+    #[arg(long, overrides_with = "no_include_untracked")]
+    pub include_untracked: bool,
+    /// They do not
+    #[arg(long)]
+    pub no_include_untracked: bool,
+    /// Also if they have more than 50 MB
+    #[arg(long)]
+    pub include_large: bool,
+    /// Which credential of Claude's goes in: auto, none, key, subscription, bedrock or vertex
+    /// [default: the one that Claude would use here]
+    #[arg(long, value_name = "WHICH", conflicts_with = "without_credential")]
+    pub credential: Option<String>,
+    /// Say what would go in, and make nothing
+    #[arg(long, conflicts_with = "again")]
+    pub dry_run: bool,
+    /// Start without a credential of Claude's; `cib login` gives one later
+    #[arg(long)]
+    pub without_credential: bool,
+    /// Print the address and open no browser; attach this terminal instead
+    #[arg(long)]
+    pub no_web: bool,
+    /// Neither browser nor terminal
+    #[arg(long, short)]
+    pub detach: bool,
+    /// A shell instead of a session
+    #[arg(long)]
+    pub shell: bool,
+    /// Nothing that is committed is pushed by `cib watch`, whatever the configuration says
+    #[arg(long)]
+    pub no_push: bool,
+    /// Nor made a pull request
+    #[arg(long, visible_alias = "no-create-pr")]
+    pub no_pr: bool,
+    /// Neither agents nor keys of this machine go in, whatever the configuration says
+    #[arg(long)]
+    pub no_keys: bool,
+    /// Your CLAUDE.md, agents, commands, skills and settings of Claude's stay here
+    #[arg(long)]
+    pub no_claude_settings: bool,
+    /// Do not tell of boxes of this repository that run
+    #[arg(long)]
+    pub skip_reconnect_check: bool,
+    /// Make the box the repository's runner
+    #[arg(skip)]
+    pub runner: bool,
+    /// Start a box that was stopped once more
+    #[arg(long, value_name = "BOX", exclusive = true)]
+    pub again: Option<String>,
+    /// What Claude is told first
+    #[arg(last = true, value_name = "PROMPT")]
+    pub prompt: Vec<String>,
+}
+
+/// `list`
+#[derive(Clone, Debug, Default, Args)]
+pub struct List {
+    /// Those that do not run, too
+    #[arg(long, short)]
+    pub all: bool,
+    /// Names alone
+    #[arg(long)]
+    pub names: bool,
+    /// Those of other repositories, too
+    #[arg(long)]
+    pub all_repos: bool,
+}
+
+/// `attach`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Attach {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// A session's id, or a beginning of it [default: the newest that lives]
+    #[arg(long)]
+    pub session: Option<String>,
+    /// `tty`: make a terminal of a session that has none
+    #[arg(long, value_parser = ["tty"])]
+    pub driver: Option<String>,
+    /// What leaves the session as it is [CIB_DETACH_KEYS] [default: ctrl-]]
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
+    /// Type nothing
+    #[arg(long)]
+    pub read_only: bool,
+    /// Accepted for those who know it from the tool before; this command never opens a browser
+    #[arg(long, hide = true)]
+    pub no_web: bool,
+}
+
+/// `open`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Open {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// Print the address instead
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `port`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Port {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// The port in the box [default: that of its page and API]
+    #[arg(long, value_name = "PORT")]
+    pub inside: Option<u16>,
+    /// The port here, on the loopback address [default: one that is free]
+    #[arg(long, value_name = "PORT")]
+    pub here: Option<u16>,
+}
+
+/// `stop`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Stop {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// All boxes that run, of every repository
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// Seconds until what has not ended is killed
+    #[arg(long, short, default_value_t = 15)]
+    pub time: u32,
+}
+
+/// `logs`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Logs {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// Go on until the box ends
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value_t = 50)]
+    pub tail: u32,
+    /// Those since a time, or since so long ago, as 10m
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+}
+
+/// `rm`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Remove {
+    /// Name or id of the box, or a beginning of it
+    #[arg(value_name = "BOX", required = true)]
+    pub name: String,
+    /// Also if it runs, and whatever is lost with it
+    #[arg(long, short)]
+    pub force: bool,
+    /// Keep its volumes
+    #[arg(long)]
+    pub keep_volumes: bool,
+}
+
+/// `clean`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Clean {
+    /// Those alone that were made so many days ago, or before
+    #[arg(long, value_name = "DAYS")]
+    pub older: Option<u32>,
+    /// Also those that run, and whatever is lost with them
+    #[arg(long, short)]
+    pub force: bool,
+    /// Those of other repositories, too
+    #[arg(long)]
+    pub all_repos: bool,
+    /// Keep their volumes
+    #[arg(long)]
+    pub keep_volumes: bool,
+}
+
+/// `fetch`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Fetch {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// All branches, not only the box's own
+    #[arg(long)]
+    pub all_branches: bool,
+    /// Bytes that are taken of the box, at most
+    #[arg(long, value_name = "BYTES", default_value_t = crate::git::helper::MAX_FETCH_DEFAULT)]
+    pub max_fetch: u64,
+}
+
+/// `diff`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Diff {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// Files and how much of them, instead of lines
+    #[arg(long)]
+    pub stat: bool,
+    /// What is not committed as well
+    #[arg(long)]
+    pub wip: bool,
+    /// What this commit of the box's changes, alone
+    #[arg(long, value_name = "ID", conflicts_with = "wip")]
+    pub commit: Option<String>,
+    /// Print it, whatever the terminal
+    #[arg(long)]
+    pub no_pager: bool,
+}
+
+/// `apply`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Apply {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// The branch here [default: as in the box]
+    #[arg(long)]
+    pub branch: Option<String>,
+    /// Merge it into what is checked out
+    #[arg(long, conflicts_with_all = ["checkout", "patch"])]
+    pub merge: bool,
+    /// Check it out
+    #[arg(long, conflicts_with = "patch")]
+    pub checkout: bool,
+    /// Take what is not committed in the box into the working tree and index
+    #[arg(long)]
+    pub patch: bool,
+    /// Although it changes what acts by itself
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Where and how a branch is pushed
+#[derive(Clone, Debug, Default, Args)]
+pub struct Push {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// The remote [default: the box's, else remote.pushDefault, else origin]
+    #[arg(long)]
+    pub remote: Option<String>,
+    /// Although it changes what acts by itself
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Although it is the remote's default branch
+    #[arg(long)]
+    pub allow_default: bool,
+}
+
+/// `pr`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Pr {
+    /// Where and how it is pushed
+    #[command(flatten)]
+    pub push: Push,
+    /// The branch that it is to go into [default: the remote's default branch]
+    #[arg(long)]
+    pub base: Option<String>,
+    /// Its title [default: the first commit's]
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Its text [default: the commits' messages]
+    #[arg(long)]
+    pub body: Option<String>,
+    /// Not yet to be merged
+    #[arg(long)]
+    pub draft: bool,
+}
+
+/// `watch`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Watch {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// Push what is committed, unless it changes what acts by itself
+    #[arg(long)]
+    pub auto_push: bool,
+    /// Do not, whatever the configuration says
+    #[arg(long, conflicts_with = "auto_push")]
+    pub no_push: bool,
+    /// End after so many commits
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// `exec`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Exec {
+    /// Folder that it runs in [default: /workspace]
+    #[arg(long, short, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// A variable
+    #[arg(long = "env", short, value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// As the container's root, past the agent's restrictions
+    #[arg(long)]
+    pub root: bool,
+    /// Name or id of the box, or a beginning of it
+    #[arg(value_name = "BOX", required = true)]
+    pub name: String,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// `cp`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Copy {
+    /// A path, or BOX:PATH
+    pub source: String,
+    /// A path, or BOX:PATH
+    pub target: String,
+}
+
+/// `login`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Login {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// Say whether it is logged in, and do nothing
+    #[arg(long)]
+    pub status: bool,
+    /// The code that the page has shown, for a login that was begun
+    #[arg(long)]
+    pub code: Option<String>,
+}
+
+/// `tokens`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Tokens {
+    /// The box
+    #[command(flatten)]
+    pub which: Which,
+    /// Make one with this label, and print it this once
+    #[arg(long, value_name = "LABEL", conflicts_with = "revoke")]
+    pub create: Option<String>,
+    /// What it may do
+    #[arg(long, value_name = "SCOPE", requires = "create", default_values_t = ["sessions:read".to_owned()])]
+    pub scope: Vec<String>,
+    /// Seconds that it lives
+    #[arg(long, requires = "create")]
+    pub ttl: Option<u64>,
+    /// Revoke the one with this id
+    #[arg(long, value_name = "ID")]
+    pub revoke: Option<String>,
+}
+
+/// `config`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Config {
+    /// What to do with it; `show` without a word
+    #[command(subcommand)]
+    pub verb: Option<ConfigVerb>,
+    /// The same as `--config`
+    #[arg(long, short, value_name = "FILE", hide = true)]
+    pub path: Option<PathBuf>,
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print each key's value and where it stands
+    Show,
+    /// Exit with 0 if everything can be used, else with 78 and what cannot
+    Check,
+    /// Open the project's file, or a new .cib/config.json, in the editor
+    Edit,
+    /// Print every key with what it is
+    Keys,
+    /// Print a JSON Schema of the file, for editors
+    Schema,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_word_is_told_its_neighbour_and_ends_with_2() {
+        let error = CommandLine::try_parse_from(["cib", "sart"]).unwrap_err();
+        assert!(error.to_string().contains("start"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn what_follows_the_box_belongs_to_the_command() {
+        let line =
+            CommandLine::try_parse_from(["cib", "exec", "box", "ls", "--json", "-l"]).unwrap();
+        let Some(Command::Exec(exec)) = line.command else {
+            unreachable!("it is exec");
+        };
+        assert_eq!(exec.command, ["ls", "--json", "-l"]);
+    }
+}

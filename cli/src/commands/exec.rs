@@ -1,0 +1,396 @@
+//! `cib exec`, `cib shell` and `cib cp`.
+
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Context;
+use crate::args::{Copy, Exec, Which};
+use crate::boxes::Found;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::{process, text};
+
+pub(super) fn exec(context: &Context<'_>, arguments: &Exec) -> Result<u8, Failure> {
+    let (engine, found) = context.choose(Some(&arguments.name))?;
+    let mut words = vec!["env".to_owned()];
+    let folder = arguments.workdir.as_deref().unwrap_or("/workspace");
+    words.extend(["--chdir".to_owned(), folder.to_owned()]);
+    for variable in &arguments.variables {
+        let name = variable.split_once('=').map(|(name, _)| name);
+        if !name.is_some_and(crate::config::env_file::is_name) {
+            let shown = text::line(variable);
+            return Err(Failure::usage(format!("--env {shown} is not NAME=VALUE")));
+        }
+        words.push(variable.clone());
+    }
+    words.extend(arguments.command.iter().cloned());
+    run(context, &engine, &found, arguments.root, &words)
+}
+
+pub(super) fn shell(context: &Context<'_>, which: &Which) -> Result<u8, Failure> {
+    let (engine, found) = context.choose(which.name.as_deref())?;
+    run(context, &engine, &found, false, &[])
+}
+
+/// Runs a command in a box on this process's own input and outputs; its exit code.
+fn run(
+    context: &Context<'_>,
+    engine: &Engine,
+    found: &Found,
+    root: bool,
+    words: &[String],
+) -> Result<u8, Failure> {
+    found.running()?;
+    let mut command = engine.command();
+    command.args(["exec", "--interactive"]);
+    if context.around.can_ask && context.around.shows {
+        command.arg("--tty");
+        if let Some(terminal) = context.around.variable("TERM") {
+            command.args(["--env", &format!("TERM={terminal}")]);
+        }
+    }
+    command.args(["--user", "0", &found.id]);
+    if !root {
+        command.args(["cib-init", "exec", "--"]);
+    }
+    let ended = command.args(words).status()?;
+    Ok(u8::try_from(process::code(ended)).unwrap_or(1))
+}
+
+/// One side of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Here(PathBuf),
+    Box(String, String),
+}
+
+/// `BOX:PATH`, or a path here; what begins with `/`, `.` or `~` is always here.
+fn place(text: &str) -> Place {
+    match text.split_once(':') {
+        Some((name, path)) if crate::boxes::is_name(name) || name.is_empty() => {
+            Place::Box(name.to_owned(), path.to_owned())
+        }
+        _ => Place::Here(PathBuf::from(text)),
+    }
+}
+
+pub(super) fn copy(context: &Context<'_>, arguments: &Copy) -> Result<u8, Failure> {
+    let named = |name: &str| context.choose(Some(name).filter(|name| !name.is_empty()));
+    match (place(&arguments.source), place(&arguments.target)) {
+        (Place::Here(source), Place::Box(name, target)) => {
+            let (engine, found) = named(&name)?;
+            into(context, &engine, &found, &source, &target)
+        }
+        (Place::Box(name, source), Place::Here(target)) => {
+            let (engine, found) = named(&name)?;
+            out(context, &engine, &found, &source, &target)
+        }
+        _ => Err(Failure::usage(
+            "one of the two has to be BOX:PATH, and the other a path here",
+        )),
+    }
+}
+
+/// A path in a box; relative ones are below the workspace.
+fn inside(path: &str) -> String {
+    Path::new("/workspace").join(path).display().to_string()
+}
+
+/// Copies into a box, as `coder`: a link there leads no further than coder itself gets.
+fn into(
+    context: &Context<'_>,
+    engine: &Engine,
+    found: &Found,
+    source: &Path,
+    target: &str,
+) -> Result<u8, Failure> {
+    let source = context.around.folder.join(source);
+    let about = source.symlink_metadata()?;
+    let name = source
+        .file_name()
+        .map(PathBuf::from)
+        .unwrap_or_else(|| "files".into());
+    // Into a folder under the source's name, as anything else under the target's own.
+    const TAKE: &str = r#"set -e
+if [ -d "$1" ]; then exec tar -x --no-same-owner -C "$1" -f -; fi
+d=$(dirname "$1"); t=$(mktemp -d -p "$d")
+trap 'rm -rf "$t"' EXIT
+tar -x --no-same-owner -C "$t" -f -
+mv -T "$t/$2" "$1""#;
+    let mut child = found
+        .shell(
+            engine,
+            TAKE,
+            &[&inside(target), &name.display().to_string()],
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let written = match child.stdin.take() {
+        Some(input) => {
+            let mut archive = tar::Builder::new(std::io::BufWriter::new(input));
+            archive.follow_symlinks(false);
+            if about.is_dir() {
+                archive.append_dir_all(&name, &source)
+            } else {
+                archive.append_path_with_name(&source, &name)
+            }
+            .and_then(|()| archive.finish())
+        }
+        None => Ok(()),
+    };
+    let ended = child.wait_with_output()?;
+    if !ended.status.success() {
+        return Err(Failure::failed(format!(
+            "the box does not take it: {}",
+            text::plain_bytes(&ended.stderr).trim()
+        )));
+    }
+    written?;
+    Ok(0)
+}
+
+/// Copies out of a box, as `coder`, and lets nothing land outside of the target.
+fn out(
+    context: &Context<'_>,
+    engine: &Engine,
+    found: &Found,
+    source: &str,
+    target: &Path,
+) -> Result<u8, Failure> {
+    let source = inside(source);
+    let name = Path::new(&source)
+        .file_name()
+        .ok_or_else(|| Failure::usage("name a file or a folder of the box"))?
+        .to_owned();
+    let target = context.around.folder.join(target);
+    const GIVE: &str = r#"cd "$(dirname "$1")" && exec tar -c -f - -- "$(basename "$1")""#;
+    let mut command: Command = found.shell(engine, GIVE, &[&source]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let unpacked = match child.stdout.take() {
+        Some(archive) => unpack(archive, Path::new(&name), &target),
+        None => Ok(0),
+    };
+    if unpacked.is_err() {
+        // What it still has to say is not wanted.
+        let _ = child.kill();
+    }
+    let ended = child.wait_with_output()?;
+    let count = unpacked?;
+    if !ended.status.success() {
+        return Err(Failure::failed(format!(
+            "the box does not give it: {}",
+            text::plain_bytes(&ended.stderr).trim()
+        )));
+    }
+    context.output.note(&format!("{count} files"));
+    Ok(0)
+}
+
+/// Why an archive of a box is not unpacked.
+#[derive(Debug, thiserror::Error)]
+enum UnpackError {
+    #[error("the box names a file outside of what was asked for: {0}")]
+    Outside(String),
+    #[error("a link of the box leads out of the copy: {0}")]
+    Link(String),
+    #[error("there is a {0} in what the box gives")]
+    Special(&'static str),
+    #[error("{} is there already", .0.display())]
+    There(PathBuf),
+    #[error("cannot unpack what the box gives")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<UnpackError> for Failure {
+    fn from(error: UnpackError) -> Self {
+        Self::failed(error)
+    }
+}
+
+/// Unpacks an archive of one file or folder called `name`, as `target` or into it if that is a
+/// folder; how many files.
+///
+/// It is unpacked into a folder of its own beside the target and moved when it is whole, so a
+/// box that breaks the rules in its last file leaves nothing.
+fn unpack(archive: impl std::io::Read, name: &Path, target: &Path) -> Result<u64, UnpackError> {
+    let last = if target.is_dir() {
+        target.join(name)
+    } else {
+        target.to_owned()
+    };
+    if last.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+        return Err(UnpackError::There(last));
+    }
+    let folder = last.parent().unwrap_or(Path::new("."));
+    let aside = tempfile::Builder::new()
+        .prefix(".cib-")
+        .tempdir_in(folder)?;
+    let mut archive = tar::Archive::new(archive);
+    archive.set_preserve_permissions(false);
+    archive.set_overwrite(false);
+    let mut count = 0;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let shown = || text::line(&path.display().to_string());
+        let plain = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if !plain || !path.starts_with(name) {
+            return Err(UnpackError::Outside(shown()));
+        }
+        let kind = entry.header().entry_type();
+        if kind.is_symlink() || kind.is_hard_link() {
+            let link = entry.link_name()?.unwrap_or_default().into_owned();
+            let from = if kind.is_symlink() {
+                path.parent().unwrap_or(Path::new(""))
+            } else {
+                Path::new("")
+            };
+            if !stays(&from.join(link), name) {
+                return Err(UnpackError::Link(shown()));
+            }
+        } else if !(kind.is_file() || kind.is_dir()) {
+            return Err(UnpackError::Special("device, pipe or other special file"));
+        }
+        if !entry.unpack_in(aside.path())? {
+            return Err(UnpackError::Outside(shown()));
+        }
+        count += u64::from(!kind.is_dir());
+    }
+    std::fs::rename(aside.path().join(name), &last)?;
+    Ok(count)
+}
+
+/// Whether a path stays below `name`, as far as names can tell.
+fn stays(path: &Path, name: &Path) -> bool {
+    let mut at = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => at.push(part),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if !at.pop() {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+    at.starts_with(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_and_a_path_are_told_apart() {
+        let boxed = |name: &str, path: &str| Place::Box(name.into(), path.into());
+        assert_eq!(place("my-box:src"), boxed("my-box", "src"));
+        assert_eq!(place(":src"), boxed("", "src"));
+        for here in ["./a:b", "/a:b", "a", "~/x"] {
+            assert_eq!(place(here), Place::Here(here.into()));
+        }
+    }
+
+    fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, kind, content) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o6755);
+            let is_link = kind.is_symlink() || kind.is_hard_link();
+            if is_link {
+                header.as_gnu_mut().unwrap().linkname[..content.len()]
+                    .copy_from_slice(content.as_bytes());
+            }
+            // What the library would refuse to write, a box can.
+            header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_size(if is_link { 0 } else { content.len() as u64 });
+            header.set_cksum();
+            let data = if is_link {
+                &b""[..]
+            } else {
+                content.as_bytes()
+            };
+            archive.append(&header, data).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_box_lands_outside_of_the_copy() {
+        use tar::EntryType as Kind;
+        for attack in [
+            vec![("../x", Kind::Regular, "evil")],
+            vec![("/x", Kind::Regular, "evil")],
+            vec![("other", Kind::Regular, "evil")],
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/../../x", Kind::Regular, "evil"),
+            ],
+            vec![("dir", Kind::Symlink, "/etc")],
+            vec![("dir", Kind::Symlink, "..")],
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/a", Kind::Symlink, "../../x"),
+            ],
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/a", Kind::Symlink, "/etc/passwd"),
+            ],
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/a", Kind::Link, "/etc/passwd"),
+            ],
+            vec![("dir", Kind::Directory, ""), ("dir/p", Kind::Fifo, "")],
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let target = home.path().join("in");
+            std::fs::create_dir(&target).unwrap();
+            let outcome = unpack(&archive(&attack)[..], Path::new("dir"), &target);
+            assert!(outcome.is_err(), "{attack:?}");
+            assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0, "{attack:?}");
+            assert_eq!(
+                std::fs::read_dir(home.path()).unwrap().count(),
+                1,
+                "{attack:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_comes_whole_and_without_special_bits() {
+        use std::os::unix::fs::PermissionsExt as _;
+        use tar::EntryType as Kind;
+        let home = tempfile::tempdir().unwrap();
+        let entries = [
+            ("dir", Kind::Directory, ""),
+            ("dir/a", Kind::Regular, "text"),
+            ("dir/b", Kind::Symlink, "a"),
+        ];
+        let count = unpack(&archive(&entries)[..], Path::new("dir"), home.path()).unwrap();
+        assert_eq!(count, 2);
+        assert_eq!(
+            std::fs::read_to_string(home.path().join("dir/b")).unwrap(),
+            "text"
+        );
+        let mode = home
+            .path()
+            .join("dir/a")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7000, 0);
+        let again = unpack(&archive(&entries)[..], Path::new("dir"), home.path());
+        assert!(matches!(again, Err(UnpackError::There(_))));
+    }
+}

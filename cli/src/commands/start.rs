@@ -1,0 +1,333 @@
+//! `cib start`: a branch, a copy of the repository, a box around it, Claude in it.
+
+use serde_json::{Value, json};
+
+use super::making::{self, BOOT, Making};
+use super::plan::{self, Plan};
+use super::{Context, dry, holder, image, open};
+use crate::api::Api;
+use crate::args::Start;
+use crate::boxes::state::State;
+use crate::boxes::{Boxes, is_name, volumes};
+use crate::config::Configuration;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::git::Repository;
+use crate::{interrupt, process, text};
+
+pub(super) fn run(context: &Context<'_>, arguments: &Start) -> Result<u8, Failure> {
+    if let Some(name) = &arguments.again {
+        return again(context, name);
+    }
+    if arguments.dry_run {
+        return dry::run(context, arguments);
+    }
+    let configuration = context.configuration(plan::flags(arguments))?;
+    let started = make(context, arguments, |api, configuration| {
+        first(api, arguments, configuration, context)
+    })?;
+    let Started {
+        engine,
+        api,
+        name,
+        branch,
+        session,
+        ..
+    } = &started;
+    let pages = api.has_pages();
+    let result = json!({
+        "name": name, "branch": branch, "base": started.base, "url": reached(engine, api),
+        "pages": pages, "session": session["id"], "driver": session["driver"],
+    });
+    context.output.result(&result, || {
+        let mut lines = vec![
+            format!("Box     {name}"),
+            format!("Branch  {branch}"),
+            format!("URL     {}", address(engine, api, name)),
+        ];
+        lines.push(String::new());
+        lines.push(format!(
+            "cib attach {name}   this terminal, cib open {name} the browser"
+        ));
+        lines.push(format!(
+            "cib diff {name}     what was done, cib apply {name} takes it over"
+        ));
+        lines.join("\n")
+    });
+    let alone = arguments.detach || configuration.is("detached") || context.output.json;
+    if alone || !context.around.shows {
+        return Ok(0);
+    }
+    let boxes = Boxes::of(engine)?;
+    let found = boxes.named(name)?;
+    if pages && !arguments.no_web {
+        open::browse(context, api, found)?;
+        if engine.remote {
+            context.output.note("its engine is on another machine: the page is reached through this command; Ctrl-C ends that, and the box goes on");
+            super::port::wait();
+        }
+        return Ok(0);
+    }
+    let program = session.get("program");
+    if session["driver"] == "tty" || program.is_some_and(|program| program == "shell") {
+        let attach = crate::args::Attach::default();
+        return super::attach::to(context, engine, found, session, &attach);
+    }
+    Ok(0)
+}
+
+/// A box's address here, if it has one that outlives this process.
+pub(super) fn reached(engine: &Engine, api: &Api) -> Option<String> {
+    (!engine.remote).then(|| api.url())
+}
+
+/// How a box is reached, for a person.
+pub(super) fn address(engine: &Engine, api: &Api, name: &str) -> String {
+    reached(engine, api).unwrap_or_else(|| format!("on the engine's machine; cib port {name}"))
+}
+
+/// A box that was started.
+pub(super) struct Started {
+    /// Its engine.
+    pub engine: Engine,
+    /// Its API.
+    pub api: Api,
+    /// Its name.
+    pub name: String,
+    /// Its branch.
+    pub branch: String,
+    /// The commit that it began with.
+    pub base: String,
+    /// What was begun in it.
+    pub session: Value,
+}
+
+/// Makes a box and begins something in it; of what fails nothing is left.
+pub(super) fn make(
+    context: &Context<'_>,
+    arguments: &Start,
+    begin: impl FnOnce(&Api, &Configuration) -> Result<Value, Failure>,
+) -> Result<Started, Failure> {
+    let configuration = context.configuration(plan::flags(arguments))?;
+    // Known before anything is made that would have to be found again.
+    State::of(context.around, "")?;
+    let repository = context.repository()?;
+    let engine = context.engine_of(&configuration)?;
+    let (plan, load) = Plan::make(
+        context,
+        arguments,
+        &configuration,
+        &repository,
+        engine.remote,
+    )?;
+    let watch = interrupt::Watch::begin()?;
+    tell_of_others(context, &engine, &configuration, &repository)?;
+    let image = watch.outcome(image::resolve(context, &engine, &configuration))?;
+    let making = Making {
+        context,
+        engine: &engine,
+        repository: &repository,
+        plan: &plan,
+        image: &image,
+        name: "",
+    };
+    let names = names(arguments, &configuration, &repository)?;
+    let name = reserve(&engine, &repository, names, |name| {
+        Making { name, ..making }.create()
+    })?;
+    let state = State::of(context.around, &name)?;
+    let made = Making {
+        name: &name,
+        ..making
+    }
+    .make(load, &state);
+    let made = made.and_then(|api| {
+        let session = begin(&api, &configuration)?;
+        Ok((api, session, plan.branch_of(&name)?))
+    });
+    match watch.outcome(made) {
+        Ok((api, session, branch)) => Ok(Started {
+            engine,
+            api,
+            name,
+            branch,
+            base: plan.commit,
+            session,
+        }),
+        Err(failure) => {
+            interrupt::to_the_end(|| making::discard(&engine, &name));
+            state.forget();
+            Err(failure)
+        }
+    }
+}
+
+fn tell_of_others(
+    context: &Context<'_>,
+    engine: &Engine,
+    configuration: &Configuration,
+    repository: &Repository,
+) -> Result<(), Failure> {
+    if configuration.is("skipReconnectCheck") {
+        return Ok(());
+    }
+    let id = repository.id();
+    for found in Boxes::of(engine)?.0 {
+        if found.repository == id && found.runs() {
+            let what = format!(
+                "the box {} of this repository runs already: cib attach {0}",
+                found.name
+            );
+            context.output.note(&what);
+        }
+    }
+    Ok(())
+}
+
+/// The names that a box may get, the best first.
+fn names(
+    arguments: &Start,
+    configuration: &Configuration,
+    repository: &Repository,
+) -> Result<Vec<String>, Failure> {
+    if let Some(name) = &arguments.name {
+        if !is_name(name) {
+            return Err(Failure::usage(format!(
+                "--name {}: letters, digits, `_`, `.` and `-`, beginning with a letter or a digit",
+                text::line(name)
+            )));
+        }
+        return Ok(vec![name.clone()]);
+    }
+    let folder = repository
+        .top
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let prefix = slug(configuration.text("containerPrefix").unwrap_or(&folder));
+    if arguments.runner {
+        let others = (2..100).map(|count| format!("{prefix}-runner-{count}"));
+        let first = format!("{prefix}-runner");
+        return Ok(std::iter::once(first).chain(others).collect());
+    }
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    let first = format!("{prefix}-{now}");
+    let others = (2..100).map(|count| format!("{prefix}-{now}-{count}"));
+    Ok(std::iter::once(first).chain(others).collect())
+}
+
+/// The first name that nothing else has, made the box's own by `create`.
+fn reserve(
+    engine: &Engine,
+    repository: &Repository,
+    names: Vec<String>,
+    create: impl Fn(&str) -> Result<bool, Failure>,
+) -> Result<String, Failure> {
+    let only = names.len() == 1;
+    for name in names {
+        let branch = format!("refs/heads/claude/{}", plan::stamp_of(&name));
+        if !only && repository.commit(&branch)?.is_some() {
+            continue;
+        }
+        // What is in a volume belongs to a box that was removed without it.
+        let volumes = volumes(&name);
+        let mut arguments = vec!["volume", "inspect"];
+        arguments.extend(volumes.iter().map(|(volume, _)| volume.as_str()));
+        if !engine.inspect(&arguments).unwrap_or_default().is_empty() {
+            continue;
+        }
+        if create(&name)? {
+            return Ok(name);
+        }
+    }
+    Err(
+        Failure::failed("there is a box, or a volume of one, of that name already")
+            .remedy("choose another with --name"),
+    )
+}
+
+/// Text as a part of a name.
+fn slug(text: &str) -> String {
+    let character = |c: char| {
+        let c = c.to_ascii_lowercase();
+        if c.is_ascii_alphanumeric() { c } else { '-' }
+    };
+    let slug: String = text.chars().take(40).map(character).collect();
+    let slug = slug.trim_matches('-');
+    if slug.is_empty() {
+        "cib".to_owned()
+    } else {
+        slug.to_owned()
+    }
+}
+
+/// The first session or shell of a box.
+fn first(
+    api: &Api,
+    arguments: &Start,
+    configuration: &Configuration,
+    context: &Context<'_>,
+) -> Result<Value, Failure> {
+    let shell =
+        !configuration.is("autoStartClaude") || configuration.text("defaultShell") == Some("bash");
+    if shell {
+        return Ok(api.post("/api/shells", &json!({"workdir": "/workspace"}))?);
+    }
+    let driver = match configuration.text("driver") {
+        Some(driver) => driver,
+        None if arguments.no_web && context.around.shows => "tty",
+        None => "stream",
+    };
+    let mut body = json!({"workdir": "/workspace", "driver": driver});
+    if let Some(model) = configuration.text("model") {
+        body["model"] = json!(model);
+    }
+    let prompt = arguments.prompt.join(" ");
+    if !prompt.is_empty() {
+        body["prompt"] = json!(prompt);
+    }
+    Ok(api.post("/api/sessions", &body)?)
+}
+
+/// `cib start --again`: a box that was stopped.
+pub(super) fn again(context: &Context<'_>, name: &str) -> Result<u8, Failure> {
+    let (engine, found) = context.choose(Some(name))?;
+    if !found.runs() {
+        if found.holder.is_some() {
+            holder::start(&engine, &found.name)?;
+        }
+        engine.ask_for("start the box", &["start", &found.id])?;
+    }
+    let boxes = Boxes::of(&engine)?;
+    let found = boxes.named(&found.name)?;
+    let api = context.api(&engine, found)?;
+    if process::wait_for(BOOT, || api.is_healthy().then_some(())).is_none() {
+        return Err(Failure::failed("the box did not become healthy in time")
+            .remedy(making::last_lines(&engine, &found.name)));
+    }
+    let url = reached(&engine, &api);
+    let result = json!({"name": found.name, "branch": found.branch, "url": url});
+    context.output.result(&result, || {
+        let address = address(&engine, &api, &found.name);
+        format!("Box     {}\nURL     {address}", found.name)
+    });
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folders_name_becomes_a_part_of_a_boxs() {
+        for (text, expected) in [
+            ("My App", "my-app"),
+            ("..", "cib"),
+            ("Ünï", "n"),
+            ("-x-", "x"),
+        ] {
+            assert_eq!(slug(text), expected);
+            assert!(is_name(&format!("{}-20261129-194811", slug(text))));
+        }
+    }
+}

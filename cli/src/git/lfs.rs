@@ -1,0 +1,302 @@
+//! Large files that git has a pointer to (Git LFS): their content goes by itself, and no filter runs.
+
+use std::io::{Read, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use sha2::{Digest as _, Sha256};
+
+use super::fetch::FetchError;
+use super::guards;
+use super::snapshot::Snapshot;
+use super::{GitError, Repository, good, run};
+use crate::boxes::Found;
+use crate::engine::Engine;
+
+/// Bytes that a pointer may have, as its specification says.
+const POINTER: usize = 1024;
+
+/// How many objects git is asked for at once.
+const AT_ONCE: usize = 5000;
+
+/// What stands for a large file in a tree.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pointer {
+    /// The digest of its content: SHA-256.
+    pub oid: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Pointer {
+    /// Reads one.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        if bytes.len() >= POINTER
+            || !text.starts_with("version https://git-lfs.github.com/spec/v1\n")
+        {
+            return None;
+        }
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+        let oid = value("oid sha256:")?;
+        let is_hex = oid.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (oid.len() == 64 && is_hex).then_some(())?;
+        Some(Self {
+            oid: oid.to_owned(),
+            size: value("size ")?.parse().ok()?,
+        })
+    }
+
+    /// Where its content is, below `lfs/objects` of a repository.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}/{}", &self.oid[..2], &self.oid[2..4], self.oid)
+    }
+}
+
+/// The folder of contents; none if the repository has no large files.
+#[must_use]
+pub fn store(repository: &Repository) -> Option<PathBuf> {
+    let folder = repository.common.join("lfs/objects");
+    folder.is_dir().then_some(folder)
+}
+
+/// The large files of a snapshot whose content is here.
+///
+/// # Errors
+/// git says no.
+pub fn of_snapshot(repository: &Repository, snapshot: &Snapshot) -> Result<Vec<Pointer>, GitError> {
+    const WHAT: &str = "list large files";
+    let Some(store) = store(repository) else {
+        return Ok(Vec::new());
+    };
+    let mut command = snapshot.git_of_index(repository);
+    command.args(["ls-files", "--stage", "-z", "--", ":(top,attr:filter=lfs)"]);
+    let listed = good(WHAT, run(WHAT, &mut command, b"")?)?.stdout;
+    let ids: Vec<&str> = listed
+        .split(|byte| *byte == 0)
+        .filter_map(|line| std::str::from_utf8(line.split(|byte| *byte == b'\t').next()?).ok())
+        .filter(|about| about.starts_with("100"))
+        .filter_map(|about| about.split(' ').nth(1))
+        .collect();
+    let mut found = read(|| snapshot.git(repository), &ids)?;
+    found.retain(|pointer| store.join(pointer.place()).is_file());
+    Ok(found)
+}
+
+/// The pointers among objects.
+fn read(git: impl Fn() -> Command, ids: &[&str]) -> Result<Vec<Pointer>, GitError> {
+    const WHAT: &str = "read pointers of large files";
+    let mut found = Vec::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let list = ids.join("\n") + "\n";
+        // A file that is no pointer yet may be large, so sizes come first.
+        let mut command = git();
+        command.args(["cat-file", "--batch-check=%(objectname) %(objectsize)"]);
+        let ran = good(WHAT, run(WHAT, &mut command, list.as_bytes())?)?;
+        let small = |line: &&str| {
+            let size = line.split(' ').nth(1).and_then(|size| size.parse().ok());
+            size.is_some_and(|size: usize| size < POINTER)
+        };
+        let said = ran.text();
+        let list: String = said
+            .lines()
+            .filter(small)
+            .filter_map(|line| Some(format!("{}\n", line.split(' ').next()?)))
+            .collect();
+        let mut command = git();
+        command.args(["cat-file", "--batch"]);
+        let ran = good(WHAT, run(WHAT, &mut command, list.as_bytes())?)?;
+        found.extend(contents(&ran.stdout).filter_map(Pointer::parse));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// The contents in an answer of `git cat-file --batch`.
+fn contents(mut said: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = said.iter().position(|byte| *byte == b'\n')?;
+        let about = std::str::from_utf8(&said[..end]).ok()?;
+        let size: usize = about.split(' ').nth(2)?.parse().ok()?;
+        let content = said.get(end + 1..end + 1 + size)?;
+        said = said.get(end + 2 + size..).unwrap_or_default();
+        Some(content)
+    })
+}
+
+/// Brings over the contents that commits of a box point to and this repository lacks; how many.
+/// What a pointer says is compared with what comes, and nothing else is kept.
+///
+/// # Errors
+/// git says no, the box has more than `most` bytes of them, or gives something else.
+pub fn bring(
+    repository: &Repository,
+    engine: &Engine,
+    found: &Found,
+    old: &str,
+    new: &str,
+    most: u64,
+) -> Result<usize, FetchError> {
+    const WHAT: &str = "compare two commits";
+    let Some(store) = store(repository) else {
+        return Ok(0);
+    };
+    let words = [
+        "diff-tree",
+        "-r",
+        "--raw",
+        "-z",
+        "--no-renames",
+        "--end-of-options",
+        old,
+        new,
+    ];
+    let ran = good(WHAT, repository.run(WHAT, &words)?)?;
+    let changes = guards::parse(&ran.stdout);
+    let ids: Vec<&str> = changes
+        .iter()
+        .filter(|change| change.new_mode.starts_with("100"))
+        .map(|change| change.new_id.as_str())
+        .collect();
+    let mut left = most;
+    let mut count = 0;
+    for pointer in read(|| repository.git(), &ids)? {
+        let target = store.join(pointer.place());
+        if target.exists() {
+            continue;
+        }
+        left = left
+            .checked_sub(pointer.size)
+            .ok_or(FetchError::Large(most))?;
+        count += usize::from(take(engine, found, &pointer, &target)?);
+    }
+    Ok(count)
+}
+
+/// Takes one content of a box; whether the box has it.
+fn take(
+    engine: &Engine,
+    found: &Found,
+    pointer: &Pointer,
+    target: &std::path::Path,
+) -> Result<bool, FetchError> {
+    let source = format!("/workspace/.git/lfs/objects/{}", pointer.place());
+    let mut child = found
+        .command(engine, &["cat", "--", &source])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let folder = target.parent().unwrap_or(target);
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".cib-")
+        .tempfile_in(folder)?;
+    let copied = match child.stdout.take() {
+        Some(source) => copy(source.take(pointer.size + 1), &mut file),
+        None => Ok((0, String::new())),
+    };
+    // What it still has to say is not wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+    let (size, digest) = copied?;
+    if size == 0 && pointer.size > 0 {
+        return Ok(false);
+    }
+    if (size, &digest) != (pointer.size, &pointer.oid) {
+        return Err(FetchError::Content(pointer.oid.clone()));
+    }
+    file.persist(target).map_err(|error| error.error)?;
+    Ok(true)
+}
+
+fn copy(mut source: impl Read, sink: &mut impl std::io::Write) -> std::io::Result<(u64, String)> {
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    let mut size = 0;
+    loop {
+        let read = source.read(&mut piece)?;
+        if read == 0 {
+            sink.flush()?;
+            return Ok((size, cib_base::hex::encode(&digest.finalize())));
+        }
+        size += read as u64;
+        digest.update(&piece[..read]);
+        sink.write_all(&piece[..read])?;
+    }
+}
+
+/// Writes an archive of contents, as it is unpacked below `lfs/objects`.
+///
+/// # Errors
+/// One cannot be read, or nobody takes the archive.
+pub fn pack(
+    repository: &Repository,
+    pointers: &[Pointer],
+    sink: impl std::io::Write,
+) -> std::io::Result<()> {
+    let mut archive = tar::Builder::new(std::io::BufWriter::new(sink));
+    let store = store(repository).unwrap_or_default();
+    for pointer in pointers {
+        let mut file = cib_foreign::own::open(store.join(pointer.place()))?;
+        archive.append_file(pointer.place(), &mut file)?;
+    }
+    archive.into_inner()?.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
+
+    fn text(oid: &str, size: &str) -> String {
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n")
+    }
+
+    #[test]
+    fn a_pointer_is_read_strictly() {
+        let pointer = Pointer::parse(text(OID, "12345").as_bytes()).unwrap();
+        assert_eq!(pointer.size, 12345);
+        assert_eq!(pointer.place(), format!("4d/7a/{OID}"));
+        for wrong in [
+            text(
+                "../../../../../../../../../../../../../../../../../../etc/passwd00",
+                "1",
+            ),
+            text(&OID.to_uppercase(), "1"),
+            text(&OID[1..], "1"),
+            text(OID, "-1"),
+            text(OID, ""),
+            text(OID, "1").replace("v1", "v2"),
+            text(OID, "1") + &"x".repeat(POINTER),
+        ] {
+            assert_eq!(Pointer::parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn contents_are_told_apart_by_their_sizes() {
+        let said = b"a blob 3\nx\ny\nb missing\nc blob 0\n\n";
+        let read: Vec<&[u8]> = contents(said).collect();
+        assert_eq!(read, [b"x\ny"]);
+        assert_eq!(contents(b"a blob 99\nx\n").count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_a_tree_its_place_stays_below_the_folder(bytes: Vec<u8>, oid in "[0-9a-f./]{60,68}") {
+            for bytes in [bytes, text(&oid, "1").into_bytes()] {
+                if let Some(pointer) = Pointer::parse(&bytes) {
+                    prop_assert!(!pointer.place().contains(".."));
+                    prop_assert_eq!(pointer.place().len(), 70);
+                }
+            }
+        }
+    }
+}

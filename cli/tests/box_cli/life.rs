@@ -1,0 +1,72 @@
+//! A box after its start: stopped, started once more, logged, logged in.
+
+use crate::stage::Stage;
+
+#[test]
+fn a_box_that_was_stopped_is_read_and_comes_back_with_what_was_in_it() {
+    let stage = Stage::new();
+    let name = stage.start(&["--shell"]);
+    stage.inside(&name, "echo kept > kept; git add kept; git commit -qm kept");
+    let stopped = stage.json(&["stop", &name, "--json"]);
+    assert_eq!(stopped["stopped"][0], name.as_str());
+    assert_eq!(stage.good(&["list", "--names"]), "");
+    assert_eq!(stage.good(&["list", "--names", "--all"]).trim(), name);
+    // git reads it all the same; a command needs it to run.
+    let fetched = stage.json(&["fetch", &name, "--json"]);
+    let new = fetched["branches"][0]["new"].as_str().unwrap();
+    assert_eq!(stage.git(&["log", "-1", "--format=%s", new]).trim(), "kept");
+    let refused = stage.cib(&["exec", &name, "true"]);
+    assert_eq!(refused.code, 1);
+    let remedy = format!("cib start --again {name}");
+    assert!(refused.stderr.contains(&remedy), "{}", refused.stderr);
+    stage.good(&["start", "--again", &name]);
+    assert_eq!(stage.inside(&name, "cat kept"), "kept\n");
+    assert_eq!(
+        stage.json(&["tokens", &name, "--json"]),
+        serde_json::json!([])
+    );
+}
+
+#[test]
+fn a_log_is_text_and_as_long_as_was_asked_for() {
+    let stage = Stage::new();
+    let name = stage.start(&["--shell"]);
+    let log = stage.good(&["logs", &name]);
+    assert!(log.contains("the box is up"), "{log}");
+    assert!(!log.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
+    assert_eq!(stage.good(&["logs", &name, "-n", "1"]).lines().count(), 1);
+}
+
+#[test]
+fn a_login_is_begun_with_an_address_and_asks_nobody_who_is_not_there() {
+    let stage = Stage::new();
+    let name = stage.start(&["--shell"]);
+    let status = stage.cib(&["login", &name, "--status"]);
+    assert_eq!((status.code, status.stdout.trim()), (4, "not logged in"));
+    let begun = stage.cib(&["login", &name]);
+    assert_eq!(begun.code, 2, "{}", begun.stderr);
+    for words in ["/oauth/authorize?", "--code"] {
+        assert!(begun.stderr.contains(words), "{}", begun.stderr);
+    }
+}
+
+#[test]
+fn a_token_for_a_device_is_shown_once_and_can_be_revoked() {
+    let stage = Stage::new();
+    let name = stage.start(&["--shell"]);
+    let made = stage.json(&[
+        "tokens", &name, "--create", "phone", "--ttl", "60", "--json",
+    ]);
+    let text = made["plaintext"].as_str().unwrap();
+    let listed = stage.good(&["tokens", &name]);
+    assert!(
+        listed.contains("phone") && !listed.contains(text),
+        "{listed}"
+    );
+    let id = made["token"]["id"].as_str().unwrap();
+    stage.good(&["tokens", &name, "--revoke", id]);
+    assert_eq!(
+        stage.json(&["tokens", &name, "--json"]),
+        serde_json::json!([])
+    );
+}

@@ -1,0 +1,136 @@
+//! What is not committed in submodules of a box.
+
+use crate::stage::{Stage, said};
+
+/// A stage whose repository has a submodule, and a box of it in which both were worked on.
+fn worked_on() -> Stage {
+    let stage = Stage::new();
+    stage.git(&["init", "-q", "-b", "main", "../sub"]);
+    for key in ["user.name", "user.email"] {
+        stage.git(&["-C", "../sub", "config", key, "p"]);
+    }
+    std::fs::write(stage.at("sub/inner"), "before\n").unwrap();
+    stage.git(&["-C", "../sub", "add", "-A"]);
+    stage.git(&["-C", "../sub", "commit", "-qm", "Inner"]);
+    let address = stage.at("sub").display().to_string();
+    let allowed = ["-c", "protocol.file.allow=always"];
+    let add = ["submodule", "--quiet", "add", &address, "libs/sub"];
+    stage.git(&[&allowed[..], &add[..]].concat());
+    stage.git(&["add", "-A"]);
+    stage.git(&["commit", "-qm", "With a submodule"]);
+    let output = stage.cib(&["start", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let inner = stage.at("state/workspace/libs/sub");
+    assert_eq!(
+        std::fs::read_to_string(inner.join("inner")).unwrap(),
+        "before\n"
+    );
+    std::fs::write(inner.join("inner"), "after \u{1b}[2Jit\n").unwrap();
+    std::fs::write(inner.join("new"), "new\n").unwrap();
+    stage
+}
+
+#[test]
+fn uncommitted_work_in_a_boxs_submodule_is_shown_comes_back_and_is_not_removed() {
+    let stage = worked_on();
+    let run = |arguments: &[&str]| stage.cib(arguments).output().unwrap();
+    let shown = run(&["diff", "--wip"]);
+    assert!(shown.status.success(), "{}", said(&shown));
+    let text = String::from_utf8_lossy(&shown.stdout);
+    for words in [
+        "In the submodule libs/sub:",
+        "-before",
+        "+after \\u{1b}[2Jit",
+        "+new",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+
+    // As long as nobody has it but the box, the box stays: also once it is stopped.
+    stage.git(&["-C", "libs/sub", "update-ref", "-d", &wip(&stage)]);
+    assert!(run(&["stop"]).status.success());
+    let name = name(&stage);
+    let refused = run(&["rm", &name]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("libs/sub"), "{}", said(&refused));
+
+    let applied = run(&["apply", "--patch", "--json"]);
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(said(&applied).contains("libs/sub"), "{}", said(&applied));
+    assert_eq!(stage.read("my repo/libs/sub/new"), "new\n");
+    assert!(stage.read("my repo/libs/sub/inner").starts_with("after"));
+    let removed = run(&["rm", &name]);
+    assert!(removed.status.success(), "{}", said(&removed));
+}
+
+#[test]
+fn one_commit_is_shown_alone_a_log_begins_where_it_is_asked_to_and_young_boxes_stay() {
+    let stage = Stage::new();
+    let started = stage.cib(&["start", "--json"]).output().unwrap();
+    assert!(started.status.success(), "{}", said(&started));
+    let workspace = stage.at("state/workspace").display().to_string();
+    let mut ids = Vec::new();
+    for word in ["one", "two"] {
+        std::fs::write(stage.at("state/workspace").join(word), word).unwrap();
+        stage.git(&["-C", &workspace, "add", "-A"]);
+        let author = ["-c", "user.name=c", "-c", "user.email=c@x"];
+        let words = ["commit", "-qm", word];
+        stage.git(&[&["-C", workspace.as_str()][..], &author, &words].concat());
+        ids.push(stage.git(&["-C", &workspace, "rev-parse", "HEAD"]));
+    }
+    let run = |arguments: &[&str]| stage.cib(arguments).output().unwrap();
+    let shown = run(&["diff", "--commit", ids[0].trim()]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(
+        text.contains("+one") && !text.contains("+two"),
+        "{}",
+        said(&shown)
+    );
+    for wrong in ["main", "0000", "--help-me"] {
+        let refused = run(&["diff", &format!("--commit={wrong}")]);
+        assert_eq!(
+            refused.status.code(),
+            Some(1),
+            "{wrong}: {}",
+            said(&refused)
+        );
+    }
+    assert!(run(&["logs", "--since", "10m"]).status.success());
+    assert!(
+        stage
+            .read("state/log")
+            .contains("logs --tail 50 --since=10m")
+    );
+    assert!(run(&["stop"]).status.success());
+    let cleaned = run(&["clean", "--older", "36500", "--json"]);
+    assert_eq!(said(&cleaned), "Some(0): {\"kept\":[],\"removed\":[]}\n");
+    assert!(stage.at("state/box").exists());
+}
+
+#[test]
+fn a_submodule_that_is_not_checked_out_here_is_named() {
+    let stage = worked_on();
+    stage.git(&["submodule", "--quiet", "deinit", "--force", "libs/sub"]);
+    let shown = stage.cib(&["diff", "--wip", "--json"]).output().unwrap();
+    assert!(shown.status.success(), "{}", said(&shown));
+    let result: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(result["missing"], serde_json::json!(["libs/sub"]));
+    assert!(
+        said(&shown).contains("stays in the box"),
+        "{}",
+        said(&shown)
+    );
+}
+
+fn name(stage: &Stage) -> String {
+    let labels = stage.read("state/box");
+    let name = labels
+        .lines()
+        .find_map(|line| line.strip_prefix("claude-in-box.name="));
+    name.unwrap().to_owned()
+}
+
+fn wip(stage: &Stage) -> String {
+    format!("refs/cib/{}/wip", name(stage))
+}

@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# cli: cib start, to a terminal in which Claude waits, beside docker run of the same image
+
+# shellcheck source=scripts/lib/rust.sh
+source "$CIB_ROOT/scripts/lib/rust.sh"
+# shellcheck source=scripts/lib/engine.sh
+source "$CIB_ROOT/scripts/lib/engine.sh"
+# shellcheck source=scripts/lib/build.sh
+source "$CIB_ROOT/scripts/lib/build.sh"
+# shellcheck source=scripts/lib/box.sh
+source "$CIB_ROOT/scripts/lib/box.sh"
+
+# How many starts of each, in turn, and how many ms of the median cib may take longer.
+readonly BENCH_CLI_STARTS=7 BENCH_CLI_MOST=1000
+
+bench_cli_now() { date +%s%3N; }
+
+# bench_cli_median NUMBER...
+bench_cli_median() { printf '%s\n' "$@" | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+
+# bench_cli_peer IMAGE FOLDER: the same by hand: a container with a mount of the repository, and a
+# session in a terminal by its API. Sets `took`.
+bench_cli_peer() {
+  local begun id port token
+  token=$(openssl rand -hex 24)
+  begun=$(bench_cli_now)
+  id=$(docker run --detach --label cib-test --publish 127.0.0.1::8080 --env CIB_AUTH_TOKEN="$token" \
+    --env ANTHROPIC_API_KEY=sk-ant-of-the-bench --volume "$2:/workspace" "$1")
+  port=$(docker port "$id" 8080/tcp | head -1)
+  until curl -fsS -o /dev/null --max-time 2 "http://$port/api/health" 2>/dev/null; do sleep 0.02; done
+  curl -fsS -o /dev/null --max-time 60 -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+    --data '{"workdir": "/workspace", "driver": "tty"}' "http://$port/api/sessions"
+  took=$(($(bench_cli_now) - begun))
+  docker rm --force --volumes "$id" >/dev/null
+}
+
+# bench_cli_own IMAGE FOLDER CIB
+bench_cli_own() {
+  local begun name
+  begun=$(bench_cli_now)
+  name=$("$3" -C "$2" start --json --image "$1" --driver tty --skip-reconnect-check --no-keys | jq -r .name)
+  took=$(($(bench_cli_now) - begun))
+  "$3" -C "$2" rm --force "$name" >/dev/null 2>&1
+}
+
+# bench_cli: fails if cib takes more than BENCH_CLI_MOST ms longer.
+bench_cli() {
+  local image=${CIB_TEST_IMAGE:-claude-in-box:latest-headless} folder cib took round
+  local -a peers=() owns=()
+  (($# == 0)) || usage_error "cli has one measurement"
+  apt_install jq curl openssl git
+  rust_ensure
+  engine_use
+  docker image inspect "$image" >/dev/null 2>&1 || {
+    base_image_ensure
+    bake headless
+  }
+  quietly "$(cib_cache)/bench-cli.log" cargo build --locked --release --package cib-cli
+  cib=$CIB_ROOT/target/release/cib
+  folder=$(mktemp -d)
+  # shellcheck disable=SC2064 # the folder is known now
+  trap "rm -rf '$folder'" RETURN
+  git clone --quiet --no-local --depth 200 "file://$CIB_ROOT" "$folder/repository"
+  chmod 0755 "$folder"
+  # Of nobody's home: no login, no keys, no settings of a person's.
+  export HOME=$folder/home ANTHROPIC_API_KEY=sk-ant-of-the-bench
+  unset SSH_AUTH_SOCK XDG_STATE_HOME XDG_CONFIG_HOME CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX
+  mkdir -p "$HOME"
+  # The first of each warms the disk's cache, and counts for nothing.
+  for ((round = 0; round <= BENCH_CLI_STARTS; round++)); do
+    bench_cli_peer "$image" "$folder/repository"
+    ((round == 0)) || peers+=("$took")
+    bench_cli_own "$image" "$folder/repository" "$cib"
+    ((round == 0)) || owns+=("$took")
+  done
+  local peer own
+  peer=$(bench_cli_median "${peers[@]}")
+  own=$(bench_cli_median "${owns[@]}")
+  printf '\n| to a session in a terminal, median of %s | ms | ratio |\n|---|---|---|\n' "$BENCH_CLI_STARTS"
+  # shellcheck disable=SC2016 # the quotes are Markdown's
+  printf '| `docker run` with a mount, and a call of the API | %s | 1 |\n' "$peer"
+  # shellcheck disable=SC2016 # the quotes are Markdown's
+  printf '| `cib start` with a copy of the repository | %s | %s |\n' "$own" \
+    "$(awk -v own="$own" -v peer="$peer" 'BEGIN { printf "%.2f", own / peer }')"
+  ((own - peer <= BENCH_CLI_MOST)) ||
+    die "$EX_SOFTWARE" "cib takes $((own - peer)) ms longer, and may take $BENCH_CLI_MOST"
+}
