@@ -1,28 +1,73 @@
 //! Bodies of the HTTP API.
 
+mod accounts;
 mod chat;
+mod feed;
+mod files;
+mod forges;
+mod hooks;
 mod info;
 mod login;
+mod notices;
+mod offers;
+mod place;
+mod providers;
+mod search;
 mod shells;
 mod stream;
+mod tasks;
 mod tokens;
+mod usage;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::image::ImageType;
 use crate::limits::{Limits, Resources, Usage};
 use crate::purge::Purged;
 use crate::secret::Secret;
 use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
 
+pub use accounts::{
+    AccountInfo, AccountList, ChangeAccount, CreateAccount, SetUp, SignIn, SignInInfo, SignInList,
+    SignedIn,
+};
 pub use chat::{Chat, ChatMessage, ChatRole, Send};
-pub use info::{Health, Info, InfoCaller, InfoSessions};
+pub use feed::{BoxChange, BoxEvent, BoxSnapshot, BoxState, FeedEnd, GoneSession, SeenSession};
+pub use files::{
+    FileContent, FileEntry, FileKind, FileList, FileRoot, FileRoots, GitCommit, GitDiff, GitFile,
+    GitLog, GitPatch, GitState, GitStatus, MakeFolder, RemoveFile, RenameFile, WriteFile,
+};
+pub use forges::{
+    ForgeInfo, ForgeList, ForgeProblem, ForgeRate, ForgeRepositories, ForgeRepository,
+};
+pub use hooks::{
+    EffectiveHook, HookFinding, HookLevel, HookMap, HookSeverity, Hooks, SetHooks, TriedHook,
+    TryHook,
+};
+pub use info::{Disk, Health, Info, InfoCaller, InfoSessions};
 pub use login::{ClaudeLogin, LoginCode, LoginFlow, LoginMethod, LoginState, StartLogin};
+pub use notices::{
+    ChangeChannel, Channel, ChannelList, ChannelMade, ChannelTarget, CreateChannel, Delivery,
+    DeliveryAttempt, DeliveryList, DeliveryState, LinkAnswer, Notice, NoticeEvent, PushKey,
+    PushKeys, PushSubscription, PushSubscriptionList, Subscribe, TaskWebhook,
+};
+pub use offers::{CommandList, ModelList};
+pub use place::{Port, PortList, PortOpened, Prefs, ProxyStatus};
+pub use providers::{
+    ProbeOutcome, ProbeProvider, Provider, ProviderAuth, ProviderList, ProviderProbe, SetProvider,
+};
+pub use search::{SearchHit, SearchPlace, SearchResult, Snippet};
 pub use shells::{CreateShell, EndedShell, Shell, ShellList};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
-pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenList};
+pub use tasks::{
+    ChooseRepository, CreateTask, MessageTask, RunnerHealth, RunnerPrompt, RunnerTask, RunnerTasks,
+    Task, TaskLimits, TaskList, TaskQueue, TaskQueueState,
+};
+pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenKind, TokenList};
+pub use usage::{UsageBy, UsageReport, UsageRow};
 
 /// Body of `POST /api/sessions`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,8 +104,8 @@ pub struct CreateSession {
     /// An older spelling of `permission_mode`: false means `default`.
     #[serde(default)]
     pub bypass_permissions: Option<bool>,
-    /// Whose account pays; if absent, `api_key` or `subscription` when one of them is given
-    /// with the request, on resuming as before, else `auto`.
+    /// Whose account pays; if absent, `api_key`, `subscription` or `provider` when what belongs to
+    /// it is given with the request, on resuming as before, else `auto`.
     #[serde(default)]
     pub auth_mode: Option<AuthMode>,
     /// Key for `auth_mode: api_key`.
@@ -69,6 +114,9 @@ pub struct CreateSession {
     /// Token for `auth_mode: subscription`, as `claude setup-token` prints it.
     #[serde(default)]
     pub oauth_token: Option<Secret>,
+    /// For `auth_mode: provider`, which one; whoever names one has the scope `providers:read`.
+    #[serde(default)]
+    pub provider_id: Option<String>,
     /// Session of the box to continue, under its own id.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
@@ -101,6 +149,14 @@ pub struct CreateSession {
         )
     )]
     pub title: Option<String>,
+    /// The client's own name for this request: sent again with the same one within ten minutes, it
+    /// is answered as the first time and not done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 64), regex(pattern = "^[!-~]*$"))
+    )]
+    pub client_id: Option<String>,
 }
 
 /// `GET /api/sessions`.
@@ -140,16 +196,59 @@ pub struct Accepted {
 }
 
 /// Body of `POST /api/sessions/{id}/input`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// The message or the bytes.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    /// The message or the bytes; without `content` it has to be there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub data: String,
+    /// A message in parts, in the place of `data`: its texts, and its images. Images have 5 MiB
+    /// together, and only a session with the `stream` driver takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<Content>,
     /// How `data` is written.
     #[serde(default)]
     pub encoding: Encoding,
+    /// The client's own name for this request: sent again with the same one within ten minutes, it
+    /// is answered as the first time and not done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 64), regex(pattern = "^[!-~]*$"))
+    )]
+    pub client_id: Option<String>,
+}
+
+/// A part of a message, as the Messages API writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Content {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// An image.
+    Image {
+        /// Its bytes.
+        source: ImageSource,
+    },
+}
+
+/// Where an image's bytes are: with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ImageSource {
+    /// As base64.
+    Base64 {
+        /// What it is written in.
+        media_type: ImageType,
+        /// The bytes, with padding.
+        data: String,
+    },
 }
 
 /// Answer to `POST /api/sessions/{id}/input`.
@@ -177,6 +276,18 @@ pub enum Encoding {
     Base64,
 }
 
+/// How the content of a file is written in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FileEncoding {
+    /// As text.
+    #[default]
+    Utf8,
+    /// Base64 with padding.
+    Base64,
+}
+
 /// Body of `POST /api/sessions/{id}/answer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -187,6 +298,14 @@ pub struct Answer {
     /// Answer by question text; several labels are joined by `, `. Empty refuses.
     #[serde(default)]
     pub answers: BTreeMap<String, String>,
+    /// The client's own name for this request: sent again with the same one within ten minutes, it
+    /// is answered as the first time and not done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 64), regex(pattern = "^[!-~]*$"))
+    )]
+    pub client_id: Option<String>,
 }
 
 /// Body of `POST /api/sessions/{id}/model`.

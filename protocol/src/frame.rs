@@ -4,11 +4,16 @@
 //! The envelope is fixed for good; `data` depends on `kind`, and a reader passes on what it
 //! does not know. [`Data`] is what this version writes.
 
+mod ask;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::ask::{AskAnswer, AskOption, AskQuestion, Question};
+use crate::image::Image;
 use crate::limits::{Limits, Resources, Usage};
 use crate::session::{AuthMode, Driver, Program, SessionId, State};
+use crate::task;
 use crate::time::Timestamp;
 
 /// One line of a journal, its data still as text.
@@ -97,7 +102,7 @@ struct Tagged {
 }
 
 /// Every kind that this version writes, in the order of [`Data`].
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 27] = [
     "text.delta",
     "thinking",
     "tool.use.start",
@@ -111,6 +116,20 @@ pub const KINDS: [&str; 13] = [
     "hook",
     "pty.raw",
     "raw",
+    "ask.answer",
+    "pty.size",
+    "task.state",
+    "task.step",
+    "task.repository",
+    "task.branch",
+    "task.session",
+    "task.commit",
+    "task.push",
+    "task.message",
+    "task.result",
+    "task.fired",
+    "task.choice",
+    "task.pr",
 ];
 
 /// Which subagent a frame comes from.
@@ -171,6 +190,48 @@ pub enum Data {
     /// A message of the CLI that has no kind of its own, as it came.
     #[serde(rename = "raw")]
     Raw(serde_json::Value),
+    /// A question or a permission waits no longer.
+    #[serde(rename = "ask.answer")]
+    AskAnswer(AskAnswer),
+    /// The terminal's size from here on.
+    #[serde(rename = "pty.size")]
+    PtySize(PtySize),
+    /// A task stands elsewhere from here on.
+    #[serde(rename = "task.state")]
+    TaskState(task::TaskChange),
+    /// Something is done for a task.
+    #[serde(rename = "task.step")]
+    TaskStep(task::TaskStep),
+    /// Which repository a task is about.
+    #[serde(rename = "task.repository")]
+    TaskRepository(task::TaskRepository),
+    /// A task's work tree stands, and its branch in it.
+    #[serde(rename = "task.branch")]
+    TaskBranch(task::TaskBranch),
+    /// Which session works on a task.
+    #[serde(rename = "task.session")]
+    TaskSession(task::TaskSession),
+    /// There is a new commit on a task's branch.
+    #[serde(rename = "task.commit")]
+    TaskCommit(task::TaskCommit),
+    /// A task's branch was pushed, or was not taken.
+    #[serde(rename = "task.push")]
+    TaskPush(task::TaskPush),
+    /// Somebody says something to a task.
+    #[serde(rename = "task.message")]
+    TaskMessage(task::TaskMessage),
+    /// What Claude said last of a task.
+    #[serde(rename = "task.result")]
+    TaskResult(task::TaskResult),
+    /// A schedule has come, and a task is made.
+    #[serde(rename = "task.fired")]
+    TaskFired(task::TaskFired),
+    /// Somebody has to say which repository a task is about.
+    #[serde(rename = "task.choice")]
+    TaskChoice(task::TaskChoice),
+    /// The pull request of a task is there, or has changed.
+    #[serde(rename = "task.pr")]
+    TaskPr(task::TaskPr),
 }
 
 impl Data {
@@ -191,6 +252,20 @@ impl Data {
             Self::Hook(_) => KINDS[10],
             Self::PtyRaw(_) => KINDS[11],
             Self::Raw(_) => KINDS[12],
+            Self::AskAnswer(_) => KINDS[13],
+            Self::PtySize(_) => KINDS[14],
+            Self::TaskState(_) => KINDS[15],
+            Self::TaskStep(_) => KINDS[16],
+            Self::TaskRepository(_) => KINDS[17],
+            Self::TaskBranch(_) => KINDS[18],
+            Self::TaskSession(_) => KINDS[19],
+            Self::TaskCommit(_) => KINDS[20],
+            Self::TaskPush(_) => KINDS[21],
+            Self::TaskMessage(_) => KINDS[22],
+            Self::TaskResult(_) => KINDS[23],
+            Self::TaskFired(_) => KINDS[24],
+            Self::TaskChoice(_) => KINDS[25],
+            Self::TaskPr(_) => KINDS[26],
         }
     }
 }
@@ -219,6 +294,12 @@ pub struct Text {
     /// The API message that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
+    /// Images that it has, if it is a message of the user's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+    /// Which client sent it, if it is a message of the user's and that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Whose it is, if not the main thread's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Agent>,
@@ -293,57 +374,6 @@ pub struct Todo {
     pub active_form: Option<String>,
 }
 
-/// A question, or several at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct AskQuestion {
-    /// What an answer names.
-    pub id: String,
-    /// Text of the first question, for clients that show one.
-    pub prompt: String,
-    /// Options of the first question.
-    pub options: Vec<AskOption>,
-    /// Whether several options of the first question may be chosen.
-    #[serde(rename = "multiSelect")]
-    pub multi_select: bool,
-    /// All questions, the first included.
-    pub questions: Vec<Question>,
-    /// The tool that wants a permission, when this is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool: Option<String>,
-    /// The call that waits for the answer; its `tool.use.start` has the input.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_use_id: Option<String>,
-}
-
-/// One question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Question {
-    /// Its text, which is also the key of its answer.
-    pub question: String,
-    /// A short heading.
-    #[serde(default)]
-    pub header: String,
-    /// What may be chosen; free text is always possible.
-    #[serde(default)]
-    pub options: Vec<AskOption>,
-    /// Whether several may be chosen.
-    #[serde(default, rename = "multiSelect")]
-    pub multi_select: bool,
-}
-
-/// A possible answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct AskOption {
-    /// The answer.
-    pub label: String,
-    /// What it means.
-    #[serde(default)]
-    pub description: String,
-}
-
 /// A change of state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -386,6 +416,9 @@ pub struct Stop {
     /// With `last`: where the session stood when its end began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_in: Option<State>,
+    /// Which client ended the turn or the session, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// Whose turn ended; absent when none did, and in journals of old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
@@ -437,6 +470,9 @@ pub struct Meta {
     /// Anything else worth telling a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Which client asked for this change, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Said once by every keeper, as soon as it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Box<Opening>>,
@@ -454,6 +490,9 @@ pub struct Opening {
     /// Whose account pays.
     #[serde(default)]
     pub auth_mode: AuthMode,
+    /// The provider, if one pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// Reasoning effort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
@@ -487,6 +526,19 @@ pub struct Hook {
     pub result: Option<serde_json::Value>,
 }
 
+/// The size of a terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PtySize {
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+    /// Whose terminal has that size; absent for the one that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
 /// Terminal output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -496,46 +548,4 @@ pub struct PtyRaw {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status() -> Data {
-        Data::Status(Status {
-            state: State::WaitingForInput,
-            elapsed_ms: 7,
-        })
-    }
-
-    #[test]
-    fn envelope_has_exactly_the_five_published_fields() {
-        let frame = Frame::new(uuid::Uuid::nil(), 1, Timestamp::from_millis(0), &status()).unwrap();
-        assert_eq!(
-            serde_json::to_string(&frame).unwrap(),
-            r#"{"session":"00000000-0000-0000-0000-000000000000","seq":1,"ts":"1970-01-01T00:00:00.000Z","kind":"status","data":{"state":"waiting_for_input","elapsed_ms":7}}"#
-        );
-    }
-
-    #[test]
-    fn the_short_way_to_a_line_writes_what_the_long_way_writes() {
-        let ts = Timestamp::from_millis(1_700_000_000_120);
-        let frame = Frame::new(uuid::Uuid::nil(), 3, ts, &status()).unwrap();
-        let mut line = b"before ".to_vec();
-        Frame::write_line(&mut line, uuid::Uuid::nil(), 3, ts, &status()).unwrap();
-        let long = format!("before {}\n", serde_json::to_string(&frame).unwrap());
-        assert_eq!(String::from_utf8(line).unwrap(), long);
-    }
-
-    #[test]
-    fn data_survives_the_envelope() {
-        let frame = Frame::new(uuid::Uuid::nil(), 9, Timestamp::from_millis(1), &status()).unwrap();
-        assert_eq!(frame.decode().unwrap(), Some(status()));
-    }
-
-    #[test]
-    fn an_unknown_kind_is_passed_on_not_refused() {
-        let line = r#"{"session":"00000000-0000-0000-0000-000000000000","seq":1,"ts":"1970-01-01T00:00:00.000Z","kind":"new.thing","data":{"a":1}}"#;
-        let frame: Frame = serde_json::from_str(line).unwrap();
-        assert_eq!(frame.decode().unwrap(), None);
-        assert_eq!(serde_json::to_string(&frame).unwrap(), line);
-    }
-}
+mod tests;

@@ -168,6 +168,9 @@ pub struct BoxStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EgressStatus {
+    /// `direct`, `redirect`, `env` or `join`; empty where an older init does not say.
+    #[serde(default)]
+    pub mode: String,
     /// One sentence: `every packet leaves through 192.0.2.7:1080 or not at all`.
     pub summary: String,
     /// The upstream's host and port, never its credentials.
@@ -216,6 +219,16 @@ pub struct ServiceStatus {
     pub last_exit: Option<String>,
 }
 
+/// The account that a box begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstAccount {
+    /// Its name.
+    pub name: String,
+    /// Its password as an argon2id hash, a PHC string.
+    pub password: String,
+}
+
 /// `/run/cib/control/auth.json`: what control needs to check the master token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -233,4 +246,25 @@ pub struct ControlAuth {
     /// `CIB_AUTH_DISABLED=1`: no token is asked for, and only loopback is served.
     #[serde(default)]
     pub disabled: bool,
+    /// The administrator to make where there is no account yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<FirstAccount>,
+    /// By what the box's own secrets are found in what is to be published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prints: Vec<SecretPrint>,
+    /// Where notices go that the box's variables name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<crate::api::CreateChannel>,
+}
+
+/// By what a secret is found by who does not know it (`cib_base::print`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretPrint {
+    /// Its length in bytes.
+    pub bytes: u32,
+    /// Twenty-four bits that roll with the text.
+    pub roll: u32,
+    /// SHA-256 of the salt and the secret, in lower-case hexadecimal digits.
+    pub sha256: String,
 }

@@ -8,7 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::image::Image;
+use crate::offers::Offers;
 use crate::session::{Driver, PermissionMode, SessionMeta};
+
+/// Bytes of the name of who asks.
+pub const MAX_BY: usize = 256;
 
 /// What control may ask of a keeper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +30,9 @@ pub enum KeeperRequest {
         /// nothing else is ever taken for one.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         command: bool,
+        /// Images that it has; only with the stream driver.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        images: Vec<Image>,
     },
     /// Bytes for the terminal, base64 with padding; only with the tty driver.
     Raw {
@@ -62,6 +70,13 @@ pub enum KeeperRequest {
         /// Rows.
         rows: u16,
     },
+    /// What hooks the session was given itself.
+    Hooks,
+    /// Give it others, from its next start of Claude on: a resume, or a change of driver.
+    SetHooks {
+        /// Hooks by event, as under `hooks` in Claude's settings.
+        hooks: serde_json::Map<String, serde_json::Value>,
+    },
     /// Change the title.
     SetTitle {
         /// A name for people.
@@ -73,8 +88,17 @@ pub enum KeeperRequest {
         #[serde(default)]
         kill: bool,
     },
+    /// Any of the others, with a name of who asks: the frames that come of it have it.
+    As {
+        /// A name for people, at most [`MAX_BY`] bytes.
+        by: String,
+        /// What is asked; not another of these.
+        request: Box<KeeperRequest>,
+    },
     /// What the session is now, fresher than its journal's frames.
     Status,
+    /// What its Claude has to choose from.
+    Offers,
 }
 
 /// What a keeper answers.
@@ -85,6 +109,11 @@ pub enum KeeperReply {
     Done,
     /// To [`KeeperRequest::Status`].
     Status(Box<SessionMeta>),
+    /// To [`KeeperRequest::Offers`]; empty if Claude has not said so, which with the tty driver it
+    /// never does.
+    Offers(Box<Offers>),
+    /// To [`KeeperRequest::Hooks`].
+    Hooks(serde_json::Map<String, serde_json::Value>),
     /// Refused, and nothing was changed.
     Refused {
         /// Stable code, see [`KeeperFault`].

@@ -78,12 +78,13 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Adds another count to this one; token counts saturate.
+    /// Adds another count to this one; each of them saturates.
     pub fn add(&mut self, other: &Self) {
         self.input = self.input.saturating_add(other.input);
         self.output = self.output.saturating_add(other.output);
         self.cache_read = self.cache_read.saturating_add(other.cache_read);
         self.cache_write = self.cache_write.saturating_add(other.cache_write);
-        self.cost_usd += other.cost_usd;
+        // JSON has no infinity.
+        self.cost_usd = (self.cost_usd + other.cost_usd).min(f64::MAX);
     }
 }

@@ -10,6 +10,10 @@ use crate::limits::{Limits, Resources, Usage};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
+/// The variable by which init gives a keeper Google's credentials. The keeper makes a file of them,
+/// and Claude gets that file's path instead.
+pub const GOOGLE_CREDENTIALS: &str = "CIB_GOOGLE_CREDENTIALS";
+
 /// A session's name: a UUID, lower case, hyphenated. It is also the name of its directory.
 pub type SessionId = Uuid;
 
@@ -57,6 +61,8 @@ pub enum AuthMode {
     Subscription,
     /// An API key, given with the session or to the box.
     ApiKey,
+    /// A provider of the box's; no other credential of the box reaches Claude.
+    Provider,
 }
 
 /// What Claude may do without asking. The names are the CLI's own.
@@ -186,6 +192,9 @@ pub struct SessionSpec {
     /// Whose account pays.
     #[serde(default)]
     pub auth_mode: AuthMode,
+    /// The provider, if one pays. Its address and key are among the variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// First input, sent as soon as Claude listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
@@ -235,6 +244,9 @@ pub struct SessionMeta {
     pub permission_mode: PermissionMode,
     /// Whose account pays.
     pub auth_mode: AuthMode,
+    /// The provider, if one pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// A name for people.
     #[serde(default)]
     pub title: Option<String>,
@@ -286,7 +298,70 @@ pub struct SessionMeta {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// When it last began or ended a turn, asked or was answered, or went on in its list of things
+    /// to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_at: Option<Timestamp>,
+    /// How far its list of things to do is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<Progress>,
+    /// Questions and permissions that wait for an answer, the oldest first; at most
+    /// [`MAX_OPEN_QUESTIONS`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_questions: Vec<OpenQuestion>,
+    /// Hooks that fired.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hooks: u64,
     /// What is wrong with its journal, if not every line of it can be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "it is what serde hands over"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Open questions that a session tells of.
+pub const MAX_OPEN_QUESTIONS: usize = 16;
+
+/// Characters of a text of Claude's that a session tells of itself; the frame has all of them.
+pub const MAX_TOLD: usize = 200;
+
+/// Characters of an option that a session tells of.
+pub const MAX_OPTION: usize = 60;
+
+/// A list of things to do, in a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Progress {
+    /// What is being done, at most [`MAX_TOLD`] characters of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<String>,
+    /// Items that are done.
+    pub done: u64,
+    /// All items.
+    pub total: u64,
+}
+
+/// A question, or a permission, that nobody has answered yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OpenQuestion {
+    /// What an answer names.
+    pub id: String,
+    /// What is asked, at most [`MAX_TOLD`] characters of it.
+    pub prompt: String,
+    /// The tool that wants a permission, when this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// What may be chosen, if one of two short options answers it and `prompt` is all of the question:
+    /// then it can be answered by who knows no more of it than this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// When it was asked.
+    pub asked_at: Timestamp,
 }

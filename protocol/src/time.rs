@@ -33,6 +33,14 @@ impl Timestamp {
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()
     }
+
+    /// As mail has it (RFC 5322): `Tue, 14 Nov 2023 22:13:20 +0000`.
+    #[must_use]
+    pub fn for_mail(self) -> String {
+        // Only years that no mail has cannot be written so.
+        let printed = jiff::fmt::rfc2822::to_string(&self.0.to_zoned(jiff::tz::TimeZone::UTC));
+        printed.unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use cib_protocol::frame::{Data, Meta, Opening, Status, Stop};
+use cib_protocol::frame::{AskQuestion, Data, Meta, Opening, Status, Stop, TodoUpdate};
 use cib_protocol::limits::{Resources, Usage};
 use cib_protocol::session::{
-    AuthMode, Driver, PermissionMode, Program, SessionId, SessionMeta, SessionSpec, State,
+    AuthMode, Driver, MAX_OPEN_QUESTIONS, MAX_OPTION, MAX_TOLD, OpenQuestion, PermissionMode,
+    Program, Progress, SessionId, SessionMeta, SessionSpec, State,
 };
 use cib_protocol::time::Timestamp;
 
@@ -24,6 +25,7 @@ pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -
         effort: spec.effort.clone(),
         permission_mode: spec.permission_mode,
         auth_mode: spec.auth_mode,
+        provider_id: spec.provider_id.clone(),
         title: spec.title.clone().or_else(|| old?.title.clone()),
         state: State::Starting,
         reason: None,
@@ -41,6 +43,10 @@ pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -
         resources: old.map(|old| old.resources).unwrap_or_default(),
         turns: old.map_or(0, |old| old.turns),
         limits: spec.limits.clone(),
+        active_at: Some(now),
+        todo: old.and_then(|old| old.todo.clone()),
+        open_questions: Vec::new(),
+        hooks: old.map_or(0, |old| old.hooks),
         damage: old.and_then(|old| old.damage.clone()),
     }
 }
@@ -52,6 +58,7 @@ pub fn opening(meta: &SessionMeta) -> Opening {
         program: meta.program,
         created_at: meta.created_at,
         auth_mode: meta.auth_mode,
+        provider_id: meta.provider_id.clone(),
         effort: meta.effort.clone(),
         limits: meta.limits.clone(),
         resources: (meta.resources != Resources::default()).then_some(meta.resources),
@@ -71,12 +78,74 @@ pub fn apply(meta: &mut SessionMeta, seq: u64, ts: Timestamp, data: &Data) {
             meta.last_turn = Some(*usage);
         }
         Data::Meta(news) => apply_meta(meta, news),
-        _ => {}
+        Data::TodoUpdate(list) => meta.todo = Some(progress(list)),
+        Data::AskQuestion(asked) => apply_question(meta, ts, asked),
+        Data::AskAnswer(answer) => meta.open_questions.retain(|open| open.id != answer.id),
+        Data::Hook(_) => meta.hooks += 1,
+        _ => return,
     }
+    if !matches!(data, Data::Hook(_)) {
+        meta.active_at = Some(ts);
+    }
+}
+
+/// The first characters of a text.
+fn told(text: &str) -> String {
+    text.chars().take(MAX_TOLD).collect()
+}
+
+fn progress(list: &TodoUpdate) -> Progress {
+    let count = |status: &str| {
+        list.items
+            .iter()
+            .filter(|item| item.status == status)
+            .count()
+    };
+    let doing = list.items.iter().find(|item| item.status == "in_progress");
+    let doing = doing.map(|item| told(item.active_form.as_deref().unwrap_or(&item.subject)));
+    Progress {
+        doing,
+        done: count("completed") as u64,
+        total: list.items.len() as u64,
+    }
+}
+
+fn apply_question(meta: &mut SessionMeta, ts: Timestamp, asked: &AskQuestion) {
+    if meta.open_questions.len() < MAX_OPEN_QUESTIONS {
+        meta.open_questions.push(OpenQuestion {
+            id: asked.id.clone(),
+            prompt: told(&asked.prompt),
+            tool: asked.tool.as_deref().map(told),
+            options: options(asked),
+            asked_at: ts,
+        });
+    }
+}
+
+/// The options of a question that is answered by one of them alone. What a permission is about is
+/// more than is told here, so it has none.
+fn options(asked: &AskQuestion) -> Vec<String> {
+    let [only] = &*asked.questions else {
+        return Vec::new();
+    };
+    let is_whole = only.question == asked.prompt && only.question.chars().count() <= MAX_TOLD;
+    let labels: Vec<_> = only.options.iter().map(|option| &option.label).collect();
+    let are_short = labels
+        .iter()
+        .all(|label| label.chars().count() <= MAX_OPTION);
+    let is_simple = is_whole && are_short && (1..=2).contains(&labels.len());
+    if !is_simple || only.multi_select || asked.tool.is_some() {
+        return Vec::new();
+    }
+    labels.into_iter().cloned().collect()
 }
 
 fn apply_status(meta: &mut SessionMeta, ts: Timestamp, status: &Status) {
     let before = std::mem::replace(&mut meta.state, status.state);
+    if status.state != State::WaitingForInput {
+        // Journals of old do not say when a question was answered.
+        meta.open_questions.clear();
+    }
     if status.state.is_live() {
         if !before.is_live() {
             // A keeper has begun where another had ended.
@@ -115,6 +184,7 @@ fn apply_meta(meta: &mut SessionMeta, news: &Meta) {
         meta.program = opening.program;
         meta.created_at = opening.created_at;
         meta.auth_mode = opening.auth_mode;
+        meta.provider_id.clone_from(&opening.provider_id);
         meta.effort.clone_from(&opening.effort);
         meta.limits = opening.limits.clone();
         meta.resources = opening.resources.unwrap_or(meta.resources);
@@ -158,6 +228,7 @@ pub fn unknown(id: SessionId, at: Timestamp) -> SessionMeta {
         effort: None,
         permission_mode: PermissionMode::default(),
         auth_mode: AuthMode::default(),
+        provider_id: None,
         title: None,
         state: State::Starting,
         reason: None,
@@ -175,6 +246,10 @@ pub fn unknown(id: SessionId, at: Timestamp) -> SessionMeta {
         resources: Resources::default(),
         turns: 0,
         limits: cib_protocol::limits::Limits::default(),
+        active_at: None,
+        todo: None,
+        open_questions: Vec::new(),
+        hooks: 0,
         damage: None,
     }
 }

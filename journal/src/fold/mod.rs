@@ -3,6 +3,7 @@
 mod meta;
 mod payload;
 mod saved;
+pub mod spent;
 
 use std::fs::File;
 use std::io;
@@ -21,6 +22,7 @@ use crate::{FILE, MAX_LINE};
 
 pub use meta::{apply, begin, opening, unknown};
 pub use saved::Saved;
+use spent::Spent;
 
 /// Bytes read at a time.
 const CHUNK: usize = 128 * 1024;
@@ -57,6 +59,8 @@ pub struct Fold {
     owner: Owner,
     /// What the frames say; `None` before the first.
     meta: Option<Arc<SessionMeta>>,
+    /// What was used, by day and model.
+    spent: Arc<Spent>,
     /// What was wrong first with a line, if anything was.
     flaw: Option<String>,
     /// Whether a keeper has said what the session was asked to be.
@@ -76,6 +80,7 @@ impl Fold {
         Self {
             owner: Owner::new(session),
             meta: None,
+            spent: Arc::default(),
             flaw: None,
             is_opened: false,
             is_closed: false,
@@ -100,6 +105,12 @@ impl Fold {
     #[must_use]
     pub fn shared(&self) -> Option<Arc<SessionMeta>> {
         self.meta.clone()
+    }
+
+    /// What was used, by day and model.
+    #[must_use]
+    pub fn spent(&self) -> &Arc<Spent> {
+        &self.spent
     }
 
     /// Whether a keeper has said what the session was asked to be, which those of earlier
@@ -198,8 +209,22 @@ impl Fold {
         };
         let meta = Arc::make_mut(meta);
         meta.last_seq = head.seq;
-        if !matches!(&*head.kind, "status" | "stop" | "usage" | "meta") {
-            return;
+        match &*head.kind {
+            "status" | "stop" | "usage" | "meta" => {}
+            "todo.update" | "ask.question" | "ask.answer" => {
+                // They say something about the session, but are not what it stands on: one that
+                // cannot be read is no damage.
+                if let Some((ts, data)) = payload::payload(line) {
+                    apply(meta, head.seq, ts, &data);
+                }
+                return;
+            }
+            "hook" => {
+                // What it was told may be long, and is of no use here.
+                meta.hooks += 1;
+                return;
+            }
+            _ => return,
         }
         let Some((ts, data)) = payload::payload(line) else {
             return self.spoil(&Flaw::NotAFrame);
@@ -209,6 +234,9 @@ impl Fold {
             if !self.is_opened && payload::is_a_shells(news) {
                 meta.program = Program::Shell;
             }
+        }
+        if let Data::Usage(usage) = &data {
+            Arc::make_mut(&mut self.spent).add(ts, meta.model.as_deref(), usage);
         }
         apply(meta, head.seq, ts, &data);
         self.is_closed = matches!(&data, Data::Status(status) if !status.state.is_live());

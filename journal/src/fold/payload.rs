@@ -30,6 +30,9 @@ pub(super) fn payload(line: &[u8]) -> Option<(Timestamp, Data)> {
         "stop" => Data::Stop(serde_json::from_str(text).ok()?),
         "usage" => Data::Usage(serde_json::from_str(text).ok()?),
         "meta" => Data::Meta(serde_json::from_str(text).ok()?),
+        "todo.update" => Data::TodoUpdate(serde_json::from_str(text).ok()?),
+        "ask.question" => Data::AskQuestion(serde_json::from_str(text).ok()?),
+        "ask.answer" => Data::AskAnswer(serde_json::from_str(text).ok()?),
         _ => return None,
     };
     Some((envelope.ts, data))

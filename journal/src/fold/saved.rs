@@ -7,6 +7,7 @@ use cib_protocol::session::SessionMeta;
 use serde::{Deserialize, Serialize};
 
 use super::Fold;
+use super::spent::Spent;
 use crate::line::Owner;
 
 /// What has to be kept of a [`Fold`] so that it can go on later. Whoever keeps it has to know
@@ -22,6 +23,8 @@ pub struct Saved<'a> {
     pub is_closed: bool,
     /// What the frames say.
     pub meta: Cow<'a, SessionMeta>,
+    /// What was used, by day and model.
+    pub spent: Cow<'a, Spent>,
 }
 
 impl Fold {
@@ -33,6 +36,7 @@ impl Fold {
             is_opened: self.is_opened,
             is_closed: self.is_closed,
             meta: Cow::Borrowed(self.meta()?),
+            spent: Cow::Borrowed(&*self.spent),
         })
     }
 
@@ -47,6 +51,7 @@ impl Fold {
             is_closed: saved.is_closed,
             offset: saved.offset,
             searched: 0,
+            spent: Arc::new(saved.spent.into_owned()),
             meta: Some(Arc::new(meta)),
         }
     }

@@ -42,7 +42,7 @@ fn opening_frame(spec: &SessionSpec, earlier: Option<SessionMeta>) -> Data {
 fn spec() -> SessionSpec {
     serde_json::from_value(serde_json::json!({
         "id": ID, "workdir": "/work", "driver": "tty", "model": "opus", "effort": "high",
-        "permission_mode": "plan", "auth_mode": "api_key", "title": "Name",
+        "permission_mode": "plan", "auth_mode": "provider", "provider_id": "p_1", "title": "Name",
         "limits": {"max_turns": 3},
     }))
     .unwrap()
@@ -120,6 +120,7 @@ fn everything_that_a_resume_needs_follows_from_the_journal_alone() {
         last_turn: Some(usage),
         resources,
         turns: 1,
+        active_at: Some(Timestamp::from_millis(9000)),
         ..begin(&spec(), None, Timestamp::from_millis(500))
     };
     assert_eq!(meta, expected);
@@ -290,4 +291,38 @@ fn a_fold_that_was_kept_goes_on_as_if_it_had_never_stopped() {
     }
     assert_eq!(kept.meta(), whole.meta());
     assert!(kept.is_opened() && kept.is_closed());
+}
+
+#[test]
+fn only_a_simple_question_that_is_told_whole_brings_its_options() {
+    let asked = |question: &str, labels: &[&str], tool: Option<&str>, several: bool| {
+        let options: Vec<_> = labels
+            .iter()
+            .map(|label| serde_json::json!({"label": label, "description": ""}))
+            .collect();
+        let data: Data = serde_json::from_value(serde_json::json!({
+            "kind": "ask.question",
+            "data": {
+                "id": "q", "prompt": question, "options": options, "multiSelect": several,
+                "tool": tool,
+                "questions": [{"question": question, "options": options, "multiSelect": several}],
+            },
+        }))
+        .unwrap();
+        let fold = fold(&lines(&[data]));
+        fold.meta().unwrap().open_questions[0].options.clone()
+    };
+    assert_eq!(
+        asked("Which?", &["Red", "Blue"], None, false),
+        ["Red", "Blue"]
+    );
+    let none: [&str; 0] = [];
+    assert_eq!(asked("Which?", &["a", "b", "c"], None, false), none);
+    assert_eq!(asked("Which?", &["a", "b"], None, true), none);
+    assert_eq!(
+        asked("May I?", &["Allow", "Deny"], Some("Bash"), false),
+        none
+    );
+    assert_eq!(asked(&"x".repeat(300), &["a", "b"], None, false), none);
+    assert_eq!(asked("Which?", &[&"x".repeat(80)], None, false), none);
 }

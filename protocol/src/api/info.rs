@@ -34,12 +34,27 @@ pub struct Info {
     pub services: Vec<ServiceStatus>,
     /// Warnings that still hold.
     pub warnings: Vec<String>,
+    /// The disks of the directories in which sessions work, and of their records; each once.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
     /// The sessions.
     pub sessions: InfoSessions,
     /// Directories in which a session may work.
     pub workdir_roots: Vec<String>,
     /// Who asks.
     pub caller: InfoCaller,
+}
+
+/// A disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Disk {
+    /// A directory that is on it.
+    pub path: String,
+    /// Bytes that may still be written.
+    pub free: u64,
+    /// Bytes that it has.
+    pub total: u64,
 }
 
 /// How many sessions there are.
@@ -56,8 +71,23 @@ pub struct InfoSessions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InfoCaller {
-    /// `master`, a device token's id and label, or a user of the proxy.
+    /// `master`, a device token's id and label, an account, or a user of the proxy.
     pub name: String,
+    /// What frames name it by that come of what it asks for.
+    #[serde(default)]
+    pub label: String,
     /// Its scopes.
     pub scopes: Vec<String>,
+    /// The account's name, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Whether it came by a cookie, so that there is something to sign out of.
+    #[serde(default)]
+    pub signed_in: bool,
+    /// Where signing out leads, if a reverse proxy signed it in and the box knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logout_url: Option<String>,
+    /// Whether there is no account yet and it may make the first.
+    #[serde(default)]
+    pub may_set_up: bool,
 }

@@ -111,6 +111,9 @@ pub struct StartLogin {
     /// Log in by the organisation's single sign-on.
     #[serde(default)]
     pub sso: bool,
+    /// An older spelling of `method`: true means `console`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub console: bool,
 }
 
 /// Body of `POST /api/auth/claude/code`.
@@ -121,4 +124,8 @@ pub struct LoginCode {
     /// What the login page showed, whole.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 4096)))]
     pub code: Secret,
+    /// Which login it is for, as an older client says it; only one is on its way, so it counts for
+    /// nothing.
+    #[serde(default, skip_serializing)]
+    pub flow_id: Option<String>,
 }

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 #[serde(deny_unknown_fields)]
 pub struct CreateShell {
     /// Absolute directory in the box; `/workspace` if absent.
-    #[serde(default)]
+    #[serde(default, alias = "cwd")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub workdir: Option<String>,
     /// Columns of the terminal; 120 if absent. Comes with `rows`.

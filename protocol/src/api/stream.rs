@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Encoding;
+use super::{Content, Encoding};
 use crate::frame::Frame;
 use crate::session::{PermissionMode, SessionId};
 
@@ -19,9 +19,14 @@ pub struct Transcript {
     pub frames: Vec<Frame>,
     /// What `from` takes for the next page.
     pub next: u64,
+    /// What `before` takes for the page in front of this one, if this one was asked for with
+    /// `before`; 0 if there is nothing in front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
 }
 
-/// A text message from a client. Frames come the other way, one a message.
+/// A text message from a client. Frames come the other way: with the subprotocol `json` one a
+/// message, with `jsonl` as many as are ready, one a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -42,11 +47,23 @@ pub struct StreamRequest {
 pub enum StreamCommand {
     /// A message, or bytes for the terminal.
     Input {
-        /// The message or the bytes.
+        /// The message or the bytes; without `content` it has to be there.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         data: String,
+        /// A message in parts, in the place of `data`, as in the route of the same name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Content>,
         /// How `data` is written.
         #[serde(default)]
         encoding: Encoding,
+        /// The client's own name for this request: sent again with the same one within ten minutes, it
+        /// is answered as the first time and not done again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(min = 1, max = 64), regex(pattern = "^[!-~]*$"))
+        )]
+        client_id: Option<String>,
     },
     /// Answers to an open question.
     Answer {
@@ -55,6 +72,14 @@ pub enum StreamCommand {
         /// Answer by question text. Empty refuses.
         #[serde(default)]
         answers: BTreeMap<String, String>,
+        /// The client's own name for this request: sent again with the same one within ten minutes, it
+        /// is answered as the first time and not done again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(min = 1, max = 64), regex(pattern = "^[!-~]*$"))
+        )]
+        client_id: Option<String>,
     },
     /// End the running turn.
     Interrupt {},
@@ -64,6 +89,9 @@ pub enum StreamCommand {
         cols: u16,
         /// Rows, at least 1.
         rows: u16,
+        /// Whether the terminal is to have that size though another client typed last.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        take: bool,
     },
     /// Change the model.
     Model {

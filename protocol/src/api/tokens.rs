@@ -26,10 +26,25 @@ pub struct CreateToken {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub ttl: Option<u64>,
-    /// The same in hours. Only one of the two may be there.
+    /// The same in hours, and never if it is 0. Only one of the two may be there.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub ttl_hours: Option<u64>,
+    /// What it is for; a bearer, if absent.
+    #[serde(default)]
+    pub kind: TokenKind,
+}
+
+/// What a token is for. One kind is never good for the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// Its text is sent with each request.
+    #[default]
+    Bearer,
+    /// Its text is a key of the sealed envelope, `docs/AES-TRANSPORT.md`: 64 hexadecimal digits
+    /// that are never sent.
+    Device,
 }
 
 /// A device token, without its text.
@@ -42,6 +57,9 @@ pub struct TokenInfo {
     pub label: String,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: TokenKind,
     /// When it was minted.
     pub created_at: Timestamp,
     /// When it stops working by itself.
