@@ -6,8 +6,8 @@ use cib_protocol::frame::{Data, Frame, Meta, Text};
 use cib_protocol::time::Timestamp;
 use cib_session::journal::{FILE, Journal, SyncPolicy};
 use cib_session::ledger::Ledger;
-use cib_session::stream::lines::{Limits, Line, Splitter};
-use cib_session::stream::{self, Stream};
+use cib_session::stream_json::lines::{Limits, Line, Splitter};
+use cib_session::stream_json::{self, Stream};
 use cib_session::tty::events::Abilities;
 use cib_session::tty::{self, Tty};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(super) fn stream(bytes: &[u8]) {
 fn streamed(pieces: &[&[u8]]) -> Vec<Data> {
     let mut lines = Splitter::new(Limits::for_output(CAP));
     let mut stream = Stream::new(Ledger::starting(0, Meta::default()), 0.0);
-    let mut out = stream::Out::default();
+    let mut out = stream_json::Out::default();
     for piece in pieces {
         lines.feed(piece, |line| stream.line(&line, 1, &mut out));
     }

@@ -203,6 +203,9 @@ pub struct Launcher {
     /// Its end of a `SOCK_SEQPACKET` pair with the keeper.
     #[arg(long, value_name = "N")]
     pub fd: RawFd,
+    /// Whose processes it starts, for whoever looks at it.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
     /// Whom it starts things as. [default: its own user]
     #[arg(long, requires = "gid")]
     pub uid: Option<u32>,

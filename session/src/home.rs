@@ -136,7 +136,7 @@ fn look(wanted: &Wanted) -> Home {
             .notes
             .push("neither HOME nor CLAUDE_CONFIG_DIR is set".to_owned()),
     }
-    home.notes.extend(seed::seed());
+    home.notes.extend(seed::seed(&wanted.workdir));
     if let Some(path) = settings::user_hooks() {
         match read_hooks(&path) {
             Ok(text) => home.hooks = text,

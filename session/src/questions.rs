@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use cib_foreign::json::{self, Object};
-use cib_protocol::frame::{AskOption, AskQuestion, Question};
+use cib_protocol::frame::{AskAnswer, AskOption, AskQuestion, Data, Question};
 use serde_json::{Value, json};
 
 /// The tool whose input is questions for the user.
@@ -49,6 +49,15 @@ pub(crate) fn open(
     };
     let input = json::one_line(input);
     Some((Open { id, input, is_ask }, frame))
+}
+
+/// The frame of a question that nobody here has answered, and nobody has to any more.
+pub(crate) fn given_up(id: &str) -> Data {
+    Data::AskAnswer(AskAnswer {
+        id: id.to_owned(),
+        answers: None,
+        by: None,
+    })
 }
 
 /// The questions that can be read.

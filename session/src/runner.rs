@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
-use crate::claude::{Outgoing, Process, ReadOutcome, Tail, nonblocking, read};
+use crate::claude::{LastLines, Outgoing, Process, ReadOutcome, nonblocking, read};
 
 /// How long an errand may take: a start of this program, or of the CLI under Node.
 const ERRAND: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ impl Runner {
             stdin: Outgoing::new(Some(nonblocking(our_in)?)),
             stdout: Some(nonblocking(our_out)?),
             stderr: Some(nonblocking(our_err)?),
-            complaints: Tail::default(),
+            complaints: LastLines::default(),
         })
     }
 
@@ -110,7 +110,7 @@ impl Runner {
             stdin: Outgoing::new(Some(terminal.try_clone()?)),
             stdout: Some(terminal),
             stderr: None,
-            complaints: Tail::default(),
+            complaints: LastLines::default(),
         })
     }
 

@@ -47,16 +47,16 @@ pub enum SeedError {
     },
 }
 
-/// Completes the files of this user, with whose environment Claude will be started. What fails
-/// is told, because Claude may well start without it.
+/// Completes the files of this user, with whose environment Claude will be started in `workdir`.
+/// What fails is told, because Claude may well start without it.
 #[must_use]
-pub fn seed() -> Vec<String> {
+pub fn seed(workdir: &Path) -> Vec<String> {
     let Some(files) = Files::find() else {
         return vec!["Claude may ask its first questions: it has no home".to_owned()];
     };
     let key = env::var(API_KEY).ok();
     let wanted = [
-        (&files.state, state(key.as_deref())),
+        (&files.state, state(key.as_deref(), workdir)),
         (&files.settings, settings()),
     ];
     let completed = wanted.map(|(path, wanted)| complete(path, &wanted));
@@ -90,12 +90,16 @@ impl Files {
     }
 }
 
-/// What has to stand in `.claude.json`. Trust in `/` covers every directory of the box.
-fn state(key: Option<&str>) -> Value {
-    let mut wanted = json!({
-        "hasCompletedOnboarding": true,
-        "projects": {"/": {"hasTrustDialogAccepted": true}},
-    });
+/// What has to stand in `.claude.json`. Trust in `/` covers every directory of the box but those
+/// in a repository of git, where the CLI asks for the repository's own; so what is above the workdir
+/// is trusted by name as well.
+fn state(key: Option<&str>, workdir: &Path) -> Value {
+    let real = fs::canonicalize(workdir);
+    let mut projects = json!({"/": {"hasTrustDialogAccepted": true}});
+    for folder in real.iter().flat_map(|real| real.ancestors()) {
+        projects[folder.to_string_lossy().as_ref()] = json!({"hasTrustDialogAccepted": true});
+    }
+    let mut wanted = json!({"hasCompletedOnboarding": true, "projects": projects});
     if let Some(key) = key.filter(|key| !key.is_empty()) {
         let from = key.len().saturating_sub(KEY_TAIL);
         let tail = key.get(from..).unwrap_or(key);
@@ -235,13 +239,20 @@ mod tests {
     fn an_empty_home_gets_everything() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/.claude.json");
-        complete(&path, &state(Some("sk-ant-0123456789abcdefghij"))).unwrap();
+        let work = dir.path().canonicalize().unwrap().join("work");
+        fs::create_dir(&work).unwrap();
+        complete(&path, &state(Some("sk-ant-0123456789abcdefghij"), &work)).unwrap();
         let written: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let mut projects = json!({});
+        for folder in work.ancestors() {
+            projects[folder.to_str().unwrap()] = json!({"hasTrustDialogAccepted": true});
+        }
+        assert!(projects.get("/").is_some());
         assert_eq!(
             written,
             json!({
                 "hasCompletedOnboarding": true,
-                "projects": {"/": {"hasTrustDialogAccepted": true}},
+                "projects": projects,
                 "customApiKeyResponses": {"approved": ["0123456789abcdefghij"], "rejected": []},
             })
         );
@@ -251,7 +262,9 @@ mod tests {
     fn what_the_user_has_stays_as_it_is() {
         let text = r#"{"zeta": 1.50, "hasCompletedOnboarding":false,
             "projects": {"/w": {"a" : [ 1 ]}}, "customApiKeyResponses":{"approved":["x"]}}"#;
-        let merged = merge(text, &state(Some("key"))).unwrap().unwrap();
+        let merged = merge(text, &state(Some("key"), Path::new("/")))
+            .unwrap()
+            .unwrap();
         assert!(merged.contains(r#""zeta": 1.50"#), "{merged}");
         assert!(merged.contains(r#""/w": {"a" : [ 1 ]}"#), "{merged}");
         assert!(merged.contains(r#"["x","key"]"#), "{merged}");
@@ -260,7 +273,10 @@ mod tests {
             "{merged}"
         );
         assert!(merged.find("zeta") < merged.find("projects"), "{merged}");
-        assert_eq!(merge(&merged, &state(Some("key"))).unwrap(), None);
+        assert_eq!(
+            merge(&merged, &state(Some("key"), Path::new("/"))).unwrap(),
+            None
+        );
     }
 
     #[test]

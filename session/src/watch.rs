@@ -49,11 +49,11 @@ struct Watch {
     state: PathBuf,
     /// What the state file said last.
     said: Vec<u8>,
-    transcript: Option<Tail>,
+    transcript: Option<Transcript>,
 }
 
 /// A transcript and how far it was read.
-struct Tail {
+struct Transcript {
     path: PathBuf,
     file: Option<File>,
     /// Where to begin once it is there.
@@ -126,7 +126,7 @@ impl Watch {
         match (kind, number, words.next()) {
             (b"process", Some(pid), _) => self.state.set_file_name(format!("{pid}.json")),
             (b"follow", Some(from), Some(path)) => {
-                self.transcript = Some(Tail {
+                self.transcript = Some(Transcript {
                     path: OsStr::from_bytes(path).into(),
                     file: None,
                     from,
@@ -146,8 +146,8 @@ impl Watch {
     fn look(&mut self, output: &mut impl Write) -> io::Result<()> {
         // What exactly happened does not matter: both files are cheap to look at.
         while self.wake.read_events().is_ok() {}
-        if let Some(tail) = &mut self.transcript {
-            tail.read(&self.wake, output)?;
+        if let Some(transcript) = &mut self.transcript {
+            transcript.read(&self.wake, output)?;
         }
         let Ok(text) = cib_foreign::read(&self.state, MAX_STATE as u64) else {
             return Ok(());
@@ -163,7 +163,7 @@ impl Watch {
     }
 }
 
-impl Tail {
+impl Transcript {
     fn read(&mut self, wake: &Inotify, output: &mut impl Write) -> io::Result<()> {
         if self.file.is_none() {
             let Ok(mut file) = cib_foreign::open(&self.path) else {

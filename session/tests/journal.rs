@@ -131,6 +131,6 @@ fn a_file_of_lines_that_are_no_frames_is_not_touched() {
     let path = dir.path().join(FILE);
     fs::write(&path, "dear diary\n").unwrap();
     let error = Journal::open(dir.path(), ID, SyncPolicy::None).unwrap_err();
-    assert!(matches!(error, OpenError::Tail { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::End { .. }), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary\n");
 }

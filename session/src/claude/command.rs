@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cib_protocol::session::{AuthMode, PermissionMode, SessionSpec};
+use cib_protocol::session::{AuthMode, GOOGLE_CREDENTIALS, PermissionMode, SessionSpec};
 use uuid::Uuid;
 
 /// Which conversation the CLI runs.
@@ -59,6 +59,9 @@ pub const CREDENTIALS: [&str; 3] = [
     "CLAUDE_CODE_OAUTH_TOKEN",
 ];
 
+/// Variables that make the CLI use a cloud's credentials before any of its own.
+const CLOUDS: [&str; 2] = ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"];
+
 /// Options that a version may not know; without them it only says less.
 const OPTIONAL: [&str; 3] = [
     "--forward-subagent-text",
@@ -75,6 +78,8 @@ pub struct CommandLine {
     pub conversation: Conversation,
     /// A settings file on top of the user's.
     pub settings: Option<PathBuf>,
+    /// A file with Google's credentials.
+    pub google: Option<PathBuf>,
     /// Options that this version has refused.
     refused: Vec<String>,
 }
@@ -87,6 +92,7 @@ impl CommandLine {
             program,
             conversation,
             settings: None,
+            google: None,
             refused: Vec::new(),
         }
     }
@@ -152,6 +158,9 @@ impl CommandLine {
             command.arg("--settings").arg(settings);
         }
         command.current_dir(&spec.workdir);
+        if let Some(google) = &self.google {
+            command.env("GOOGLE_APPLICATION_CREDENTIALS", google);
+        }
         environment(command, spec);
     }
 
@@ -188,10 +197,18 @@ pub fn environment(command: &mut Command, spec: &SessionSpec) {
         AuthMode::Auto => &[],
         AuthMode::Subscription => &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"],
         AuthMode::ApiKey => &["CLAUDE_CODE_OAUTH_TOKEN"],
+        AuthMode::Provider => &CREDENTIALS,
     };
     for name in hidden {
         command.env_remove(name);
     }
+    if spec.auth_mode != AuthMode::Auto {
+        for name in CLOUDS {
+            command.env_remove(name);
+        }
+    }
+    // The keeper's own; of it comes a file.
+    command.env_remove(GOOGLE_CREDENTIALS);
     command.env("CIB_SESSION", spec.id.to_string());
     command.envs(spec.env.iter().map(|(name, value)| (name, value.expose())));
 }

@@ -16,7 +16,7 @@ pub enum Act {
 
 /// How far an ending is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum Progress {
     Begun,
     Asked,
     Terminated,
@@ -26,7 +26,7 @@ enum Step {
 /// An ending with its deadlines, all in milliseconds on one monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    step: Step,
+    progress: Progress,
     terminate_at: u64,
     kill_at: u64,
 }
@@ -36,7 +36,7 @@ impl Ending {
     #[must_use]
     pub fn in_order(now_ms: u64, grace_ms: u64) -> Self {
         Self {
-            step: Step::Begun,
+            progress: Progress::Begun,
             terminate_at: now_ms + grace_ms * ASKING_PERCENT / 100,
             kill_at: now_ms + grace_ms,
         }
@@ -46,7 +46,7 @@ impl Ending {
     #[must_use]
     pub fn at_once(now_ms: u64) -> Self {
         Self {
-            step: Step::Terminated,
+            progress: Progress::Terminated,
             terminate_at: now_ms,
             kill_at: now_ms,
         }
@@ -54,31 +54,33 @@ impl Ending {
 
     /// Makes an ending that is under way kill at once.
     pub fn hurry(&mut self, now_ms: u64) {
-        if self.step != Step::Killed {
+        if self.progress != Progress::Killed {
             *self = Self::at_once(now_ms);
         }
     }
 
     /// What is due. Each act is given once; call again until there is none.
     pub fn due(&mut self, now_ms: u64) -> Option<Act> {
-        let (act, step) = match self.step {
-            Step::Begun => (Act::Ask, Step::Asked),
-            Step::Asked if now_ms >= self.terminate_at => (Act::Terminate, Step::Terminated),
-            Step::Terminated if now_ms >= self.kill_at => (Act::Kill, Step::Killed),
-            Step::Asked | Step::Terminated | Step::Killed => return None,
+        let (act, progress) = match self.progress {
+            Progress::Begun => (Act::Ask, Progress::Asked),
+            Progress::Asked if now_ms >= self.terminate_at => {
+                (Act::Terminate, Progress::Terminated)
+            }
+            Progress::Terminated if now_ms >= self.kill_at => (Act::Kill, Progress::Killed),
+            Progress::Asked | Progress::Terminated | Progress::Killed => return None,
         };
-        self.step = step;
+        self.progress = progress;
         Some(act)
     }
 
     /// When something is due next; `None` after the last act.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        match self.step {
-            Step::Begun => Some(0),
-            Step::Asked => Some(self.terminate_at),
-            Step::Terminated => Some(self.kill_at),
-            Step::Killed => None,
+        match self.progress {
+            Progress::Begun => Some(0),
+            Progress::Asked => Some(self.terminate_at),
+            Progress::Terminated => Some(self.kill_at),
+            Progress::Killed => None,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 pub mod command;
 pub mod ending;
+mod last_lines;
 mod outgoing;
 pub mod pty;
-mod tail;
 pub mod version;
 
 use std::fs::File;
@@ -13,8 +13,8 @@ use std::os::fd::OwnedFd;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+pub use last_lines::LastLines;
 pub use outgoing::Outgoing;
-pub use tail::Tail;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Process {
     /// What it complains about; `None` after its end.
     pub stderr: Option<File>,
     /// The last of its complaints.
-    pub complaints: Tail,
+    pub complaints: LastLines,
 }
 
 impl Process {

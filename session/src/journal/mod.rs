@@ -3,9 +3,9 @@
 //! A reader may take every line that ends with a newline as final. So a line is written whole
 //! or taken back: a write that the kernel accepted only in part is cut off again at the last
 //! complete line before anything else is written, and what a crash left torn is cut off when
-//! the journal is opened ([`tail`]). The promises are in `docs/spec/journal.md`.
+//! the journal is opened ([`recovery`]). The promises are in `docs/spec/journal.md`.
 
-mod tail;
+mod recovery;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use crate::own;
 
 pub use cib_journal::FILE;
-pub use tail::TailError;
+pub use recovery::RecoveryError;
 
 /// A buffer that grew beyond this many bytes is given back after it was written.
 const KEEP_BUFFER: usize = 128 * 1024;
@@ -73,12 +73,12 @@ pub enum OpenError {
     },
     /// The end of the file cannot be read or is not what a keeper leaves behind.
     #[error("cannot continue the journal {}", path.display())]
-    Tail {
+    End {
         /// The journal.
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: TailError,
+        source: RecoveryError,
     },
 }
 
@@ -131,7 +131,7 @@ impl Journal {
             path: path.clone(),
             source,
         })?;
-        let end = tail::repair(&file, session).map_err(|source| OpenError::Tail {
+        let end = recovery::repair(&file, session).map_err(|source| OpenError::End {
             path: path.clone(),
             source,
         })?;

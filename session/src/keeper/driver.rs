@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use cib_protocol::image::Image;
+use cib_protocol::offers::Offers;
 use cib_protocol::session::{self, PermissionMode, State};
 use uuid::Uuid;
 
 use super::hooks::{self, Heard, Hooks};
 use super::watch::Watch;
 use crate::ledger::Ledger;
-use crate::stream::lines::Splitter;
-use crate::stream::{self, NoSuchQuestion, Stream};
+use crate::stream_json::lines::Splitter;
+use crate::stream_json::{self, NoSuchQuestion, Stream};
 use crate::tty::{self, HookId, Tty, Untypable};
 use cib_protocol::frame::{Data, PtyRaw};
 
@@ -36,19 +38,21 @@ pub(super) struct Input {
     pub(super) id: Uuid,
     /// Whether it is one for the interface and not for the model.
     pub(super) is_command: bool,
+    /// Images that it has, which a terminal cannot be given.
+    pub(super) images: Vec<Image>,
 }
 
-/// What a step of a driver gives.
+/// What a driver has come to.
 #[derive(Debug, Default)]
-pub(super) struct Step {
+pub(super) struct Output {
     pub(super) frames: Vec<Data>,
     /// What Claude is told or what is typed.
     pub(super) to_claude: Vec<String>,
     answers: Vec<(HookId, String)>,
 }
 
-impl From<stream::Out> for Step {
-    fn from(out: stream::Out) -> Self {
+impl From<stream_json::Out> for Output {
+    fn from(out: stream_json::Out) -> Self {
         Self {
             frames: out.frames,
             to_claude: out.to_claude,
@@ -85,23 +89,33 @@ impl Driver {
         }
     }
 
-    pub(super) fn set_state(&mut self, state: State, now_ms: u64) -> Step {
+    /// What Claude has to choose from, as far as it has said so.
+    pub(super) fn offers(&self) -> Offers {
+        match self {
+            Self::Stream { stream, .. } => stream.offers().cloned().unwrap_or_default(),
+            // Its interface shows them and does not tell them.
+            Self::Tty(_) => Offers::default(),
+        }
+    }
+
+    pub(super) fn set_state(&mut self, state: State, now_ms: u64) -> Output {
         self.step(
             |stream, out| stream.set_state(state, now_ms, out),
             |tty, out| tty.set_state(state, now_ms, out),
         )
     }
 
-    pub(super) fn input(&mut self, input: Input, now_ms: u64) -> Result<Step, Untypable> {
+    pub(super) fn input(&mut self, input: Input, now_ms: u64) -> Result<Output, Untypable> {
         let Input {
             text,
             id,
             is_command,
+            images,
         } = input;
         match self {
             Self::Stream { stream, .. } => {
-                let mut out = stream::Out::default();
-                stream.input(text, id, &mut out);
+                let mut out = stream_json::Out::default();
+                stream.input(text, images, id, &mut out);
                 stream.waits_from(now_ms);
                 Ok(out.into())
             }
@@ -132,11 +146,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn interrupt(&mut self, now_ms: u64) -> Step {
+    pub(super) fn interrupt(&mut self, now_ms: u64) -> Output {
         self.step(Stream::interrupt, |tty, out| tty.interrupt(now_ms, out))
     }
 
-    pub(super) fn set_model(&mut self, model: &str, now_ms: u64) -> Step {
+    pub(super) fn set_model(&mut self, model: &str, now_ms: u64) -> Output {
         self.step(
             |stream, out| stream.set_model(model, out),
             |tty, out| tty.set_model(model, now_ms, out),
@@ -146,12 +160,12 @@ impl Driver {
     pub(super) fn set_permission_mode(
         &mut self,
         mode: PermissionMode,
-    ) -> Result<Step, WrongDriver> {
+    ) -> Result<Output, WrongDriver> {
         let Self::Stream { stream, .. } = self else {
             let why = "on a terminal the mode is changed with its own keys";
             return Err(WrongDriver(why));
         };
-        let mut out = stream::Out::default();
+        let mut out = stream_json::Out::default();
         stream.set_permission_mode(mode, &mut out);
         Ok(out.into())
     }
@@ -161,10 +175,10 @@ impl Driver {
         id: &str,
         answers: &BTreeMap<String, String>,
         now_ms: u64,
-    ) -> Result<Step, NoSuchQuestion> {
+    ) -> Result<Output, NoSuchQuestion> {
         match self {
             Self::Stream { stream, .. } => {
-                let mut out = stream::Out::default();
+                let mut out = stream_json::Out::default();
                 stream.answer(id, answers, now_ms, &mut out)?;
                 Ok(out.into())
             }
@@ -177,49 +191,49 @@ impl Driver {
     }
 
     /// Claude said something, or drew it.
-    pub(super) fn heard(&mut self, bytes: &[u8], now_ms: u64) -> Step {
+    pub(super) fn heard(&mut self, bytes: &[u8], now_ms: u64) -> Output {
         match self {
             Self::Stream { lines, stream } => {
-                let mut out = stream::Out::default();
+                let mut out = stream_json::Out::default();
                 lines.feed(bytes, |line| stream.line(&line, now_ms, &mut out));
                 out.into()
             }
             Self::Tty(terminal) => {
                 terminal.tty.drawn(bytes, now_ms);
-                Step {
+                Output {
                     frames: vec![Data::PtyRaw(PtyRaw {
                         data: crate::base64::encode(bytes),
                     })],
-                    ..Step::default()
+                    ..Output::default()
                 }
             }
         }
     }
 
     /// Claude will say nothing more.
-    pub(super) fn heard_all(&mut self, now_ms: u64) -> Step {
+    pub(super) fn heard_all(&mut self, now_ms: u64) -> Output {
         match self {
             Self::Stream { lines, stream } => {
-                let mut out = stream::Out::default();
+                let mut out = stream_json::Out::default();
                 lines.finish(|line| stream.line(&line, now_ms, &mut out));
                 out.into()
             }
-            Self::Tty(_) => Step::default(),
+            Self::Tty(_) => Output::default(),
         }
     }
 
     /// A last look at what Claude has written, while somebody can still look.
-    pub(super) fn look(&mut self, now_ms: u64) -> Step {
+    pub(super) fn look(&mut self, now_ms: u64) -> Output {
         match self {
-            Self::Stream { .. } => Step::default(),
+            Self::Stream { .. } => Output::default(),
             Self::Tty(terminal) => terminal.look(true, now_ms),
         }
     }
 
     /// Claude's process has ended.
-    pub(super) fn ended(&mut self, now_ms: u64) -> Step {
+    pub(super) fn ended(&mut self, now_ms: u64) -> Output {
         match self {
-            Self::Stream { .. } => Step::default(),
+            Self::Stream { .. } => Output::default(),
             Self::Tty(terminal) => {
                 let mut step = terminal.look(true, now_ms);
                 step.add(terminal.step(|tty, out| tty.ended(now_ms, out)));
@@ -229,7 +243,7 @@ impl Driver {
     }
 
     /// Does what is due by time.
-    pub(super) fn tick(&mut self, now_ms: u64) -> Step {
+    pub(super) fn tick(&mut self, now_ms: u64) -> Output {
         match self {
             Self::Tty(terminal) if terminal.tty.deadline().is_some_and(|at| now_ms >= at) => {
                 // What is due may hang on what the files say by now.
@@ -238,11 +252,11 @@ impl Driver {
                 step
             }
             Self::Stream { stream, .. } => {
-                let mut out = stream::Out::default();
+                let mut out = stream_json::Out::default();
                 stream.tick(now_ms, &mut out);
                 out.into()
             }
-            Self::Tty(_) => Step::default(),
+            Self::Tty(_) => Output::default(),
         }
     }
 
@@ -255,12 +269,12 @@ impl Driver {
 
     fn step(
         &mut self,
-        with_stream: impl FnOnce(&mut Stream, &mut stream::Out),
+        with_stream: impl FnOnce(&mut Stream, &mut stream_json::Out),
         with_tty: impl FnOnce(&mut Tty, &mut tty::Out),
-    ) -> Step {
+    ) -> Output {
         match self {
             Self::Stream { stream, .. } => {
-                let mut out = stream::Out::default();
+                let mut out = stream_json::Out::default();
                 with_stream(stream, &mut out);
                 out.into()
             }
@@ -271,12 +285,12 @@ impl Driver {
 
 impl Terminal {
     /// A hook's connection has something, or has ended.
-    pub(super) fn hook(&mut self, index: usize, buffer: &mut [u8], now_ms: u64) -> Step {
+    pub(super) fn hook(&mut self, index: usize, buffer: &mut [u8], now_ms: u64) -> Output {
         let Some((id, heard)) = self.hooks.read(index, buffer) else {
-            return Step::default();
+            return Output::default();
         };
         match heard {
-            Heard::Nothing => Step::default(),
+            Heard::Nothing => Output::default(),
             Heard::Gone => self.step(|tty, out| tty.hook_gone(id, now_ms, out)),
             Heard::Everything(told) => {
                 let mut out = tty::Out::default();
@@ -288,7 +302,7 @@ impl Terminal {
     }
 
     /// Has Claude's files looked at.
-    fn look(&mut self, is_last: bool, now_ms: u64) -> Step {
+    fn look(&mut self, is_last: bool, now_ms: u64) -> Output {
         let mut out = tty::Out::default();
         let tty = &mut self.tty;
         let said = self
@@ -298,7 +312,7 @@ impl Terminal {
     }
 
     /// Takes what is told of Claude's files.
-    pub(super) fn told(&mut self, now_ms: u64) -> Step {
+    pub(super) fn told(&mut self, now_ms: u64) -> Output {
         let mut out = tty::Out::default();
         let tty = &mut self.tty;
         let said = self
@@ -307,24 +321,24 @@ impl Terminal {
         self.seen(said, out, now_ms)
     }
 
-    fn seen(&mut self, said: Option<String>, mut out: tty::Out, now_ms: u64) -> Step {
+    fn seen(&mut self, said: Option<String>, mut out: tty::Out, now_ms: u64) -> Output {
         if let Some(said) = said {
             self.tty.state_file(&said, now_ms, &mut out);
         }
         self.settle(out)
     }
 
-    fn step(&mut self, with: impl FnOnce(&mut Tty, &mut tty::Out)) -> Step {
+    fn step(&mut self, with: impl FnOnce(&mut Tty, &mut tty::Out)) -> Output {
         let mut out = tty::Out::default();
         with(&mut self.tty, &mut out);
         self.settle(out)
     }
 
-    fn settle(&mut self, out: tty::Out) -> Step {
+    fn settle(&mut self, out: tty::Out) -> Output {
         if let Some(path) = out.transcript {
             self.watch.follow(path);
         }
-        Step {
+        Output {
             frames: out.frames,
             to_claude: out.keys,
             answers: out.answers,
@@ -332,7 +346,7 @@ impl Terminal {
     }
 }
 
-impl Step {
+impl Output {
     fn add(&mut self, more: Self) {
         self.frames.extend(more.frames);
         self.to_claude.extend(more.to_claude);

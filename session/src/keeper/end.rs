@@ -116,8 +116,8 @@ impl Keeper {
     pub(super) fn interrupt(&mut self) {
         let state = self.driver.state();
         if matches!(state, State::Working | State::WaitingForInput) {
-            let step = self.driver.interrupt(self.clock.now_ms());
-            self.take(step);
+            let output = self.driver.interrupt(self.clock.now_ms());
+            self.take(output);
         }
     }
 
@@ -175,8 +175,8 @@ impl Keeper {
         let deadline = Instant::now() + LAST_WRITE;
         self.hear_the_rest(deadline);
         self.take(last);
-        let step = self.driver.ended(self.clock.now_ms());
-        self.take(step);
+        let output = self.driver.ended(self.clock.now_ms());
+        self.take(output);
         let exit = self.exit.map(|(exit, _)| exit);
         let asked = self.leaving.as_ref().map(|leaving| leaving.why);
         // A limit may have ended Claude before anybody has looked.
@@ -199,8 +199,8 @@ impl Keeper {
             detail,
             ..Stop::default()
         })]);
-        let step = self.driver.set_state(state, self.clock.now_ms());
-        self.record.append(step.frames);
+        let output = self.driver.set_state(state, self.clock.now_ms());
+        self.record.append(output.frames);
         let is_written = self.write_the_end(deadline);
         // Not before: on a full disk it would give the journal a page of room in the middle of
         // what it has to say.

@@ -10,7 +10,7 @@ use cib_protocol::time::Timestamp;
 use nix::poll::PollFlags;
 
 use super::clients::peer;
-use crate::stream::lines::{Limits, Line, Splitter};
+use crate::stream_json::lines::{Limits, Line, Splitter};
 use crate::tty::HookId;
 
 /// Name of the socket in the runtime directory.

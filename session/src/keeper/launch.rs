@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cib_protocol::frame::Meta;
@@ -12,9 +12,10 @@ use cib_protocol::session::{self, SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use uuid::Uuid;
 
-use super::driver::{Driver, Step, Terminal};
+use super::driver::{Driver, Output, Terminal};
 use super::end::Why;
 use super::hooks::{self, Hooks};
+use super::requests::sized;
 use super::watch::Watch;
 use super::{Keeper, Options, line_limits};
 use crate::claude::Process;
@@ -24,8 +25,8 @@ use crate::home::{self, Home};
 use crate::ledger::Ledger;
 use crate::runner::Runner;
 use crate::settings::{IMAGE_HOOKS, Settings, quoted};
-use crate::stream::lines::Splitter;
-use crate::stream::{self, Stream};
+use crate::stream_json::lines::Splitter;
+use crate::stream_json::{self, Stream};
 use crate::tty::Tty;
 use crate::tty::events::Abilities;
 
@@ -48,11 +49,11 @@ pub(super) struct Launch<'a> {
     pub(super) size: (u16, u16),
 }
 
-/// A Claude that has been started, with the first step of its driver.
+/// A Claude that has been started, with the first output of its driver.
 pub(super) struct Launched {
     pub(super) claude: Process,
     pub(super) driver: Driver,
-    pub(super) step: Step,
+    pub(super) output: Output,
 }
 
 impl Launch<'_> {
@@ -72,12 +73,12 @@ impl Launch<'_> {
             let abilities = self.ask_version()?;
             self.add_hooks(&mut settings, abilities);
         }
-        self.write_settings(&settings)?;
+        self.write_files(&settings)?;
         let model = self.model.as_deref();
         let command = self.command.stream(self.spec, model);
         let claude = self.runner.start(&command)?;
         let mut stream = Stream::new(self.ledger.clone(), self.cost);
-        let mut out = stream::Out::default();
+        let mut out = stream_json::Out::default();
         stream.initialize(&mut out);
         for note in settings.notes {
             stream.note(note, &mut out);
@@ -88,7 +89,7 @@ impl Launch<'_> {
                 lines: Splitter::new(line_limits(self.options)),
                 stream: Box::new(stream),
             },
-            step: out.into(),
+            output: out.into(),
         })
     }
 
@@ -101,7 +102,7 @@ impl Launch<'_> {
         let mut settings = Settings::wrapped(format!("{carrier} --run"));
         self.add_hooks(&mut settings, abilities);
         settings.add_own(&carrier, abilities);
-        self.write_settings(&settings)?;
+        self.write_files(&settings)?;
         let id = self.command.conversation.id().to_string();
         let found = self.home.transcript.take();
         let transcript = found.filter(|(path, _)| path.file_stem() == Some(OsStr::new(&id)));
@@ -116,15 +117,16 @@ impl Launch<'_> {
             }
         };
         watch.process(claude.pid);
-        let mut step = Step::default();
+        let mut output = Output::default();
+        output.frames.push(sized(self.size));
         for note in settings.notes {
-            self.ledger.note(note, &mut step.frames);
+            self.ledger.note(note, &mut output.frames);
         }
         let tty = Tty::new(self.ledger.clone(), abilities, started, self.cost);
         Ok(Launched {
             claude,
             driver: Driver::Tty(Box::new(Terminal { tty, hooks, watch })),
-            step,
+            output,
         })
     }
 
@@ -145,26 +147,32 @@ impl Launch<'_> {
         }
     }
 
-    fn write_settings(&mut self, settings: &Settings) -> io::Result<()> {
-        if let Some(old) = self.command.settings.take() {
+    /// Writes the files that Claude is told of: its settings, and Google's credentials.
+    fn write_files(&mut self, settings: &Settings) -> io::Result<()> {
+        let old = [self.command.settings.take(), self.command.google.take()];
+        for file in old.into_iter().flatten() {
             // Of an earlier Claude, which is gone.
-            let _ = fs::remove_file(old);
+            let _ = fs::remove_file(file);
         }
-        self.command.settings = match settings.text() {
-            None => None,
-            Some(text) => {
-                // They are that user's alone, and what this process writes would be its own.
-                // Nobody else finds the name, nor room for anything before and after.
-                let dir = self.options.runtime.join(USER);
-                let path = dir.join(format!("settings-{}.json", Uuid::new_v4()));
-                open_for_others(&dir, 0o733)?;
-                let stored = home::store(self.runner, &path, &text);
-                open_for_others(&dir, 0o711)?;
-                stored?;
-                Some(path)
-            }
-        };
+        let google = std::env::var(session::GOOGLE_CREDENTIALS).ok();
+        self.command.settings = self.write("settings", settings.text())?;
+        self.command.google = self.write("google", google)?;
         Ok(())
+    }
+
+    fn write(&mut self, name: &str, text: Option<String>) -> io::Result<Option<PathBuf>> {
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        // It is that user's alone, and what this process writes would be its own. Nobody else
+        // finds the name, nor room for anything before and after.
+        let dir = self.options.runtime.join(USER);
+        let path = dir.join(format!("{name}-{}.json", Uuid::new_v4()));
+        open_for_others(&dir, 0o733)?;
+        let stored = home::store(self.runner, &path, &text);
+        open_for_others(&dir, 0o711)?;
+        stored?;
+        Ok(Some(path))
     }
 
     fn ask_version(&mut self) -> io::Result<Abilities> {
@@ -205,7 +213,7 @@ impl Keeper {
         let Ok(claude) = self.runner.start(&command) else {
             return false;
         };
-        let mut out = stream::Out::default();
+        let mut out = stream_json::Out::default();
         stream.initialize(&mut out);
         self.adopt(Launched {
             claude,
@@ -213,7 +221,7 @@ impl Keeper {
                 lines: Splitter::new(line_limits(&self.options)),
                 stream: Box::new(stream),
             },
-            step: out.into(),
+            output: out.into(),
         });
         true
     }
@@ -221,10 +229,10 @@ impl Keeper {
     /// Continues the conversation under the other driver.
     fn switch(&mut self, kind: session::Driver) -> bool {
         let now_ms = self.clock.now_ms();
-        let step = self.driver.ended(now_ms);
-        self.take(step);
-        let step = self.driver.set_state(State::Starting, now_ms);
-        self.take(step);
+        let output = self.driver.ended(now_ms);
+        self.take(output);
+        let output = self.driver.set_state(State::Starting, now_ms);
+        self.take(output);
         if let Driver::Tty(terminal) = &self.driver {
             terminal.watch.end(&mut self.runner);
         }
@@ -286,15 +294,15 @@ impl Keeper {
         self.exit = None;
         self.close_by = None;
         self.answer_by = Some(self.clock.now_ms() + self.options.start_ms);
-        self.begin(launched.step);
+        self.begin(launched.output);
     }
 
     /// Begins with a Claude that has just been started.
-    pub(super) fn begin(&mut self, step: Step) {
+    pub(super) fn begin(&mut self, output: Output) {
         self.name_driver();
         let pid = u32::try_from(self.claude.pid).ok();
         self.record.amend(|meta| meta.claude_pid = pid);
-        self.take(step);
+        self.take(output);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing in it waits except `poll`. Frames are on disk before the loop waits again, so
 //! whoever is woken by the journal sees everything that has happened.
 
+mod authors;
 mod clients;
 mod driver;
 mod end;
@@ -31,9 +32,9 @@ use crate::claude::{self, Exit, Process, ReadOutcome};
 use crate::lock::Lock;
 use crate::resources::{LOOK_MS, Meter};
 use crate::runner::Runner;
-use crate::stream::lines::Limits;
+use crate::stream_json::lines::Limits;
 use clients::Clients;
-use driver::{Driver, Step};
+use driver::{Driver, Output};
 use end::{Leaving, Why};
 use idle::Idle;
 use record::Record;
@@ -274,7 +275,7 @@ impl Keeper {
         let Driver::Tty(terminal) = &mut self.driver else {
             return;
         };
-        let step = match source {
+        let output = match source {
             Source::Hook(index) => terminal.hook(index, &mut self.buffer, now_ms),
             Source::HookListener => {
                 terminal.hooks.accept();
@@ -286,7 +287,7 @@ impl Keeper {
             }
             _ => terminal.told(now_ms),
         };
-        self.take(step);
+        self.take(output);
     }
 
     /// Reads what Claude says, and writes each portion down before the next. Returns whether
@@ -298,7 +299,7 @@ impl Keeper {
             };
             let outcome = claude::read(pipe, &mut self.buffer);
             let now_ms = self.clock.now_ms();
-            let step = match outcome {
+            let output = match outcome {
                 ReadOutcome::Nothing => return false,
                 ReadOutcome::Bytes(count) => self.driver.heard(&self.buffer[..count], now_ms),
                 ReadOutcome::End => {
@@ -307,7 +308,7 @@ impl Keeper {
                     self.driver.heard_all(now_ms)
                 }
             };
-            self.take(step);
+            self.take(output);
             self.record.flush(now_ms);
             if self.record.blocked().is_some() {
                 return false;
@@ -316,12 +317,12 @@ impl Keeper {
         true
     }
 
-    /// Takes up what a step of the driver gave.
-    fn take(&mut self, mut step: Step) {
-        for line in &step.to_claude {
+    /// Takes up the output of a driver.
+    fn take(&mut self, mut output: Output) {
+        for line in &output.to_claude {
             self.claude.stdin.send(line.as_bytes());
         }
-        for frame in &step.frames {
+        for frame in &output.frames {
             if let Data::Meta(news) = frame
                 && let Some(id) = &news.claude_session
             {
@@ -329,14 +330,14 @@ impl Keeper {
             }
         }
         let ends_turn = |frame: &Data| matches!(frame, Data::Stop(_));
-        if step.frames.iter().any(ends_turn) {
+        if output.frames.iter().any(ends_turn) {
             self.measure();
         }
-        self.record.append(std::mem::take(&mut step.frames));
-        if step.answers_hooks() {
+        self.record.append(std::mem::take(&mut output.frames));
+        if output.answers_hooks() {
             // What a hook told is written down before Claude goes on.
             self.record.flush(self.clock.now_ms());
-            step.answer_hooks(&mut self.driver);
+            output.answer_hooks(&mut self.driver);
         }
         if self.driver.state() != State::Starting {
             self.answer_by = None;
@@ -372,8 +373,8 @@ impl Keeper {
     /// Does what is due by time or by count.
     fn tick(&mut self) {
         let now_ms = self.clock.now_ms();
-        let step = self.driver.tick(now_ms);
-        self.take(step);
+        let output = self.driver.tick(now_ms);
+        self.take(output);
         if self.leaving.is_none() {
             if let Some(limit) = limits::reached(&self.record.meta, self.clock.run_ms()) {
                 self.leave(Why::Limit(limit));

@@ -6,6 +6,7 @@ use cib_protocol::session::SessionMeta;
 use cib_protocol::time::Timestamp;
 
 use super::Clock;
+use super::authors::Authors;
 use crate::journal::Journal;
 use crate::meta;
 
@@ -26,6 +27,8 @@ pub(super) struct Record {
     journal: Journal,
     /// What the session is.
     pub(super) meta: SessionMeta,
+    /// Who asked for what is to be appended.
+    pub(super) authors: Authors,
     clock: Clock,
     blocked: Option<Blocked>,
 }
@@ -35,6 +38,7 @@ impl Record {
         Self {
             journal,
             meta,
+            authors: Authors::default(),
             clock,
             blocked: None,
         }
@@ -54,6 +58,7 @@ impl Record {
                     stop.ended_in = self.meta.ended_in;
                 }
             }
+            self.authors.sign(&mut data);
             let ts = Timestamp::now();
             let seq = self.journal.push(ts, &data);
             meta::apply(&mut self.meta, seq, ts, &data);

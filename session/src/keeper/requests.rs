@@ -1,15 +1,17 @@
 //! What clients may ask, and what comes of it.
 
-use cib_protocol::frame::{Data, Meta};
+use cib_protocol::frame::{Data, Meta, PtySize};
 use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::Driver;
 use nix::poll::PollFlags;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::Keeper;
 use super::driver::Input;
 use super::end::Why;
-use crate::base64;
+use super::record::Record;
+use super::{Keeper, authors};
+use crate::{base64, settings};
 
 /// A refusal.
 pub(super) struct Refusal {
@@ -31,6 +33,41 @@ impl Refusal {
             detail: self.detail,
         }
     }
+}
+
+impl Record {
+    /// Takes up who asks, and returns what is asked; `None` for a message that was taken already,
+    /// because whoever sent it did not hear so and sent it again.
+    pub(super) fn hear(
+        &mut self,
+        request: KeeperRequest,
+    ) -> Result<Option<KeeperRequest>, Refusal> {
+        let (by, mut request) = match request {
+            KeeperRequest::As { by, request } => (Some(authors::name(&by)), *request),
+            plain => (None, plain),
+        };
+        if let KeeperRequest::As { .. } = request {
+            let detail = "one asks as one person";
+            return Err(Refusal::new(KeeperFault::BadRequest, detail));
+        }
+        if let KeeperRequest::Input { id, .. } = &mut request {
+            let id = *id.get_or_insert_with(Uuid::new_v4);
+            if self.authors.has(id) {
+                return Ok(None);
+            }
+        }
+        self.authors.note(&request, by.as_ref());
+        Ok(Some(request))
+    }
+}
+
+/// The frame that tells a terminal's size.
+pub(super) fn sized((cols, rows): (u16, u16)) -> Data {
+    Data::PtySize(PtySize {
+        cols,
+        rows,
+        by: None,
+    })
 }
 
 impl Keeper {
@@ -61,11 +98,23 @@ impl Keeper {
     }
 
     fn request(&mut self, request: KeeperRequest) -> Result<KeeperReply, Refusal> {
+        let Some(request) = self.record.hear(request)? else {
+            return Ok(KeeperReply::Done);
+        };
         match request {
             KeeperRequest::Status => {
                 self.measure();
                 return Ok(KeeperReply::Status(Box::new(self.record.meta.clone())));
             }
+            KeeperRequest::Offers => {
+                return Ok(KeeperReply::Offers(Box::new(self.driver.offers())));
+            }
+            KeeperRequest::Hooks => {
+                return Ok(KeeperReply::Hooks(
+                    self.spec.hooks.clone().unwrap_or_default(),
+                ));
+            }
+            KeeperRequest::SetHooks { hooks } => self.set_hooks(hooks)?,
             KeeperRequest::Stop { kill: true } => self.leave_now(),
             KeeperRequest::Stop { kill: false } => self.leave(Why::Asked),
             KeeperRequest::SetTitle { title } => {
@@ -77,7 +126,19 @@ impl Keeper {
             KeeperRequest::SetDriver { driver } => self.set_driver(driver)?,
             KeeperRequest::Raw { data } => self.type_raw(&data)?,
             KeeperRequest::Resize { cols, rows } => self.resize(cols, rows)?,
-            to_claude => self.tell_claude(to_claude)?,
+            to_claude => {
+                let message = match &to_claude {
+                    KeeperRequest::Input { id, .. } => *id,
+                    _ => None,
+                };
+                let told = self.tell_claude(to_claude);
+                if told.is_err()
+                    && let Some(id) = message
+                {
+                    self.record.authors.forget(id);
+                }
+                told?;
+            }
         }
         Ok(KeeperReply::Done)
     }
@@ -93,9 +154,20 @@ impl Keeper {
             return Err(Refusal::new(KeeperFault::Busy, detail));
         }
         let now_ms = self.clock.now_ms();
-        let step = match request {
-            KeeperRequest::Input { text, id, command } => {
+        let output = match request {
+            KeeperRequest::Input {
+                text,
+                id,
+                command,
+                images,
+            } => {
+                if !images.is_empty() && self.driver.kind() == Driver::Tty {
+                    let detail = "a terminal takes no images; put the file where Claude can read \
+                                  it, and say where that is";
+                    return Err(wrong_driver(detail));
+                }
                 let input = Input {
+                    images,
                     text,
                     id: id.unwrap_or_else(Uuid::new_v4),
                     is_command: command,
@@ -119,7 +191,7 @@ impl Keeper {
             }
             _ => return Ok(()),
         };
-        self.take(step);
+        self.take(output);
         Ok(())
     }
 
@@ -142,10 +214,15 @@ impl Keeper {
             let detail = "a terminal has at least one column and one row";
             return Err(Refusal::new(KeeperFault::BadRequest, detail));
         }
+        let is_news = self.size != (cols, rows);
         self.size = (cols, rows);
         self.claude
             .resize(self.size)
-            .map_err(|error| Refusal::new(KeeperFault::Ending, error.to_string()))
+            .map_err(|error| Refusal::new(KeeperFault::Ending, error.to_string()))?;
+        if is_news {
+            self.record.append([sized(self.size)]);
+        }
+        Ok(())
     }
 
     fn check_terminal(&self) -> Result<(), Refusal> {
@@ -165,6 +242,20 @@ impl Keeper {
             None if self.exit.is_none() => Ok(()),
             _ => Err(Refusal::new(KeeperFault::Ending, "the session is ending")),
         }
+    }
+
+    /// Keeps other hooks for when Claude starts again. The one that runs has read its own.
+    fn set_hooks(&mut self, hooks: Map<String, Value>) -> Result<(), Refusal> {
+        let kept = settings::own_hooks(&self.options.dir, Some(hooks), false);
+        self.spec.hooks = kept.map_err(|error| {
+            let detail = format!("the hooks cannot be kept: {error}");
+            Refusal::new(KeeperFault::Journal, detail)
+        })?;
+        self.record.append([Data::Meta(Meta {
+            note: Some("the session's hooks were changed; they hold from its next start".into()),
+            ..Meta::default()
+        })]);
+        Ok(())
     }
 
     fn set_driver(&mut self, driver: Driver) -> Result<(), Refusal> {

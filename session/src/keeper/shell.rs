@@ -23,8 +23,8 @@ use super::clients::Clients;
 use super::end::{KILLED, LAST_WRITE, NO_LAUNCHER, REAP, write_out};
 use super::idle::Idle;
 use super::record::Record;
-use super::requests::Refusal;
-use super::start::{Options, StartError, notes, opening, prepare, say_ready, stillborn, visit};
+use super::requests::{Refusal, sized};
+use super::start::{Options, StartError, open_record, opening, prepare, say_ready, visit};
 use super::{Clock, DRAIN_MS, READ, READS, limits};
 use crate::claude::command::shell_environment;
 use crate::claude::ending::{Act, Ending};
@@ -57,6 +57,8 @@ struct Shell {
     signals: Signals,
     clock: Clock,
     idle: Idle,
+    /// Columns and rows of the terminal.
+    size: (u16, u16),
     leaving: Option<(Why, Ending)>,
     exit: Option<(Exit, u64)>,
     buffer: Box<[u8]>,
@@ -89,19 +91,8 @@ pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartE
         ..Meta::default()
     };
     let told = opening(facts, &now, opened.torn);
-    let mut record = Record::new(journal, now, clock);
-    record.append(told);
-    record.append(notes(&home));
-    if let Some(why) = &home.home_fault {
-        record.append(stillborn(why));
-        record.flush(clock.now_ms());
-        return Err(StartError::Home(why.clone()));
-    }
-    let clients =
-        Clients::listen(&options.runtime, &options.peers).map_err(|source| StartError::Socket {
-            dir: options.runtime.clone(),
-            source,
-        })?;
+    let record = Record::new(journal, now, clock);
+    let (mut record, clients) = open_record(record, told, &home, &options, clock)?;
     let path = program();
     let mut command = Command::new(&path);
     command.current_dir(&spec.workdir);
@@ -121,7 +112,7 @@ pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartE
             });
         }
     };
-    record.append([status(State::Idle, clock.now_ms())]);
+    record.append([sized(size), status(State::Idle, clock.now_ms())]);
     record.flush(clock.now_ms());
     let shell = Shell {
         grace_ms: options.grace_ms,
@@ -132,6 +123,7 @@ pub(super) fn run(spec: &SessionSpec, mut options: Options) -> Result<(), StartE
         signals,
         clock,
         idle: Idle::new(),
+        size,
         leaving: None,
         exit: None,
         buffer: vec![0; READ].into_boxed_slice(),
@@ -290,6 +282,9 @@ impl Shell {
     }
 
     fn request(&mut self, request: KeeperRequest) -> Result<KeeperReply, Refusal> {
+        let Some(request) = self.record.hear(request)? else {
+            return Ok(KeeperReply::Done);
+        };
         match request {
             KeeperRequest::Status => {
                 return Ok(KeeperReply::Status(Box::new(self.record.meta.clone())));
@@ -326,8 +321,15 @@ impl Shell {
                 self.program
                     .resize((cols, rows))
                     .map_err(|error| Refusal::new(KeeperFault::Ending, error.to_string()))?;
+                if self.size != (cols, rows) {
+                    self.size = (cols, rows);
+                    self.record.append([sized(self.size)]);
+                }
             }
-            _ => {
+            other => {
+                if let KeeperRequest::Input { id: Some(id), .. } = other {
+                    self.record.authors.forget(id);
+                }
                 let detail = "a shell has no Claude; type into it";
                 return Err(Refusal::new(KeeperFault::WrongDriver, detail));
             }

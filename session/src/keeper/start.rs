@@ -148,19 +148,8 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
         runner.confine(cpus::within(cpus, spec.id));
     }
     let told = opening(told, &now, opened.torn);
-    let mut record = Record::new(journal, now, clock);
-    record.append(told);
-    record.append(notes(&home));
-    if let Some(why) = &home.home_fault {
-        record.append(stillborn(why));
-        record.flush(clock.now_ms());
-        return Err(StartError::Home(why.clone()));
-    }
-    let clients =
-        Clients::listen(&options.runtime, &options.peers).map_err(|source| StartError::Socket {
-            dir: options.runtime.clone(),
-            source,
-        })?;
+    let record = Record::new(journal, now, clock);
+    let (mut record, clients) = open_record(record, told, &home, &options, clock)?;
     let launch = Launch {
         spec: &spec,
         options: &options,
@@ -184,7 +173,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
     let Launched {
         claude,
         driver,
-        step,
+        output,
     } = launched;
     let mut keeper = Keeper {
         answer_by: Some(clock.now_ms() + options.start_ms),
@@ -210,7 +199,7 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
         measure_at: 0,
         size,
     };
-    keeper.begin(step);
+    keeper.begin(output);
     if let Some(prompt) = keeper.spec.prompt.take() {
         keeper.say_first(prompt);
     }
@@ -230,9 +219,10 @@ impl Keeper {
             text,
             id: Uuid::new_v4(),
             is_command: false,
+            images: Vec::new(),
         };
         match self.driver.input(input, self.clock.now_ms()) {
-            Ok(step) => self.take(step),
+            Ok(output) => self.take(output),
             Err(error) => {
                 let note = Some(format!("the first message was not sent: {error}"));
                 self.record.append([Data::Meta(Meta {
@@ -325,6 +315,29 @@ fn conversation(spec: &SessionSpec, is_new: bool) -> Conversation {
         },
         Some(resume) => Conversation::Resume(resume.claude_session),
     }
+}
+
+/// Writes the first frames of a run and listens for clients. A session without a home ends here.
+pub(super) fn open_record(
+    mut record: Record,
+    told: Vec<Data>,
+    home: &Home,
+    options: &Options,
+    clock: Clock,
+) -> Result<(Record, Clients), StartError> {
+    record.append(told);
+    record.append(notes(home));
+    if let Some(why) = &home.home_fault {
+        record.append(stillborn(why));
+        record.flush(clock.now_ms());
+        return Err(StartError::Home(why.clone()));
+    }
+    let clients =
+        Clients::listen(&options.runtime, &options.peers).map_err(|source| StartError::Socket {
+            dir: options.runtime.clone(),
+            source,
+        })?;
+    Ok((record, clients))
 }
 
 /// What is known before Claude says anything.

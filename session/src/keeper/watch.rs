@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use crate::claude::command::environment;
 use crate::claude::{Process, ReadOutcome, read};
 use crate::runner::Runner;
-use crate::stream::lines::{Limits, Line, Splitter};
+use crate::stream_json::lines::{Limits, Line, Splitter};
 use crate::watch::MAX_STATE;
 
 /// How long the keeper waits for a look at the files.

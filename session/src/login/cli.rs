@@ -13,7 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::claude::command::{CREDENTIALS, DEFAULTS, find};
-use crate::claude::{self, Outgoing, Process, ReadOutcome, Tail, nonblocking};
+use crate::claude::{self, LastLines, Outgoing, Process, ReadOutcome, nonblocking};
 use crate::sys::{self, Terminal};
 
 /// Bytes of output that are kept; the CLI says a few lines.
@@ -30,7 +30,7 @@ pub(super) struct Cli {
 
 /// What a process has come to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Event {
     /// It said something on its standard output.
     Said(Vec<u8>),
     /// It has ended, with this code.
@@ -85,19 +85,19 @@ impl Cli {
         let deadline = Instant::now() + within;
         loop {
             match running.step(None, deadline)? {
-                Step::Said(bytes) => {
+                Event::Said(bytes) => {
                     let room = OUTPUT.saturating_sub(output.len());
                     output.extend(bytes.iter().take(room));
                 }
-                Step::Ended(code) => {
+                Event::Ended(code) => {
                     return Ok(Outcome {
                         code,
                         output: String::from_utf8_lossy(&output).into_owned(),
                         complaints: running.complaints(),
                     });
                 }
-                Step::Woken => {}
-                Step::Late => {
+                Event::Woken => {}
+                Event::Late => {
                     running.end();
                     return Err(io::ErrorKind::TimedOut.into());
                 }
@@ -133,7 +133,7 @@ impl Running {
             stdin: Outgoing::new(stdin.transpose()?),
             stdout: stdout.transpose()?,
             stderr: stderr.transpose()?,
-            complaints: Tail::default(),
+            complaints: LastLines::default(),
         };
         Ok(Self {
             process,
@@ -149,35 +149,35 @@ impl Running {
         &mut self,
         wake: Option<BorrowedFd<'_>>,
         deadline: Instant,
-    ) -> io::Result<Step> {
+    ) -> io::Result<Event> {
         loop {
             self.process.read_complaints(&mut self.buffer);
             if let Some(output) = &mut self.process.stdout {
                 match claude::read(output, &mut self.buffer) {
                     ReadOutcome::Bytes(count) => {
-                        return Ok(Step::Said(self.buffer[..count].to_vec()));
+                        return Ok(Event::Said(self.buffer[..count].to_vec()));
                     }
                     ReadOutcome::Nothing => {}
                     ReadOutcome::End => self.process.stdout = None,
                 }
             }
             if let Some(code) = self.code {
-                return Ok(Step::Ended(code));
+                return Ok(Event::Ended(code));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(Step::Late);
+                return Ok(Event::Late);
             }
             match self.wait(wake, left)? {
                 // What it said last is read before its end is told.
-                Some(Step::Ended(code)) => self.code = Some(code),
+                Some(Event::Ended(code)) => self.code = Some(code),
                 Some(step) => return Ok(step),
                 None => {}
             }
         }
     }
 
-    fn wait(&self, wake: Option<BorrowedFd<'_>>, left: Duration) -> io::Result<Option<Step>> {
+    fn wait(&self, wake: Option<BorrowedFd<'_>>, left: Duration) -> io::Result<Option<Event>> {
         let mut fds = vec![PollFd::new(self.exit.as_fd(), PollFlags::POLLIN)];
         let pipes = [&self.process.stdout, &self.process.stderr];
         for pipe in pipes.into_iter().flatten() {
@@ -194,7 +194,7 @@ impl Running {
             Err(errno) => return Err(errno.into()),
         }
         if fds.get(others).and_then(PollFd::any) == Some(true) {
-            return Ok(Some(Step::Woken));
+            return Ok(Some(Event::Woken));
         }
         if fds[0].any() != Some(true) {
             return Ok(None);
@@ -204,7 +204,7 @@ impl Running {
             WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32),
             _ => None,
         };
-        Ok(code.map(Step::Ended))
+        Ok(code.map(Event::Ended))
     }
 
     /// Tells it to end, and sees to it that it does.
@@ -216,9 +216,9 @@ impl Running {
         let deadline = Instant::now() + GRACE;
         loop {
             match self.step(None, deadline) {
-                Ok(Step::Said(_) | Step::Woken) => {}
-                Ok(Step::Ended(_)) => return,
-                Ok(Step::Late) | Err(_) => break,
+                Ok(Event::Said(_) | Event::Woken) => {}
+                Ok(Event::Ended(_)) => return,
+                Ok(Event::Late) | Err(_) => break,
             }
         }
         self.signal(Signal::SIGKILL);

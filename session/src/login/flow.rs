@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cib_protocol::api::{LoginFlow, LoginMethod, LoginState, StartLogin};
 use cib_protocol::time::Timestamp;
 
-use super::cli::{Cli, Running, Step};
+use super::cli::{Cli, Event, Running};
 
 /// How long a code is looked at.
 const VERIFYING: Duration = Duration::from_secs(60);
@@ -162,13 +162,13 @@ impl Flows {
         let mut said = Vec::new();
         loop {
             match running.step(Some(woken.as_fd()), deadline) {
-                Ok(Step::Said(bytes)) => {
+                Ok(Event::Said(bytes)) => {
                     said.extend(bytes);
                     if let Some(url) = sign_in_address(&said) {
                         self.await_code(number, url);
                     }
                 }
-                Ok(Step::Woken) => {
+                Ok(Event::Woken) => {
                     // One byte stands for one order, and there is at most one.
                     let _ = (&mut &*woken).read(&mut [0; 16]);
                     match self.take_order(number) {
@@ -184,15 +184,15 @@ impl Flows {
                         None => {}
                     }
                 }
-                Ok(Step::Ended(0)) => return (LoginState::Done, None),
-                Ok(Step::Ended(code)) => {
+                Ok(Event::Ended(0)) => return (LoginState::Done, None),
+                Ok(Event::Ended(code)) => {
                     let why = match running.complaints() {
                         why if why.is_empty() => format!("the CLI ended with code {code}"),
                         why => why,
                     };
                     return (LoginState::Failed, Some(why));
                 }
-                Ok(Step::Late) => {
+                Ok(Event::Late) => {
                     running.end();
                     return (LoginState::TimedOut, None);
                 }

@@ -1,53 +1,9 @@
 //! Which hook events a version of the CLI knows.
 //!
 //! An unknown event in any settings file opens a dialog at the start, so the list has to be
-//! the version's own. Both lists were read from the CLIs' own schemas.
+//! the version's own ([`cib_protocol::hooks`]).
 
-/// The version that knows [`NEWER`] as well.
-const NEWER_SINCE: [u32; 3] = [2, 1, 330];
-
-/// What 2.1.112 knows. `WorktreeCreate` and `WorktreeRemove` are missing on purpose: a hook
-/// for them takes the place of what the CLI would do itself.
-const KNOWN: [&str; 25] = [
-    "PreToolUse",
-    "PostToolUse",
-    "PostToolUseFailure",
-    "Notification",
-    "UserPromptSubmit",
-    "SessionStart",
-    "SessionEnd",
-    "Stop",
-    "StopFailure",
-    "SubagentStart",
-    "SubagentStop",
-    "PreCompact",
-    "PostCompact",
-    "PermissionRequest",
-    "PermissionDenied",
-    "Setup",
-    "TeammateIdle",
-    "TaskCreated",
-    "TaskCompleted",
-    "Elicitation",
-    "ElicitationResult",
-    "ConfigChange",
-    "InstructionsLoaded",
-    "CwdChanged",
-    "FileChanged",
-];
-
-/// What 2.1.330 knows besides.
-const NEWER: [&str; 6] = [
-    "PostToolBatch",
-    "UserPromptExpansion",
-    "PreModelSwitch",
-    "PostModelSwitch",
-    "DirectoryAdded",
-    "MessageDisplay",
-];
-
-/// Events that a user's hooks may have and the keeper's never do.
-const USER_ONLY: [&str; 2] = ["WorktreeCreate", "WorktreeRemove"];
+use cib_protocol::hooks::{KNOWN, NEWER, USER_ONLY, is_newer};
 
 /// What a version can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +16,8 @@ impl Abilities {
     /// cannot be read is taken for the oldest.
     #[must_use]
     pub fn of(version: &str) -> Self {
-        let mut numbers = [0; 3];
-        let word = version.split_whitespace().next().unwrap_or_default();
-        for (number, part) in numbers.iter_mut().zip(word.split('.')) {
-            *number = part.parse().unwrap_or(0);
-        }
         Self {
-            newer: numbers >= NEWER_SINCE,
+            newer: is_newer(version),
         }
     }
 

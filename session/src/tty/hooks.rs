@@ -12,7 +12,7 @@ use super::running::Running;
 use super::{Asked, Expected, HookId, Out, SETTLE_MS, Tty, user};
 use crate::json::strings_len;
 use crate::questions;
-use crate::stream::lines::Line;
+use crate::stream_json::lines::Line;
 
 /// Subagents remembered, oldest forgotten first.
 const MAX_AGENTS: usize = 256;
@@ -96,6 +96,7 @@ impl Tty {
         self.questions = open;
         let gone: Vec<Asked> = gone;
         for asked in gone {
+            out.frames.push(questions::given_up(&asked.open.id));
             self.close(asked.open.id);
         }
         self.unblock(now_ms, out);
@@ -168,8 +169,8 @@ impl Tty {
                     out.frames.push(Data::Text(Text {
                         text,
                         role: Role::Assistant,
-                        message_id: None,
                         agent: self.agent(payload),
+                        ..Text::default()
                     }));
                 }
             }
@@ -367,6 +368,7 @@ impl Tty {
     pub(super) fn let_go(&mut self, questions: Vec<Asked>, out: &mut Out) {
         for asked in questions {
             out.answers.push((asked.hook, "{}".to_owned()));
+            out.frames.push(questions::given_up(&asked.open.id));
             self.close(asked.open.id);
         }
     }

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use cib_foreign::json::Object;
-use cib_protocol::frame::{Agent, By, Data, Role, Stop, Text};
+use cib_protocol::frame::{Agent, AskAnswer, By, Data, Role, Stop, Text};
 use cib_protocol::session::State;
 use cib_protocol::time::Timestamp;
 use uuid::Uuid;
@@ -34,7 +34,7 @@ use crate::calls::Calls;
 use crate::ledger::Ledger;
 use crate::questions;
 use crate::servers::Servers;
-use crate::stream::NoSuchQuestion;
+use crate::stream_json::NoSuchQuestion;
 use events::Abilities;
 use running::{HeldUp, Run, Running};
 pub use typing::Untypable;
@@ -270,6 +270,7 @@ impl Tty {
         if let Some((_, dialogue)) = self.dialogue.take_if(|(asked, _)| *asked == id) {
             let answer = answers.values().next().map(String::as_str);
             out.keys.push(dialogue.keys(answer));
+            out.frames.push(answered(id, answers));
             self.screen.clear();
             // There may be another one behind it.
             self.look_at = Some(now_ms + STILL_MS);
@@ -284,6 +285,7 @@ impl Tty {
         let at = at.ok_or_else(|| NoSuchQuestion(id.to_owned()))?;
         let asked = self.questions.remove(at);
         self.close(id.to_owned());
+        out.frames.push(answered(id, answers));
         let decision = asked.open.answer(answers);
         out.answers.push((asked.hook, hooks::decided(&decision)));
         self.unblock(now_ms, out);
@@ -329,9 +331,10 @@ impl Tty {
     }
 
     /// Whatever dialogue there was has been closed, perhaps on the terminal.
-    fn dialogue_closed(&mut self) {
+    fn dialogue_closed(&mut self, out: &mut Out) {
         self.look_at = None;
         if let Some((id, _)) = self.dialogue.take() {
+            out.frames.push(questions::given_up(&id));
             self.close(id);
         }
     }
@@ -347,7 +350,7 @@ impl Tty {
                 self.look_at.get_or_insert(now_ms + STILL_MS);
             }
             Some("idle") => {
-                self.dialogue_closed();
+                self.dialogue_closed(out);
                 self.prompt_drawn(now_ms, out);
                 if self.turn.is_running() {
                     self.turn.seems_over(now_ms);
@@ -403,7 +406,7 @@ impl Tty {
     fn prompt_drawn(&mut self, now_ms: u64, out: &mut Out) {
         self.settled_at = None;
         if self.held.is_some() {
-            self.dialogue_closed();
+            self.dialogue_closed(out);
         }
         let in_dialogue = self.state() == State::WaitingForInput && self.questions.is_empty();
         if self.state() == State::Starting || self.held.is_some() && in_dialogue {
@@ -487,7 +490,7 @@ impl Tty {
     /// A turn runs.
     fn working(&mut self, now_ms: u64, out: &mut Out) {
         self.unsubmitted = None;
-        self.dialogue_closed();
+        self.dialogue_closed(out);
         self.turn.runs();
         if self.questions.is_empty() {
             self.set_state(State::Working, now_ms, out);
@@ -511,6 +514,14 @@ impl Tty {
         self.let_go(questions, out);
         self.set_state(State::Idle, now_ms, out);
     }
+}
+
+fn answered(id: &str, answers: &BTreeMap<String, String>) -> Data {
+    Data::AskAnswer(AskAnswer {
+        id: id.to_owned(),
+        answers: Some(answers.clone()),
+        by: None,
+    })
 }
 
 /// Text of the user.

@@ -8,8 +8,8 @@ use serde::de::value::StrDeserializer;
 
 use super::{Out, Tty};
 use crate::json::strings_len;
-use crate::stream::lines::Line;
-use crate::stream::outcome::tokens_of;
+use crate::stream_json::lines::Line;
+use crate::stream_json::outcome::tokens_of;
 
 /// What the CLI says in the user's name when a turn is interrupted.
 const INTERRUPTED: &str = "[Request interrupted by user";

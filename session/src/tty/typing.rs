@@ -133,7 +133,7 @@ fn command_of(text: &str) -> Option<&str> {
 
 /// What is to be done at the terminal.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum KeyAction {
     /// Pressing keys.
     Press(String),
     /// Pressing the key that submits.
@@ -153,7 +153,7 @@ pub(super) struct Due {
 /// Key strokes that wait for their moment.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
-    steps: VecDeque<Step>,
+    actions: VecDeque<KeyAction>,
     next_at: u64,
     /// When the last piece was typed, while it has not been drawn.
     undrawn: Option<u64>,
@@ -162,17 +162,18 @@ pub(super) struct Typing {
 impl Typing {
     /// Adds a message with the key that submits it.
     pub(super) fn message(&mut self, message: &Message, now_ms: u64) {
-        if self.steps.is_empty() {
+        if self.actions.is_empty() {
             self.next_at = self.next_at.max(now_ms);
         }
         // Clears what somebody may have drafted and left.
-        self.steps.push_back(Step::Press("\u{15}".to_owned()));
+        self.actions
+            .push_back(KeyAction::Press("\u{15}".to_owned()));
         for piece in message.pieces() {
-            self.steps.push_back(Step::Press(piece));
+            self.actions.push_back(KeyAction::Press(piece));
         }
-        self.steps.push_back(Step::Submit);
+        self.actions.push_back(KeyAction::Submit);
         if message.is_command {
-            self.steps.push_back(Step::Settle);
+            self.actions.push_back(KeyAction::Settle);
         }
     }
 
@@ -181,13 +182,13 @@ impl Typing {
         if now_ms < self.next_at {
             return None;
         }
-        if self.steps.front() == Some(&Step::Settle) {
-            self.steps.pop_front();
+        if self.actions.front() == Some(&KeyAction::Settle) {
+            self.actions.pop_front();
         }
-        let (keys, is_message) = match self.steps.pop_front()? {
-            Step::Press(keys) => (keys, false),
-            Step::Submit => (SUBMIT.to_owned(), !self.is_settling()),
-            Step::Settle => return None,
+        let (keys, is_message) = match self.actions.pop_front()? {
+            KeyAction::Press(keys) => (keys, false),
+            KeyAction::Submit => (SUBMIT.to_owned(), !self.is_settling()),
+            KeyAction::Settle => return None,
         };
         let is_text = keys.chars().any(|key| !key.is_control());
         self.undrawn = is_text.then_some(now_ms);
@@ -205,13 +206,13 @@ impl Typing {
     /// A command of the interface has had its effect.
     pub(super) fn settled(&mut self, now_ms: u64) {
         if self.is_settling() {
-            self.steps.pop_front();
+            self.actions.pop_front();
             self.next_at = now_ms + REST_MS;
         }
     }
 
     fn is_settling(&self) -> bool {
-        self.steps.front() == Some(&Step::Settle)
+        self.actions.front() == Some(&KeyAction::Settle)
     }
 
     /// The terminal was drawn.
@@ -236,15 +237,15 @@ impl Typing {
     /// A key that submits must not be read together with the text before it: it would be
     /// taken for a line's end of a paste.
     fn rest(&self) -> u64 {
-        match self.steps.front() {
-            Some(Step::Submit) => REST_MS,
+        match self.actions.front() {
+            Some(KeyAction::Submit) => REST_MS,
             _ => 0,
         }
     }
 
     /// When the next ones are due.
     pub(super) fn deadline(&self) -> Option<u64> {
-        (!self.steps.is_empty()).then_some(self.next_at)
+        (!self.actions.is_empty()).then_some(self.next_at)
     }
 }
 

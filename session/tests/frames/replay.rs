@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cib_protocol::frame::{Data, Meta};
 use cib_session::ledger::Ledger;
-use cib_session::stream::lines::Line;
-use cib_session::stream::{Out, Stream};
+use cib_session::stream_json::lines::Line;
+use cib_session::stream_json::{Out, Stream};
 use serde_json::Value;
 
 /// What came of a capture.
@@ -67,7 +67,7 @@ fn say(stream: &mut Stream, message: &Value, now_ms: u64, out: &mut Out) {
             let uuid = message["uuid"]
                 .as_str()
                 .map_or_else(uuid::Uuid::nil, |id| id.parse().unwrap());
-            stream.input(text, uuid, out);
+            stream.input(text, Vec::new(), uuid, out);
         }
         "control_response" => {
             let response = &message["response"];

@@ -8,8 +8,8 @@ use cib_protocol::frame::{Data, Frame, Meta, Stop};
 use cib_protocol::session::State;
 use cib_protocol::time::Timestamp;
 use cib_session::ledger::Ledger;
-use cib_session::stream::lines::{Limits, Line, Splitter};
-use cib_session::stream::{Out, Stream};
+use cib_session::stream_json::lines::{Limits, Line, Splitter};
+use cib_session::stream_json::{Out, Stream};
 use cib_session::tty::events::Abilities;
 use cib_session::tty::{self, Tty};
 use proptest::prelude::*;
@@ -397,7 +397,7 @@ fn the_clis_own_turn_is_not_that_of_a_message_that_waits() {
     let mut out = Out::default();
     stream.initialize(&mut out);
     let id = Uuid::new_v4();
-    stream.input("a message".to_owned(), id, &mut out);
+    stream.input("a message".to_owned(), Vec::new(), id, &mut out);
     let life = |state: &str| {
         json!({"type": "command_lifecycle", "command_uuid": id, "state": state}).to_string()
     };

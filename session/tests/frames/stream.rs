@@ -4,8 +4,8 @@ use std::fs;
 
 use cib_protocol::frame::{Data, Meta, Role};
 use cib_session::ledger::Ledger;
-use cib_session::stream::lines::{Limits, Splitter};
-use cib_session::stream::{Out, Stream};
+use cib_session::stream_json::lines::{Limits, Splitter};
+use cib_session::stream_json::{Out, Stream};
 use proptest::prelude::*;
 use serde_json::Value;
 

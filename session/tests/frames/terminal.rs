@@ -4,7 +4,7 @@
 use cib_protocol::frame::{Data, Meta};
 use cib_protocol::time::Timestamp;
 use cib_session::ledger::Ledger;
-use cib_session::stream::lines::Line;
+use cib_session::stream_json::lines::Line;
 use cib_session::tty::events::Abilities;
 use cib_session::tty::{Out, Tty};
 use serde_json::Value;

@@ -6,7 +6,7 @@ use cib_protocol::frame::{By, Data, Meta};
 use cib_protocol::session::State;
 use cib_protocol::time::Timestamp;
 use cib_session::ledger::Ledger;
-use cib_session::stream::lines::{Limits, Line, Splitter};
+use cib_session::stream_json::lines::{Limits, Line, Splitter};
 use cib_session::tty::events::Abilities;
 use cib_session::tty::{Out, Tty};
 use proptest::prelude::*;

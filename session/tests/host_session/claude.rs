@@ -70,6 +70,57 @@ fn a_question_is_asked_and_its_answer_reaches_the_model() {
 }
 
 #[test]
+fn a_message_with_the_same_name_is_taken_once() {
+    let real = Real::new();
+    let keeper = real.start("@text first");
+    wait_turns(&keeper, 1);
+    let id = "00000000-0000-4000-8000-00000000000a";
+    let said = json!({"op": "input", "text": "@text second", "id": id});
+    assert_eq!(keeper.ask(&said), KeeperReply::Done);
+    assert_eq!(keeper.ask(&said), KeeperReply::Done);
+    wait_turns(&keeper, 2);
+    keeper.input("@text third");
+    let frames = wait_turns(&keeper, 3);
+    assert_eq!(text(&frames, "assistant"), "firstsecondthird");
+}
+
+#[test]
+fn what_a_command_causes_names_who_sent_it() {
+    let real = Real::new();
+    let mut keeper = real.start("@ask Which colour?|Red|Blue\n@text thanks");
+    let sent_by = |by: &str, request| json!({"op": "as", "by": by, "request": request});
+    let question = keeper.wait_frame("ask.question", |_| true);
+    assert_eq!(keeper.meta().open_questions[0].prompt, "Which colour?");
+    let answer =
+        json!({"op": "answer", "id": question["id"], "answers": {"Which colour?": "Blue"}});
+    assert_eq!(keeper.ask(&sent_by("ann", answer)), KeeperReply::Done);
+    let answered = keeper.wait_frame("ask.answer", |_| true);
+    assert_eq!(
+        answered,
+        json!({"id": question["id"], "answers": {"Which colour?": "Blue"}, "by": "ann"})
+    );
+    assert!(keeper.meta().open_questions.is_empty());
+    wait_turns(&keeper, 1);
+    let title = json!({"op": "set_title", "title": "Colours"});
+    keeper.ask(&sent_by("bob\n", title));
+    keeper.wait_frame("meta", |meta| {
+        meta["title"] == "Colours" && meta["by"] == "bob"
+    });
+    let input = json!({"op": "input", "text": "@text again"});
+    keeper.ask(&sent_by("cleo", input));
+    let frames = wait_turns(&keeper, 2);
+    let said = data(&frames, "text.delta");
+    let by = said.iter().rfind(|said| said["role"] == "user").unwrap();
+    assert_eq!(by["by"], "cleo");
+    let twice = sent_by("a", sent_by("b", json!({"op": "interrupt"})));
+    assert!(matches!(keeper.ask(&twice), KeeperReply::Refused { .. }));
+    keeper.ask(&sent_by("dan", json!({"op": "stop"})));
+    assert_eq!(keeper.wait_exit(), 0);
+    let last = data(&keeper.frames(), "stop").pop().unwrap();
+    assert_eq!(last["asked_by"], "dan");
+}
+
+#[test]
 fn todos_and_subagents_and_thinking_are_told() {
     let real = Real::new();
     let keeper = real.start("@think let me see\n@todo [x] first|[~] second|third\n@agent @text said by the helper\n@text all done");
@@ -266,4 +317,37 @@ fn an_mcp_server_that_never_answers_is_named() {
                 .is_some_and(|note| note.contains("`silent` is not connected"))
         });
     }
+}
+
+/// A red point.
+const POINT: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
+#[test]
+fn an_image_reaches_the_model_and_stands_in_the_journal() {
+    let real = Real::new();
+    let keeper = real.start("@text ready");
+    wait_turns(&keeper, 1);
+    let image = json!({"media_type": "image/png", "data": POINT});
+    let said = json!({"op": "input", "text": "@text I see it", "images": [image]});
+    assert_eq!(keeper.ask(&said), KeeperReply::Done);
+    let frames = wait_turns(&keeper, 2);
+    assert_eq!(text(&frames, "assistant"), "readyI see it");
+    let told = real.told();
+    assert!(told.contains(r#""type":"image""#), "{told}");
+    let users = data(&frames, "text.delta");
+    let with = users.iter().find(|text| text.get("images").is_some());
+    assert_eq!(with.unwrap()["images"], json!([image]));
+}
+
+#[test]
+fn what_claude_has_to_choose_from_is_told_once_it_has_said_so() {
+    let real = Real::new();
+    let keeper = real.start("@text ready");
+    wait_turns(&keeper, 1);
+    let KeeperReply::Offers(offers) = keeper.ask(&json!({"op": "offers"})) else {
+        panic!("it does not know the question");
+    };
+    assert!(offers.commands.iter().any(|one| one.name == "compact"));
+    let opus = offers.models.iter().find(|one| one.value.contains("opus"));
+    assert!(!opus.unwrap().efforts.is_empty(), "{offers:?}");
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Instant;
 
 use cib_protocol::frame::Frame;
-use cib_protocol::session::State;
+use cib_protocol::keeper::KeeperReply;
+use cib_protocol::session::{Driver, State};
 use cib_testkit::wait::wait_until;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -178,6 +179,35 @@ fn a_session_that_is_resumed_has_its_hooks_again_and_keeps_them_to_itself() {
     let second = real.place.start(&again);
     wait_until(SOON, "the second turn", || second.meta().turns == 2);
     wait_turns(&second, 2);
+    assert!(!real.place.path("work/forbidden").exists());
+}
+
+#[test]
+fn hooks_that_a_session_is_given_while_it_lives_hold_from_its_next_start() {
+    let real = Real::new();
+    let block = hooks("PreToolUse", "exit 2");
+    let none = json!({});
+    let keeper = real
+        .place
+        .start(&spec(&real, "stream", "@text begun", &none));
+    wait_turns(&keeper, 1);
+    let set = json!({"op": "set_hooks", "hooks": block});
+    assert_eq!(keeper.ask(&set), KeeperReply::Done);
+    let kept = keeper.ask(&json!({"op": "hooks"}));
+    assert_eq!(kept, KeeperReply::Hooks(block.as_object().unwrap().clone()));
+    keeper.wait_frame("meta", |meta| {
+        meta["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("hooks were changed"))
+    });
+    let switched = keeper.ask(&json!({"op": "set_driver", "driver": "tty"}));
+    assert_eq!(switched, KeeperReply::Done);
+    wait_until(SOON, "the other driver", || {
+        keeper.meta().driver == Driver::Tty && keeper.meta().state == State::Idle
+    });
+    let message = "@bash touch forbidden\n@text understood";
+    keeper.ask(&json!({"op": "input", "text": message}));
+    wait_turns(&keeper, 2);
     assert!(!real.place.path("work/forbidden").exists());
 }
 

@@ -58,6 +58,18 @@ fn a_shell_is_typed_into_and_its_output_is_in_the_journal() {
     assert_eq!(reply, KeeperReply::Done);
     type_in(&shell, "stty size\r");
     wait_shown(&shell, "20 70");
+    let sizes = data(&shell.frames(), "pty.size");
+    assert_eq!(sizes.last().unwrap(), &json!({"cols": 70, "rows": 20}));
+    let resize = json!({"op": "resize", "cols": 71, "rows": 20});
+    let told = json!({"op": "as", "by": "ann", "request": resize});
+    assert_eq!(shell.ask(&told), KeeperReply::Done);
+    assert_eq!(shell.ask(&told), KeeperReply::Done);
+    let more = data(&shell.frames(), "pty.size");
+    assert_eq!(more.len(), sizes.len() + 1);
+    assert_eq!(
+        more.last().unwrap(),
+        &json!({"cols": 71, "rows": 20, "by": "ann"})
+    );
     assert_eq!(shell.meta().program, Program::Shell);
     assert_eq!(shell.meta().claude_session, None);
     type_in(&shell, "exit 3\r");

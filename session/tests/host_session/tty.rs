@@ -2,6 +2,7 @@
 //! Messages API.
 
 use std::fs;
+use std::process::Command;
 
 use crate::keeper::{Keeper, SOON, data, is_alive};
 use crate::real::{Real, text, wait_turns};
@@ -41,7 +42,7 @@ fn order(frames: &[Frame]) -> String {
     let mut kinds: Vec<_> = frames
         .iter()
         .map(|frame| frame.kind.as_str())
-        .filter(|kind| !["meta", "hook", "raw", "pty.raw"].contains(kind))
+        .filter(|kind| !["meta", "hook", "raw", "pty.raw", "pty.size"].contains(kind))
         .collect();
     kinds.dedup();
     kinds.join(" ")
@@ -91,6 +92,19 @@ fn the_terminal_starts_without_a_dialog_and_a_turn_is_told_in_order() {
     assert_eq!(meta.driver, Driver::Tty);
     assert_eq!(meta.claude_session, Some(keeper.id));
     assert!(meta.model.is_some() && meta.claude_version.is_some());
+}
+
+#[test]
+fn a_terminal_in_a_repository_of_git_starts_without_a_dialog_too() {
+    let real = Real::new();
+    let made = Command::new("git")
+        .args(["init", "--quiet"])
+        .arg(real.place.path("work"))
+        .status();
+    assert!(made.unwrap().success());
+    let keeper = start(&real, Some("@text in a repository"));
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(text(&frames, "assistant"), "in a repository");
 }
 
 #[test]
@@ -263,6 +277,12 @@ fn a_session_moves_between_the_drivers_with_its_history() {
         screen(&keeper).contains("pipes"),
         "the terminal shows the history"
     );
+    let image = json!({"media_type": "image/png", "data": "iVBORw0KGgo="});
+    let refused = keeper.ask(&json!({"op": "input", "text": "look", "images": [image]}));
+    let KeeperReply::Refused { code, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(code, KeeperFault::WrongDriver);
 
     assert_eq!(to("stream"), KeeperReply::Done);
     wait_until(SOON, "the pipes", || {

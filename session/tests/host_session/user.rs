@@ -258,6 +258,50 @@ fn a_plain_shell_gets_no_credential_that_its_keeper_has_and_a_terminal_of_its_ow
 }
 
 #[test]
+fn googles_credentials_are_a_file_of_the_sessions_user_and_no_variable() {
+    let mut place = Place::apart();
+    let text = r#"{"type":"authorized_user"}"#;
+    for (name, value) in [
+        ("CIB_GOOGLE_CREDENTIALS", text),
+        ("CLAUDE_CODE_USE_VERTEX", "1"),
+    ] {
+        place.environment.push((name.to_owned(), value.to_owned()));
+    }
+    let environment = |keeper: &Keeper| {
+        let claude = keeper.meta().claude_pid.unwrap();
+        let read = fs::read(format!("/proc/{claude}/environ")).unwrap();
+        String::from_utf8(read).unwrap()
+    };
+    let keeper = place.start(&place.spec("echo"));
+    keeper.wait_state("idle");
+    let all = environment(&keeper);
+    assert!(!all.contains("authorized_user"), "{all}");
+    assert!(all.contains("CLAUDE_CODE_USE_VERTEX=1"), "{all}");
+    let path = all
+        .split('\0')
+        .find_map(|pair| pair.strip_prefix("GOOGLE_APPLICATION_CREDENTIALS="))
+        .unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), text);
+    let about = fs::metadata(path).unwrap();
+    assert_eq!((about.uid(), about.mode() & 0o777), (CODER, 0o600));
+}
+
+#[test]
+fn a_session_that_is_to_use_a_subscription_uses_no_cloud() {
+    let mut place = Place::apart();
+    let switch = ("CLAUDE_CODE_USE_BEDROCK".to_owned(), "1".to_owned());
+    place.environment.push(switch);
+    let mut spec = place.spec("echo");
+    spec["auth_mode"] = "subscription".into();
+    let keeper = place.start(&spec);
+    keeper.wait_state("idle");
+    let claude = keeper.meta().claude_pid.unwrap();
+    let all = fs::read(format!("/proc/{claude}/environ")).unwrap();
+    let all = String::from_utf8_lossy(&all);
+    assert!(!all.contains("CLAUDE_CODE_USE_BEDROCK"), "{all}");
+}
+
+#[test]
 fn an_environment_that_fits_no_message_reaches_claude() {
     let place = Place::apart();
     let mut spec = place.spec("echo");

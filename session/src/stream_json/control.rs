@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use cib_foreign::json::Object;
-use cib_protocol::frame::{Data, Meta, Role, Text};
+use cib_protocol::frame::{AskAnswer, Data, Meta, Role, Text};
+use cib_protocol::image::Image;
 use cib_protocol::session::{PermissionMode, State};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{Heard, Out, Stream, raw, say};
-use crate::questions;
+use crate::{offers, questions};
 
 /// Questions open at once.
 const MAX_OPEN: usize = 64;
@@ -61,8 +62,8 @@ impl Stream {
     }
 
     /// A message of the user. `uuid` names it towards the CLI and in its frame.
-    pub fn input(&mut self, text: String, uuid: Uuid, out: &mut Out) {
-        let line = say::user(&text, uuid);
+    pub fn input(&mut self, text: String, images: Vec<Image>, uuid: Uuid, out: &mut Out) {
+        let line = say::user(&text, &images, uuid);
         self.turns.sent(uuid.to_string());
         match &mut self.held {
             Some(held) => held.push(line),
@@ -72,7 +73,8 @@ impl Stream {
             text,
             role: Role::User,
             message_id: Some(uuid.to_string()),
-            agent: None,
+            images,
+            ..Text::default()
         }));
     }
 
@@ -113,6 +115,11 @@ impl Stream {
         let at = at.ok_or_else(|| NoSuchQuestion(id.to_owned()))?;
         let open = self.questions.remove(at);
         self.close(id);
+        out.frames.push(Data::AskAnswer(AskAnswer {
+            id: id.to_owned(),
+            answers: Some(answers.clone()),
+            by: None,
+        }));
         let id = serde_json::Value::from(id).to_string();
         out.to_claude
             .push(say::response(&id, &open.answer(answers)));
@@ -151,6 +158,9 @@ impl Stream {
         let mut news = Meta::default();
         match what {
             What::Initialize => {
+                if !failed {
+                    self.offers = Some(Box::new(offers::read(&answer)));
+                }
                 news.claude_version = answer.string("claude_code_version");
                 news.permission_mode = answer.string("current_permission_mode");
             }

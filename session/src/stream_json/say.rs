@@ -1,6 +1,7 @@
 //! Lines for the CLI's standard input. Each is one JSON object and ends with a newline: a line
 //! that is not JSON makes the CLI exit.
 
+use cib_protocol::image::Image;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -8,12 +9,25 @@ use uuid::Uuid;
 const MAX_WORD: usize = 100;
 
 /// A message of the user.
-pub(super) fn user(text: &str, uuid: Uuid) -> String {
+pub(super) fn user(text: &str, images: &[Image], uuid: Uuid) -> String {
+    let content = if images.is_empty() {
+        Value::from(text)
+    } else {
+        // A text that is about images stands behind them; the API refuses one that is empty.
+        let text = (!text.is_empty()).then(|| json!({"type": "text", "text": text}));
+        images.iter().map(image).chain(text).collect()
+    };
     line(&json!({
         "type": "user",
-        "message": {"role": "user", "content": text},
+        "message": {"role": "user", "content": content},
         "uuid": uuid,
     }))
+}
+
+fn image(image: &Image) -> Value {
+    json!({"type": "image", "source": {
+        "type": "base64", "media_type": image.media_type, "data": image.data,
+    }})
 }
 
 /// A request of ours; `fields` joins `subtype`.

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 
 use cib_foreign::json::{self, Object};
 use cib_protocol::frame::{Agent, Data, Meta};
+use cib_protocol::offers::Offers;
 use cib_protocol::session::State;
 use serde_json::Value;
 
@@ -81,6 +82,8 @@ pub struct Stream {
     is_hook_told: bool,
     /// US dollars that the CLI has counted in total.
     total_cost: f64,
+    /// What the CLI has to choose from, since it has said so.
+    offers: Option<Box<Offers>>,
     /// Lines for the CLI that wait until it listens; `None` since it does.
     held: Option<Vec<String>>,
 }
@@ -105,6 +108,7 @@ impl Stream {
             ask_servers_at: None,
             is_hook_told: false,
             total_cost,
+            offers: None,
             held: Some(Vec::new()),
         }
     }
@@ -115,6 +119,7 @@ impl Stream {
         let mut next = Self::new(self.ledger.again(now_ms), self.total_cost);
         next.held = Some(self.held.take().unwrap_or_default());
         next.turns = self.turns.clone();
+        next.offers = self.offers.take();
         next
     }
 
@@ -122,6 +127,12 @@ impl Stream {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What the CLI has to choose from, if it has said so.
+    #[must_use]
+    pub fn offers(&self) -> Option<&Offers> {
+        self.offers.as_deref()
     }
 
     /// Where the session stands.
@@ -165,6 +176,7 @@ impl Stream {
                 let id = heard.message.text("request_id")?;
                 if self.questions.iter().any(|open| open.id == id) {
                     self.close(&id);
+                    out.frames.push(questions::given_up(&id));
                     self.unblock(heard.now_ms, out);
                 }
                 Some(())

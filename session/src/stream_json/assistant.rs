@@ -119,8 +119,8 @@ impl Stream {
             out.frames.push(Data::Text(Text {
                 text: text.to_owned(),
                 role: Role::User,
-                message_id: None,
                 agent: Some(agent),
+                ..Text::default()
             }));
             return Some(());
         }
@@ -167,6 +167,7 @@ impl Stream {
             role: Role::Assistant,
             message_id,
             agent: self.agent(message),
+            ..Text::default()
         };
         out.frames.push(match kind {
             Kind::Text => Data::Text(text),

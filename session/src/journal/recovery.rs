@@ -28,7 +28,7 @@ const MOST_LINES: u32 = 10_000;
 
 /// Why the end of a journal cannot be continued.
 #[derive(Debug, thiserror::Error)]
-pub enum TailError {
+pub enum RecoveryError {
     /// It cannot be read or cut.
     #[error("cannot read or cut its end")]
     Io(#[from] io::Error),
@@ -65,7 +65,7 @@ struct Head {
 /// A crash of the keeper leaves at most a piece of one line. A crash of the host may leave
 /// more: a file system may have grown the file before it wrote the blocks, which then read as
 /// zeros. So lines are tried from the last one backwards until one is a frame.
-pub(super) fn repair(file: &File, session: SessionId) -> Result<End, TailError> {
+pub(super) fn repair(file: &File, session: SessionId) -> Result<End, RecoveryError> {
     let size = file.metadata()?.len();
     let mut back = Back {
         file,
@@ -83,17 +83,17 @@ pub(super) fn repair(file: &File, session: SessionId) -> Result<End, TailError> 
         match head(file, start, newline)? {
             Some(head) if !(1..u64::MAX).contains(&head.seq) => {}
             Some(head) if head.session == session => break (head.seq, newline + 1),
-            Some(head) => return Err(TailError::OtherSession(head.session)),
+            Some(head) => return Err(RecoveryError::OtherSession(head.session)),
             None => {}
         }
         lines += 1;
         if lines > MOST_LINES {
-            return Err(TailError::Endless);
+            return Err(RecoveryError::Endless);
         }
         end = start;
     };
     if len == 0 && lines > 0 {
-        return Err(TailError::NotAJournal);
+        return Err(RecoveryError::NotAJournal);
     }
     if len < size {
         file.set_len(len)?;
@@ -134,7 +134,7 @@ struct Back<'a> {
 
 impl Back<'_> {
     /// Position of the last newline before `end`.
-    fn newline(&mut self, end: u64) -> Result<Option<u64>, TailError> {
+    fn newline(&mut self, end: u64) -> Result<Option<u64>, RecoveryError> {
         let mut chunk = Vec::new();
         let mut end = end;
         // Most lines are short, and most files end with one.
@@ -146,7 +146,10 @@ impl Back<'_> {
             self.file.read_exact_at(&mut chunk, start)?;
             let found = chunk.iter().rposition(|&byte| byte == b'\n');
             let at = found.map_or(start, |at| start + at as u64);
-            self.left = self.left.checked_sub(end - at).ok_or(TailError::Endless)?;
+            self.left = self
+                .left
+                .checked_sub(end - at)
+                .ok_or(RecoveryError::Endless)?;
             if found.is_some() {
                 return Ok(Some(at));
             }
@@ -154,7 +157,10 @@ impl Back<'_> {
             if is_zero(&chunk) {
                 end = self.beginning_of_hole(start)?;
                 let passed = u32::from(end < start);
-                self.holes = self.holes.checked_sub(passed).ok_or(TailError::Endless)?;
+                self.holes = self
+                    .holes
+                    .checked_sub(passed)
+                    .ok_or(RecoveryError::Endless)?;
             }
         }
         Ok(None)
@@ -272,7 +278,7 @@ mod tests {
         }
         for file in [newlines, holes] {
             let before = file.metadata().unwrap().len();
-            assert!(matches!(repair(&file, ID), Err(TailError::Endless)));
+            assert!(matches!(repair(&file, ID), Err(RecoveryError::Endless)));
             assert_eq!(file.metadata().unwrap().len(), before);
         }
         assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());

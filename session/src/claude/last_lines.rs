@@ -5,11 +5,11 @@ const MAX: usize = 4096;
 
 /// The end of what was written to a stream.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub struct LastLines {
     bytes: Vec<u8>,
 }
 
-impl Tail {
+impl LastLines {
     /// Takes more bytes and forgets the oldest.
     pub fn take(&mut self, bytes: &[u8]) {
         let bytes = &bytes[bytes.len().saturating_sub(MAX)..];
@@ -37,12 +37,12 @@ mod tests {
 
     #[test]
     fn the_last_whole_lines_are_kept() {
-        let mut tail = Tail::default();
-        assert_eq!(tail.text(), None);
+        let mut lines = LastLines::default();
+        assert_eq!(lines.text(), None);
         for number in 0..2000 {
-            tail.take(format!("line {number}\n").as_bytes());
+            lines.take(format!("line {number}\n").as_bytes());
         }
-        let text = tail.text().unwrap();
+        let text = lines.text().unwrap();
         assert!(text.starts_with("line "), "{text}");
         assert!(text.ends_with("line 1999"), "{text}");
         assert!(text.len() <= MAX);
@@ -50,9 +50,9 @@ mod tests {
 
     #[test]
     fn a_short_text_is_kept_whole() {
-        let mut tail = Tail::default();
-        tail.take(b"one\ntw");
-        tail.take(b"o\n");
-        assert_eq!(tail.text().as_deref(), Some("one\ntwo"));
+        let mut lines = LastLines::default();
+        lines.take(b"one\ntw");
+        lines.take(b"o\n");
+        assert_eq!(lines.text().as_deref(), Some("one\ntwo"));
     }
 }
