@@ -9,5 +9,7 @@ pub mod errors;
 pub mod files;
 pub mod hex;
 pub mod log;
+pub mod password;
+pub mod print;
 pub mod signals;
 pub mod sys;

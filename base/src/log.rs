@@ -3,6 +3,7 @@
 //! Init reads it, and puts a time in front of every line of every service; so only JSON lines
 //! have a time of their own.
 
+use std::io;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,8 +44,8 @@ impl FromStr for Format {
 pub fn begin(format: Format, level: LevelFilter) {
     // The error says that a log has begun already, as in a test that runs several servers.
     let _ = match format {
-        Format::Text => text(level, std::io::stderr).try_init(),
-        Format::Json => json(level, std::io::stderr).try_init(),
+        Format::Text => text(level, io::stderr).try_init(),
+        Format::Json => json(level, io::stderr).try_init(),
     };
 }
 
@@ -59,7 +60,7 @@ where
     // A log that cannot be written must disturb nobody.
     lines
         .log_internal_errors(false)
-        .with_writer(writer)
+        .with_writer(OneLine(writer))
         .finish()
 }
 
@@ -75,6 +76,35 @@ where
         .log_internal_errors(false)
         .with_writer(writer)
         .finish()
+}
+
+/// Makes one line of each event, whatever is in its text: a reply of somebody else's could
+/// begin a line that looks like another event.
+struct OneLine<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
+    type Writer = OneLine<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLine(self.0.make_writer())
+    }
+}
+
+impl<W: io::Write> io::Write for OneLine<W> {
+    /// Takes a whole event, since the formatter writes each of them at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = event.strip_suffix(b"\n").unwrap_or(event);
+        let plain = text
+            .iter()
+            .map(|&byte| if byte.is_ascii_control() { b' ' } else { byte });
+        let line: Vec<u8> = plain.chain(*b"\n").collect();
+        self.0.write_all(&line)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// How often one thing is told of that may happen any number of times.
@@ -147,6 +177,23 @@ mod tests {
         assert!(line.starts_with("{\"timestamp\":\""), "{line}");
         let rest = ",\"level\":\"WARN\",\"message\":\"slow\",\"took_ms\":7}\n";
         assert!(line.ends_with(rest), "{line}");
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_its_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let file = Arc::new(File::create(&path).unwrap());
+        let log = tracing::Dispatch::from(text(LevelFilter::INFO, file));
+        tracing::dispatcher::with_default(&log, || {
+            tracing::warn!("refused\n ERROR forged\r\u{1b}[31m");
+        });
+        let written = std::fs::read_to_string(path).unwrap();
+        assert_eq!(written.lines().count(), 1, "{written}");
+        assert!(
+            !written.trim_end_matches('\n').contains(char::is_control),
+            "{written}"
+        );
     }
 
     #[test]
