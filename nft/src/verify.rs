@@ -146,7 +146,7 @@ impl Comparison<'_> {
                 flags: found.flags.to_string(),
             });
         }
-        if let Some(what) = found.strangers.first() {
+        if let Some(what) = found.unknown.first() {
             return Err(Drift::Foreign {
                 table,
                 what: what.clone(),

@@ -6,6 +6,7 @@
     reason = "a test whose surroundings fail has failed"
 )]
 
+#[expect(dead_code, reason = "the golden rulesets need no network")]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use cib_base::log::LevelFilter;
 use cib_upstream::relay::RelayConfig;
-use cib_upstream::service::log::Level;
+use cib_upstream::service::level;
 use cib_upstream::{Upstream, as_url, is_host_name};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -61,8 +62,8 @@ pub struct ResolverConfig {
     #[serde(default)]
     pub relay: Option<RelayConfig>,
     /// What is logged.
-    #[serde(default)]
-    pub log: Level,
+    #[serde(default = "level::default", with = "level")]
+    pub log: LevelFilter,
 }
 
 impl ResolverConfig {
@@ -82,7 +83,7 @@ impl ResolverConfig {
             docker_dns: default_docker_dns(),
             ca_bundle: default_ca_bundle(),
             relay: None,
-            log: Level::default(),
+            log: level::default(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cib_base::errors;
 use cib_upstream::client::{DialError, Dialer};
-use cib_upstream::service::log;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -95,7 +95,7 @@ impl Forwarder {
         let known = Arc::clone(&state);
         let on_failure = move |error: &DialError| {
             if error.is_upstream_down() {
-                lock(&known).lost(&log::chain(error), pause_after(error));
+                lock(&known).lost(&errors::chain(error), pause_after(error));
             }
         };
         Self {
@@ -200,7 +200,7 @@ impl Forwarder {
                 None => Err(silent(&"the server's reply is not DNS")),
             },
             Ok(Err(ExchangeError::Dial(error))) => Err(Failure::of_dial(&error)),
-            Ok(Err(ExchangeError::Setup(fault))) => Err(silent(&log::chain(&*fault))),
+            Ok(Err(ExchangeError::Setup(fault))) => Err(silent(&errors::chain(&*fault))),
             Ok(Err(error)) => Err(silent(&error)),
             Err(_) => Err(silent(&"no reply in time")),
         }
@@ -214,13 +214,13 @@ impl Forwarder {
         let after = state.selection.prefers_https(now);
         state.breaker.close();
         if std::mem::replace(&mut state.reported, Reported::Nothing) != Reported::Nothing {
-            log::info(format_args!("DNS works again"));
+            tracing::info!("DNS works again");
         }
         match (before, after) {
-            (false, true) => log::info(format_args!(
-                "port 53 does not go through the proxy; asking over HTTPS"
-            )),
-            (true, false) => log::info(format_args!("port 53 goes through the proxy again")),
+            (false, true) => {
+                tracing::info!("port 53 does not go through the proxy; asking over HTTPS");
+            }
+            (true, false) => tracing::info!("port 53 goes through the proxy again"),
             _ => {}
         }
     }
@@ -231,11 +231,11 @@ impl Forwarder {
         let mut state = self.lock();
         if state.reported == Reported::Nothing {
             state.reported = Reported::Unanswered;
-            log::warn(format_args!(
+            tracing::warn!(
                 "no DNS: no server in CIB_DNS_SERVERS answered through the proxy ({reasons})"
-            ));
+            );
         } else {
-            log::debug(format_args!("no DNS: {reasons}"));
+            tracing::debug!("no DNS: {reasons}");
         }
     }
 
@@ -249,7 +249,7 @@ impl State {
     fn lost(&mut self, why: &str, pause: Duration) {
         self.breaker.open(Instant::now(), pause, Reporter::Other);
         if std::mem::replace(&mut self.reported, Reported::Down) != Reported::Down {
-            log::warn(format_args!("no DNS: {why}"));
+            tracing::warn!("no DNS: {why}");
         }
     }
 }
@@ -275,7 +275,7 @@ enum Failure {
 
 impl Failure {
     fn of_dial(error: &DialError) -> Self {
-        let why = log::chain(error);
+        let why = errors::chain(error);
         if error.is_upstream_down() {
             return Self::Upstream {
                 why,

@@ -30,9 +30,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cib_base::log::{self, Format};
 use cib_upstream::client::{Dialer, Timeouts};
 use cib_upstream::relay;
-use cib_upstream::service::{Ready, Sockets, log};
+use cib_upstream::service::{Ready, Sockets};
 use thiserror::Error;
 
 pub use config::ResolverConfig;
@@ -73,7 +74,7 @@ pub async fn run(
     ready: Ready,
     mut sockets: Sockets,
 ) -> Result<(), StartFault> {
-    log::set(config.log);
+    log::begin(Format::Text, config.log);
     let dialer = Arc::new(Dialer::new(
         config.upstream.clone(),
         config.addresses.iter().copied(),
@@ -89,9 +90,7 @@ pub async fn run(
                 Ok(listener) => listeners.push(listener),
                 // A box without IPv6 has nobody who could ask there.
                 Err(error) if address.is_ipv6() && lacks_family(&error) => {
-                    log::info(format_args!(
-                        "there is no IPv6 here; not listening on {address}"
-                    ));
+                    tracing::info!("there is no IPv6 here; not listening on {address}");
                 }
                 Err(source) => return Err(StartFault::Listen { address, source }),
             }

@@ -38,7 +38,7 @@ pub(crate) struct Shape {
     pub(crate) sets: Vec<Set>,
     pub(crate) chains: Vec<Chain>,
     /// Objects of kinds that we never make, in words.
-    pub(crate) strangers: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -145,11 +145,11 @@ impl Shape {
                 {
                     Some(chain) => chain.rules.push(rule),
                     None => self
-                        .strangers
+                        .unknown
                         .push(format!("a rule of chain {chain:?}: {rule}")),
                 }
             }
-            other => self.strangers.push(format!("{other} {name:?}")),
+            other => self.unknown.push(format!("{other} {name:?}")),
         }
     }
 }

@@ -1,5 +1,4 @@
 //! What the tests of this crate share.
-#![expect(dead_code, reason = "every test binary uses a part of it")]
 #![expect(
     clippy::unwrap_used,
     reason = "a test whose surroundings fail has failed"

@@ -109,25 +109,49 @@ pub async fn resolve(
         Host::V6(address) => return Ok(vec![(*address).into()]),
         Host::Name(name) => name,
     };
-    let mut found = hosts::look_up(&read(&files.hosts)?, name);
-    if found.is_empty() {
-        let conf = ResolvConf::parse(&read(&files.resolv_conf)?);
-        found = ask_all(name, &conf, within)
-            .await
-            .map_err(|miss| match miss {
-                Miss::NoSuchName => ResolveFault::NotFound { name: name.clone() },
-                Miss::Failed => ResolveFault::Failed {
-                    name: name.clone(),
-                    path: files.resolv_conf.clone(),
-                },
-                Miss::Silent => ResolveFault::TimedOut {
-                    name: name.clone(),
-                    path: files.resolv_conf.clone(),
-                    after: within,
-                },
-            })?;
+    let miss = match look_up(name, files, within).await? {
+        Ok(found) => return Ok(found),
+        Err(miss) => miss,
+    };
+    Err(match miss {
+        Miss::NoSuchName => ResolveFault::NotFound { name: name.clone() },
+        Miss::Failed => ResolveFault::Failed {
+            name: name.clone(),
+            path: files.resolv_conf.clone(),
+        },
+        Miss::Silent => ResolveFault::TimedOut {
+            name: name.clone(),
+            path: files.resolv_conf.clone(),
+            after: within,
+        },
+    })
+}
+
+/// All addresses of a name, as [`resolve`] finds those of the upstream.
+///
+/// # Errors
+///
+/// `NotFound`, `Other` or `TimedOut` as [`resolve_through`] has them, or that of a file that
+/// cannot be read.
+pub async fn addresses(name: &str, files: &Files, within: Duration) -> io::Result<Vec<IpAddr>> {
+    match look_up(name, files, within).await {
+        Ok(found) => found.map_err(Miss::into_io),
+        Err(ResolveFault::Read { source, .. }) => Err(source),
+        Err(fault) => Err(io::Error::other(fault)),
     }
-    Ok(in_order(found))
+}
+
+async fn look_up(
+    name: &str,
+    files: &Files,
+    within: Duration,
+) -> Result<Result<Vec<IpAddr>, Miss>, ResolveFault> {
+    let found = hosts::look_up(&read(&files.hosts)?, name);
+    if !found.is_empty() {
+        return Ok(Ok(in_order(found)));
+    }
+    let conf = ResolvConf::parse(&read(&files.resolv_conf)?);
+    Ok(ask_all(name, &conf, within).await.map(in_order))
 }
 
 /// All addresses of `name` according to one server, without files or search list.
@@ -151,13 +175,7 @@ pub async fn resolve_through(
     let absolute = format!("{}.", name.trim_end_matches('.'));
     let found = ask_all(&absolute, &conf, within)
         .await
-        .map_err(|miss| match miss {
-            Miss::NoSuchName => io::Error::new(io::ErrorKind::NotFound, "there is no such name"),
-            Miss::Failed => io::Error::other("the name server failed"),
-            Miss::Silent => {
-                io::Error::new(io::ErrorKind::TimedOut, "the name server did not answer")
-            }
-        })?;
+        .map_err(Miss::into_io)?;
     Ok(in_order(found))
 }
 
@@ -191,6 +209,18 @@ enum Miss {
     NoSuchName,
     Failed,
     Silent,
+}
+
+impl Miss {
+    fn into_io(self) -> io::Error {
+        match self {
+            Self::NoSuchName => io::Error::new(io::ErrorKind::NotFound, "there is no such name"),
+            Self::Failed => io::Error::other("the name server failed"),
+            Self::Silent => {
+                io::Error::new(io::ErrorKind::TimedOut, "the name server did not answer")
+            }
+        }
+    }
 }
 
 async fn ask_all(name: &str, conf: &ResolvConf, within: Duration) -> Result<Vec<IpAddr>, Miss> {

@@ -1,13 +1,13 @@
 //! What every client of the bridge shares, and how a request is refused.
 
 use bytes::Bytes;
+use cib_base::errors;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::client::{DialError, Dialer, Target};
-use crate::service::log;
 
 pub(super) type Body = Either<Full<Bytes>, Incoming>;
 
@@ -60,11 +60,11 @@ impl Fault {
                     DialError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
                     _ => StatusCode::BAD_GATEWAY,
                 };
-                (status, log::chain(error))
+                (status, errors::chain(error))
             }
-            Self::Broken(error) => (StatusCode::BAD_GATEWAY, log::chain(error)),
+            Self::Broken(error) => (StatusCode::BAD_GATEWAY, errors::chain(error)),
         };
-        log::debug(format_args!("{status}: {text}"));
+        tracing::debug!("{status}: {text}");
         let mut response =
             Response::new(Either::Left(Full::from(format!("cib-connect: {text}\n"))));
         *response.status_mut() = status;

@@ -13,12 +13,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use cib_base::log::{self, Format, LevelFilter};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::client::{Dialer, Timeouts};
-use crate::service::log::{self, Level};
-use crate::service::{Ready, Sockets};
+use crate::service::{Ready, Sockets, level};
 use crate::url::{Upstream, as_url};
 
 /// The port that it listens on unless told otherwise.
@@ -45,8 +45,8 @@ pub struct ConnectConfig {
     #[serde(default)]
     pub allow_special: bool,
     /// What is logged.
-    #[serde(default)]
-    pub log: Level,
+    #[serde(default = "level::default", with = "level")]
+    pub log: LevelFilter,
 }
 
 impl ConnectConfig {
@@ -59,7 +59,7 @@ impl ConnectConfig {
             listen: default_listen(),
             clients: default_clients(),
             allow_special: false,
-            log: Level::default(),
+            log: level::default(),
         }
     }
 }
@@ -99,7 +99,7 @@ pub async fn run(
     ready: Ready,
     mut sockets: Sockets,
 ) -> Result<(), StartFault> {
-    log::set(config.log);
+    log::begin(Format::Text, config.log);
     let address = config.listen;
     let listener = sockets
         .tcp(address)

@@ -1,6 +1,6 @@
-//! What the two programs share: their command line, readiness, signals and log.
+//! What the two programs share: their command line, readiness and signals.
 
-pub mod log;
+pub mod level;
 mod options;
 mod sockets;
 
@@ -11,6 +11,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use cib_base::errors;
+use cib_base::log::{self, Format, LevelFilter};
 use cib_foreign::own;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
@@ -75,24 +77,24 @@ where
             return say(&format!("{} {}\n", program.name, env!("CARGO_PKG_VERSION")));
         }
         Err(fault) => {
-            log::error(format_args!("{fault}; see {} --help", program.name));
-            return ExitCode::from(USAGE);
+            return fail(USAGE, &format!("{fault}; see {} --help", program.name));
         }
     };
     let (config, ready, sockets) = match prepare(&options) {
         Ok(prepared) => prepared,
-        Err((code, fault)) => {
-            log::error(format_args!("{fault}"));
-            return ExitCode::from(code);
-        }
+        Err((code, fault)) => return fail(code, &fault),
     };
     match serve_until_signal(serve(config, ready, sockets)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            log::error(format_args!("{fault}"));
-            ExitCode::from(INTERNAL)
-        }
+        Err(fault) => fail(INTERNAL, &fault),
     }
+}
+
+/// Says why the program ends, also when it ends before it knew what it is to log.
+fn fail(code: u8, fault: &str) -> ExitCode {
+    log::begin(Format::Text, LevelFilter::ERROR);
+    tracing::error!("{fault}");
+    ExitCode::from(code)
 }
 
 /// Prints what was asked for to standard output.
@@ -152,7 +154,7 @@ fn serve_until_signal<E: std::error::Error>(
     runtime.block_on(async {
         let signals = signals().map_err(|error| format!("cannot watch for signals: {error}"))?;
         tokio::select! {
-            ended = serve => ended.map_err(|fault| log::chain(&fault)),
+            ended = serve => ended.map_err(|fault| errors::chain(&fault)),
             _ = signals.readable() => Ok(()),
         }
     })

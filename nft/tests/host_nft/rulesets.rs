@@ -1,11 +1,9 @@
 //! The rulesets in a real kernel: what is listed is what was written down, and what is undone
 //! is gone.
 
-mod common;
-
+use crate::common::lab::{Lab, Netns};
+use crate::common::policies::{golden, open};
 use cib_nft::{Drift, EgressPolicy, Listing, Reports, Ruleset, Table, VerifyError};
-use common::lab::{Lab, Netns};
-use common::policies::{golden, open};
 
 /// The devices are down, so that no counter counts what the kernel says on its own.
 fn wired() -> Netns {

@@ -6,15 +6,13 @@
     reason = "a test whose surroundings fail has failed"
 )]
 
-mod common;
-
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::common::lab::{Lab, Netns};
+use crate::common::policies::open;
+use crate::common::sys::send_frame;
 use cib_nft::{EgressPolicy, Kind, Listing, Table};
-use common::lab::{Lab, Netns};
-use common::policies::open;
-use common::sys::send_frame;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// IPv4, UDP, 10.99.0.2:9 to 198.51.100.1:9, no data.

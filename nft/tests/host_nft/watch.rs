@@ -1,15 +1,13 @@
 //! What the kernel tells: changed rules, devices that come and go, refused packets.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use crate::common::lab::{DEADLINE, Lab, ip};
+use crate::common::policies::open;
 use cib_nft::runner::{Blocking, enforce};
 use cib_nft::watch::{Change, Changes, Links, Refusal, Refusals, generation};
 use cib_nft::{EgressPolicy, Enforcement, Reports, Ruleset, Table};
-use common::lab::{DEADLINE, Lab, ip};
-use common::policies::open;
 use tokio::time::timeout;
 
 /// Runs `f` in the box, on a runtime like init's.

@@ -4,17 +4,15 @@
     reason = "a test whose surroundings fail has failed"
 )]
 
-mod common;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use cib_nft::{EgressPolicy, INIT_UID, Kind, PROXY_UID, Wiring};
-use common::lab::{
+use crate::common::lab::{
     BOX, BOX6, DEADLINE, LAN, Lab, METADATA, PRIVATE, WORLD, WORLD6, echoes, ip, timed,
 };
-use common::policies::{UPSTREAM, UPSTREAM6, open};
+use crate::common::policies::{UPSTREAM, UPSTREAM6, open};
+use cib_nft::{EgressPolicy, INIT_UID, Kind, PROXY_UID, Wiring};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Within this, an error counts as immediate.
