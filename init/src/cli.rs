@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use cib_protocol::init::InitRequest;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::steps::accounts::CODER;
 use crate::sys::start;
@@ -59,6 +59,17 @@ enum Asked {
     },
     /// Print which of the image's versions of Claude Code runs here
     ClaudeVersion,
+    /// Give an account another password, read from a terminal unseen or from standard input; its
+    /// sign-ins end
+    Passwd {
+        /// The account; needless where there is only one
+        name: Option<String>,
+    },
+    /// Join standard input and output with a port of the box's loopback
+    Relay {
+        /// The port
+        port: u16,
+    },
     /// Run a command, or a shell, in the running box with the restrictions of the box
     Exec {
         /// Whom it runs as
@@ -107,6 +118,21 @@ enum Egress {
     Doctor,
 }
 
+/// The names of [`Asked`], which a start of the bare init is too short to have clap tell.
+const SUBCOMMANDS: [&str; 11] = [
+    "box",
+    "plan",
+    "check",
+    "status",
+    "healthcheck",
+    "svc",
+    "egress",
+    "claude-version",
+    "passwd",
+    "relay",
+    "exec",
+];
+
 /// Whether arguments, the program's own name first, are for the box; if not, they are the bare
 /// init's.
 fn is_for_the_box(arguments: &[OsString]) -> bool {
@@ -116,12 +142,7 @@ fn is_for_the_box(arguments: &[OsString]) -> bool {
     let is_init = name == Some(OsStr::new("init"));
     match arguments.get(1) {
         None => is_init,
-        Some(word) => {
-            !is_init
-                && CommandLine::command()
-                    .get_subcommands()
-                    .any(|command| command.get_name() == word)
-        }
+        Some(word) => !is_init && SUBCOMMANDS.iter().any(|name| word == name),
     }
 }
 
@@ -165,6 +186,8 @@ pub fn main() -> u8 {
             Egress::Doctor => commands::egress_test(true),
         },
         Asked::ClaudeVersion => commands::claude_version(),
+        Asked::Passwd { name } => commands::passwd(name),
+        Asked::Relay { port } => commands::relay(port),
         Asked::Exec { user, command } => commands::exec(&user, command),
     }
 }
@@ -193,7 +216,19 @@ fn boot(words: &[OsString]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    #[test]
+    fn the_subcommands_are_those_that_clap_reads() {
+        let command = CommandLine::command();
+        let known: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        assert_eq!(known, SUBCOMMANDS);
+    }
 
     fn words(line: &str) -> Vec<OsString> {
         line.split_ascii_whitespace().map(OsString::from).collect()

@@ -22,6 +22,7 @@ pub mod descendants;
 pub mod egress;
 pub mod environment;
 pub mod exit;
+pub mod files;
 pub mod fuzz;
 pub mod helper;
 pub mod logs;

@@ -286,6 +286,14 @@ impl Processes {
         let _ = self.reaper.signal_group(child, signal);
     }
 
+    /// Kills a child with all that is below it, which it has to have adopted
+    /// ([`Command::adopts`]), and waits for its end.
+    pub async fn end(&self, child: &mut Child) {
+        tree::end_below(self, child.id()).await;
+        self.signal(child.id(), libc::SIGKILL);
+        child.wait().await;
+    }
+
     /// Starts a child. It may still fail on its way to its program: see [`Child::executed`].
     ///
     /// # Errors
@@ -365,10 +373,8 @@ impl Processes {
         })
         .await;
         let Ok(finished) = finished else {
-            tree::end_below(self, child.id()).await;
-            drop(killer);
-            // Its death comes soon, and nobody else waits for it.
-            child.wait().await;
+            self.end(&mut child).await;
+            killer.child = None;
             return Err(RunError::Deadline {
                 program,
                 deadline: run.deadline,

@@ -6,7 +6,8 @@ use cib_base::errors::chain;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::boot::live::{Booted, Parts};
+use crate::boot::life::Booted;
+use crate::boot::live::Parts;
 use crate::descendants::{KILL_AGAIN, Remaining, UNKILLABLE, WAKE_AFTER};
 
 /// What is left behind by services gets this long to end.

@@ -9,7 +9,7 @@ use cib_protocol::session::{SessionId, SessionSpec};
 
 use crate::boot::control;
 use crate::boot::health::{Control, Findings};
-use crate::boot::live::Booted;
+use crate::boot::life::{Booted, Phase};
 use crate::boot::progress::Progress;
 use crate::egress::Egress;
 use crate::logs::Logs;
@@ -19,17 +19,6 @@ use crate::socket::{Handler, refuse};
 use crate::supervisor::machine::State;
 use crate::supervisor::{NoSuchService, Supervisor};
 use crate::sys::start;
-
-/// Where the box is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The plan is being carried out.
-    Booting,
-    /// The plan was carried out.
-    Up,
-    /// The plan is undone.
-    ShuttingDown,
-}
 
 /// The running box, as its socket sees it.
 pub(super) struct Running {
@@ -185,6 +174,7 @@ impl Running {
             (Some(egress), _) => egress.status().await,
             (None, Some(joined)) => joined.status(),
             (None, None) => EgressStatus {
+                mode: "direct".to_owned(),
                 summary: "egress is direct: no proxy was asked for".to_owned(),
                 ..EgressStatus::default()
             },
@@ -216,7 +206,10 @@ impl Running {
 
 /// Names under which init itself writes to the log.
 fn is_log_name(name: &str) -> bool {
-    matches!(name, "init" | "egress" | "session" | "setup" | "agent")
+    matches!(
+        name,
+        "init" | "egress" | "session" | "setup" | "agent" | "files"
+    )
 }
 
 fn done(outcome: Result<(), NoSuchService>) -> InitReply {

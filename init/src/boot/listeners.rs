@@ -56,17 +56,39 @@ fn open(address: SocketAddr) -> nix::Result<OwnedFd> {
 
 /// The socket on which control is asked for its health, for root and `group` alone.
 pub(super) fn health(path: &Path, group: u32) -> io::Result<Rc<OwnedFd>> {
+    Ok(Rc::new(local(path, 0o660, group)?.into()))
+}
+
+/// The socket on which root, and nobody else, changes accounts.
+pub(super) fn accounts(path: &Path) -> io::Result<Rc<OwnedFd>> {
+    Ok(Rc::new(local(path, 0o600, 0)?.into()))
+}
+
+/// The socket on which everybody's git asks control; who asks is for control to find out.
+pub(super) fn git(path: &Path) -> io::Result<Rc<OwnedFd>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(Rc::new(local(path, 0o666, 0)?.into()))
+}
+
+/// The socket on which files are asked for, for root and `group` alone.
+pub(super) fn files(path: &Path, group: u32) -> io::Result<UnixListener> {
+    local(path, 0o660, group)
+}
+
+fn local(path: &Path, mode: u32, group: u32) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     // Nobody can connect before its mode is right: the folder is closed to all but these.
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     if nix::unistd::geteuid().is_root() {
         lchown(path, Some(0), Some(group))?;
     }
-    Ok(Rc::new(listener.into()))
+    Ok(listener)
 }
 
 #[cfg(test)]
@@ -95,6 +117,19 @@ mod tests {
         TcpStream::connect(("127.0.0.1", number)).unwrap();
         drop(held);
         port(number, false).unwrap();
+    }
+
+    #[test]
+    fn accounts_are_changed_by_the_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("accounts.sock");
+        let held = accounts(&path);
+        // Only root can give it to root's group.
+        if nix::unistd::geteuid().is_root() {
+            held.unwrap();
+        }
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod ending;
 mod handler;
 mod health;
 mod helped;
+mod life;
 mod listeners;
 mod live;
 mod panics;
@@ -31,8 +32,8 @@ use nix::sys::signal::SigSet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::boot::handler::Phase;
-use crate::boot::live::{Booted, Parts};
+use crate::boot::life::{Booted, Phase};
+use crate::boot::live::Parts;
 use crate::boot::progress::Progress;
 use crate::claude::{self, Carried, Choice};
 use crate::config::{Configuration, DIRECTORY};
@@ -54,7 +55,7 @@ const AFTER_PANIC: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What this boot starts from: judged, and nothing touched yet.
-pub struct Ground {
+pub struct Survey {
     /// Everything that was asked for.
     pub configuration: Configuration,
     /// What the container was given.
@@ -73,7 +74,7 @@ pub struct Ground {
 ///
 /// # Errors
 /// Every fault at once, then every warning.
-pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
+pub fn survey() -> Result<Survey, (Vec<Fault>, Vec<Fault>)> {
     let environment = Environment::of_process();
     match Configuration::load(Path::new(DIRECTORY), &environment) {
         Ok(mut configuration) => {
@@ -84,7 +85,7 @@ pub fn survey() -> Result<Ground, (Vec<Fault>, Vec<Fault>)> {
                 None
             });
             if faults.is_empty() {
-                Ok(Ground {
+                Ok(Survey {
                     configuration,
                     environment,
                     facts,
@@ -156,12 +157,12 @@ pub fn refuse(faults: &[Fault], warnings: &[Fault]) -> u8 {
 /// Boots the box, supervises it until it is to end, and ends it; the exit code.
 #[must_use]
 pub fn run() -> u8 {
-    let mut ground = match survey() {
-        Ok(ground) => ground,
+    let mut survey = match survey() {
+        Ok(survey) => survey,
         Err((faults, warnings)) => return refuse(&faults, &warnings),
     };
-    if let Err(faults) = secrets::close(&mut ground) {
-        return refuse(&faults, &ground.configuration.warnings);
+    if let Err(faults) = secrets::close(&mut survey) {
+        return refuse(&faults, &survey.configuration.warnings);
     }
     let surveyed = Duration::from_micros(start::uptime_us());
     environ::scrub(secrets::VARIABLES);
@@ -182,7 +183,7 @@ pub fn run() -> u8 {
     };
     panics::install();
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        LocalSet::new().block_on(&runtime, live(ground, surveyed))
+        LocalSet::new().block_on(&runtime, live(survey, surveyed))
     }));
     // A task that panics while it is dropped must not take the rest with it.
     let dropped = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
@@ -217,10 +218,10 @@ impl End {
     }
 }
 
-/// The life of the box, and its exit code. Judging the ground took until `surveyed`.
-async fn live(ground: Ground, surveyed: Duration) -> u8 {
-    let settings = &ground.configuration.settings;
-    let no_colour = ground.environment.get("NO_COLOR").is_some();
+/// The life of the box, and its exit code. The survey took until `surveyed`.
+async fn live(survey: Survey, surveyed: Duration) -> u8 {
+    let settings = &survey.configuration.settings;
+    let no_colour = survey.environment.get("NO_COLOR").is_some();
     let logs = Logs::new(
         settings.container.log_format,
         settings.container.log_level,
@@ -253,8 +254,8 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
     let runtime = crate::supervisor::actor::Runtime {
         processes: processes.clone(),
         hierarchy: Hierarchy::detect(Path::new("/sys/fs/cgroup")),
-        dir: ground.paths.run.clone(),
-        ids: live::look_up(&ground),
+        dir: survey.paths.run.clone(),
+        ids: live::look_up(&survey),
     };
     let (supervisor, mut given_up) = Supervisor::new(runtime.clone());
     let parts = Parts {
@@ -271,7 +272,7 @@ async fn live(ground: Ground, surveyed: Duration) -> u8 {
         biased;
         _ = asks.recv() => End::Asked,
         () = panics::first() => End::Internal,
-        error = live::boot(&ground, &parts, &booted) => match error {
+        error = live::boot(&survey, &parts, &booted) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
                 until_the_end(&mut asks, &mut given_up).await

@@ -1,6 +1,6 @@
 //! Decides which variables are scrubbed, which values are masked, and which files are closed.
 
-use super::Ground;
+use super::Survey;
 use crate::environment::{Auth, CATALOG, ContainerSettings, Fault, Settings};
 use crate::steps::accounts::{Account, Accounts, CODER};
 use crate::steps::secrets;
@@ -10,10 +10,18 @@ use crate::steps::secrets;
 pub(super) const VARIABLES: &[&str] = &[
     "CIB_AUTH_TOKEN",
     "CIB_TRUSTED_PROXY_SECRET",
+    "CIB_ADMIN_PASSWORD",
+    "CIB_NOTICES",
     "CIB_PROXY_URL",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "CLAUDE_CODE_OAUTH_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "CIB_AWS_CREDENTIALS",
+    "CIB_GOOGLE_CREDENTIALS",
+    "CIB_GITHUB_TOKEN",
+    "CIB_GITLAB_TOKEN",
+    "CIB_GITEA_TOKEN",
 ];
 
 /// Coder, with the ids that it is going to have.
@@ -30,18 +38,18 @@ pub(super) fn coder(accounts: &Accounts, container: &ContainerSettings) -> Optio
 ///
 /// # Errors
 /// Coder could still read one, and that is not allowed.
-pub(super) fn close(ground: &mut Ground) -> Result<(), Vec<Fault>> {
-    let settings = &ground.configuration.settings;
-    let accounts = Accounts::read(&ground.paths).unwrap_or_default();
+pub(super) fn close(survey: &mut Survey) -> Result<(), Vec<Fault>> {
+    let settings = &survey.configuration.settings;
+    let accounts = Accounts::read(&survey.paths).unwrap_or_default();
     let Some(coder) = coder(&accounts, &settings.container) else {
         return Ok(());
     };
     let (outcome, faults, warnings) =
-        secrets::close(&settings.secrets, &coder, ground.facts.root());
-    ground.closed = outcome;
+        secrets::close(&settings.secrets, &coder, survey.facts.root());
+    survey.closed = outcome;
     for warning in warnings {
-        if !ground.configuration.warnings.contains(&warning) {
-            ground.configuration.warnings.push(warning);
+        if !survey.configuration.warnings.contains(&warning) {
+            survey.configuration.warnings.push(warning);
         }
     }
     if faults.is_empty() {
@@ -65,6 +73,11 @@ pub(super) fn values(settings: &Settings) -> Vec<String> {
     }
     let proxy = settings.trusted_proxy_secret.iter();
     values.extend(proxy.map(|secret| secret.expose().to_owned()));
+    let channels = settings.channels.iter();
+    let secrets = channels.flat_map(|channel| channel.target.secrets());
+    values.extend(secrets.map(|secret| secret.expose().to_owned()));
+    let admin = settings.admin.iter();
+    values.extend(admin.map(|admin| admin.password.expose().to_owned()));
     if let Some(credentials) = settings
         .egress
         .upstream
@@ -78,11 +91,23 @@ pub(super) fn values(settings: &Settings) -> Vec<String> {
         values.push(encode(password, percent_encoding::NON_ALPHANUMERIC).to_string());
     }
     let claude = &settings.claude;
-    let own = [&claude.api_key, &claude.auth_token, &claude.oauth_token];
+    let own = [
+        &claude.api_key,
+        &claude.auth_token,
+        &claude.oauth_token,
+        &claude.bedrock_key,
+    ];
     values.extend(
         own.into_iter()
             .flatten()
             .map(|secret| secret.expose().to_owned()),
     );
+    values.extend(claude.aws.iter().flat_map(|aws| aws.values()));
+    values.extend(claude.google.iter().flat_map(|google| google.values()));
+    let forges = settings
+        .forges
+        .iter()
+        .filter_map(|forge| forge.token.as_ref());
+    values.extend(forges.map(|token| token.expose().to_owned()));
     values
 }

@@ -24,29 +24,29 @@ use crate::steps::child_env::{Additions, ChildEnvironment};
 /// Runs a command as a user, or that user's shell if the command is empty; its exit code.
 #[must_use]
 pub fn exec(user: &str, command: Vec<OsString>) -> u8 {
-    let ground = match boot::survey() {
-        Ok(ground) => ground,
+    let survey = match boot::survey() {
+        Ok(survey) => survey,
         Err((faults, warnings)) => return boot::refuse(&faults, &warnings),
     };
-    let account = match Accounts::read(&ground.paths) {
+    let account = match Accounts::read(&survey.paths) {
         Ok(accounts) => accounts.user(user),
         Err(error) => return complain(&chain(&error)),
     };
     let Some(account) = account else {
         return complain(&format!("there is no user `{user}` in this box"));
     };
-    if !ground.facts.root() && ground.facts.uid != account.uid {
+    if !survey.facts.root() && survey.facts.uid != account.uid {
         return complain("only root can become another user: docker exec -u 0");
     }
-    let agent = ground.paths.ssh_agent();
+    let agent = survey.paths.ssh_agent();
     let additions = Additions {
         ssh_agent: agent.exists().then_some(agent),
-        claude_version: ground.claude.map(|choice| choice.version),
+        claude_version: survey.claude.map(|choice| choice.version),
         ..Additions::default()
     };
     let environment = ChildEnvironment::new(
-        &ground.environment,
-        &ground.configuration.settings,
+        &survey.environment,
+        &survey.configuration.settings,
         &additions,
     );
     let mut variables = if account.name == CODER {
@@ -54,16 +54,16 @@ pub fn exec(user: &str, command: Vec<OsString>) -> u8 {
     } else {
         environment.plain(&account)
     };
-    if let Some(terminal) = ground.environment.get("TERM") {
+    if let Some(terminal) = survey.environment.get("TERM") {
         variables.insert("TERM".to_owned(), terminal.to_owned());
     }
-    let workspace = ground.paths.workspace;
+    let workspace = survey.paths.workspace;
     let workdir = if workspace.is_dir() {
         workspace
     } else {
         PathBuf::from("/")
     };
-    let command = words(command, &account, ground.facts.root())
+    let command = words(command, &account, survey.facts.root())
         .env(variables)
         .workdir(workdir);
     let runtime = match tokio::runtime::Builder::new_current_thread()

@@ -4,6 +4,8 @@
 //! read the configuration that this process was given and touch nothing.
 
 mod exec;
+mod passwd;
+mod relay;
 mod render;
 
 use std::io::{self, IsTerminal, Write};
@@ -13,7 +15,7 @@ use std::time::Duration;
 use cib_base::errors::chain;
 use cib_protocol::init::{InitReply, InitRequest};
 
-use crate::boot::{self, Ground};
+use crate::boot::{self, Survey};
 use crate::claude;
 use crate::config::{Configuration, DIRECTORY};
 use crate::environment::{Environment, Place};
@@ -24,6 +26,8 @@ use crate::steps::Paths;
 use crate::steps::setup;
 
 pub use exec::exec;
+pub use passwd::passwd;
+pub use relay::relay;
 
 /// A box that is busy with its boot still answers within this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,8 +40,8 @@ const SERVICE_PATIENCE: Duration = Duration::from_secs(120);
 #[must_use]
 pub fn check() -> u8 {
     match boot::survey() {
-        Ok(ground) => {
-            for warning in &ground.configuration.warnings {
+        Ok(survey) => {
+            for warning in &survey.configuration.warnings {
                 let _ = writeln!(io::stderr(), "cib-init: warning: {warning}");
             }
             print("the configuration is good\n")
@@ -49,21 +53,21 @@ pub fn check() -> u8 {
 /// `cib-init plan [--json]`: prints the boot plan.
 #[must_use]
 pub fn plan(json: bool) -> u8 {
-    let ground = match boot::survey() {
-        Ok(ground) => ground,
+    let survey = match boot::survey() {
+        Ok(survey) => survey,
         Err((faults, warnings)) => return boot::refuse(&faults, &warnings),
     };
-    let plan = Plan::build(&ground.configuration, jobs(&ground));
+    let plan = Plan::build(&survey.configuration, jobs(&survey));
     if json {
         return print_json(&plan);
     }
     print(&plan.to_string())
 }
 
-fn jobs(ground: &Ground) -> usize {
+fn jobs(survey: &Survey) -> usize {
     // A script that cannot be read is the boot's to report; here it is only not counted.
-    let settings = &ground.configuration.settings.setup;
-    setup::jobs(settings, &ground.paths).map_or(0, |(jobs, _)| jobs.len())
+    let settings = &survey.configuration.settings.setup;
+    setup::jobs(settings, &survey.paths).map_or(0, |(jobs, _)| jobs.len())
 }
 
 /// `cib-init status [--json]`.

@@ -30,7 +30,7 @@ pub(super) fn service(
         faults.push(Fault::new(place.clone(), wrong.problem, wrong.remedy));
     }
     let before = faults.len();
-    let command = table.value(faults, "command", command);
+    let command = table.value(faults, "command", Cell::command);
     if command.is_none() && faults.len() == before {
         faults.push(Fault::new(
             place.clone(),
@@ -108,19 +108,6 @@ fn check_name(name: &str) -> Result<(), Wrong> {
         ));
     }
     Ok(())
-}
-
-pub(super) fn command(cell: &Cell<'_>) -> Result<Vec<String>, Wrong> {
-    let remedy = "write [\"program\", \"argument\"]; a shell is [\"bash\", \"-c\", \"...\"]";
-    if !cell.is_list() {
-        return Err(Wrong::new("is not an array", remedy));
-    }
-    let command = cell.list(Cell::scalar)?;
-    let empty = command.first().is_none_or(String::is_empty);
-    if empty || command.iter().any(|word| word.contains('\0')) {
-        return Err(Wrong::new("has no program, or a zero byte in it", remedy));
-    }
-    Ok(command)
 }
 
 /// A user or group: a name or a number.

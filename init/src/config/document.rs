@@ -162,6 +162,20 @@ impl<'a> Cell<'a> {
             format!("write {expected}"),
         )
     }
+
+    /// A program with its arguments.
+    pub(super) fn command(&self) -> Result<Vec<String>, Wrong> {
+        let remedy = "write [\"program\", \"argument\"]; a shell is [\"bash\", \"-c\", \"...\"]";
+        if !self.is_list() {
+            return Err(Wrong::new("is not an array", remedy));
+        }
+        let command = self.list(Cell::scalar)?;
+        let empty = command.first().is_none_or(String::is_empty);
+        if empty || command.iter().any(|word| word.contains('\0')) {
+            return Err(Wrong::new("has no program, or a zero byte in it", remedy));
+        }
+        Ok(command)
+    }
 }
 
 impl<'a> Table<'a> {

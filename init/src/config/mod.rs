@@ -38,7 +38,8 @@ pub const DIRECTORY: &str = "/etc/claude-in-box";
 
 /// Names that no configured service may have: the box's own services and log names.
 pub const RESERVED: &[&str] = &[
-    "agent", "connect", "control", "egress", "init", "redsocks", "resolver", "session", "setup",
+    "agent", "connect", "control", "egress", "files", "init", "redsocks", "resolver", "session",
+    "setup",
 ];
 
 /// The box's own services that a configured one may need. The way out always stands before

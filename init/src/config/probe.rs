@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::declared::command;
 use super::document::Cell;
 use super::service::{ListenAddress, Probe};
 use crate::environment::{Wrong, path, quoted};
@@ -42,7 +41,7 @@ pub(super) fn probe(cell: &Cell<'_>) -> Result<Probe, Wrong> {
         },
         "listen" => address(value.text()?).map(|address| Probe::Listening { address }),
         "path" => path(value.text()?).map(Probe::Path),
-        "command" => command(value).map(Probe::Command),
+        "command" => value.command().map(Probe::Command),
         other => Err(Wrong::new(
             format!("has the unknown key {}", quoted(other)),
             REMEDY,

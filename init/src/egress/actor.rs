@@ -73,7 +73,7 @@ impl Actor {
                 }
                 Action::Meet(address) => self.meet(address),
                 Action::Renew(address) => self.inner.renew(address),
-                Action::Turn(turn) => self.inner.turn(turn),
+                Action::Redirector(command) => self.inner.command(command),
                 Action::Say(level, line) => self.inner.log(level, &line),
             }
         }

@@ -13,7 +13,7 @@ use super::actor::Actor;
 use super::echo::echo;
 use super::error::EgressError;
 use super::inner::{Inner, RESOLVE_TIMEOUT};
-use super::machine::{Event, Machine, Turn};
+use super::machine::{Event, Machine, RedirectorCommand};
 use super::message::Message;
 use super::network::Others;
 use super::programs::Program;
@@ -159,7 +159,7 @@ impl Egress {
     pub fn watch(
         &self,
         first: Reachability,
-        control: impl Fn(Turn) + 'static,
+        control: impl Fn(RedirectorCommand) + 'static,
         settled: impl Fn() + 'static,
     ) {
         *self.0.redirector_control.borrow_mut() = Some(Rc::new(control));

@@ -11,7 +11,7 @@ use cib_upstream::Upstream;
 use cib_upstream::probe::{self, Depth, Reachability};
 use tokio::sync::mpsc;
 
-use super::machine::{Event, Machine, Turn};
+use super::machine::{Event, Machine, RedirectorCommand};
 use super::message::Message;
 use super::pins;
 use super::sockets::Held;
@@ -25,7 +25,7 @@ const NAME: &str = "egress";
 pub(super) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Lets the redirector run, or holds it down.
-pub(super) type RedirectorControl = dyn Fn(Turn);
+pub(super) type RedirectorControl = dyn Fn(RedirectorCommand);
 
 /// The state of the way out. Only the actor changes the machine.
 pub(super) struct Inner {

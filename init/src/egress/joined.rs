@@ -71,6 +71,7 @@ impl Joined {
     #[must_use]
     pub fn status(&self) -> EgressStatus {
         EgressStatus {
+            mode: "join".to_owned(),
             summary: "egress is held by the container whose network this box joined: nobody here \
                       can change it, and `cib-init status` there says where it leads"
                 .to_owned(),

@@ -96,15 +96,15 @@ pub(super) enum Event {
     Listener(Option<u32>),
 }
 
-/// What becomes of the redirector.
+/// What is to become of the redirector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// It runs.
-    Run,
-    /// It is held down.
-    Hold,
+pub enum RedirectorCommand {
+    /// It is to run.
+    Start,
+    /// It is to be down until it may start.
+    Stop,
     /// It and the resolver are started anew, with what is configured now.
-    Renew,
+    Restart,
 }
 
 /// What is to be done, in order. If enforcing fails, the rest is left undone.
@@ -118,8 +118,8 @@ pub(super) enum Action {
     Meet(IpAddr),
     /// Write the configuration of redsocks and the resolver anew, and start them anew.
     Renew(IpAddr),
-    /// Let the redirector run, or hold it down.
-    Turn(Turn),
+    /// Command the redirector.
+    Redirector(RedirectorCommand),
     /// Tell a person.
     Say(Level, String),
 }
@@ -414,8 +414,8 @@ impl Machine {
         }
         if self.phase != Phase::Over {
             match reaction {
-                Reaction::Recovered => actions.push(Action::Turn(Turn::Run)),
-                Reaction::Silent => actions.push(Action::Turn(Turn::Hold)),
+                Reaction::Recovered => actions.push(Action::Redirector(RedirectorCommand::Start)),
+                Reaction::Silent => actions.push(Action::Redirector(RedirectorCommand::Stop)),
                 Reaction::None | Reaction::Lost => {}
             }
         }

@@ -35,6 +35,6 @@ mod watch;
 
 pub use error::EgressError;
 pub use handle::Egress;
-pub use machine::Turn;
+pub use machine::RedirectorCommand;
 pub use programs::Program;
 pub use services::{PROXY_UID, PROXY_USER};

@@ -13,7 +13,7 @@ use cib_upstream::relay::{RELAY_PORT, RelayConfig};
 use super::error::EgressError;
 use super::inner::Inner;
 use super::install::install;
-use super::machine::Turn;
+use super::machine::RedirectorCommand;
 use super::services::PROXY_UID;
 use super::{host, services};
 use crate::config::Service;
@@ -118,14 +118,14 @@ impl Inner {
         };
         self.log(level, &line);
         if level == Level::Warn {
-            self.turn(Turn::Renew);
+            self.command(RedirectorCommand::Restart);
         }
     }
 
-    pub(super) fn turn(&self, turn: Turn) {
+    pub(super) fn command(&self, command: RedirectorCommand) {
         let control = self.redirector_control.borrow().clone();
         if let Some(control) = control {
-            control(turn);
+            control(command);
         }
     }
 }

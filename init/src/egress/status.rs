@@ -25,6 +25,7 @@ impl Egress {
         };
         let stands = machine.applied().map(|applied| self.0.policy(applied));
         EgressStatus {
+            mode: if self.is_locked() { "redirect" } else { "env" }.to_owned(),
             summary: match stands {
                 Some(Ok(policy)) => policy.to_string(),
                 Some(Err(fault)) => fault.to_string(),

@@ -40,6 +40,11 @@ catalog! {
         CIB_AUTH_DISABLED, Variable, Kind::Flag, "0",
         "Asks for no token. The API then listens on the box's own loopback alone, and says so again \
          and again. For development on one's own machine.";
+        CIB_ADMIN_USER, Setting, Kind::Text("letters, digits and `.`, `_`, `-`, `@`, `+`"), "admin",
+        "Name of the administrator that `CIB_ADMIN_PASSWORD` makes.";
+        CIB_ADMIN_PASSWORD, Secret, Kind::Text("8 to 1024 bytes"), "",
+        "Makes an administrator where there is no account yet, so that nobody has to set the box up \
+         by hand. Where there is one it changes nothing: `cib-init passwd` does.";
         CIB_EXPOSED_SECRETS, Variable, Kind::Choice(&["refuse", "allow"]), "refuse",
         "What happens when `coder`, as whom the agent runs, could read a file that the `_FILE` \
          twin of a secret names, and init cannot close it (`docs/guides/secrets.md`). `refuse` \
@@ -48,9 +53,14 @@ catalog! {
         "`headless` serves the API without the web pages.";
         CIB_PORT, Setting, PORT, "8080",
         "TCP port of the API.";
+        CIB_TCP_PORT, Setting, PORT, "",
+        "TCP port on which devices speak the sealed envelope without HTTP (`docs/AES-TRANSPORT.md`), \
+         `8081` say. Unset, there is none; over HTTP they are always served.";
         CIB_WEB_DIR, Setting, Kind::Path, "/usr/share/claude-in-box/web",
         "Folder with the web pages. Where none are in it, as in every image but `latest`, the API is \
          served without pages.";
+        CIB_MAX_UPLOAD, Setting, Kind::Text("bytes, or a number with `K`, `M` or `G`"), "1G",
+        "The largest file that may be uploaded.";
         CIB_TRUSTED_PROXIES, Setting, NETWORKS, "",
         "Reverse proxies whose `X-Forwarded-User` and `X-Forwarded-For` are believed. An address of \
          the box itself is never one, because programs in the box could send from it, unless \
@@ -58,6 +68,18 @@ catalog! {
         CIB_TRUSTED_PROXY_SECRET, Secret, Kind::Text("at least 16 printable characters without a space"), "",
         "What each of them has to send as `X-CIB-Proxy-Secret`. Whoever does not is no proxy, \
          wherever it is.";
+        CIB_LOGOUT_URL, Setting, Kind::Text("a path such as `/oauth2/sign_out`, or an address of http or https"), "",
+        "Where signing out leads whoever a reverse proxy signed in, because only the proxy can end \
+         that. Unset, the pages of the box have no button for it.";
+        CIB_PUBLIC_URL, Setting, Kind::Text("`https://host` or `http://host`"), "",
+        "The address at which the box is reached from outside. Notices have links to it with which a \
+         question is answered; unset, they have none.";
+        CIB_WEBHOOK_PRIVATE, Setting, Kind::Flag, "0",
+        "Lets webhooks, pushes and other notices go to private addresses, such as an ntfy of one's own \
+         network. What `CIB_LAN` does not let out stays in the box all the same.";
+        CIB_NOTICES, Secret, Kind::Text("a JSON array of channels, each as `POST /api/notices/channels` takes it"), "",
+        "Where notices go from the beginning: webhooks, ntfy, Telegram, Slack, mail \
+         (`docs/guides/notices.md`). Each needs a label of its own.";
     }
     Egress {
         CIB_PROXY_URL, Secret,
@@ -103,7 +125,7 @@ catalog! {
         TZ, Setting, Kind::Text("a name such as `Europe/Berlin`"), "",
         "Time zone of every program in the box.";
         CIB_DATA_DIR, Setting, Kind::Path, "/var/lib/claude-in-box",
-        "Where everything stands that outlives the container: sessions, device tokens, markers. \
+        "Where everything stands that outlives the container: sessions, accounts, device tokens, markers. \
          Mount a volume there.";
         CIB_LOG, Setting, Kind::Choice(&["text", "json"]), "text",
         "Form of the log on standard output. `json` is one object a line.";
@@ -186,10 +208,39 @@ catalog! {
         "Bearer token for `ANTHROPIC_BASE_URL`. Sessions alone see it.";
         CLAUDE_CODE_OAUTH_TOKEN, Secret, Kind::Text("a token from `claude setup-token`"), "",
         "Token of a Claude subscription. Sessions alone see it.";
+        AWS_BEARER_TOKEN_BEDROCK, Secret, Kind::Text("an API key of Bedrock's"), "",
+        "Key for Amazon Bedrock, with `CLAUDE_CODE_USE_BEDROCK=1` and `AWS_REGION`. Sessions alone \
+         see it.";
+        CIB_AWS_CREDENTIALS, Secret,
+        Kind::Text("JSON with `AccessKeyId`, `SecretAccessKey` and, if there is one, `SessionToken`"), "",
+        "The same as an access key, in the form of `aws configure export-credentials`. Claude gets it \
+         as `AWS_ACCESS_KEY_ID` and so on; sessions alone see it.";
+        CIB_GOOGLE_CREDENTIALS, Secret,
+        Kind::Text("JSON of the type `authorized_user` or `service_account`"), "",
+        "Application default credentials for Vertex AI, with `CLAUDE_CODE_USE_VERTEX=1`, \
+         `ANTHROPIC_VERTEX_PROJECT_ID` and `CLOUD_ML_REGION`. Each session gets a file with them, \
+         in memory and gone with the session, that `GOOGLE_APPLICATION_CREDENTIALS` names.";
         ANTHROPIC_BASE_URL, Variable, Kind::Text("`https://host` or `http://host`"), "",
         "API that Claude speaks to instead of Anthropic's own.";
         ANTHROPIC_MODEL, Variable, Kind::Text("a model's name"), "",
         "Model of sessions that name none.";
+    }
+    Forges {
+        CIB_GITHUB_TOKEN, Secret, Kind::Text("a token of GitHub's"), "",
+        "With it the box opens pull requests at GitHub and lists repositories. Control alone has it: \
+         no program of `coder`'s, Claude among them, sees it or can use it. A fine-grained token \
+         needs the rights `contents` and `pull requests` (read and write), a classic one `repo`.";
+        CIB_GITHUB_URL, Setting, Kind::Text("`https://host`"), "https://github.com",
+        "GitHub's address, or that of a GitHub Enterprise.";
+        CIB_GITLAB_TOKEN, Secret, Kind::Text("a token of GitLab's"), "",
+        "The same for GitLab; it needs the scope `api`.";
+        CIB_GITLAB_URL, Setting, Kind::Text("`https://host`"), "https://gitlab.com",
+        "GitLab's address.";
+        CIB_GITEA_TOKEN, Secret, Kind::Text("a token of Gitea's or Forgejo's"), "",
+        "The same for Gitea or Forgejo; it needs to read the user, and to read and write repositories \
+         and issues.";
+        CIB_GITEA_URL, Setting, Kind::Text("`https://host`"), "",
+        "Its address, such as `https://codeberg.org`. Needed with `CIB_GITEA_TOKEN`.";
     }
 }
 

@@ -5,7 +5,9 @@
 //! [`Environment::of_process`].
 
 pub mod catalog;
+mod cloud;
 mod fault;
+mod forges;
 mod parse;
 mod read;
 mod reader;
@@ -18,6 +20,7 @@ mod variable;
 mod written;
 
 pub use catalog::{CATALOG, FOREIGN, lookup};
+pub use cloud::{Aws, Google};
 pub use fault::{Fault, Place};
 pub(crate) use fault::{nearest, quoted};
 pub(crate) use parse::{Wrong, duration, path, size};
@@ -26,7 +29,7 @@ pub use reader::ReadFile;
 pub use reference::markdown;
 pub use secret_file::{SecretFileError, read_secret_file};
 pub use settings::{
-    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
+    Admin, AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
     GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
     OnSetupFailure, ProbeTarget, ProxyMode, Resume, SecretFile, SecretSettings, SessionSettings,
     SessionUsers, Settings, SetupRun, SetupSettings, Signing,

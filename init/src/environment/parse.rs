@@ -1,10 +1,12 @@
 //! The syntax of single values, shared by the environment and the configuration files.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use cib_nft::Lan;
+use cib_protocol::api::CreateChannel;
 use cib_resolver::DnsServer;
 use cib_resolver::config::LocalName;
 use ipnet::IpNet;
@@ -161,6 +163,61 @@ pub(super) fn one_line(text: &str) -> Result<String, Wrong> {
     } else {
         Ok(text.to_owned())
     }
+}
+
+/// Where a browser may be led: a path of the box's own address, or an address of http or https.
+pub(super) fn leads_to(text: &str) -> Result<String, Wrong> {
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    let is_address = ["http://", "https://"].iter().any(|scheme| {
+        let rest = text.strip_prefix(scheme);
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    });
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_plain && (is_path || is_address) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        "is neither a path nor an address of http or https",
+        "write it as `/oauth2/sign_out` or `https://login.example/logout`",
+    ))
+}
+
+/// An address of http or https.
+pub(super) fn address(text: &str) -> Result<String, Wrong> {
+    leads_to(text)
+        .ok()
+        .filter(|url| !url.starts_with('/'))
+        .ok_or_else(|| {
+            Wrong::new(
+                "is no address of http or https",
+                "write it as `https://box.example`",
+            )
+        })
+}
+
+/// Where notices go: a JSON array.
+pub(super) fn channels(text: &str) -> Result<Vec<CreateChannel>, Wrong> {
+    let remedy =
+        "take an array of `{\"label\", \"target\": {\"kind\", …}}` as in docs/guides/notices.md";
+    let channels: Vec<CreateChannel> = serde_json::from_str(text).map_err(|error| {
+        // What serde says of a value may repeat it, and it may be a secret.
+        let (line, column) = (error.line(), error.column());
+        let why = format!("is no array of channels, at line {line}, column {column}");
+        Wrong::new(why, remedy)
+    })?;
+    let mut labels = BTreeSet::new();
+    for channel in &channels {
+        let label = &channel.label;
+        if label.trim().is_empty() || label.chars().any(char::is_control) || !labels.insert(label) {
+            return Err(Wrong::new(
+                "has a channel without a label, or two with the same",
+                remedy,
+            ));
+        }
+    }
+    Ok(channels)
 }
 
 /// The items of a list that is written in one text.

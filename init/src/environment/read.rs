@@ -9,11 +9,12 @@ use cib_upstream::{Upstream, UpstreamFault, VARIABLE};
 use ipnet::IpNet;
 
 use super::catalog as names;
+use super::cloud;
 use super::fault::{Fault, Place};
 use super::parse::{self, Wrong};
 use super::reader::{Choice, ReadFile, Reader};
 use super::settings::{
-    AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
+    Admin, AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
     GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
     OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, SessionUsers, Settings,
     SetupRun, SetupSettings, Signing,
@@ -27,6 +28,9 @@ const TOKEN_LEAST: usize = 16;
 /// Least number of different characters in it. Wrong tokens are slowed down, but the right one is
 /// let in whatever came before it, so it must not be among the first that come to mind.
 const TOKEN_DIFFERENT: usize = 6;
+
+/// Most characters of an account's name.
+const USER_NAME: usize = 64;
 
 /// What reading gave: settings or faults, and warnings either way.
 #[derive(Debug)]
@@ -71,15 +75,30 @@ impl Settings {
 pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let proxy_mode = reader.choice(&names::CIB_PROXY_MODE);
     let (trusted_proxies, trusted_proxy_secret) = proxies(reader);
+    // Faults are told in this order.
+    let auth = auth(reader, proxy_mode);
+    let mode = reader.choice(&names::CIB_MODE);
+    let api_port = port(reader, &names::CIB_PORT);
     Settings {
-        auth: auth(reader, proxy_mode),
-        mode: reader.choice(&names::CIB_MODE),
-        port: port(reader, &names::CIB_PORT),
+        auth,
+        mode,
+        port: api_port,
+        tcp_port: tcp_port(reader, api_port),
         web_dir: reader
             .value(&names::CIB_WEB_DIR, parse::path)
             .unwrap_or_default(),
+        max_upload: reader
+            .value(&names::CIB_MAX_UPLOAD, parse::size)
+            .unwrap_or_default(),
         trusted_proxies,
         trusted_proxy_secret,
+        logout_url: reader.value(&names::CIB_LOGOUT_URL, parse::leads_to),
+        public_url: reader.value(&names::CIB_PUBLIC_URL, parse::address),
+        webhook_private: reader.flag(&names::CIB_WEBHOOK_PRIVATE),
+        channels: reader
+            .value(&names::CIB_NOTICES, parse::channels)
+            .unwrap_or_default(),
+        admin: admin(reader),
         egress: egress(reader, proxy_mode),
         container: container(reader),
         keys: keys(reader),
@@ -102,6 +121,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             users: reader.choice(&names::CIB_SESSION_USERS),
         },
         claude: claude(reader),
+        forges: super::forges::forges(reader),
         // The last, when every file has been read.
         secrets: SecretSettings {
             exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),
@@ -115,6 +135,9 @@ fn claude(reader: &mut Reader<'_>) -> Credentials {
         api_key: reader.secret(&names::ANTHROPIC_API_KEY),
         auth_token: reader.secret(&names::ANTHROPIC_AUTH_TOKEN),
         oauth_token: reader.secret(&names::CLAUDE_CODE_OAUTH_TOKEN),
+        bedrock_key: reader.secret(&names::AWS_BEARER_TOKEN_BEDROCK),
+        aws: reader.value(&names::CIB_AWS_CREDENTIALS, cloud::aws),
+        google: reader.value(&names::CIB_GOOGLE_CREDENTIALS, cloud::google),
         base_url: reader.value(&names::ANTHROPIC_BASE_URL, parse::one_line),
         model: reader.value(&names::ANTHROPIC_MODEL, parse::one_line),
     };
@@ -139,6 +162,20 @@ fn port(reader: &mut Reader<'_>, variable: &'static super::Variable) -> u16 {
         .integer(variable)
         .and_then(|port| u16::try_from(port).ok())
         .unwrap_or_default()
+}
+
+/// Not the API's own.
+fn tcp_port(reader: &mut Reader<'_>, api_port: u16) -> Option<u16> {
+    let number = reader.integer(&names::CIB_TCP_PORT)?;
+    let number = u16::try_from(number).ok()?;
+    if number == api_port {
+        let problem = "the API has that port";
+        reader.fault(
+            Place::variable("CIB_TCP_PORT"),
+            Wrong::new(problem, "take another, or change CIB_PORT"),
+        );
+    }
+    Some(number)
 }
 
 /// A container that only holds the network serves nobody, and needs no token.
@@ -171,6 +208,35 @@ fn auth(reader: &mut Reader<'_>, mode: ProxyMode) -> Auth {
             Auth::Disabled
         }
     }
+}
+
+/// The account that the box begins with, if a password says that there is to be one.
+fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
+    let name = reader.value(&names::CIB_ADMIN_USER, user_name);
+    let password = reader.value(&names::CIB_ADMIN_PASSWORD, password)?;
+    Some(Admin {
+        name: name?,
+        password,
+    })
+}
+
+/// A name as control takes one.
+fn user_name(text: &str) -> Result<String, Wrong> {
+    let fits = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
+    if (1..=USER_NAME).contains(&text.chars().count()) && text.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        "is no name for an account",
+        "take 1 to 64 letters, digits and `.`, `_`, `-`, `@`, `+`",
+    ))
+}
+
+/// A person's password.
+fn password(text: &str) -> Result<Secret, Wrong> {
+    cib_base::password::check(text)
+        .map_err(|why| Wrong::new(why, "take one of 8 to 1,024 bytes"))?;
+    Ok(Secret::new(text))
 }
 
 /// The reverse proxies that are believed, and what they have to send.

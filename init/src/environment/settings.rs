@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cib_nft::Lan;
+use cib_protocol::api::CreateChannel;
+use cib_protocol::forge::ForgeAccount;
 use cib_protocol::secret::Secret;
 use cib_resolver::DnsServer;
 use cib_resolver::config::LocalName;
@@ -21,12 +23,26 @@ pub struct Settings {
     pub mode: Mode,
     /// TCP port of the API.
     pub port: u16,
+    /// TCP port on which devices speak without HTTP, if there is to be one.
+    pub tcp_port: Option<u16>,
     /// Folder with the web pages.
     pub web_dir: PathBuf,
+    /// Bytes of the largest file that may be uploaded.
+    pub max_upload: u64,
     /// Reverse proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What they have to send as well.
     pub trusted_proxy_secret: Option<Secret>,
+    /// Where signing out leads whom they signed in.
+    pub logout_url: Option<String>,
+    /// The address at which the box is reached from outside.
+    pub public_url: Option<String>,
+    /// Whether notices may go to private addresses.
+    pub webhook_private: bool,
+    /// Where notices go from the beginning.
+    pub channels: Vec<CreateChannel>,
+    /// The account that the box begins with.
+    pub admin: Option<Admin>,
     /// How packets leave.
     pub egress: EgressSettings,
     /// User, files and life time.
@@ -41,6 +57,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// What Claude itself reads.
     pub claude: Credentials,
+    /// Accounts at forges.
+    pub forges: Vec<ForgeAccount>,
     /// Where secrets came from.
     pub secrets: SecretSettings,
 }
@@ -79,6 +97,15 @@ pub enum Auth {
     Token(Secret),
     /// Everybody on the box's own loopback.
     Disabled,
+}
+
+/// The account that the box begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: Secret,
 }
 
 /// What the API serves beside itself.
@@ -335,6 +362,12 @@ pub struct Credentials {
     pub auth_token: Option<Secret>,
     /// `CLAUDE_CODE_OAUTH_TOKEN`.
     pub oauth_token: Option<Secret>,
+    /// `AWS_BEARER_TOKEN_BEDROCK`.
+    pub bedrock_key: Option<Secret>,
+    /// `CIB_AWS_CREDENTIALS`.
+    pub aws: Option<super::cloud::Aws>,
+    /// `CIB_GOOGLE_CREDENTIALS`.
+    pub google: Option<super::cloud::Google>,
     /// `ANTHROPIC_BASE_URL`.
     pub base_url: Option<String>,
     /// `ANTHROPIC_MODEL`.

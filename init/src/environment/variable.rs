@@ -53,6 +53,8 @@ pub enum Group {
     Sessions,
     /// What Claude itself reads.
     Claude,
+    /// Accounts at forges.
+    Forges,
 }
 
 /// What a value has to look like.
@@ -119,7 +121,7 @@ impl Variable {
 
 impl Group {
     /// Every chapter, in the page's order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Access,
         Self::Egress,
         Self::Container,
@@ -127,6 +129,7 @@ impl Group {
         Self::Setup,
         Self::Sessions,
         Self::Claude,
+        Self::Forges,
     ];
 }
 
@@ -140,6 +143,7 @@ impl fmt::Display for Group {
             Self::Setup => "Setup commands",
             Self::Sessions => "Sessions",
             Self::Claude => "Claude",
+            Self::Forges => "Forges",
         })
     }
 }

@@ -188,10 +188,16 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
         StepId::Journals => {
             "close the journals of sessions that were interrupted, beside what follows".to_owned()
         }
-        StepId::Control => format!(
-            "start control, which serves the API on port {}",
-            settings.port
-        ),
+        StepId::Control => {
+            let devices = settings
+                .tcp_port
+                .map(|port| format!(", and devices on port {port}"));
+            format!(
+                "start control, which serves the API on port {}{}",
+                settings.port,
+                devices.unwrap_or_default()
+            )
+        }
         StepId::Services => {
             "start the configured services, each when those that it needs are ready".to_owned()
         }

@@ -49,7 +49,7 @@ impl Keepers {
             command.args.push("--launcher-fd".into());
             command.args.push(LAUNCHER_FD.to_string().into());
             command.fds.push((LAUNCHER_FD, Rc::new(ours)));
-            launcher = Some(self.launcher(&tenant, theirs, group.clone())?);
+            launcher = Some(self.launcher(id, &tenant, theirs, group.clone())?);
         } else {
             // It starts its processes itself, and is in their midst.
             command.cgroup = group.clone();
@@ -112,6 +112,7 @@ impl Keepers {
     /// become their user and to signal them, and no other.
     fn launcher(
         &self,
+        id: SessionId,
         tenant: &Tenant,
         keeper: OwnedFd,
         group: Option<Rc<Cgroup>>,
@@ -121,6 +122,8 @@ impl Keepers {
         let mut command = Command::new(&settings.program)
             .arg("launcher")
             .args(["--fd".to_owned(), KEEPER_FD.to_string()])
+            // Control knows by it whose the processes below it are.
+            .args(["--session".to_owned(), id.to_string()])
             .args(["--uid".to_owned(), uid.to_string()])
             .args(["--gid".to_owned(), gid.to_string()])
             .workdir("/")

@@ -6,7 +6,9 @@ use cib_protocol::init::InitRequest;
 pub const CONTROL_UID: u32 = 970;
 
 /// Logs that not everybody in the box may read.
-const PRIVATE_LOGS: [&str; 5] = ["control", "session", "redsocks", "resolver", "connect"];
+const PRIVATE_LOGS: [&str; 6] = [
+    "control", "files", "session", "redsocks", "resolver", "connect",
+];
 
 /// What a peer may ask, by the user that the kernel says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

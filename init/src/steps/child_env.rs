@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::accounts::{Account, CODER};
 use crate::config::Service;
-use crate::environment::{CATALOG, Credentials, Environment, ProxyMode, Settings};
+use crate::environment::{Aws, CATALOG, Credentials, Environment, ProxyMode, Settings};
 
 /// `PATH` where the image sets none: Debian's own.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -64,6 +64,8 @@ impl ChildEnvironment {
                 given.insert(name.to_owned(), value.to_owned());
             }
         }
+        // What runs here can tell that it does, and hooks that start boxes stay silent.
+        given.insert("CIB_BOX".to_owned(), "1".to_owned());
         let mut add = |name: &str, path: &Option<PathBuf>| {
             if let Some(path) = path {
                 given.insert(name.to_owned(), path.display().to_string());
@@ -136,16 +138,29 @@ impl ChildEnvironment {
             api_key,
             auth_token,
             oauth_token,
+            bedrock_key,
+            aws,
+            google,
             ..
         } = &self.credentials;
         for (name, secret) in [
             ("ANTHROPIC_API_KEY", api_key),
             ("ANTHROPIC_AUTH_TOKEN", auth_token),
             ("CLAUDE_CODE_OAUTH_TOKEN", oauth_token),
+            ("AWS_BEARER_TOKEN_BEDROCK", bedrock_key),
         ] {
             if let Some(secret) = secret {
                 variables.insert(name.to_owned(), secret.expose().to_owned());
             }
+        }
+        let aws = aws.iter().flat_map(Aws::variables);
+        variables.extend(aws.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if let Some(google) = google {
+            // Claude reads a file, which its keeper makes.
+            variables.insert(
+                cib_protocol::session::GOOGLE_CREDENTIALS.to_owned(),
+                google.text().to_owned(),
+            );
         }
         variables
     }
@@ -257,6 +272,11 @@ fn secrets(settings: &Settings) -> Vec<String> {
                 .map(|(_, p)| p.to_owned()),
         );
     }
+    let forges = settings
+        .forges
+        .iter()
+        .filter_map(|forge| forge.token.as_ref());
+    secrets.extend(forges.map(|token| token.expose().to_owned()));
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
     secrets
 }

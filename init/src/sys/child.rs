@@ -147,7 +147,7 @@ struct Failed {
     errno: c_int,
 }
 
-type Step = Result<(), Failed>;
+type StageResult = Result<(), Failed>;
 
 impl Child<'_> {
     fn become_it(&mut self, argv: &[*const c_char], envp: &[*const c_char]) -> Failed {
@@ -172,7 +172,7 @@ impl Child<'_> {
         }
     }
 
-    fn lead(&self) -> Step {
+    fn lead(&self) -> StageResult {
         if self.prepared.adopts {
             // SAFETY: takes integers.
             let adopts = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
@@ -189,7 +189,7 @@ impl Child<'_> {
         }
     }
 
-    fn enter_cgroup(&self) -> Step {
+    fn enter_cgroup(&self) -> StageResult {
         for fd in &self.prepared.entrances {
             // SAFETY: the buffer is one byte long.
             let written = unsafe { libc::write(*fd, c"0".as_ptr().cast(), 1) };
@@ -198,7 +198,7 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn limit(&self) -> Step {
+    fn limit(&self) -> StageResult {
         // SAFETY: takes an integer.
         unsafe { libc::umask(self.prepared.umask as libc::mode_t) };
         for (resource, bound) in &self.prepared.rlimits {
@@ -232,7 +232,7 @@ impl Child<'_> {
 
     /// Puts each descriptor under its number. Sources are first moved above every target, so
     /// that none is overwritten before it is used; everything else is closed on exec.
-    fn arrange(&mut self) -> Step {
+    fn arrange(&mut self) -> StageResult {
         let top = 1 + self
             .prepared
             .fds
@@ -276,7 +276,7 @@ impl Child<'_> {
 
     /// Trims the bounding set, which takes a capability that the next step gives up. By number:
     /// `caps` drops what it has a name for, and a newer kernel may have more.
-    fn bound(&self) -> Step {
+    fn bound(&self) -> StageResult {
         let Some(kept) = &self.prepared.kept else {
             return Ok(());
         };
@@ -301,7 +301,7 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn become_user(&self) -> Step {
+    fn become_user(&self) -> StageResult {
         let Some((uid, gid, groups)) = &self.prepared.ids else {
             return Ok(());
         };
@@ -315,7 +315,7 @@ impl Child<'_> {
         check(Stage::User, unsafe { libc::setresuid(*uid, *uid, *uid) })
     }
 
-    fn give_up(&self) -> Step {
+    fn give_up(&self) -> StageResult {
         // Kernels before 4.3 have no ambient set.
         let _ = caps::clear(None, CapSet::Ambient);
         if let Some(kept) = &self.prepared.kept {
@@ -330,7 +330,7 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn enter_directory(&self) -> Step {
+    fn enter_directory(&self) -> StageResult {
         // SAFETY: the path is NUL-terminated.
         check(Stage::Directory, unsafe {
             libc::chdir(self.prepared.workdir.as_ptr())
@@ -357,7 +357,7 @@ fn reset_signals() {
 }
 
 /// Sets permitted and effective, and clears inheritable. The kernel has one refusal for it.
-fn set_capabilities(permitted: &CapsHashSet) -> Step {
+fn set_capabilities(permitted: &CapsHashSet) -> StageResult {
     // Never is more effective than permitted.
     caps::set(None, CapSet::Effective, permitted)
         .and_then(|()| caps::set(None, CapSet::Permitted, permitted))
@@ -368,7 +368,7 @@ fn set_capabilities(permitted: &CapsHashSet) -> Step {
         })
 }
 
-fn check(stage: Stage, result: c_int) -> Step {
+fn check(stage: Stage, result: c_int) -> StageResult {
     if result < 0 {
         return Err(Failed {
             stage,

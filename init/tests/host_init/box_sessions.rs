@@ -164,10 +164,12 @@ fn a_launcher_is_root_with_the_rights_to_become_and_to_signal_and_knows_no_secre
     recipe.set("ANTHROPIC_API_KEY", "sk-very-secret-key");
     let mut running = recipe.start();
     running.wait_until_up();
-    started(&mut running, SessionId::new_v4());
+    let id = SessionId::new_v4();
+    started(&mut running, id);
     let pid = launcher(&mut running);
     let words = text(&mut running, pid, "cmdline").replace('\0', " ");
-    assert!(words.contains("--fd 3 --uid 1000 --gid 1000"), "{words}");
+    let expected = format!("--fd 3 --session {id} --uid 1000 --gid 1000");
+    assert!(words.contains(&expected), "{words}");
     let status = text(&mut running, pid, "status");
     let field = |name| crate::support::field_of(&status, name).unwrap();
     assert_eq!(field("Uid"), "0\t0\t0\t0");
@@ -364,7 +366,10 @@ fn separate_sessions_have_users_and_homes_of_their_own_and_keep_them() {
             // /workspace is coder's, and nobody else may write there.
             assert!(spec.contains(&format!("{home}/workspace")), "{spec}");
             let word = format!("--uid {0} --gid {0}", metadata.uid());
-            assert_eq!(running.processes(&word).len(), 1, "{word}");
+            // Until it is another program, a child of the launcher looks as the launcher does.
+            eventually("one launcher has the user", || {
+                (running.processes(&word).len() == 1).then_some(())
+            });
             assert_eq!(
                 running.as_coder(&format!("ls {home} 2>/dev/null; exit 0")),
                 ""

@@ -229,20 +229,21 @@ impl Running {
         if let Some(pid) = self.pid {
             return pid;
         }
-        let outer = self.outer.id();
-        // unshare, the script and the inner unshare, then PID 1.
-        let pid = eventually("PID 1 runs", || {
-            let mut pid = outer;
-            loop {
-                pid = children(pid).first()?.cast_unsigned();
-                let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-                if words.starts_with(b"/opt/box/") {
-                    return Some(pid.cast_signed());
-                }
-            }
-        });
+        let pid = eventually("PID 1 runs", || self.find());
         self.pid = Some(pid);
         pid
+    }
+
+    /// Looks for PID 1 behind unshare, the script and the inner unshare.
+    fn find(&self) -> Option<i32> {
+        let mut pid = self.outer.id();
+        loop {
+            pid = children(pid).first()?.cast_unsigned();
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            if words.starts_with(b"/opt/box/") {
+                return Some(pid.cast_signed());
+            }
+        }
     }
 
     /// A path of the box, from out here.
@@ -372,7 +373,15 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The namespaces end with the processes that were started here.
+        // The namespaces end with PID 1. It does not always end with its parent: the kernel forgets
+        // that wish when a process takes another user's rights for a moment, as it does to look at
+        // secrets.
+        if let Ok(None) = self.outer.try_wait()
+            && let Some(pid) = self.find()
+        {
+            // It may be over by now.
+            let _ = cib_init::sys::signal::send(pid, libc::SIGKILL);
+        }
         let _ = self.outer.kill();
         let _ = self.outer.wait();
         if std::thread::panicking() {

@@ -18,14 +18,14 @@ use crate::steps::users;
 
 impl Stage<'_> {
     pub(super) async fn prepare_users(&self) -> Result<(), StepError> {
-        let (paths, facts) = (self.ground.paths.clone(), self.ground.facts.clone());
+        let (paths, facts) = (self.survey.paths.clone(), self.survey.facts.clone());
         let container = self.settings().container.clone();
         let prepared = aside(move || users::prepare(&paths, &container, &facts));
         let (users, mut outcome) = prepared.await??;
         let helped = Helped {
             processes: &self.parts.processes,
             helper: self.helper(),
-            paths: &self.ground.paths,
+            paths: &self.survey.paths,
             users: &users,
         };
         helped.take_over(&mut outcome).await;
@@ -39,12 +39,13 @@ impl Stage<'_> {
         // Whoever only holds the network serves nothing.
         if self.settings().egress.mode != ProxyMode::Hold {
             self.hold_port()?;
+            self.hold_tcp_port()?;
         }
         Ok(())
     }
 
     pub(super) async fn prepare_keys(&self) -> Result<(), StepError> {
-        let (paths, users) = (self.ground.paths.clone(), self.users()?.clone());
+        let (paths, users) = (self.survey.paths.clone(), self.users()?.clone());
         let settings = self.settings().keys.clone();
         let prepared = aside(move || keys::prepare(&paths, &settings, &users));
         let (keys, outcome) = prepared.await??;
@@ -54,7 +55,7 @@ impl Stage<'_> {
     }
 
     pub(super) async fn prepare_git(&self) -> Result<(), StepError> {
-        let (paths, found) = (self.ground.paths.clone(), self.keys()?.clone());
+        let (paths, found) = (self.survey.paths.clone(), self.keys()?.clone());
         let (git, keys) = (self.settings().git.clone(), self.settings().keys.clone());
         let prepare =
             move |taken: Taken| aside(move || git::prepare(&paths, &git, &keys, &found, &taken));
@@ -72,7 +73,7 @@ impl Stage<'_> {
     fn asking(&self) -> Result<Asking, StepError> {
         let users = self.users()?;
         let environment = ChildEnvironment::new(
-            &self.ground.environment,
+            &self.survey.environment,
             self.settings(),
             &Additions {
                 gnupg_home: self.keys()?.gnupg_home.clone(),
@@ -91,7 +92,7 @@ impl Stage<'_> {
     pub(super) fn relay_agents(&self) -> Result<(), StepError> {
         let wanted = &self.settings().keys.agents;
         let (users, keys) = (self.users()?, self.keys()?);
-        let (relays, outcome) = agent::open(&self.ground.paths, wanted, users, keys);
+        let (relays, outcome) = agent::open(&self.survey.paths, wanted, users, keys);
         self.parts
             .progress
             .explain(StepId::Agent, format!("{} relayed", relays.len()));
@@ -120,10 +121,10 @@ impl Stage<'_> {
                 .coder(&users.coder)
                 .into_iter()
                 .collect(),
-            workspace: self.ground.paths.workspace.clone(),
+            workspace: self.survey.paths.workspace.clone(),
         };
         let settings = &self.settings().setup;
-        let outcome = setup::run(&jobs, settings, &self.ground.paths, &runner).await?;
+        let outcome = setup::run(&jobs, settings, &self.survey.paths, &runner).await?;
         self.tell("setup", outcome);
         Ok(())
     }

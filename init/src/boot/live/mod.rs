@@ -5,7 +5,7 @@ mod coder;
 mod serving;
 mod way;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -13,10 +13,11 @@ use std::rc::Rc;
 
 use cib_base::errors::chain;
 
-use crate::boot::Ground;
+use crate::boot::Survey;
 use crate::boot::aside::AsideError;
-use crate::boot::handler::{Phase, Running};
+use crate::boot::handler::Running;
 use crate::boot::health::Control;
+use crate::boot::life::{Booted, Phase};
 use crate::boot::progress::{Failed, Overdue, Progress};
 use crate::egress::joined::Joined;
 use crate::egress::{Egress, EgressError};
@@ -25,7 +26,6 @@ use crate::exit;
 use crate::logs::{Level, Logs, say};
 use crate::plan::{Plan, StepId};
 use crate::process::Processes;
-use crate::session::Keepers;
 use crate::socket::{self, Door, ListenError, Server};
 use crate::spawn::Ids;
 use crate::steps::accounts::{Account, Accounts};
@@ -59,14 +59,21 @@ pub(super) enum StepError {
     Setup(#[from] SetupError),
     #[error("control cannot be told whom to let in")]
     Auth(#[source] io::Error),
-    #[error("port {port} (CIB_PORT) cannot be listened on; is another server there?")]
+    #[error("port {port} ({variable}) cannot be listened on; is another server there?")]
     Port {
+        variable: &'static str,
         port: u16,
         #[source]
         source: io::Error,
     },
     #[error("control cannot be given a socket for its health")]
     Health(#[source] io::Error),
+    #[error("control cannot be given a socket for accounts")]
+    Accounts(#[source] io::Error),
+    #[error("control cannot be given a socket for coder's git")]
+    Git(#[source] io::Error),
+    #[error("control cannot be given a socket to ask for files")]
+    Files(#[source] io::Error),
     #[error(transparent)]
     Service(#[from] NoSuchService),
     #[error("`{0}` did not become ready; its lines above say why")]
@@ -110,37 +117,20 @@ pub(super) struct Parts {
     pub(super) runtime: Runtime,
 }
 
-/// What has been brought up so far, for whoever looks at it and whoever takes it down.
-#[derive(Default)]
-pub(super) struct Booted {
-    pub(super) keepers: OnceCell<Keepers>,
-    pub(super) egress: OnceCell<Egress>,
-    pub(super) joined: OnceCell<Joined>,
-    pub(super) warnings: RefCell<Vec<String>>,
-}
-
-impl Booted {
-    /// Notes what a person has to know, and says it.
-    fn warn(&self, line: String) {
-        tracing::warn!("{line}");
-        self.warnings.borrow_mut().push(line);
-    }
-}
-
 /// Carries out the plan.
 pub(super) async fn boot(
-    ground: &Ground,
+    survey: &Survey,
     parts: &Parts,
     booted: &Rc<Booted>,
 ) -> Result<(), BootError> {
-    let settings = &ground.configuration.settings;
-    for warning in &ground.configuration.warnings {
+    let settings = &survey.configuration.settings;
+    for warning in &survey.configuration.warnings {
         booted.warn(warning.to_string());
     }
-    for change in &ground.closed.changes {
+    for change in &survey.closed.changes {
         tracing::info!("{change}");
     }
-    for warning in &ground.closed.warnings {
+    for warning in &survey.closed.warnings {
         booted.warn(warning.clone());
     }
     let holds = settings.egress.mode == ProxyMode::Hold;
@@ -150,7 +140,7 @@ pub(super) async fn boot(
                     for local development alone"
         );
     }
-    if let Some(choice) = &ground.claude {
+    if let Some(choice) = &survey.claude {
         let level = if choice.is_fallback() {
             Level::Warn
         } else {
@@ -158,7 +148,7 @@ pub(super) async fn boot(
         };
         say(level, "init", &choice.to_string());
     }
-    let run = &ground.paths.run;
+    let run = &survey.paths.run;
     std::fs::create_dir_all(run).map_err(|source| BootError::Run {
         path: run.clone(),
         source,
@@ -178,11 +168,11 @@ pub(super) async fn boot(
     for (door, listener) in doors.into_iter().zip(listeners) {
         tokio::task::spawn_local(Rc::clone(&server).serve(listener?, door));
     }
-    let jobs = setup::jobs(&settings.setup, &ground.paths);
+    let jobs = setup::jobs(&settings.setup, &survey.paths);
     // A script that cannot be read is one that fails.
     let count = jobs.as_ref().map_or(1, |(jobs, _)| jobs.len());
-    let plan = Plan::build(&ground.configuration, count);
-    let stage = Stage::new(ground, parts, booted, jobs);
+    let plan = Plan::build(&survey.configuration, count);
+    let stage = Stage::new(survey, parts, booted, jobs);
     let degraded = |step: StepId, error: &StepError| {
         let line = format!("boot step `{step}` failed: {}", chain(error));
         booted.warn(line);
@@ -204,7 +194,7 @@ type Jobs = Result<(Vec<Job>, Outcome), JobsError>;
 
 /// What the steps hand on to each other.
 struct Stage<'a> {
-    ground: &'a Ground,
+    survey: &'a Survey,
     parts: &'a Parts,
     booted: &'a Booted,
     /// Taken by the step that runs them.
@@ -216,17 +206,18 @@ struct Stage<'a> {
     environment: OnceCell<ChildEnvironment>,
     /// The API's port, held before any program of coder's runs.
     port: OnceCell<Rc<OwnedFd>>,
+    tcp_port: OnceCell<Rc<OwnedFd>>,
 }
 
 impl<'a> Stage<'a> {
-    fn new(ground: &'a Ground, parts: &'a Parts, booted: &'a Booted, jobs: Jobs) -> Self {
+    fn new(survey: &'a Survey, parts: &'a Parts, booted: &'a Booted, jobs: Jobs) -> Self {
         let egress = Egress::new(
-            &ground.configuration.settings.egress,
+            &survey.configuration.settings.egress,
             parts.processes.clone(),
             parts.logs.clone(),
-            &ground.paths.run,
+            &survey.paths.run,
         );
-        let joined = Joined::new(&ground.configuration.settings.egress);
+        let joined = Joined::new(&survey.configuration.settings.egress);
         match (egress, joined) {
             (Some(egress), _) => drop(booted.egress.set(egress)),
             (None, Some(joined)) => drop(booted.joined.set(joined)),
@@ -238,7 +229,7 @@ impl<'a> Stage<'a> {
             }
         }
         Self {
-            ground,
+            survey,
             parts,
             booted,
             jobs: Cell::new(Some(jobs)),
@@ -247,6 +238,7 @@ impl<'a> Stage<'a> {
             ssh_agent: OnceCell::new(),
             environment: OnceCell::new(),
             port: OnceCell::new(),
+            tcp_port: OnceCell::new(),
         }
     }
 
@@ -269,7 +261,7 @@ impl<'a> Stage<'a> {
     }
 
     fn settings(&self) -> &'a Settings {
-        &self.ground.configuration.settings
+        &self.survey.configuration.settings
     }
 
     fn egress(&self) -> Result<&Egress, StepError> {
@@ -297,12 +289,12 @@ impl<'a> Stage<'a> {
                 gnupg_home: keys.gnupg_home.clone(),
                 bridge_port: bridge.then_some(cib_upstream::connect::CONNECT_PORT),
                 claude_version: self
-                    .ground
+                    .survey
                     .claude
                     .as_ref()
                     .map(|choice| choice.version.clone()),
             };
-            let children = ChildEnvironment::new(&self.ground.environment, settings, &additions);
+            let children = ChildEnvironment::new(&self.survey.environment, settings, &additions);
             if !children.unreachable.is_empty() {
                 let line = format!(
                     "no program gets {}: with CIB_PROXY_URL the box may not reach the private \
@@ -333,9 +325,9 @@ impl<'a> Stage<'a> {
 }
 
 /// Turns users into ids for the supervisor. Read anew each time: `PUID` changes them at boot.
-pub(super) fn look_up(ground: &Ground) -> Rc<LookUpIds> {
-    let paths = ground.paths.clone();
-    let switch = ground.facts.root();
+pub(super) fn look_up(survey: &Survey) -> Rc<LookUpIds> {
+    let paths = survey.paths.clone();
+    let switch = survey.facts.root();
     Rc::new(move |user, group| {
         if !switch {
             return Ok(None);

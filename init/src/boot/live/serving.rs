@@ -4,9 +4,12 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use tokio::net::UnixListener;
+
 use super::{Stage, StepError, ids, ids_of};
-use crate::boot::{control, listeners};
+use crate::boot::{control, listeners, secrets};
 use crate::environment::{Auth, SessionUsers};
+use crate::files::{self, Desk};
 use crate::plan::StepId;
 use crate::session::directory::Directories;
 use crate::session::tenants::{Separate, Tenants};
@@ -44,7 +47,7 @@ impl Stage<'_> {
         let tenants = match self.settings().sessions.users {
             SessionUsers::Separate if users.switch => Tenants::Separate(Separate {
                 coder,
-                data: self.ground.paths.data.clone(),
+                data: self.survey.paths.data.clone(),
                 passwd: "/etc/passwd".into(),
                 helper: self.helper(),
             }),
@@ -61,8 +64,8 @@ impl Stage<'_> {
             plain: variables(environment.plain(&users.keeper)),
         };
         let directories = Directories {
-            data: self.ground.paths.data.clone(),
-            runtime: self.ground.paths.run.clone(),
+            data: self.survey.paths.data.clone(),
+            runtime: self.survey.paths.run.clone(),
             coder: users.coder.uid,
             keeper: users.keeper.uid,
             control: users.control.gid,
@@ -82,25 +85,62 @@ impl Stage<'_> {
         }
         let settings = self.settings();
         let (port, everywhere) = (settings.port, settings.auth != Auth::Disabled);
-        let held =
-            listeners::port(port, everywhere).map_err(|source| StepError::Port { port, source })?;
+        let held = listeners::port(port, everywhere).map_err(|source| StepError::Port {
+            variable: "CIB_PORT",
+            port,
+            source,
+        })?;
         Ok(Rc::clone(self.port.get_or_init(|| held)))
+    }
+
+    /// The port on which devices speak without HTTP, if there is to be one.
+    pub(super) fn hold_tcp_port(&self) -> Result<Option<Rc<OwnedFd>>, StepError> {
+        if let Some(held) = self.tcp_port.get() {
+            return Ok(Some(Rc::clone(held)));
+        }
+        let settings = self.settings();
+        let Some(port) = settings.tcp_port else {
+            return Ok(None);
+        };
+        let everywhere = settings.auth != Auth::Disabled;
+        let held = listeners::port(port, everywhere).map_err(|source| StepError::Port {
+            variable: "CIB_TCP_PORT",
+            port,
+            source,
+        })?;
+        Ok(Some(Rc::clone(self.tcp_port.get_or_init(|| held))))
     }
 
     pub(super) async fn start_control(&self) -> Result<(), StepError> {
         let settings = self.settings();
-        let run = &self.ground.paths.run;
+        let run = &self.survey.paths.run;
         let auth = run.join("control/auth.json");
         let proxy = settings.trusted_proxy_secret.as_ref();
-        control::write_auth(&auth, &settings.auth, proxy).map_err(StepError::Auth)?;
+        let first = control::first_account(settings.admin.as_ref(), &self.survey.paths.data)
+            .map_err(StepError::Auth)?;
+        let secrets = secrets::values(settings);
+        let channels = settings.channels.clone();
+        control::write_auth(&auth, &settings.auth, proxy, first, &secrets, channels)
+            .map_err(StepError::Auth)?;
+        control::write_forges(&auth.with_file_name(control::FORGES), &settings.forges)
+            .map_err(StepError::Auth)?;
         let group = self.users()?.control.gid;
         let health = listeners::health(&run.join("control/health.sock"), group)
             .map_err(StepError::Health)?;
+        let accounts =
+            listeners::accounts(&run.join("control/accounts.sock")).map_err(StepError::Accounts)?;
+        self.open_files()?;
         let service = control::service(&self.parts.bin, settings, run, &auth);
-        let lent = vec![
+        let mut lent = vec![
             (control::LISTEN_FD, self.hold_port()?),
             (control::HEALTH_FD, health),
+            (control::ACCOUNTS_FD, accounts),
         ];
+        if control::publishes(settings) {
+            let git = listeners::git(&run.join("git/git.sock")).map_err(StepError::Git)?;
+            lent.push((control::GIT_FD, git));
+        }
+        lent.extend(self.hold_tcp_port()?.map(|held| (control::TCP_FD, held)));
         self.parts.supervisor.add_lending(service, lent);
         if self.parts.supervisor.start(control::NAME).await? {
             Ok(())
@@ -109,12 +149,38 @@ impl Stage<'_> {
         }
     }
 
+    /// Opens the desk at which control asks for coder's files.
+    fn open_files(&self) -> Result<(), StepError> {
+        let users = self.users()?;
+        let path = self.survey.paths.run.join("files/files.sock");
+        let listener = listeners::files(&path, users.control.gid)
+            .and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener)
+            })
+            .map_err(StepError::Files)?;
+        let environment = self.environment()?.plain(&users.coder);
+        let desk = Desk {
+            program: self.parts.bin.join("cib-files"),
+            ids: ids(&users.coder, users.switch),
+            environment: environment
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            roots: files::roots(&self.survey.paths.workspace, &users.coder.home),
+            askers: vec![0, users.control.uid],
+            processes: self.parts.processes.clone(),
+        };
+        tokio::task::spawn_local(desk.serve(listener));
+        Ok(())
+    }
+
     /// Starts what the user configured. All at once: each waits for those that it needs.
     pub(super) async fn start_services(&self) -> Result<(), StepError> {
         let environment = self.environment()?;
-        let accounts = Accounts::read(&self.ground.paths).ok();
+        let accounts = Accounts::read(&self.survey.paths).ok();
         let mut starts = Vec::new();
-        for service in &self.ground.configuration.services {
+        for service in &self.survey.configuration.services {
             let mut service = service.clone();
             let account = accounts.as_ref().and_then(|a| a.user(&service.user));
             if let Some(account) = account {

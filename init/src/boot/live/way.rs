@@ -3,7 +3,7 @@
 use super::{Parts, Stage, StepError};
 use crate::egress::joined::Joined;
 use crate::egress::services::{RESOLVER, SOCKETS};
-use crate::egress::{Egress, Program, Turn};
+use crate::egress::{Egress, Program, RedirectorCommand};
 use crate::supervisor::Supervisor;
 
 /// Name of the redirector's service.
@@ -81,18 +81,18 @@ async fn end_with(supervisor: Supervisor, joined: Joined) {
 
 /// Holds the redirector down while the upstream is silent, and takes it to another address.
 /// The connect bridge needs no such thing: it answers its clients itself.
-fn gate(parts: &Parts, egress: &Egress) -> impl Fn(Turn) + 'static {
+fn gate(parts: &Parts, egress: &Egress) -> impl Fn(RedirectorCommand) + 'static {
     let supervisor = parts.supervisor.clone();
     let locked = egress.is_locked();
-    move |turn| {
+    move |command| {
         let supervisor = supervisor.clone();
         if locked {
             tokio::task::spawn_local(async move {
                 // The service is there: the boot added it.
-                let _ = match turn {
-                    Turn::Run => supervisor.start(REDIRECTOR).await.map(drop),
-                    Turn::Hold => supervisor.stop(REDIRECTOR).await,
-                    Turn::Renew => supervisor
+                let _ = match command {
+                    RedirectorCommand::Start => supervisor.start(REDIRECTOR).await.map(drop),
+                    RedirectorCommand::Stop => supervisor.stop(REDIRECTOR).await,
+                    RedirectorCommand::Restart => supervisor
                         .restart(RESOLVER)
                         .and_then(|()| supervisor.restart(REDIRECTOR)),
                 };

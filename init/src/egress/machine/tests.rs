@@ -93,7 +93,7 @@ impl World {
                     }
                 }
                 Action::Meet(address) => self.met.push_back(address),
-                Action::Renew(_) | Action::Turn(_) | Action::Say(..) => {}
+                Action::Renew(_) | Action::Redirector(_) | Action::Say(..) => {}
             }
         }
     }

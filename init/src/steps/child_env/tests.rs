@@ -100,6 +100,7 @@ fn coder_gets_what_the_user_gave_but_nothing_of_inits_and_no_secret() {
         names(&coder),
         [
             "ANTHROPIC_BASE_URL",
+            "CIB_BOX",
             "EDITOR",
             "GITHUB_TOKEN",
             "HOME",
@@ -114,17 +115,57 @@ fn coder_gets_what_the_user_gave_but_nothing_of_inits_and_no_secret() {
 }
 
 #[test]
+fn a_token_of_a_forge_that_the_box_was_given_reaches_nobody_under_any_name() {
+    let child = child(
+        &[
+            ("CIB_GITHUB_TOKEN", "ghp_0123456789"),
+            ("GH_TOKEN", "ghp_0123456789"),
+            ("REMOTE", "https://x:ghp_0123456789@github.com/a/b"),
+            ("GITHUB_TOKEN", "the-users-own"),
+        ],
+        &Additions::default(),
+    );
+    let coder = child.coder(&account(CODER));
+    assert_eq!(coder["GITHUB_TOKEN"], "the-users-own");
+    for seen in [
+        coder,
+        child.common(),
+        child.credentials(),
+        child.plain(&account("cib")),
+    ] {
+        assert!(
+            seen.values().all(|value| !value.contains("ghp_")),
+            "{seen:?}"
+        );
+    }
+    assert_eq!(child.withheld, ["GH_TOKEN", "REMOTE"]);
+}
+
+#[test]
 fn claudes_credentials_are_in_nobodys_environment_but_stand_for_themselves() {
     let child = child(
         &[
             ("ANTHROPIC_API_KEY", "sk-ant-1"),
             ("CLAUDE_CODE_OAUTH_TOKEN", "oat-1"),
+            ("AWS_BEARER_TOKEN_BEDROCK", "bedrock-1"),
+            (
+                "CIB_AWS_CREDENTIALS",
+                r#"{"AccessKeyId": "AKIA-1", "SecretAccessKey": "key-1"}"#,
+            ),
+            (
+                "CIB_GOOGLE_CREDENTIALS",
+                r#"{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "refresh-1"}"#,
+            ),
         ],
         &Additions::default(),
     );
     let credentials = child.credentials();
     assert_eq!(credentials["ANTHROPIC_API_KEY"], "sk-ant-1");
     assert_eq!(credentials["CLAUDE_CODE_OAUTH_TOKEN"], "oat-1");
+    assert_eq!(credentials["AWS_ACCESS_KEY_ID"], "AKIA-1");
+    assert_eq!(credentials["AWS_SECRET_ACCESS_KEY"], "key-1");
+    assert_eq!(credentials["AWS_BEARER_TOKEN_BEDROCK"], "bedrock-1");
+    assert!(credentials[cib_protocol::session::GOOGLE_CREDENTIALS].contains("refresh-1"));
     for other in [
         child.common(),
         child.coder(&account(CODER)),

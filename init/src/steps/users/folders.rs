@@ -57,6 +57,7 @@ fn folders(paths: &Paths, users: &Users) -> Vec<Folder> {
     vec![
         folder(run.clone(), root, root, 0o755),
         folder(run.join("control"), root, cib, 0o750),
+        folder(run.join("files"), root, cib, 0o750),
         folder(run.join("sessions"), root, cib, 0o755),
         folder(run.join("git"), root, root, 0o755),
         folder(run.join("ssh"), root, root, 0o755),
