@@ -7,23 +7,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cib_protocol::api::Disk;
 use cib_protocol::init::BoxStatus;
 use cib_protocol::session::{SessionId, SessionSpec};
 use tokio::sync::watch;
 
 use crate::auth::gate::Gate;
+use crate::disks;
+use crate::envelope::Envelope;
 use crate::fault::Fault;
+use crate::feed::Feed;
+use crate::files::Files;
+use crate::forges::Forges;
 use crate::journal::hub::Hub;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
+use crate::offers;
+use crate::once::Once;
+use crate::ports::grants::Grants;
+use crate::prefs::Prefs;
+use crate::providers::Providers;
+use crate::publish::Publisher;
 use crate::sessions::init::Init;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::stream::size::{Act, Client, Size, Sizes};
+use crate::tasks::store::Tasks;
 use crate::web::Web;
 use crate::work;
-
-/// Version of the box.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Tells when the control plane has to end.
 #[derive(Clone, Debug)]
@@ -39,6 +50,9 @@ impl Shutdown {
 
 /// How old an answer may be that everybody may ask for, or that is dear.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How old an answer about disks may be.
+const DISKS: Duration = Duration::from_secs(10);
 
 /// How long the disk and init have to answer before that is a fault.
 const LOOK: Duration = Duration::from_millis(700);
@@ -64,16 +78,43 @@ pub struct App {
     pub hub: Hub,
     /// The box's init.
     pub init: Init,
+    /// Coder's files.
+    pub files: Files,
+    /// Forges that the box has an account at.
+    pub forges: Forges,
+    /// The tasks.
+    pub tasks: Tasks,
+    /// What publishes what they make.
+    pub publisher: Arc<Publisher>,
+    /// Who is told of what.
+    pub notices: Notices,
+    /// What clients keep with the box.
+    pub prefs: Prefs,
+    /// Others than Anthropic.
+    pub providers: Providers,
+    /// What Claude has to choose from.
+    pub offers: offers::Known,
+    /// Ports that were opened to browsers.
+    pub grants: Grants,
     /// Who may come in.
     pub gate: Gate,
+    /// The sealed sessions of devices.
+    pub envelope: Envelope,
+    /// Where signing out leads whom a reverse proxy signed in.
+    pub logout_url: Option<String>,
     /// The pages, where there are any.
     pub web: Option<Web>,
+    /// What changes in the box, for whoever listens.
+    pub feed: Feed,
+    /// What is not done twice.
+    pub once: Arc<Once>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     shutdown: watch::Sender<bool>,
     seats: Seats,
     wellness: Known<Result<(), String>>,
     status: Known<BoxStatus>,
+    disks: Known<Vec<Disk>>,
     /// Held while a session is purged, which takes a place at init that others need.
     pub purges: tokio::sync::Semaphore,
     clients: AtomicU64,
@@ -93,8 +134,18 @@ impl App {
         heartbeat: Duration,
         store: Store,
         init: Init,
+        files: Files,
+        forges: Forges,
+        tasks: Tasks,
+        publisher: Arc<Publisher>,
+        notices: Notices,
+        prefs: Prefs,
+        providers: Providers,
+        offers: offers::Known,
         gate: Gate,
+        envelope: Envelope,
         seats: Seats,
+        logout_url: Option<String>,
         web: Option<Web>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -104,13 +155,27 @@ impl App {
             hub: Hub::new(store.sessions()),
             store,
             init,
+            files,
+            forges,
+            tasks,
+            publisher,
+            notices,
+            prefs,
+            providers,
+            offers,
+            grants: Grants::default(),
             gate,
+            envelope,
+            logout_url,
             web,
+            feed: Feed::default(),
+            once: Arc::default(),
             metrics: Arc::default(),
             shutdown: watch::Sender::new(false),
             seats,
             wellness: Known::default(),
             status: Known::default(),
+            disks: Known::default(),
             purges: tokio::sync::Semaphore::new(PURGES),
             clients: AtomicU64::new(0),
             sizes: Mutex::default(),
@@ -162,6 +227,25 @@ impl App {
         Ok(status)
     }
 
+    /// How full the disks are, looked at every ten seconds at most; none if they do not answer.
+    pub async fn disks(&self) -> Vec<Disk> {
+        let mut known = self.disks.lock().await;
+        if let Some((at, disks)) = &*known
+            && at.elapsed() < DISKS
+        {
+            return disks.clone();
+        }
+        let mut folders = self.roots.clone();
+        folders.push(self.store.sessions().to_owned());
+        let look = work::run(move || Ok::<_, io::Error>(disks::of(&folders)));
+        let disks = match tokio::time::timeout(LOOK, look).await {
+            Ok(Ok(disks)) => disks,
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        };
+        *known = Some((Instant::now(), disks.clone()));
+        disks
+    }
+
     /// Starts a session or a shell, if there is a seat for it, and waits until it is ready.
     ///
     /// # Errors
@@ -169,7 +253,19 @@ impl App {
     /// [`Code::TooManyShells`](crate::fault::Code::TooManyShells), or as [`Init::start`].
     pub async fn start(&self, spec: SessionSpec) -> Result<(), Fault> {
         let _seat = self.seats.take(&self.store, spec.program, spec.id).await?;
-        self.init.start(spec).await
+        let id = spec.id;
+        self.init.start(spec).await?;
+        self.feed.begun(id);
+        Ok(())
+    }
+
+    /// Wakes who reads journals, until it is dropped.
+    ///
+    /// # Errors
+    /// As [`Hub::run`].
+    pub async fn watch(self: Arc<Self>) -> io::Result<()> {
+        let (sessions, tasks) = (self.hub.clone(), self.tasks.hub.clone());
+        tokio::try_join!(sessions.run(), tasks.run()).map(drop)
     }
 
     /// Tells every stream to end.

@@ -6,14 +6,23 @@ use std::time::Duration;
 
 use cib_base::errors::chain;
 use cib_base::log::Format;
+use cib_protocol::init::FirstAccount;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::address::{Network, TrustedProxies};
 use crate::auth::gate::{self, Mode};
 use crate::http::listen::Listen;
+use crate::notices::Setup;
 use crate::options::Options;
+use crate::publish::leak::Secrets;
 use crate::sessions::seats::Most;
 use crate::web;
+
+/// Where this program is, if nobody knows.
+const PROGRAM: &str = "/usr/bin/cib-control";
+
+/// Seconds before something is asked of a forge again that does not answer.
+const PAUSES: [u64; 5] = [2, 8, 30, 120, 300];
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -28,6 +37,12 @@ pub struct Config {
     pub init_socket: PathBuf,
     /// How callers are recognised.
     pub auth: Mode,
+    /// The account to make where there is none.
+    pub first_account: Option<FirstAccount>,
+    /// The file with the accounts at forges, which need not be there.
+    pub forges: PathBuf,
+    /// A proxy on the loopback that forges are reached through.
+    pub bridge: Option<SocketAddr>,
     /// Empty, or `headless`.
     pub mode: String,
     /// The folder with the pages, unless the mode is headless.
@@ -36,20 +51,40 @@ pub struct Config {
     pub roots: Vec<PathBuf>,
     /// Whose forwarding headers are believed.
     pub trusted: TrustedProxies,
+    /// Where signing out leads whom a reverse proxy signed in.
+    pub logout_url: Option<String>,
+    /// How notices are set up.
+    pub notices: Setup,
     /// How long a stream may be silent.
     pub heartbeat: Duration,
     /// Whether sessions that were working when the box stopped are resumed.
     pub resume: bool,
     /// How many sessions may be live at once.
     pub max_sessions: Most,
+    /// Bytes of the largest file that may be uploaded.
+    pub max_upload: u64,
     /// How long after its end a session is kept; for ever if nothing is said.
     pub retention: Option<Duration>,
     /// Descriptor that is told when the server listens.
     pub ready_fd: Option<u32>,
     /// Descriptor of a socket that listens already.
     pub listen_fd: Option<u32>,
+    /// Descriptor of a socket on which devices speak without HTTP.
+    pub tcp_fd: Option<u32>,
     /// Descriptor of the socket on which health is asked.
     pub health_fd: Option<u32>,
+    /// Descriptor of the socket on which root changes accounts.
+    pub accounts_fd: Option<u32>,
+    /// Descriptor of the socket on which coder's git asks.
+    pub git_fd: Option<u32>,
+    /// Where people open the pages of this box, without a slash at the end.
+    pub public_url: Option<String>,
+    /// By what secrets are found in what is to be published.
+    pub secrets: Secrets,
+    /// This program, which is also what coder's git starts.
+    pub program: PathBuf,
+    /// Pauses before something is asked of a forge again that does not answer.
+    pub pauses: Vec<Duration>,
     /// How to log.
     pub log: Format,
     /// What to log.
@@ -96,9 +131,26 @@ impl Config {
             "CIB_AUTH_FILE",
             runtime.join("control/auth.json"),
         );
-        let (auth, proxy_secret) = gate::load(&auth_file)
+        let forges = path(
+            options.forges,
+            "CIB_FORGES_FILE",
+            runtime.join("control/forges.json"),
+        );
+        let (auth, proxy_secret, first_account, secrets, channels) = gate::load(&auth_file)
             .map_err(|error| fault(&auth_file.display().to_string(), chain(&error)))
-            .map_or((None, None), |(mode, secret)| (Some(mode), secret));
+            .map_or(
+                (None, None, None, Secrets::default(), Vec::new()),
+                |loaded| {
+                    let (secrets, channels) = (loaded.secrets, loaded.channels);
+                    (
+                        Some(loaded.mode),
+                        loaded.proxy,
+                        loaded.first,
+                        secrets,
+                        channels,
+                    )
+                },
+            );
 
         let mode = options.mode.or_else(|| set("CIB_MODE")).unwrap_or_default();
         if !matches!(&*mode, "" | "headless") {
@@ -124,6 +176,17 @@ impl Config {
                     .ok()
             })
             .collect();
+        let logout_url = options.logout_url.or_else(|| set("CIB_LOGOUT_URL"));
+        if let Some(url) = logout_url.as_deref().filter(|url| !leads(url)) {
+            let why = format!("`{url}` is neither a path nor an address of http or https");
+            fault("CIB_LOGOUT_URL", why);
+        }
+        let public_url = options.public_url.or_else(|| set("CIB_PUBLIC_URL"));
+        if let Some(url) = public_url.as_deref().filter(|url| !is_public(url)) {
+            let why = format!("`{url}` is no address of http or https");
+            fault("CIB_PUBLIC_URL", why);
+        }
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
         let log = options.log.or_else(|| set("CIB_LOG")).unwrap_or_default();
         let log = log
             .parse()
@@ -179,6 +242,9 @@ impl Config {
                 runtime,
                 init_socket,
                 auth,
+                first_account,
+                forges,
+                bridge: options.bridge,
                 web: (mode != "headless").then_some(web),
                 mode,
                 roots,
@@ -186,22 +252,57 @@ impl Config {
                     networks: trusted,
                     secret: proxy_secret,
                 },
+                logout_url,
+                notices: Setup {
+                    public_url: public_url.clone(),
+                    allows_private: options.webhook_private,
+                    channels,
+                    ..Setup::default()
+                },
                 heartbeat: Duration::from_secs(heartbeat),
                 resume: resume == "always",
                 max_sessions,
+                max_upload: options.max_upload.unwrap_or(1 << 30),
                 retention: options
                     .session_retention
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
                 ready_fd: options.ready_fd,
                 listen_fd: options.listen_fd,
+                tcp_fd: options.tcp_fd,
                 health_fd: options.health_fd,
+                accounts_fd: options.accounts_fd,
+                git_fd: options.git_fd,
+                public_url,
+                secrets,
+                program: std::env::current_exe().unwrap_or_else(|_| PROGRAM.into()),
+                pauses: PAUSES.map(Duration::from_secs).to_vec(),
                 log,
                 level,
             }),
             _ => Err(faults),
         }
     }
+}
+
+/// Whether a browser may be led there: nothing that would run in the page.
+fn leads(url: &str) -> bool {
+    let is_path = url.starts_with('/') && !url.starts_with("//");
+    (is_path || url.starts_with("http://") || url.starts_with("https://"))
+        && url
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+}
+
+/// Whether links can be made of it.
+fn is_public(url: &str) -> bool {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && url
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\\\"<>?#@".contains(&byte))
 }
 
 fn listen(
@@ -295,6 +396,8 @@ mod tests {
             ("CIB_MODE", "full"),
             ("CIB_PORT", "0"),
             ("CIB_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+            ("CIB_LOGOUT_URL", "javascript:alert(1)"),
+            ("CIB_PUBLIC_URL", "box.example.com"),
             ("CIB_LOG", "xml"),
             ("CIB_LOG_LEVEL", "loud"),
             ("CIB_MAX_SESSIONS", "many"),
@@ -305,6 +408,8 @@ mod tests {
             "CIB_MODE: ",
             "CIB_PORT: ",
             "CIB_TRUSTED_PROXIES: `proxy`",
+            "CIB_LOGOUT_URL: ",
+            "CIB_PUBLIC_URL: ",
             "CIB_LOG: ",
             "CIB_LOG_LEVEL: ",
             "CIB_MAX_SESSIONS: ",

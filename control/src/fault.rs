@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::auth::scope::Scope;
+use crate::auth::scope::{Scope, WILDCARD};
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $status:literal $name:literal,)+) => {
@@ -53,22 +53,56 @@ codes! {
     WorkdirOutside = 400 "workdir_outside",
     /// A token was sent in the query string, where logs would keep it.
     TokenInQuery = 400 "token_in_query",
-    /// The token is missing, wrong, expired or revoked.
+    /// A record of a sealed message is damaged or missing, or is none.
+    BadRecord = 400 "bad_record",
+    /// The token, the password or the sign-in is missing, wrong, expired or revoked.
     Unauthorized = 401 "unauthorized",
+    /// The device token of a sealed message reached the end of its time.
+    TokenExpired = 401 "token_expired",
+    /// The time of a sealed message is too far from the box's, which its answer tells.
+    Clock = 401 "clock",
     /// The token's scopes do not cover the route.
     ScopeMissing = 403 "scope_missing",
+    /// The box's user may not do that with the file, or its root is not to be changed.
+    FileForbidden = 403 "file_forbidden",
     /// A page of another origin made the request.
     CrossOrigin = 403 "cross_origin",
+    /// The password that was to be shown once more is wrong.
+    WrongPassword = 403 "wrong_password",
+    /// Only who has the master token may do that.
+    MasterNeeded = 403 "master_needed",
     /// No route has that path.
     NoSuchRoute = 404 "no_such_route",
     /// No session has that id.
     NoSuchSession = 404 "no_such_session",
     /// No shell has that id.
     NoSuchShell = 404 "no_such_shell",
+    /// No task has that id.
+    NoSuchTask = 404 "no_such_task",
+    /// The box has no account at that forge.
+    NoSuchForge = 404 "no_such_forge",
     /// No device token has that id.
     NoSuchToken = 404 "no_such_token",
+    /// No provider has that id.
+    NoSuchProvider = 404 "no_such_provider",
+    /// No account has that name.
+    NoSuchAccount = 404 "no_such_account",
+    /// There is no sign-in of that id, or none at all.
+    NoSuchSignIn = 404 "no_such_sign_in",
     /// No question of that id is open.
     NoSuchQuestion = 404 "no_such_question",
+    /// No channel has that id.
+    NoSuchChannel = 404 "no_such_channel",
+    /// No delivery has that id.
+    NoSuchDelivery = 404 "no_such_delivery",
+    /// No subscription of the caller's has that id.
+    NoSuchSubscription = 404 "no_such_subscription",
+    /// Nothing of the agent's listens on the port, or it was not opened at that address.
+    NoSuchPort = 404 "no_such_port",
+    /// Nothing stands at the path.
+    NoSuchFile = 404 "no_such_file",
+    /// There is no repository there, or git does not find in it what was named.
+    NoRepository = 404 "no_repository",
     /// The path exists, but not with that method.
     MethodNotAllowed = 405 "method_not_allowed",
     /// The request's body did not arrive in time.
@@ -87,15 +121,53 @@ codes! {
     NoLogin = 409 "no_login",
     /// There are as many device tokens as may be.
     TooManyTokens = 409 "too_many_tokens",
+    /// There are as many providers as may be.
+    TooManyProviders = 409 "too_many_providers",
+    /// There are as many channels, or as many subscriptions, as may be.
+    TooManyChannels = 409 "too_many_channels",
+    /// The box has its first account already.
+    AlreadySetUp = 409 "already_set_up",
+    /// There is an account of that name.
+    AccountExists = 409 "account_exists",
+    /// There are as many accounts as may be.
+    TooManyAccounts = 409 "too_many_accounts",
+    /// The box asks nobody who they are.
+    AuthDisabled = 409 "auth_disabled",
     /// As many sessions are live as may be.
     TooManySessions = 409 "too_many_sessions",
     /// As many shells are open as may be.
     TooManyShells = 409 "too_many_shells",
+    /// The task waits for nobody to say which repository it is about.
+    NothingAsked = 409 "nothing_asked",
+    /// The task has no pull request.
+    NoPullRequest = 409 "no_pull_request",
+    /// The task has ended, or is about to.
+    TaskEnded = 409 "task_ended",
+    /// The task has not ended.
+    TaskRunning = 409 "task_running",
+    /// There are as many tasks as are kept, or as many messages to one as it takes.
+    TooManyTasks = 409 "too_many_tasks",
+    /// A link stands at the path or on the way to it, and links are not followed.
+    IsLink = 409 "is_link",
+    /// What stands at the path is no regular file.
+    NotAFile = 409 "not_a_file",
+    /// What stands at the path, or on the way to it, is no folder.
+    NotAFolder = 409 "not_a_folder",
+    /// Something stands at the path already.
+    FileExists = 409 "file_exists",
+    /// The folder has something in it.
+    FolderNotEmpty = 409 "folder_not_empty",
+    /// Another disk begins there.
+    OtherDisk = 409 "other_disk",
+    /// The file is not what the caller knows of it.
+    FileChanged = 412 "file_changed",
     /// The body is larger than the route takes.
     TooLarge = 413 "too_large",
+    /// The part of the file that was asked for lies behind its end.
+    RangeUnsatisfiable = 416 "range_unsatisfiable",
     /// The route speaks WebSocket only.
     UpgradeRequired = 426 "upgrade_required",
-    /// The token is wrong, and too many such came from the client's address.
+    /// Too many wrong tokens or passwords came from the client's address.
     TooManyAttempts = 429 "too_many_attempts",
     /// Something failed inside the box; its log says what.
     Internal = 500 "internal",
@@ -103,12 +175,18 @@ codes! {
     ClaudeRefused = 502 "claude_refused",
     /// The session's keeper did not become ready.
     KeeperFailed = 502 "keeper_failed",
+    /// The forge refuses, fails, or does not answer.
+    ForgeFailed = 502 "forge_failed",
+    /// What listens on the port does not answer as a server of HTTP does.
+    PortFailed = 502 "port_failed",
     /// The box is booting or shutting down.
     NotNow = 503 "not_now",
     /// The box's init does not answer.
     InitUnreachable = 503 "init_unreachable",
     /// Claude does not take input as fast as it comes, or the disk does not give what is asked.
     Busy = 503 "busy",
+    /// What looks at the files does not answer, or answers nonsense.
+    FilesUnavailable = 503 "files_unavailable",
     /// There are as many connections as may be, or as the caller may have.
     TooManyConnections = 503 "too_many_connections",
     /// The session's journal cannot be read or is no journal. Other sessions are as they were.
@@ -117,8 +195,12 @@ codes! {
     JournalUnwritable = 503 "journal_unwritable",
     /// The session's keeper did not answer in time.
     KeeperTimeout = 504 "keeper_timeout",
+    /// What was asked of the files took too long; of a folder that was to go, a part may be gone.
+    FilesLate = 504 "files_late",
     /// The session did not end in time, or its files are so many; asking again goes on.
     PurgeLate = 504 "purge_late",
+    /// The disk is full.
+    DiskFull = 507 "disk_full",
 }
 
 impl Code {
@@ -182,6 +264,13 @@ impl Fault {
             Code::ScopeMissing,
             format!("the token does not have the scope `{scope}`"),
         )
+    }
+
+    /// A caller that is no administrator.
+    #[must_use]
+    pub fn everything_missing() -> Self {
+        let detail = format!("only who has the scope `{WILDCARD}` may do that");
+        Self::new(Code::ScopeMissing, detail)
     }
 
     /// Tells the log, in the words for it: a fault of the box is an error there, one of the

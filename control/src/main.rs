@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use cib_base::{errors, log};
 use cib_control::config::Config;
 use cib_control::options::Options;
+use cib_control::publish::helper;
 use cib_control::{run, work};
 use clap::Parser as _;
 
@@ -21,6 +22,9 @@ const EXIT_CONFIG: u8 = 78;
     reason = "the log begins only with a good configuration"
 )]
 fn main() -> ExitCode {
+    if let Some(code) = helper::run_as(std::env::args_os()) {
+        return code;
+    }
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => {

@@ -96,7 +96,7 @@ impl Default for Metrics {
 impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let version = Info::new([("version", crate::VERSION)]);
         registry.register("cib_build", "Version of the box", version);
         registry.register(
             "cib_http_requests",

@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
 
-    /// What outlives the container: sessions and device tokens. [CIB_DATA_DIR]
+    /// What outlives the container: sessions, accounts and device tokens. [CIB_DATA_DIR]
     /// [default: /var/lib/claude-in-box]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -39,6 +39,15 @@ pub struct Options {
     /// [default: control/auth.json in the runtime directory]
     #[arg(long, value_name = "FILE")]
     pub auth: Option<PathBuf>,
+
+    /// Where cib-init leaves the accounts at forges; none if it is not there. [CIB_FORGES_FILE]
+    /// [default: control/forges.json in the runtime directory]
+    #[arg(long, value_name = "FILE")]
+    pub forges: Option<PathBuf>,
+
+    /// A proxy on the loopback that understands CONNECT, through which forges are reached.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub bridge: Option<std::net::SocketAddr>,
 
     /// The box's mode: empty, or headless for no pages. [CIB_MODE]
     #[arg(long, value_name = "MODE")]
@@ -59,6 +68,19 @@ pub struct Options {
     #[arg(long, value_name = "LIST")]
     pub trusted_proxies: Option<String>,
 
+    /// Where signing out leads whom a reverse proxy signed in: a path, or an address of http or
+    /// https. [CIB_LOGOUT_URL]
+    #[arg(long, value_name = "URL")]
+    pub logout_url: Option<String>,
+
+    /// Where people open the pages of this box, for links that lead there. [CIB_PUBLIC_URL]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// Whether webhooks and other notices may go to private addresses. [CIB_WEBHOOK_PRIVATE]
+    #[arg(long)]
+    pub webhook_private: bool,
+
     /// always: resume the sessions that were working when the box stopped. [CIB_RESUME]
     /// [default: never]
     #[arg(long, value_name = "WHEN")]
@@ -73,6 +95,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS")]
     pub session_retention: Option<u64>,
 
+    /// Bytes of the largest file that may be uploaded. [default: 1 GiB]
+    #[arg(long, value_name = "BYTES")]
+    pub max_upload: Option<u64>,
+
     /// Seconds after which a silent stream says that it lives. [default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub heartbeat: Option<u64>,
@@ -85,9 +111,22 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub listen_fd: Option<u32>,
 
+    /// Descriptor of a socket that listens, on which devices speak the sealed envelope without HTTP.
+    #[arg(long, value_name = "N")]
+    pub tcp_fd: Option<u32>,
+
     /// Descriptor of a local socket that listens, on which health is asked.
     #[arg(long, value_name = "N")]
     pub health_fd: Option<u32>,
+
+    /// Descriptor of a local socket that listens, on which root changes accounts.
+    #[arg(long, value_name = "N")]
+    pub accounts_fd: Option<u32>,
+
+    /// Descriptor of a local socket that listens, on which coder's git asks.
+    /// [default: git/git.sock in the runtime directory, if the box has an account at a forge]
+    #[arg(long, value_name = "N")]
+    pub git_fd: Option<u32>,
 
     /// How the log is written, on standard error: text or json. [CIB_LOG] [default: text]
     #[arg(long, value_name = "FORMAT")]

@@ -6,20 +6,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cib_base::signals::Signals;
-use tokio::net::{TcpListener, UnixStream};
+use cib_forge::ForgesFault;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::app::App;
-use crate::auth::gate::Gate;
+use crate::auth::accounts::Accounts;
+use crate::auth::gate::{Gate, Mode};
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::{OpenError, TokenStore};
 use crate::config::Config;
+use crate::console;
+use crate::envelope::Envelope;
+use crate::files::Files;
+use crate::forges::Forges;
 use crate::http::limits::Limits;
 use crate::http::{health, listen, server};
+use crate::notices::{self, Notices};
+use crate::prefs::Prefs;
+use crate::providers::Providers;
+use crate::publish::{Publisher, gate};
 use crate::sessions::init::Init;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::sessions::{retention, revive};
+use crate::tasks;
+use crate::tasks::store::Tasks;
 use crate::web::Web;
-use crate::work;
+use crate::{offers, sys, work};
 
 /// How long the end waits until it is written down what is known of the sessions.
 const KEEPING: Duration = Duration::from_secs(2);
@@ -27,9 +40,12 @@ const KEEPING: Duration = Duration::from_secs(2);
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The device tokens cannot be used.
-    #[error("device tokens")]
-    Tokens(#[from] OpenError),
+    /// Accounts, sign-ins or device tokens cannot be used.
+    #[error("who may come in is not known")]
+    Known(#[from] OpenError),
+    /// Accounts at forges cannot be used.
+    #[error("the accounts at forges cannot be used")]
+    Forges(#[from] ForgesFault),
     /// The address cannot be listened on.
     #[error("cannot listen on {listen:?}; is another server there?")]
     Listen {
@@ -70,22 +86,40 @@ pub enum RunError {
     Watch(#[source] io::Error),
 }
 
-/// Puts the application together. Opens the device tokens and the table of the pages, and nothing
-/// else.
+/// Puts the application together. Opens who may come in, the tasks and the table of the pages, and
+/// nothing else.
 ///
 /// # Errors
-/// If the token file cannot be used.
-pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
-    let tokens = TokenStore::open(&config.data.join("control"))?;
-    let gate = Gate::new(config.auth.clone(), config.trusted.clone(), tokens);
+/// If a file of those who may come in, or of accounts at forges, cannot be used.
+pub fn assemble(config: &Config) -> Result<Arc<App>, RunError> {
+    let own = config.data.join("control");
+    let gate = Gate::new(
+        config.auth.clone(),
+        config.trusted.clone(),
+        TokenStore::open(&own)?,
+        Accounts::open(&own)?,
+        SignIns::open(&own)?,
+    );
+    let forges = Forges::open(&config.forges, config.bridge)?;
+    let publisher = publisher(config, forges.shared());
     Ok(App::new(
         config.mode.clone(),
         config.roots.clone(),
         config.heartbeat,
         Store::new(&config.data, &config.runtime),
         Init::new(config.init_socket.clone()),
+        Files::new(config.runtime.join("files/files.sock"), config.max_upload),
+        forges,
+        Tasks::open(&own.join("tasks"), config.max_sessions),
+        publisher,
+        Notices::open(&own, config.notices.clone())?,
+        Prefs::new(&own),
+        Providers::new(&own),
+        offers::Known::open(&own),
         gate,
+        Envelope::begin().map_err(OpenError::Random)?,
         Seats::new(config.max_sessions),
+        config.logout_url.clone(),
         pages(config),
     ))
 }
@@ -95,6 +129,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, OpenError> {
 /// # Errors
 /// See [`RunError`].
 pub async fn run(config: &Config) -> Result<(), RunError> {
+    sys::keep_nothing_large();
     work::prepare().map_err(RunError::Threads)?;
     let app = assemble(config)?;
     let signals = Signals::of(&[libc::SIGTERM, libc::SIGINT]).map_err(RunError::Signals)?;
@@ -105,7 +140,10 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         ..Limits::default()
     };
     let listener = listener(config)?;
+    let records = records(config)?;
     let answering = health(config, &listener, &app, limits)?;
+    let console = console(config, &app)?;
+    begin_accounts(config, &app).await;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, connections = limits.connections, "listening");
     }
@@ -123,26 +161,61 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     if let Some(kept) = config.retention {
         tokio::spawn(retention::keep(Arc::clone(&app), kept, config.data.clone()));
     }
-    let watching = app.hub.clone().run();
-    let serving = server::serve(listener, Arc::clone(&app), limits);
+    if app.publisher.is_open() {
+        let gits = gits(config, &app)?;
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            if let Err(error) = gate::serve(gits, app).await {
+                tracing::error!(%error, "the box publishes nothing");
+            }
+        });
+    }
+    let going_on = Arc::clone(&app);
+    tokio::spawn(async move {
+        tasks::store::revive(&going_on).await;
+        tasks::schedule::keep(going_on).await;
+    });
+    tokio::spawn(notices::run(Arc::clone(&app)));
+    let watching = Arc::clone(&app).watch();
+    let serving = server::serve(listener, records, Arc::clone(&app), limits);
     tokio::pin!(serving);
     tokio::select! {
         _ = bell.readable() => {}
         _ = &mut serving => {}
         () = answering => {}
+        () = console => {}
         watched = watching => watched.map_err(RunError::Watch)?,
     }
     tracing::info!("ending streams and requests");
     app.begin_shutdown();
     let keeping = tokio::time::timeout(KEEPING, app.store.save());
-    let (is_drained, saved, _) = tokio::join!(serving, app.gate.tokens().save(), keeping);
+    let uses = async {
+        app.gate.tokens().save().await?;
+        app.gate.sign_ins().save().await
+    };
+    let (is_drained, saved, _) = tokio::join!(serving, uses, keeping);
     if !is_drained {
         tracing::warn!("some clients did not take their last event in time");
     }
     if let Err(error) = saved {
-        tracing::warn!(%error, "when device tokens were last used is forgotten");
+        tracing::warn!(%error, "when tokens and sign-ins were last used is forgotten");
     }
     Ok(())
+}
+
+/// What publishes.
+fn publisher(config: &Config, forges: Arc<cib_forge::Forges>) -> Arc<Publisher> {
+    let mut publisher = Publisher::new(
+        forges,
+        config.secrets.clone(),
+        config.data.join("control/git"),
+        config.runtime.join("git/git.sock"),
+        config.program.clone(),
+    );
+    publisher.pauses.clone_from(&config.pauses);
+    publisher.bridge = config.bridge;
+    publisher.public_url.clone_from(&config.public_url);
+    Arc::new(publisher)
 }
 
 /// The pages, unless the box is to have none. Pages that cannot be used are no reason to have no
@@ -172,6 +245,22 @@ fn listener(config: &Config) -> Result<TcpListener, RunError> {
     }
 }
 
+/// The socket on which devices speak without HTTP, if there is to be one.
+fn records(config: &Config) -> Result<Option<TcpListener>, RunError> {
+    let Some(fd) = config.tcp_fd else {
+        return Ok(None);
+    };
+    let listener = listen::lent(fd).map_err(|source| RunError::Lent {
+        option: "--tcp-fd",
+        fd,
+        source,
+    })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "listening for devices without HTTP");
+    }
+    Ok(Some(listener))
+}
+
 /// Answers those who ask for health; without a socket for that it waits for ever.
 fn health(
     config: &Config,
@@ -196,6 +285,55 @@ fn health(
             None => std::future::pending().await,
         }
     })
+}
+
+/// Lets root change accounts; without a socket for that it waits for ever.
+fn console(config: &Config, app: &Arc<App>) -> Result<impl Future<Output = ()> + use<>, RunError> {
+    let socket = config.accounts_fd.map(|fd| {
+        let unusable = |source| RunError::Lent {
+            option: "--accounts-fd",
+            fd,
+            source,
+        };
+        listen::lent_local(fd).map_err(unusable)
+    });
+    let (socket, app) = (socket.transpose()?, Arc::clone(app));
+    Ok(async move {
+        match socket {
+            Some(socket) => console::answer(socket, app).await,
+            None => std::future::pending().await,
+        }
+    })
+}
+
+/// The socket on which coder's git asks: init's, so that it is there while this process is not, or
+/// one of its own.
+fn gits(config: &Config, app: &App) -> Result<UnixListener, RunError> {
+    let (fd, bound) = match config.git_fd {
+        Some(fd) => (fd, listen::lent_local(fd)),
+        None => (0, listen::local(app.publisher.socket())),
+    };
+    bound.map_err(|source| RunError::Lent {
+        option: "--git-fd",
+        fd,
+        source,
+    })
+}
+
+/// Makes the administrator that the box is to begin with. A disk that is full is no reason to
+/// have no API.
+async fn begin_accounts(config: &Config, app: &App) {
+    let Some(first) = &config.first_account else {
+        return;
+    };
+    if matches!(config.auth, Mode::Disabled) {
+        return;
+    }
+    match app.gate.accounts().begin(first).await {
+        Ok(true) => tracing::info!(account = first.name, "the first account was made"),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "the first account could not be made"),
+    }
 }
 
 /// Resumes in the background what the box's restart interrupted.

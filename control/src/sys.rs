@@ -14,6 +14,21 @@ use nix::sys::inotify::Inotify;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// Blocks from this size on are mapped by themselves, in bytes.
+#[cfg(target_env = "gnu")]
+const LARGE: i32 = 1024 * 1024;
+
+/// Has the allocator give large blocks back as soon as they are freed. Left alone it learns from
+/// the first one to keep the next: for a password's hash that would be 19 MiB, and more than once,
+/// because each thread has a heap of its own.
+pub(crate) fn keep_nothing_large() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator's; there are no preconditions.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE)
+    };
+}
+
 /// What the runtime waits for.
 #[derive(Debug)]
 pub(crate) struct Watched(Arc<Inotify>);

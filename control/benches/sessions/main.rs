@@ -4,19 +4,21 @@
 //!
 //! ```text
 //! scripts/bench sessions            # everything, about five minutes
-//! scripts/bench sessions stream     # one measurement: stream, tty or memory
+//! scripts/bench sessions stream     # one measurement: stream, tty, memory or devices
 //! ```
 //!
 //! * stream: a scripted CLI, through a keeper and its journal, to readers of server-sent
 //!   events; control alone; and a minimal axum server that echoes lines as such events.
 //! * tty: a program on a terminal, to readers of a WebSocket; and the same with terminado.
 //! * memory: control and its keepers, idle and at work.
+//! * devices: the sealed envelope, beside the same requests over plain HTTP.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a bench prints, and ends where it cannot go on"
 )]
 
+mod devices;
 mod echo;
 mod peer;
 mod program;
@@ -56,7 +58,12 @@ fn main() {
     }
     // cargo adds an option of its own.
     let chosen: Vec<_> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    for (name, measure) in [("stream", stream as fn()), ("tty", tty), ("memory", memory)] {
+    for (name, measure) in [
+        ("stream", stream as fn()),
+        ("tty", tty),
+        ("memory", memory),
+        ("devices", devices::measure),
+    ] {
         if chosen.is_empty() || chosen.iter().any(|word| **word == name) {
             measure();
         }

@@ -1,39 +1,35 @@
 //! Who is at the other end: the peer's address, or what a trusted proxy says of it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderValue};
+use ipnet::{IpNet, Ipv6Net};
 
 use super::digest::Verifier;
 use super::own::is_own;
 
-/// A network: an address and how many of its leading bits count.
+/// A network. IPv4 networks are kept as the IPv6 networks that they map to, because a dual-stack
+/// listener shows addresses so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: u128,
-    bits: u8,
-}
+pub struct Network(Ipv6Net);
 
 /// Text that is no network.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an address nor a network like 10.0.0.0/8")]
 pub struct BadNetwork(String);
 
-/// IPv4 addresses are compared as the IPv6 addresses that they map to, because a dual-stack
-/// listener shows them so.
-fn wide(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
+/// The leading bits that every IPv4 address has in common as an IPv6 one.
+const MAPPED: u8 = 96;
+/// The network that one client of IPv6 usually has to itself.
+const SITE: u8 = 64;
 
-fn mask(bits: u8) -> u128 {
-    u128::MAX
-        .checked_shl(128 - u32::from(bits))
-        .unwrap_or_default()
+fn wide(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
 }
 
 impl FromStr for Network {
@@ -41,21 +37,14 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = || BadNetwork(text.to_owned());
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| bad())?)),
-            None => (text, None),
+        let network = match text.parse() {
+            Ok(network) => network,
+            Err(_) => IpNet::from(text.parse::<IpAddr>().map_err(|_| bad())?),
         };
-        let ip: IpAddr = address.parse().map_err(|_| bad())?;
-        let (width, offset) = if ip.is_ipv4() { (32, 96) } else { (128, 0) };
-        let bits = bits.unwrap_or(width);
-        if bits > width {
-            return Err(bad());
-        }
-        let bits = bits + offset;
-        Ok(Self {
-            address: wide(ip) & mask(bits),
-            bits,
-        })
+        let offset = if network.addr().is_ipv4() { MAPPED } else { 0 };
+        Ipv6Net::new(wide(network.addr()), network.prefix_len() + offset)
+            .map(Self)
+            .map_err(|_| bad())
     }
 }
 
@@ -63,7 +52,7 @@ impl Network {
     /// Whether an address lies in it.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
-        wide(ip) & mask(self.bits) == self.address
+        self.0.contains(&wide(ip))
     }
 }
 
@@ -151,6 +140,14 @@ impl TrustedProxies {
             }
     }
 
+    /// Whether a request came over TLS: to a proxy that is believed, since there is none here.
+    #[must_use]
+    pub fn is_secure(&self, peer: Peer, headers: &HeaderMap) -> bool {
+        self.vouches(peer, headers)
+            && only(headers, "x-forwarded-proto")
+                .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+    }
+
     /// The user that a proxy has authenticated, if it says one.
     ///
     /// # Errors
@@ -220,23 +217,23 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
 /// Where peers come from: an IPv4 address, or an IPv6 network of 64 bits, since
 /// one client usually has all of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(u128);
+pub struct Origin(Ipv6Net);
 
 impl From<IpAddr> for Origin {
     fn from(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
-            IpAddr::V6(v6) => Self(v6.to_bits() & mask(64)),
-        }
+        let bits = match ip.to_canonical() {
+            IpAddr::V4(_) => 128,
+            IpAddr::V6(_) => SITE,
+        };
+        Self(Ipv6Net::new_assert(wide(ip), bits).trunc())
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ip = IpAddr::V6(self.0.into()).to_canonical();
-        match ip {
-            IpAddr::V4(v4) => write!(f, "{v4}"),
-            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        match IpAddr::V6(self.0.addr()).to_canonical() {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(_) => self.0.fmt(f),
         }
     }
 }

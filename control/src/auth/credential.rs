@@ -1,8 +1,8 @@
-//! Where a token stands in a request's headers, and what says that a browser page of another
+//! Where a token or a proof stands in a request's headers, and what says that a browser page of another
 //! origin made the request.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 
 /// What a subprotocol that carries a token begins with. Browsers cannot set `Authorization`
 /// on a WebSocket.
@@ -18,6 +18,43 @@ pub fn token(headers: &HeaderMap) -> Option<&str> {
             .then(|| token.trim_matches(' '))
     });
     header.or_else(|| subprotocols(headers).find_map(|protocol| protocol.strip_prefix(SUBPROTOCOL)))
+}
+
+/// What a subprotocol that carries the proof of a sign-in begins with.
+pub const PROOF_SUBPROTOCOL: &str = "proof.";
+
+/// The header in which a page sends the proof of a sign-in.
+pub const PROOF: &str = "x-cib-proof";
+
+/// The proof of a request: `X-CIB-Proof`, else a subprotocol `proof.<proof>`.
+#[must_use]
+pub fn proof(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(PROOF).and_then(|value| value.to_str().ok());
+    header.or_else(|| {
+        subprotocols(headers).find_map(|protocol| protocol.strip_prefix(PROOF_SUBPROTOCOL))
+    })
+}
+
+/// The values of the cookies with a name. There may be several: what listens on another port of
+/// the host can set some, for paths of its own.
+pub fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(move |pair| {
+            let (found, value) = pair.trim().split_once('=')?;
+            (found == name).then_some(value)
+        })
+}
+
+/// Whether a request of a page with a cookie comes from a page of this origin, as browsers say
+/// it. A WebSocket is opened without asking this server first, so its handshake has to say so.
+#[must_use]
+pub fn is_of_this_origin(headers: &HeaderMap) -> bool {
+    let says = !headers.contains_key(UPGRADE) || headers.contains_key(ORIGIN);
+    says && !is_cross_origin(headers)
 }
 
 /// The subprotocols that a client offers, in its order.
@@ -96,6 +133,35 @@ mod tests {
             Some("abc")
         );
         assert_eq!(token(&headers(&[])), None);
+    }
+
+    #[test]
+    fn every_cookie_of_a_name_is_found_and_no_other() {
+        let sent = headers(&[(
+            "cookie",
+            "a=1; cib-0a=x;cib-0a=y ; xcib-0a=z; cib-0A=q; cib-0a",
+        )]);
+        assert_eq!(cookies(&sent, "cib-0a").collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn a_socket_has_to_say_where_its_page_is_from() {
+        let upgrade = ("upgrade", "websocket");
+        let host = ("host", "box.example:8080");
+        assert!(is_of_this_origin(&headers(&[host])));
+        assert!(!is_of_this_origin(&headers(&[host, upgrade])));
+        let origin = |text| headers(&[host, upgrade, ("origin", text)]);
+        assert!(is_of_this_origin(&origin("http://box.example:8080")));
+        assert!(!is_of_this_origin(&origin("http://box.example:8081")));
+        assert!(!is_of_this_origin(&origin("null")));
+    }
+
+    #[test]
+    fn a_proof_is_taken_from_its_header_before_a_subprotocol() {
+        let offered = ("sec-websocket-protocol", "json, proof.abc");
+        assert_eq!(proof(&headers(&[offered])), Some("abc"));
+        assert_eq!(proof(&headers(&[offered, (PROOF, "def")])), Some("def"));
+        assert_eq!(proof(&headers(&[])), None);
     }
 
     #[test]

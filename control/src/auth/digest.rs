@@ -56,6 +56,12 @@ impl Verifier {
         Self::new(&[], Digest(Sha256::digest(secret).into()))
     }
 
+    /// The digest, as a name of the secret: another wherever the salt is another.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.digest.to_string()
+    }
+
     /// Whether this is the secret. The time taken says nothing of how much was equal.
     #[must_use]
     pub fn matches(&self, secret: &[u8]) -> bool {

@@ -1,10 +1,11 @@
-//! How many wrong tokens a peer may send.
+//! How many wrong tokens and passwords a peer may send.
 //!
-//! A bucket for each: [`BURST`] wrong tokens at once, then one more for every [`REFILL`]. Only
-//! wrong tokens are ever held up: many clients can share an address, behind a container
+//! A bucket for each: [`BURST`] wrong ones at once, then one more for every [`REFILL`]. Of tokens
+//! only wrong ones are ever held up: many clients can share an address, behind a container
 //! engine's proxy all of them do, and one that guesses must not keep out the one that knows.
 //! What makes guessing hopeless is the number of tokens that there could be; the buckets keep
-//! it from being quick or loud.
+//! it from being quick or loud. A password is one of few, so there the bucket is looked at before
+//! the password is: whoever shares an address with somebody who guesses waits, and has the token.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -62,6 +63,13 @@ impl Limiter {
         let full_at = self.full_at.entry(origin).or_insert(now);
         *full_at = (*full_at).max(now) + REFILL;
     }
+
+    /// Puts one back that was taken before it was known whether something was wrong.
+    pub fn forgive(&mut self, origin: Kin, now: Instant) {
+        if let Some(full_at) = self.full_at.get_mut(&origin) {
+            *full_at = full_at.checked_sub(REFILL).unwrap_or(now);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +96,19 @@ mod tests {
         limiter.failed(origin(1), start + REFILL);
         assert_eq!(limiter.check(origin(1), start + REFILL), Err(REFILL));
         assert_eq!(limiter.check(origin(1), start + REFILL * BURST * 2), Ok(()));
+    }
+
+    #[test]
+    fn one_that_was_right_after_all_is_put_back() {
+        let mut limiter = Limiter::default();
+        let now = Instant::now();
+        for _ in 0..BURST * 3 {
+            assert_eq!(limiter.check(origin(1), now), Ok(()));
+            limiter.failed(origin(1), now);
+            limiter.forgive(origin(1), now);
+        }
+        limiter.forgive(origin(2), now);
+        assert_eq!(limiter.full_at.len(), 1);
     }
 
     #[test]

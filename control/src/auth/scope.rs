@@ -62,6 +62,11 @@ scopes! {
     ProxyRead = "proxy:read",
     /// Read usage and metrics.
     UsageRead = "usage:read",
+    /// List tasks, follow them, read their logs.
+    TasksRead = "tasks:read",
+    /// Submit, cancel and retry tasks, say something to them, change their queue. Who may do that has
+    /// commands run in the box.
+    TasksWrite = "tasks:write",
 }
 
 /// How every scope at once is written.
@@ -105,6 +110,12 @@ impl Scopes {
             scopes.0 |= bit(*scope);
         }
         Ok(scopes)
+    }
+
+    /// Every scope of either set.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether the set covers a scope.

@@ -4,22 +4,22 @@
 //! is answered it is on the disk. A revoked token stops working in memory first, so a full disk
 //! cannot keep it alive until the next start.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cib_base::{files, hex};
-use cib_protocol::api::{CreateToken, TokenInfo};
+use cib_envelope::keys::{self, Key, KeyId};
+use cib_protocol::api::{CreateToken, TokenInfo, TokenKind};
 use cib_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::digest::Digest;
 use super::scope::Scopes;
-use super::{Caller, Tenure, Who};
-use crate::work;
+use super::store::File;
+pub use super::store::OpenError;
+use super::{Caller, Who};
 
 /// Tokens that may exist at once, expired ones included. Every request is compared with each.
 pub const MAX_TOKENS: usize = 256;
@@ -47,36 +47,25 @@ struct Token {
     revoked: watch::Sender<bool>,
 }
 
-/// Why the token file cannot be used at start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory cannot be made.
-    #[error("cannot make the directory {}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// The kernel's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The kernel's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is damaged. Starting without it would quietly lock out every device.
-    #[error("{} is damaged; move it away and mint the device tokens anew", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+impl Token {
+    /// Who holds it, unless it has expired.
+    fn caller(&mut self, now: Timestamp) -> Option<Caller> {
+        if self.info.expires_at.is_some_and(|at| at <= now) {
+            return None;
+        }
+        self.info.last_used_at = Some(now);
+        let who = Who::Device {
+            id: self.info.id.clone(),
+            label: self.info.label.clone(),
+        };
+        let revoked = self.revoked.subscribe();
+        Some(Caller::device(
+            who,
+            self.scopes,
+            revoked,
+            self.info.expires_at,
+        ))
+    }
 }
 
 /// Why a token was not minted.
@@ -93,13 +82,24 @@ pub enum MintError {
     Store(#[source] io::Error),
 }
 
+/// Who holds the key of a device.
+#[derive(Debug)]
+pub enum Holder {
+    /// Nobody: there is no such token, or none that has a key.
+    Nobody,
+    /// A token that has expired.
+    Expired,
+    /// This caller.
+    Caller(Box<Caller>),
+}
+
 /// The device tokens of the box.
 #[derive(Debug)]
 pub struct TokenStore {
-    path: Arc<Path>,
+    file: File,
+    /// What the keys of devices are derived from, so that none has to be kept.
+    root: Key,
     tokens: Mutex<Vec<Token>>,
-    /// Held while the file is being replaced, so that an older list never replaces a newer.
-    writing: tokio::sync::Mutex<()>,
 }
 
 impl TokenStore {
@@ -108,28 +108,33 @@ impl TokenStore {
     /// # Errors
     /// If the directory cannot be made or the file cannot be used.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|source| OpenError::Directory {
-                path: dir.into(),
-                source,
-            })?;
-        let path = dir.join("tokens.json");
-        let tokens = match cib_foreign::own::read(&path) {
-            Ok(bytes) => parse(&bytes).map_err(|source| OpenError::Damaged {
-                path: path.clone(),
-                source,
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(OpenError::Read { path, source }),
-        };
+        let (file, tokens) = File::open(dir, "tokens.json", parse)?;
         Ok(Self {
-            path: path.into(),
-            tokens: Mutex::new(tokens),
-            writing: tokio::sync::Mutex::default(),
+            file,
+            root: root(dir)?,
+            tokens: Mutex::new(tokens.unwrap_or_default()),
         })
+    }
+
+    /// The key of a device. There is one for every id, minted or not, and it takes as long.
+    #[must_use]
+    pub fn key(&self, id: KeyId) -> Key {
+        keys::device(&self.root, id)
+    }
+
+    /// Who holds the key of a device, once it is proven that somebody does.
+    #[must_use]
+    pub fn device(&self, id: KeyId, now: Timestamp) -> Holder {
+        let id = id.to_string();
+        let mut tokens = self.tokens();
+        let is_it =
+            |token: &&mut Token| token.info.id == id && token.info.kind == TokenKind::Device;
+        let Some(token) = tokens.iter_mut().find(is_it) else {
+            return Holder::Nobody;
+        };
+        token
+            .caller(now)
+            .map_or(Holder::Expired, |caller| Holder::Caller(Box::new(caller)))
     }
 
     /// The caller behind a token, if it is one of these and still valid. Every token is
@@ -139,26 +144,19 @@ impl TokenStore {
         let mut tokens = self.tokens();
         let mut found = None;
         for (index, token) in tokens.iter().enumerate() {
-            if token.digest.matches(digest) {
+            if token.digest.matches(digest) && token.info.kind == TokenKind::Bearer {
                 found = Some(index);
             }
         }
-        let token = &mut tokens[found?];
-        if token.info.expires_at.is_some_and(|at| at <= now) {
-            return None;
-        }
-        token.info.last_used_at = Some(now);
-        Some(Caller {
-            who: Who::Device {
-                id: token.info.id.clone(),
-                label: token.info.label.clone(),
-            },
-            scopes: token.scopes,
-            tenure: Tenure::Token {
-                revoked: token.revoked.subscribe(),
-                expires_at: token.info.expires_at,
-            },
-        })
+        tokens[found?].caller(now)
+    }
+
+    /// The caller behind a token that was recognised before, if it is still valid.
+    #[must_use]
+    pub fn holder(&self, id: &str, now: Timestamp) -> Option<Caller> {
+        let mut tokens = self.tokens();
+        let token = tokens.iter_mut().find(|token| token.info.id == id)?;
+        token.caller(now)
     }
 
     /// Every token, oldest first.
@@ -170,7 +168,8 @@ impl TokenStore {
             .collect()
     }
 
-    /// Makes a token and returns it with its text, which is nowhere kept.
+    /// Makes a token and returns it with its text, which is nowhere kept: what a bearer sends, or
+    /// a device's key.
     ///
     /// # Errors
     /// See [`MintError`]; no token exists then.
@@ -179,16 +178,23 @@ impl TokenStore {
         label: String,
         scopes: Scopes,
         expires_at: Option<Timestamp>,
+        kind: TokenKind,
     ) -> Result<(TokenInfo, String), MintError> {
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(MintError::Random)?;
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(MintError::Random)?;
-        let text = format!("{PREFIX}{}", hex::encode(&secret));
+        // A device's key is derived. What stands for its digest is that of a text that nobody has.
+        let bearer = format!("{PREFIX}{}", hex::encode(&secret));
+        let text = match kind {
+            TokenKind::Bearer => bearer.clone(),
+            TokenKind::Device => hex::encode(self.key(KeyId(id)).bytes()),
+        };
         let info = TokenInfo {
             id: hex::encode(&id),
             label,
             scopes: scopes.words().into_iter().map(str::to_owned).collect(),
+            kind,
             created_at: Timestamp::now(),
             expires_at,
             last_used_at: None,
@@ -199,7 +205,7 @@ impl TokenStore {
                 return Err(MintError::TooMany);
             }
             tokens.push(Token {
-                digest: Digest::of(&text),
+                digest: Digest::of(&bearer),
                 scopes,
                 info: info.clone(),
                 revoked: watch::Sender::new(false),
@@ -236,8 +242,7 @@ impl TokenStore {
     /// # Errors
     /// The kernel's answer; the file is then the old one.
     pub async fn save(&self) -> io::Result<()> {
-        let _writing = self.writing.lock().await;
-        let stored = Stored {
+        let stored = || Stored {
             tokens: self
                 .tokens()
                 .iter()
@@ -247,13 +252,35 @@ impl TokenStore {
                 })
                 .collect(),
         };
-        let path = Arc::clone(&self.path);
-        let write = move || files::replace(&path, &serde_json::to_vec_pretty(&stored)?);
-        work::run(write).await.map_err(io::Error::other)
+        self.file.save(stored).await
     }
 
     fn tokens(&self) -> MutexGuard<'_, Vec<Token>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of the file with [`TokenStore::root`].
+const ROOT: &str = "device-root";
+
+/// Reads what the keys of devices are derived from, or makes it.
+fn root(dir: &Path) -> Result<Key, OpenError> {
+    let path = dir.join(ROOT);
+    match cib_foreign::own::read(&path) {
+        Ok(bytes) => match bytes.try_into() {
+            Ok(bytes) => Ok(Key::new(bytes)),
+            Err(_) => Err(OpenError::Damaged {
+                path,
+                source: "it has not 32 bytes".into(),
+            }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map_err(OpenError::Random)?;
+            files::replace(&path, &bytes).map_err(|source| OpenError::Write { path, source })?;
+            Ok(Key::new(bytes))
+        }
+        Err(source) => Err(OpenError::Read { path, source }),
     }
 }
 
@@ -265,6 +292,8 @@ pub fn expiry(request: &CreateToken, now: Timestamp) -> Result<Option<Timestamp>
     let seconds = match (request.ttl, request.ttl_hours) {
         (Some(_), Some(_)) => return Err("`ttl` and `ttl_hours` say the same; send one of them"),
         (Some(seconds), None) => seconds,
+        // So an older client says that it never expires.
+        (None, Some(0)) => return Ok(None),
         (None, Some(hours)) => hours.saturating_mul(3600),
         (None, None) => return Ok(None),
     };

@@ -42,7 +42,7 @@ struct Answer {
 /// Answers until it is dropped. `server` is another descriptor of the socket that the API is
 /// served on.
 pub async fn answer(listener: UnixListener, server: OwnedFd, app: Arc<App>, limits: Limits) {
-    let router = super::router(&app, limits);
+    let router = super::inner(&app, limits);
     let server = Arc::new(server);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -47,6 +48,22 @@ pub fn lent_local(number: u32) -> io::Result<UnixListener> {
     }
     socket.set_nonblocking(true)?;
     UnixListener::from_std(socket.into())
+}
+
+/// A local socket of one's own, in the place of what an earlier one has left. Has to be called
+/// inside of the runtime.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn local(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
 }
 
 /// Opens the socket. Has to be called inside of the runtime.

@@ -62,7 +62,9 @@ impl From<&Who> for Holder {
             // Where nobody is asked for a token everybody is the master.
             Who::Master | Who::Anybody => Self::Master,
             Who::Device { id, .. } => Self::Other(format!("device {id}")),
+            Who::Account(name) => Self::Other(format!("account {name}")),
             Who::User(name) => Self::Other(format!("user {name}")),
+            Who::Link(via) => Self::Other(format!("link {via}")),
         }
     }
 }
@@ -246,8 +248,20 @@ impl Place {
     /// # Errors
     /// [`Code::TooManyConnections`] if the caller has its share of them, all at work.
     pub(super) fn claim(&self, who: &Who) -> Result<(), Fault> {
+        self.take(Holder::from(who))
+    }
+
+    /// Makes the place one of those by which an opened port is looked at. What listens there knows
+    /// the address as well, so these are a share of their own and never the master's.
+    ///
+    /// # Errors
+    /// As [`Place::claim`].
+    pub(super) fn claim_for_port(&self, who: &Who) -> Result<(), Fault> {
+        self.take(Holder::Other(format!("ports of {who}")))
+    }
+
+    fn take(&self, holder: Holder) -> Result<(), Fault> {
         let shares = self.0.inner.shares;
-        let holder = Holder::from(who);
         let mut table = self.0.inner.table();
         let id = self.0.id;
         if table

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, UPGRADE,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER,
+    SET_COOKIE, UPGRADE, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
@@ -36,14 +36,59 @@ pub(super) fn reply(reply: Reply) -> Response {
             Some(HeaderValue::from_static(media)),
             text.into(),
         ),
-        Reply::Chunks { media, chunks } => {
-            let media = HeaderValue::from_static(media);
-            let mut response = respond(StatusCode::OK, Some(media), Body::from_stream(chunks));
-            let unbuffered = HeaderValue::from_static("no");
-            response.headers_mut().insert(UNBUFFERED, unbuffered);
+        Reply::Page { status, html } => {
+            let media = HeaderValue::from_static("text/html; charset=utf-8");
+            respond(status, Some(media), html.into())
+        }
+        Reply::Chunks { media, chunks } => pieces(media, Body::from_stream(chunks)),
+        Reply::Socket(_) | Reply::Feed(_) => fault(&upgrade_required()),
+        Reply::Cookie {
+            reply: inner,
+            cookie,
+        } => {
+            let mut response = self::reply(*inner);
+            set_cookie(&mut response, &cookie);
             response
         }
-        Reply::Socket(_) => fault(&upgrade_required()),
+        Reply::File {
+            status,
+            length,
+            pieces,
+        } => {
+            // Whatever it is: to a browser it is bytes.
+            let media = HeaderValue::from_static("application/octet-stream");
+            let mut response = respond(status, Some(media), Body::from_stream(pieces));
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+            response
+        }
+        Reply::Bytes {
+            status,
+            media,
+            bytes,
+        } => respond(status, Some(HeaderValue::from_static(media)), bytes.into()),
+        Reply::Sealed(_) => fault(&Fault::internal("a sealed request inside of another")),
+        Reply::Unchanged => respond(StatusCode::NOT_MODIFIED, None, Body::empty()),
+        Reply::With(inner, more) => {
+            let mut response = self::reply(*inner);
+            response.headers_mut().extend(more);
+            response
+        }
+    }
+}
+
+/// 200 with a body that comes piece by piece, through whatever stands in between.
+pub(super) fn pieces(media: &'static str, body: Body) -> Response {
+    let mut response = respond(StatusCode::OK, Some(HeaderValue::from_static(media)), body);
+    let unbuffered = HeaderValue::from_static("no");
+    response.headers_mut().insert(UNBUFFERED, unbuffered);
+    response
+}
+
+/// Adds a cookie to an answer.
+pub(super) fn set_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
+        cookie.set_sensitive(true);
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
 }
 
@@ -53,7 +98,16 @@ pub(super) fn fault(fault: &Fault) -> Response {
         error: fault.code().as_str().to_owned(),
         detail: fault.detail().to_owned(),
     };
-    let json = serde_json::to_vec(&body).unwrap_or_default();
+    refusal(fault, serde_json::to_vec(&body).unwrap_or_default())
+}
+
+/// A fault's answer to a client that knows no codes.
+pub(super) fn words(fault: &Fault, words: &str) -> Response {
+    let body = serde_json::json!({"error": words});
+    refusal(fault, body.to_string().into_bytes())
+}
+
+fn refusal(fault: &Fault, json: Vec<u8>) -> Response {
     let mut response = json_response(fault.code().status(), json);
     let headers = response.headers_mut();
     match fault.code() {

@@ -6,25 +6,28 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request, WebSocketUpgrade};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt as _;
+use cib_protocol::time::Timestamp;
+use futures_util::{FutureExt as _, Stream, stream};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::held::Hold;
 use super::limits::{DISCARD, DISCARD_TIME, Limits};
-use super::server::Hold;
-use super::{reply, websocket};
+use super::{compress, envelope, reply, websocket};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::address::Peer;
+use crate::auth::gate::Arrival;
 use crate::fault::{Code, Fault};
-use crate::routes::call::{Call, Query, Reply};
-use crate::routes::{Access, Answer, Route, Verb};
+use crate::routes::call::{Call, Query, Reply, Upload};
+use crate::routes::{Access, Answer, Route, Shape, Verb, runner, sign_ins};
 
 /// The peer of a request that came by no connection: one that is trusted with nothing.
 const NOBODY: Peer = Peer {
@@ -32,22 +35,32 @@ const NOBODY: Peer = Peer {
     is_own: true,
 };
 
-/// Serves one request of one route.
+/// Who makes a request that came sealed, as an extension of it: nothing from outside has one.
+#[derive(Clone, Debug)]
+pub(super) struct Vouched(pub(super) Caller);
+
+/// Serves one request of one route. `inner` is what requests inside of it are put to.
 pub(super) async fn serve(
     app: Arc<App>,
     route: &'static Route,
     limits: Limits,
+    inner: Option<Router>,
     request: Request,
 ) -> Response {
     let metrics = Arc::clone(&app.metrics);
     let (mut parts, body) = request.into_parts();
     // A handler that panics is a fault of the box and no cut connection.
-    let attended = AssertUnwindSafe(attend(app, route, limits, &mut parts, body)).catch_unwind();
+    let attended =
+        AssertUnwindSafe(attend(app, route, limits, inner, &mut parts, body)).catch_unwind();
     let response = match attended.await.unwrap_or_else(|panic| Err(broken(&*panic))) {
         Ok(response) => response,
         Err(fault) => {
             fault.log(route.name);
-            reply::fault(&fault)
+            if runner::is_one(route) {
+                reply::words(&fault, runner::words(&fault))
+            } else {
+                reply::fault(&fault)
+            }
         }
     };
     let status = response.status().as_u16();
@@ -64,6 +77,7 @@ async fn attend(
     app: Arc<App>,
     route: &'static Route,
     limits: Limits,
+    inner: Option<Router>,
     parts: &mut Parts,
     body: Body,
 ) -> Result<Response, Fault> {
@@ -71,16 +85,27 @@ async fn attend(
     let caller = admit(&app, route, parts)?;
     let query = query?;
     let upgrade = match route.answer {
-        Answer::Socket => Some(
+        Answer::Socket | Answer::FeedSocket => Some(
             WebSocketUpgrade::from_request_parts(parts, &())
                 .await
                 .map_err(|_| reply::upgrade_required())?,
         ),
         _ => None,
     };
-    let body = match &route.body {
-        Some(expected) => read(body, parts, expected.limit, limits).await?,
-        None => Bytes::new(),
+    let (body, upload) = match &route.body {
+        Some(expected) if expected.shape == Shape::File => {
+            let upload = pass_on(body, parts, app.files.most(), limits).await?;
+            (Bytes::new(), Some(upload))
+        }
+        Some(expected) if expected.shape == Shape::Envelope => {
+            let most = expected.limit as u64;
+            (
+                Bytes::new(),
+                Some(pass_on(body, parts, most, limits).await?),
+            )
+        }
+        Some(expected) => (read(body, parts, expected.limit, limits).await?, None),
+        None => (Bytes::new(), None),
     };
     let path = RawPathParams::from_request_parts(parts, &())
         .await
@@ -89,24 +114,69 @@ async fn attend(
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let hold = parts.extensions.get::<Hold>().cloned();
+    let compressed = compress::wanted(route, &parts.method, &parts.headers);
+    let arrival = parts.extensions.get::<Arrival>().copied();
+    let arrival = arrival.unwrap_or_else(|| app.gate.origin(peer(parts), &parts.headers));
+    let signed_in = caller.as_ref().and_then(|caller| caller.sign_in.clone());
+    let control = Arc::clone(&app);
     let call = Call {
         app,
         caller,
+        arrival,
         path,
         query,
         headers: std::mem::take(&mut parts.headers),
         body,
+        upload,
     };
     match ((route.handler)(call).await?, upgrade) {
         (Reply::Socket(conversation), Some(upgrade)) => {
             Ok(websocket::accept(upgrade, *conversation, hold))
         }
-        (answer, _) => Ok(reply::reply(answer)),
+        (Reply::Feed(broadcast), Some(upgrade)) => {
+            Ok(websocket::accept_feed(upgrade, *broadcast, hold))
+        }
+        (Reply::Sealed(sealed), _) => {
+            let inner = inner.ok_or_else(|| Fault::internal("nothing is sealed here"))?;
+            Ok(envelope::answer(&control, *sealed, inner, arrival, peer(parts), hold).await)
+        }
+        (answer, _) => {
+            let mut answer = reply::reply(answer);
+            if let Some(id) = signed_in
+                && let Some(cookie) = fresh_cookie(&control, &id, arrival.is_secure).await
+            {
+                reply::set_cookie(&mut answer, &cookie);
+            }
+            Ok(match compressed {
+                Some(manner) => compress::gzip(answer, manner),
+                None => answer,
+            })
+        }
     }
 }
 
+/// A successor for a sign-in's cookie, when it is old. Without one the old one goes on.
+async fn fresh_cookie(app: &App, id: &str, is_secure: bool) -> Option<String> {
+    match app.gate.sign_ins().rotate(id, Timestamp::now()).await {
+        Ok(fresh) => {
+            let (value, until) = fresh?;
+            Some(sign_ins::cookie(&app.gate, is_secure, &value, until))
+        }
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "a cookie could not be replaced");
+            None
+        }
+    }
+}
+
+/// Only a request without a connection has no peer.
+fn peer(parts: &Parts) -> Peer {
+    parts.extensions.get::<Peer>().copied().unwrap_or(NOBODY)
+}
+
 /// The fault of a handler that panicked. Its words are the log's.
-fn broken(panic: &(dyn Any + Send)) -> Fault {
+pub(super) fn broken(panic: &(dyn Any + Send)) -> Fault {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Fault::internal(format!("a panic: {}", text.unwrap_or("without words")))
@@ -116,27 +186,57 @@ fn broken(panic: &(dyn Any + Send)) -> Fault {
 fn admit(app: &App, route: &Route, parts: &Parts) -> Result<Option<Caller>, Fault> {
     let scope = match route.access {
         Access::Open => return Ok(None),
-        Access::Caller => None,
+        Access::Caller | Access::Administrator => None,
         Access::Scope(scope) => Some(scope),
     };
-    // Only a request without a connection has no peer.
-    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(NOBODY);
-    let caller = app.gate.admit(peer, &parts.headers)?;
+    let caller = match parts.extensions.get::<Vouched>() {
+        Some(Vouched(caller)) => caller.clone(),
+        None => app.gate.admit(peer(parts), &parts.headers)?,
+    };
     if let Some(hold) = parts.extensions.get::<Hold>() {
         hold.claim(&caller.who)?;
     }
     match scope {
         Some(scope) if !caller.scopes.allows(scope) => Err(Fault::scope_missing(scope)),
+        None if route.access == Access::Administrator && !caller.is_administrator() => {
+            Err(Fault::everything_missing())
+        }
         _ => Ok(Some(caller)),
     }
 }
 
+/// How many bytes a body is said to have.
+fn announced(parts: &Parts) -> Option<usize> {
+    let value = parts.headers.get(CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
+}
+
+/// A body that is passed on as it comes, so that none has to be held.
+async fn pass_on(body: Body, parts: &Parts, most: u64, limits: Limits) -> Result<Upload, Fault> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    if announced(parts).is_some_and(|length| length > most) {
+        return Err(refuse(body, most).await);
+    }
+    Ok(Upload::new(pieces(body, limits.body_piece)))
+}
+
+/// The pieces of a body as they come, each within a time.
+pub(super) fn pieces(
+    body: Body,
+    within: Duration,
+) -> impl Stream<Item = Result<Bytes, Fault>> + Send + 'static {
+    stream::unfold(Some(body), move |body| async move {
+        let mut body = body?;
+        match next(&mut body, within).await {
+            Ok(Some(piece)) => Some((Ok(piece), Some(body))),
+            Ok(None) => None,
+            Err(fault) => Some((Err(fault), None)),
+        }
+    })
+}
+
 async fn read(mut body: Body, parts: &Parts, limit: usize, limits: Limits) -> Result<Bytes, Fault> {
-    let announced = parts
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<usize>().ok());
+    let announced = announced(parts);
     if announced.is_some_and(|length| length > limit) {
         return Err(refuse(body, limit).await);
     }

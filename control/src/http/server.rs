@@ -1,31 +1,27 @@
 //! Connections: accepted, limited, and ended in order.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
 use cib_base::log::Seldom;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt as _;
 
-use super::held::Held;
+use super::Front;
+use super::held::{Held, Hold};
 use super::limits::{BUFFER, HEADERS, Limits};
+use super::line::{self, Line};
 use super::patient::Patient;
-use super::places::{Busy, Entrance, Place, Places};
+use super::places::{Entrance, Place, Places};
 use super::reply;
 use crate::app::{App, Shutdown};
-use crate::auth::Who;
 use crate::auth::address::Peer;
-use crate::fault::Fault;
 use crate::metrics::Counted;
 
 /// A peer that vanished is found out after about this long.
@@ -39,44 +35,45 @@ static NOT_ACCEPTED: Seldom = Seldom::new();
 static TURNED_AWAY: Seldom = Seldom::new();
 static SENT_AWAY: Seldom = Seldom::new();
 
-/// What a connection holds while a request on it is under way, as an extension of the request:
-/// an answer is sent after its handler returned, and a WebSocket outlives the HTTP connection
-/// that it began as.
-#[derive(Clone, Debug)]
-pub struct Hold(Arc<Holding>);
-
-#[derive(Debug)]
-struct Holding {
-    _busy: Busy,
-    _gauge: Arc<Counted>,
-    place: Place,
+/// How those who connect speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Http,
+    /// Records of the sealed envelope.
+    Records,
 }
 
-impl Hold {
-    /// Makes the connection one of a caller's.
-    ///
-    /// # Errors
-    /// If the caller has as many as it may have.
-    pub(super) fn claim(&self, who: &Who) -> Result<(), Fault> {
-        self.0.place.claim(who)
+/// Accepts on a listener that may not be there.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     }
 }
 
 /// Serves until the app is told to shut down, then ends what is open within the time for it.
-/// Returns whether everything ended by itself.
-pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool {
-    let router = super::router(&app, limits);
+/// On `records`, if there is one, devices speak without HTTP; both share the places for
+/// connections. Returns whether everything ended by itself.
+pub async fn serve(
+    listener: TcpListener,
+    records: Option<TcpListener>,
+    app: Arc<App>,
+    limits: Limits,
+) -> bool {
+    let front = Front::new(&app, limits);
     let places = Places::new(limits.connections);
     let mut shutdown = app.shutdown();
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.begun() => break,
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept() => (accepted, Speaks::Http),
+            accepted = accept(records.as_ref()) => (accepted, Speaks::Records),
         };
+        let (accepted, speaks) = accepted;
         match accepted {
             Ok((stream, peer)) => {
-                admit(stream, peer, &router, &app, &places, limits);
+                admit(stream, peer, speaks, &front, &app, &places, limits);
                 // What it has sent already is read before the next one wants room.
                 tokio::task::yield_now().await;
             }
@@ -92,7 +89,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool
             }
         }
     }
-    drop(listener);
+    drop((listener, records));
     tokio::time::timeout(limits.drain, places.emptied())
         .await
         .is_ok()
@@ -101,7 +98,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, limits: Limits) -> bool
 fn admit(
     stream: TcpStream,
     address: SocketAddr,
-    router: &Router,
+    speaks: Speaks,
+    front: &Front,
     app: &Arc<App>,
     places: &Places,
     limits: Limits,
@@ -113,7 +111,9 @@ fn admit(
             tracing::warn!(peer = %address, times, "too many connections: some were turned away");
         }
         // Best effort: a client that does not get to read it sees the connection close.
-        let _ = stream.try_write(&reply::overloaded());
+        if speaks == Speaks::Http {
+            let _ = stream.try_write(&reply::overloaded());
+        }
         return;
     };
     if sent_away {
@@ -125,12 +125,24 @@ fn admit(
     if let Err(error) = tune(&stream, limits) {
         tracing::debug!(peer = %address, %error, "a connection cannot be tuned");
     }
+    if speaks == Speaks::Records {
+        let line = Line {
+            stream,
+            peer,
+            place,
+            app: Arc::clone(app),
+            inner: front.inner.clone(),
+            limits,
+        };
+        tokio::spawn(line::serve(line, app.metrics.connected()));
+        return;
+    }
     tokio::spawn(connection(
         stream,
         peer,
         place,
         Arc::new(app.metrics.connected()),
-        router.clone(),
+        front.clone(),
         app.shutdown(),
         limits,
     ));
@@ -152,23 +164,19 @@ async fn connection(
     peer: Peer,
     place: Place,
     gauge: Arc<Counted>,
-    router: Router,
+    front: Front,
     mut shutdown: Shutdown,
     limits: Limits,
 ) {
     let seat = place.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let hold = Hold(Arc::new(Holding {
-            _busy: seat.begin(),
-            _gauge: Arc::clone(&gauge),
-            place: seat.clone(),
-        }));
-        let router = router.clone();
+        let hold = Hold::new(&seat, Arc::clone(&gauge));
+        let front = front.clone();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(hold.clone());
         async move {
-            let answer: Result<Response, Infallible> = router.oneshot(request).await;
+            let answer = front.answer(request).await;
             answer.map(|answer| answer.map(|body| Held::new(body, hold)))
         }
     });

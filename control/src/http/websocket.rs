@@ -14,10 +14,11 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 
-use super::server::Hold;
+use super::held::Hold;
 use crate::auth::credential;
-use crate::routes::call::Conversation;
-use crate::stream::socket::{BINARY, MAX_MESSAGE, SUBPROTOCOL, Speaker, Wire};
+use crate::feed::reader::Told;
+use crate::routes::call::{Broadcast, Conversation};
+use crate::stream::socket::{BINARY, LINES, MAX_MESSAGE, SUBPROTOCOL, Speaker, Wire};
 use crate::stream::{Event, Finish, Follow};
 
 /// Answers that may wait to be sent. With more of them the client is not listened to.
@@ -29,16 +30,38 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Frames are collected up to this many bytes before they are written.
 const WRITE_BUFFER: usize = 16 * 1024;
 
+/// Most bytes of a message that has several frames. A single longer one is a message alone.
+const MESSAGE: usize = 64 * 1024;
+
 /// How long a client has to answer that the conversation is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Accepts the upgrade and converses in a task of its own.
 pub(super) fn accept(
-    mut upgrade: WebSocketUpgrade,
+    upgrade: WebSocketUpgrade,
     conversation: Conversation,
     hold: Option<Hold>,
 ) -> Response {
-    if let Some(protocol) = choose(&upgrade, conversation.wire) {
+    prepare(upgrade, conversation.wire).on_upgrade(move |socket| async move {
+        let _hold = hold;
+        converse(socket, conversation).await;
+    })
+}
+
+/// As [`accept`], for a client that is only spoken to.
+pub(super) fn accept_feed(
+    upgrade: WebSocketUpgrade,
+    broadcast: Broadcast,
+    hold: Option<Hold>,
+) -> Response {
+    prepare(upgrade, broadcast.wire).on_upgrade(move |socket| async move {
+        let _hold = hold;
+        tell(socket, broadcast).await;
+    })
+}
+
+fn prepare(mut upgrade: WebSocketUpgrade, wire: Wire) -> WebSocketUpgrade {
+    if let Some(protocol) = choose(&upgrade, wire) {
         upgrade.set_selected_protocol(protocol);
     }
     upgrade
@@ -46,22 +69,21 @@ pub(super) fn accept(
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| async move {
-            let _hold = hold;
-            converse(socket, conversation).await;
-        })
 }
 
-/// A client that offers subprotocols has to be given one of them. That with the token is the
-/// last resort, since it makes the token travel back.
+/// A client that offers subprotocols has to be given one of them. That with the token or the
+/// proof is the last resort, since it makes it travel back.
 fn choose(upgrade: &WebSocketUpgrade, wire: Wire) -> Option<HeaderValue> {
     let is = |protocol: &HeaderValue, wanted: fn(&str) -> bool| protocol.to_str().is_ok_and(wanted);
     let mut offered = upgrade.requested_protocols();
     let plain = match wire {
         Wire::Json => |text: &str| text == SUBPROTOCOL,
+        Wire::Lines => |text: &str| text == LINES,
         Wire::Terminal => |text: &str| text == BINARY,
     };
-    let bearer = |text: &str| text.starts_with(credential::SUBPROTOCOL);
+    let bearer = |text: &str| {
+        text.starts_with(credential::SUBPROTOCOL) || text.starts_with(credential::PROOF_SUBPROTOCOL)
+    };
     let chosen = offered.find(|protocol| is(protocol, plain)).cloned();
     chosen.or_else(|| {
         upgrade
@@ -76,21 +98,32 @@ async fn converse(socket: WebSocket, conversation: Conversation) {
         mut follow,
         speaker,
         wire,
+        tells_life,
         gauge,
     } = conversation;
     let (mut sink, mut source) = socket.split();
     let (replies, waiting) = mpsc::channel(REPLIES);
     let finished = tokio::select! {
-        finished = speak(&mut sink, &mut follow, waiting, wire, &gauge) => finished,
+        finished = speak(&mut sink, &mut follow, waiting, (wire, tells_life), &gauge) => finished,
         () = listen(&mut source, &speaker, wire, replies) => None,
     };
+    let finished = finished.map(|finish| (finish.close, finish.reason));
+    part(sink, source, finished).await;
+}
+
+/// Says why it is over, if it was not the client who went.
+async fn part(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut source: SplitStream<WebSocket>,
+    finished: Option<(u16, &'static str)>,
+) {
     let farewell = async {
-        let Some(finish) = finished else {
+        let Some((code, reason)) = finished else {
             return sink.close().await;
         };
         let frame = CloseFrame {
-            code: finish.close,
-            reason: Utf8Bytes::from_static(finish.reason),
+            code,
+            reason: Utf8Bytes::from_static(reason),
         };
         sink.send(Message::Close(Some(frame))).await?;
         // The close is only complete when the client has answered it.
@@ -101,12 +134,63 @@ async fn converse(socket: WebSocket, conversation: Conversation) {
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
 }
 
+/// Tells a client what happens in the box until one of them ends it.
+async fn tell(socket: WebSocket, mut broadcast: Broadcast) {
+    let (mut sink, mut source) = socket.split();
+    let finished = tokio::select! {
+        finished = broadcast_to(&mut sink, &mut broadcast) => finished,
+        // What the client says is of no use here, but that it has gone is.
+        () = async { while source.next().await.is_some_and(|message| message.is_ok()) {} } => None,
+    };
+    part(sink, source, finished).await;
+}
+
+async fn broadcast_to(
+    sink: &mut SplitSink<WebSocket, Message>,
+    broadcast: &mut Broadcast,
+) -> Option<(u16, &'static str)> {
+    loop {
+        match broadcast.reader.next().await {
+            Told::Events(events) => {
+                let most = match broadcast.wire {
+                    Wire::Lines => MESSAGE,
+                    Wire::Json | Wire::Terminal => 0,
+                };
+                let mut text = String::new();
+                for event in &events {
+                    let Ok(line) = std::str::from_utf8(&event.json) else {
+                        continue;
+                    };
+                    if !text.is_empty() && text.len() + 1 + line.len() > most {
+                        let full = std::mem::take(&mut text);
+                        sink.feed(Message::Text(full.into())).await.ok()?;
+                    }
+                    if !text.is_empty() {
+                        text.push('\n');
+                    }
+                    text.push_str(line);
+                }
+                sink.send(Message::Text(text.into())).await.ok()?;
+                broadcast.gauge.sent(events.len());
+            }
+            Told::Heartbeat => {
+                if broadcast.tells_life {
+                    let line = format!(r#"{{"keepalive":"{}"}}"#, broadcast.reader.cursor());
+                    sink.feed(Message::Text(line.into())).await.ok()?;
+                }
+                sink.send(Message::Ping(Bytes::new())).await.ok()?;
+            }
+            Told::End(finish) => return Some((finish.close, finish.reason)),
+        }
+    }
+}
+
 /// Sends frames and answers until the stream ends; `None` if the client has gone.
 async fn speak(
     sink: &mut SplitSink<WebSocket, Message>,
     follow: &mut Follow,
     mut replies: mpsc::Receiver<String>,
-    wire: Wire,
+    (wire, tells_life): (Wire, bool),
     gauge: &crate::metrics::StreamGauge,
 ) -> Option<Finish> {
     loop {
@@ -116,14 +200,28 @@ async fn speak(
             }
             event = follow.next() => match event {
                 Event::Frames(batch) => {
-                    for line in batch.lines() {
-                        let Some(message) = message(line.bytes, wire) else { continue };
-                        sink.feed(message).await.ok()?;
+                    if wire == Wire::Lines {
+                        for lines in batch.packed(MESSAGE) {
+                            let Ok(text) = Utf8Bytes::try_from(lines) else { continue };
+                            sink.feed(Message::Text(text)).await.ok()?;
+                        }
+                    } else {
+                        for line in batch.lines() {
+                            let Some(message) = message(line.bytes, wire) else { continue };
+                            sink.feed(message).await.ok()?;
+                        }
                     }
                     gauge.sent(batch.lines().len());
                     sink.flush().await.ok()?;
                 }
-                Event::Heartbeat => sink.send(Message::Ping(Bytes::new())).await.ok()?,
+                Event::Heartbeat => {
+                    if tells_life {
+                        // Browsers hide pings from pages.
+                        let line = format!(r#"{{"keepalive":{}}}"#, follow.position());
+                        sink.feed(Message::Text(line.into())).await.ok()?;
+                    }
+                    sink.send(Message::Ping(Bytes::new())).await.ok()?;
+                }
                 Event::End(finish) => return Some(finish),
             },
         }
@@ -133,7 +231,7 @@ async fn speak(
 /// A frame as it is sent; `None` for one that was damaged on the disk.
 fn message(line: Bytes, wire: Wire) -> Option<Message> {
     match wire {
-        Wire::Json => Some(Message::Text(Utf8Bytes::try_from(line).ok()?)),
+        Wire::Json | Wire::Lines => Some(Message::Text(Utf8Bytes::try_from(line).ok()?)),
         Wire::Terminal => {
             let frame: Frame = serde_json::from_slice(&line).ok()?;
             let raw: PtyRaw = serde_json::from_str(frame.data.get()).ok()?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cib_base::log::Seldom;
+use cib_journal::line::Flaw;
 use cib_journal::seek::Source as _;
 use cib_journal::{MAX_LINE, seek};
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ use super::tail::{End, Extent, Tail};
 use crate::work;
 
 /// How much is read at a time.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 /// Lines of so many bytes that nobody looked at yet are looked at where that keeps nobody
 /// waiting. What a keeper just wrote is less, nearly always, and passed on at once.
@@ -112,6 +113,37 @@ impl Batch {
         })
     }
 
+    /// The lines, as many in one piece as fit into so many bytes, with a newline between two of
+    /// them. A longer one is a piece alone. Lines that stand together in the journal are not
+    /// copied.
+    pub fn packed(&self, most: usize) -> impl Iterator<Item = Bytes> + '_ {
+        let mut frames = self.frames.iter().peekable();
+        std::iter::from_fn(move || {
+            let first = frames.next()?.line.clone();
+            let mut run = first;
+            let mut copied = BytesMut::new();
+            while let Some(next) = frames.peek() {
+                let size = copied.len() + run.len() + 1 + next.line.len();
+                if size > most {
+                    break;
+                }
+                if next.line.start == run.end + 1 {
+                    run.end = next.line.end;
+                } else {
+                    copied.extend_from_slice(&self.bytes[run]);
+                    copied.extend_from_slice(b"\n");
+                    run = next.line.clone();
+                }
+                frames.next();
+            }
+            if copied.is_empty() {
+                return Some(self.bytes.slice(run));
+            }
+            copied.extend_from_slice(&self.bytes[run]);
+            Some(copied.freeze())
+        })
+    }
+
     /// Bytes of all lines together, newlines included, at most.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -121,7 +153,7 @@ impl Batch {
 
 /// What a reader gets.
 #[derive(Debug)]
-pub enum Step {
+pub enum Read {
     /// Frames, at least one.
     Frames(Batch),
     /// Every frame was given, and no other will come.
@@ -341,24 +373,32 @@ impl Cursor {
     }
 
     /// Waits for frames, or for the end. Can be dropped and called again without losing any.
-    pub async fn next(&mut self) -> Step {
+    pub async fn next(&mut self) -> Read {
         loop {
             let end = self.extent.borrow_and_update().end;
             match self.ready().await {
-                Ok(Some(batch)) => return Step::Frames(batch),
+                Ok(Some(batch)) => return Read::Frames(batch),
                 Ok(None) => {}
                 Err(error) => {
                     let session = self.tail.session();
                     tracing::error!(%session, %error, "cannot read a journal");
-                    return Step::End(End::Unreadable);
+                    return Read::End(End::Unreadable);
                 }
             }
             if let Some(end) = end {
-                return Step::End(end);
+                return Read::End(end);
             }
             // The tail is held, so its sender cannot be gone.
             let _ = self.extent.changed().await;
         }
+    }
+}
+
+/// Says, now and then, that lines are no frames.
+pub(super) fn passed_over(tail: &Tail, near: u64, flaw: &Flaw) {
+    if let Some(times) = PASSED_OVER.happened() {
+        let session = tail.session();
+        tracing::warn!(%session, near, %flaw, times, "lines were passed over");
     }
 }
 
@@ -388,10 +428,7 @@ fn sift(
             Ok(head) => head,
             Err(flaw) => {
                 is_clean = false;
-                if let Some(times) = PASSED_OVER.happened() {
-                    let session = tail.session();
-                    tracing::warn!(%session, after, %flaw, times, "lines were passed over");
-                }
+                passed_over(tail, after, &flaw);
                 continue;
             }
         };

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use cib_protocol::session::SessionId;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::inotify::{AddWatchFlags, Inotify, WatchDescriptor};
 
 use super::FILE;
-use super::tail::{Registration, Tail};
+use super::tail::Tail;
+use super::watches::Watches;
 use crate::sys;
 
 /// How often journals are looked at where inotify cannot be had: a user may only have so many
@@ -26,40 +27,34 @@ pub struct Hub {
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    sessions: PathBuf,
-    inotify: Option<Arc<Inotify>>,
-    table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    generation: u64,
-    tails: HashMap<SessionId, Entry>,
-    by_watch: HashMap<WatchDescriptor, SessionId>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    generation: u64,
-    tail: Weak<Tail>,
+struct Shared {
+    folder: PathBuf,
+    /// How the folder of a journal is called.
+    name: fn(SessionId) -> String,
+    watches: Arc<Watches>,
+    tails: Mutex<HashMap<SessionId, Weak<Tail>>>,
 }
 
 impl Hub {
     /// A hub for the sessions in a directory. [`Hub::run`] has to run for anything to be woken.
     #[must_use]
     pub fn new(sessions: &Path) -> Self {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-            .inspect_err(|error| {
-                tracing::warn!(%error, "no inotify, so journals are polled; streams lag {POLL:?}");
-            })
-            .ok()
-            .map(Arc::new);
+        Self::named(sessions, |session| session.to_string())
+    }
+
+    /// A hub for other journals, whose directories are called otherwise.
+    #[must_use]
+    pub fn named(folder: &Path, name: fn(SessionId) -> String) -> Self {
+        let (watches, error) = Watches::new();
+        if let Some(error) = error {
+            tracing::warn!(%error, "no inotify, so journals are polled; streams lag {POLL:?}");
+        }
         Self {
             shared: Arc::new(Shared {
-                sessions: sessions.to_owned(),
-                inotify,
-                table: Mutex::default(),
+                folder: folder.to_owned(),
+                name,
+                watches: Arc::new(watches),
+                tails: Mutex::default(),
             }),
         }
     }
@@ -69,47 +64,27 @@ impl Hub {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if the session has no directory.
     pub fn tail(&self, session: SessionId) -> io::Result<Arc<Tail>> {
-        let dir = self.shared.sessions.join(session.to_string());
-        let mut table = self.shared.table();
-        if let Some(tail) = table
-            .tails
-            .get(&session)
-            .and_then(|entry| entry.tail.upgrade())
-        {
+        let mut tails = self.shared.tails();
+        if let Some(tail) = tails.get(&session).and_then(Weak::upgrade) {
             return Ok(tail);
         }
-        let watch = match &self.shared.inotify {
-            Some(inotify) => watch(inotify, &dir)?,
-            None => std::fs::symlink_metadata(&dir).map(|_| None)?,
-        };
-        table.generation += 1;
-        let generation = table.generation;
-        let tail = Arc::new(Tail::new(
-            session,
-            dir,
-            Registration {
-                hub: Arc::downgrade(&self.shared),
-                generation,
-                watch,
-            },
-        ));
-        table.tails.insert(
-            session,
-            Entry {
-                generation,
-                tail: Arc::downgrade(&tail),
-            },
-        );
-        if let Some(watch) = watch {
-            table.by_watch.insert(watch, session);
-        }
+        let dir = self.shared.folder.join((self.shared.name)(session));
+        let watch = self.shared.watches.add(session, &dir)?;
+        let tail = Arc::new(Tail::new(session, dir, watch));
+        // A tail that nobody reads any more leaves its place behind.
+        tails.retain(|_, tail| tail.strong_count() > 0);
+        tails.insert(session, Arc::downgrade(&tail));
         Ok(tail)
     }
 
     /// How many journals are being read.
     #[must_use]
     pub fn watched(&self) -> usize {
-        self.shared.table().tails.len()
+        let tails = self.shared.tails();
+        tails
+            .values()
+            .filter(|tail| tail.strong_count() > 0)
+            .count()
     }
 
     /// Wakes tails until it is dropped.
@@ -117,7 +92,7 @@ impl Hub {
     /// # Errors
     /// If the inotify descriptor cannot be waited for or read.
     pub async fn run(self) -> io::Result<()> {
-        let Some(inotify) = &self.shared.inotify else {
+        let Some(inotify) = self.shared.watches.inotify() else {
             loop {
                 tokio::time::sleep(POLL).await;
                 self.shared.live().iter().for_each(|tail| tail.refresh());
@@ -192,64 +167,16 @@ impl Hub {
 }
 
 impl Shared {
-    /// Undoes what [`Hub::tail`] did, unless a newer tail of the session has taken over: the
-    /// kernel gives the same watch for the same directory.
-    pub(super) fn forget(&self, session: SessionId, registration: &Registration) {
-        let mut table = self.table();
-        if table
-            .tails
-            .get(&session)
-            .is_none_or(|entry| entry.generation != registration.generation)
-        {
-            return;
-        }
-        table.tails.remove(&session);
-        if let (Some(watch), Some(inotify)) = (registration.watch, &self.inotify) {
-            table.by_watch.remove(&watch);
-            // It fails when the directory is gone, and the watch with it.
-            let _ = inotify.rm_watch(watch);
-        }
-    }
-
     fn watched_by(&self, watch: WatchDescriptor) -> Option<Arc<Tail>> {
-        let table = self.table();
-        table.tails.get(table.by_watch.get(&watch)?)?.tail.upgrade()
+        let session = self.watches.session(watch)?;
+        self.tails().get(&session)?.upgrade()
     }
 
     fn live(&self) -> Vec<Arc<Tail>> {
-        let table = self.table();
-        table
-            .tails
-            .values()
-            .filter_map(|entry| entry.tail.upgrade())
-            .collect()
+        self.tails().values().filter_map(Weak::upgrade).collect()
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Watches a session's directory, in which the journal grows.
-/// That the directory itself goes is only said when nobody has the journal open any more, so
-/// the journal's own removal has to do.
-///
-/// `None` if the kernel has no watches left, in which case readers look at every heartbeat.
-fn watch(inotify: &Inotify, dir: &Path) -> io::Result<Option<WatchDescriptor>> {
-    let flags = AddWatchFlags::IN_MODIFY
-        | AddWatchFlags::IN_CREATE
-        | AddWatchFlags::IN_MOVED_TO
-        | AddWatchFlags::IN_DELETE
-        | AddWatchFlags::IN_DELETE_SELF
-        | AddWatchFlags::IN_ONLYDIR
-        | AddWatchFlags::IN_DONT_FOLLOW;
-    match inotify.add_watch(dir, flags) {
-        Ok(watch) => Ok(Some(watch)),
-        Err(Errno::ENOSPC | Errno::ENOMEM) => {
-            tracing::warn!("no inotify watches left; raise fs.inotify.max_user_watches");
-            Ok(None)
-        }
-        Err(Errno::ENOTDIR | Errno::ELOOP) => Err(io::ErrorKind::NotFound.into()),
-        Err(error) => Err(error.into()),
+    fn tails(&self) -> MutexGuard<'_, HashMap<SessionId, Weak<Tail>>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,8 +11,10 @@
 //!   final, and is woken by inotify ([`hub::Hub`]).
 
 pub mod cursor;
+pub mod earlier;
 pub mod file;
 pub mod hub;
 pub mod tail;
+mod watches;
 
 pub use cib_journal::FILE;

@@ -5,16 +5,15 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cib_journal::line::Owner;
 use cib_journal::seek;
 use cib_protocol::session::{SessionId, State};
-use nix::sys::inotify::WatchDescriptor;
 use tokio::sync::watch;
 
 use super::FILE;
-use super::hub::Shared;
+use super::watches::Watch;
 
 /// What a tail tells its readers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,26 +58,19 @@ pub struct Tail {
     /// Where every line was found to be fit to be passed on, so that not every reader has to
     /// look.
     checked: Mutex<Range<u64>>,
-    registration: Registration,
-}
-
-/// What has to be undone in the hub when a tail goes.
-#[derive(Debug)]
-pub(super) struct Registration {
-    pub(super) hub: Weak<Shared>,
-    pub(super) generation: u64,
-    pub(super) watch: Option<WatchDescriptor>,
+    /// Ends with the tail.
+    _watch: Watch,
 }
 
 impl Tail {
-    pub(super) fn new(session: SessionId, dir: PathBuf, registration: Registration) -> Self {
+    pub(super) fn new(session: SessionId, dir: PathBuf, watch: Watch) -> Self {
         let tail = Self {
             owner: Owner::new(session),
             dir,
             file: Mutex::default(),
             extent: watch::Sender::default(),
             checked: Mutex::new(0..0),
-            registration,
+            _watch: watch,
         };
         tail.refresh();
         tail
@@ -197,13 +189,5 @@ impl Tail {
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<File>>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Tail {
-    fn drop(&mut self) {
-        if let Some(hub) = self.registration.hub.upgrade() {
-            hub.forget(self.session(), &self.registration);
-        }
     }
 }

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cib_protocol::session::{Program, SessionId};
-use futures_util::stream::Stream;
-use http::HeaderMap;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream, Stream};
+use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,11 @@ use serde_json::value::RawValue;
 use super::{Kind, Param};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::auth::gate::Arrival;
+use crate::envelope::Sealed;
 use crate::fault::{Code, Fault};
+use crate::feed::reader::Reader;
+use crate::files::ask::Pieces;
 use crate::metrics::StreamGauge;
 use crate::sessions::store::nothing_of;
 use crate::stream::Follow;
@@ -30,6 +35,8 @@ pub struct Call {
     pub app: Arc<App>,
     /// Who asks; `None` on routes that are open to everybody.
     pub caller: Option<Caller>,
+    /// Where the request came from.
+    pub arrival: Arrival,
     /// The values of `{…}` in the path, decoded.
     pub path: Vec<(String, String)>,
     /// The query string.
@@ -38,6 +45,37 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
+    /// The body piece by piece, of a route that takes a file. `body` is empty then.
+    pub upload: Option<Upload>,
+}
+
+/// A body as it comes.
+pub struct Upload(Mutex<BoxStream<'static, Result<Bytes, Fault>>>);
+
+impl Upload {
+    /// What a client sends.
+    pub fn new(pieces: impl Stream<Item = Result<Bytes, Fault>> + Send + 'static) -> Self {
+        Self(Mutex::new(Box::pin(pieces)))
+    }
+
+    /// What is there already.
+    #[must_use]
+    pub fn of(bytes: Bytes) -> Self {
+        Self::new(stream::iter([Ok(bytes)]))
+    }
+
+    /// The next piece; after a fault there is none.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
+        // Nobody else has it: the lock is there for what holds this, which is shared.
+        let pieces = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        pieces.next().await
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upload")
+    }
 }
 
 impl Call {
@@ -212,6 +250,13 @@ pub enum Reply {
         /// The text.
         text: String,
     },
+    /// A page, with the status that fits.
+    Page {
+        /// The status.
+        status: StatusCode,
+        /// The document.
+        html: String,
+    },
     /// 200 with a body that comes piece by piece.
     Chunks {
         /// Its media type.
@@ -221,6 +266,52 @@ pub enum Reply {
     },
     /// A WebSocket.
     Socket(Box<Conversation>),
+    /// Another answer, which also sets a cookie.
+    Cookie {
+        /// The answer.
+        reply: Box<Self>,
+        /// The value of `Set-Cookie`.
+        cookie: String,
+    },
+    /// A WebSocket on which only the server speaks.
+    Feed(Box<Broadcast>),
+    /// Bytes of a file. What ends with an error is cut, so that nobody takes it for the whole.
+    File {
+        /// 200 or 206.
+        status: StatusCode,
+        /// How many bytes come.
+        length: u64,
+        /// The bytes.
+        pieces: Pieces,
+    },
+    /// 304.
+    Unchanged,
+    /// A message of the sealed envelope that is no answer to a request, or a refusal in the clear.
+    Bytes {
+        /// Its status.
+        status: StatusCode,
+        /// Its media type.
+        media: &'static str,
+        /// What it is.
+        bytes: Vec<u8>,
+    },
+    /// The answer to a request that came sealed.
+    Sealed(Box<Sealed>),
+    /// An answer with these headers besides.
+    With(Box<Reply>, HeaderMap),
+}
+
+/// What happens on a WebSocket of the whole box.
+#[derive(Debug)]
+pub struct Broadcast {
+    /// What the client gets.
+    pub reader: Reader,
+    /// How it is written.
+    pub wire: Wire,
+    /// Whether the client wants to be told that the line lives.
+    pub tells_life: bool,
+    /// Counts it.
+    pub gauge: StreamGauge,
 }
 
 /// What happens on a WebSocket.
@@ -232,11 +323,19 @@ pub struct Conversation {
     pub speaker: Speaker,
     /// How both write.
     pub wire: Wire,
+    /// Whether the client wants to be told that the line lives.
+    pub tells_life: bool,
     /// Counts it.
     pub gauge: StreamGauge,
 }
 
 impl Reply {
+    /// The same with these headers.
+    #[must_use]
+    pub fn with(self, headers: HeaderMap) -> Self {
+        Self::With(Box::new(self), headers)
+    }
+
     /// 200 with a value.
     ///
     /// # Errors
@@ -265,6 +364,15 @@ impl Reply {
         let json = serde_json::to_vec(value).map_err(Fault::internal)?;
         Ok(Self::Created { location, json })
     }
+
+    /// The same answer with a cookie.
+    #[must_use]
+    pub fn with_cookie(self, cookie: String) -> Self {
+        Self::Cookie {
+            reply: Box::new(self),
+            cookie,
+        }
+    }
 }
 
 impl fmt::Debug for Reply {
@@ -275,8 +383,16 @@ impl fmt::Debug for Reply {
             Self::Created { .. } => "Created",
             Self::Nothing => "Nothing",
             Self::Text { .. } => "Text",
+            Self::Page { .. } => "Page",
             Self::Chunks { .. } => "Chunks",
             Self::Socket(_) => "Socket",
+            Self::Cookie { .. } => "Cookie",
+            Self::Feed(_) => "Feed",
+            Self::File { .. } => "File",
+            Self::Unchanged => "Unchanged",
+            Self::With(..) => "With",
+            Self::Bytes { .. } => "Bytes",
+            Self::Sealed(_) => "Sealed",
         })
     }
 }

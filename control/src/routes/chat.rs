@@ -12,7 +12,7 @@ use super::call::{Call, Reply};
 use super::streams::{cursor, unreadable};
 use crate::chat::Chat;
 use crate::fault::{Code, Fault};
-use crate::journal::cursor::{Cursor, Kinds, Line, Ready, Step};
+use crate::journal::cursor::{Cursor, Kinds, Line, Read, Ready};
 use crate::sessions::{command, keeper};
 use crate::work;
 
@@ -99,13 +99,13 @@ pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
     let mut cursor = cursor(&call, Program::Claude, last_seq, Kinds::default()).await?;
     let (mut request, _) = command::input(Input {
         data: prompt,
-        encoding: cib_protocol::api::Encoding::Utf8,
+        ..Input::default()
     })?;
     let message = Uuid::new_v4();
     if let KeeperRequest::Input { id, .. } = &mut request {
         *id = Some(message);
     }
-    keeper::tell(call.app.store.runtime(), id, &request).await?;
+    keeper::tell(call.app.store.runtime(), id, &call.caller()?.who, &request).await?;
     let mut turn = Turn {
         message: Some(message.to_string()),
         ..Turn::after(last_seq)
@@ -154,7 +154,7 @@ impl Turn {
 
     /// Reads until the turn has ended or waits for an answer, or the session ends.
     async fn follow(&mut self, cursor: &mut Cursor) {
-        while let Step::Frames(batch) = cursor.next().await {
+        while let Read::Frames(batch) = cursor.next().await {
             for line in batch.lines() {
                 self.take(&line);
                 if self.stop.is_some() || self.question.is_some() {

@@ -1,5 +1,7 @@
 //! Commands to a session's keeper.
 
+use std::sync::Arc;
+
 use cib_protocol::api::{
     Accepted, Answer, ChangeSession, Input, InputTaken, ModelSet, Resize, SetDriver, SetModel,
     SetPermission,
@@ -9,21 +11,55 @@ use cib_protocol::session::{Program, SessionId};
 
 use super::call::{Call, Reply};
 use crate::fault::Fault;
+use crate::once::Key;
 use crate::sessions::{command, create, keeper};
 
 pub(super) async fn input(call: Call) -> Result<Reply, Fault> {
-    let (request, bytes) = command::input(call.json::<Input>()?)?;
-    tell(&call, Program::Claude, &request).await?;
-    Reply::json(&InputTaken { bytes })
+    let input: Input = call.json()?;
+    let client_id = input.client_id.clone();
+    let (request, bytes) = command::input(input)?;
+    once(
+        call,
+        Program::Claude,
+        client_id,
+        "input",
+        request,
+        move |_| Reply::json(&InputTaken { bytes }),
+    )
+    .await
+}
+
+/// Tells a keeper something, and not again if a client with an id for its request says that it is
+/// the same.
+pub(super) async fn once(
+    call: Call,
+    program: Program,
+    client_id: Option<String>,
+    what: &'static str,
+    mut request: KeeperRequest,
+    reply: impl FnOnce(SessionId) -> Result<Reply, Fault> + Send + 'static,
+) -> Result<Reply, Fault> {
+    let Some(client_id) = client_id else {
+        return reply(tell(&call, program, &request).await?);
+    };
+    let id = call.id(program)?;
+    let key = Key::new(&call.caller()?.who, &format!("{what} {id}"), &client_id)?;
+    command::name(&mut request, &key);
+    let once = Arc::clone(&call.app.once);
+    let work = async move { reply(tell(&call, program, &request).await?) };
+    once.run(key, work).await
 }
 
 pub(super) async fn answer(call: Call) -> Result<Reply, Fault> {
-    let Answer { id, answers } = call.json()?;
-    accepted(
-        &call,
-        Program::Claude,
-        &KeeperRequest::Answer { id, answers },
-    )
+    let Answer {
+        id,
+        answers,
+        client_id,
+    } = call.json()?;
+    let request = KeeperRequest::Answer { id, answers };
+    once(call, Program::Claude, client_id, "answer", request, |id| {
+        Reply::json(&Accepted { id })
+    })
     .await
 }
 
@@ -80,6 +116,6 @@ pub(super) async fn tell(
 ) -> Result<SessionId, Fault> {
     let id = call.id(program)?;
     call.app.store.check(program, id).await?;
-    keeper::tell(call.app.store.runtime(), id, request).await?;
+    keeper::tell(call.app.store.runtime(), id, &call.caller()?.who, request).await?;
     Ok(id)
 }

@@ -1,6 +1,6 @@
 //! Claude's own login.
 
-use cib_protocol::api::{LoginCode, StartLogin};
+use cib_protocol::api::{LoginCode, LoginMethod, StartLogin};
 use cib_protocol::login::LoginRequest;
 
 use super::call::{Call, Reply};
@@ -12,7 +12,10 @@ pub(super) async fn status(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn start(call: Call) -> Result<Reply, Fault> {
-    let asked: StartLogin = call.json_or_default()?;
+    let mut asked: StartLogin = call.json_or_default()?;
+    if std::mem::take(&mut asked.console) {
+        asked.method = LoginMethod::Console;
+    }
     tracing::info!(caller = %call.caller()?.who, "a login of Claude's is begun");
     ask(&call, &LoginRequest::Start(asked)).await
 }

@@ -5,7 +5,9 @@ use cib_protocol::init::BoxStatus;
 use cib_protocol::session::Program;
 
 use super::call::{Call, Reply};
-use crate::app::VERSION;
+use crate::VERSION;
+use crate::app::App;
+use crate::auth::{Caller, Who};
 use crate::fault::Fault;
 use crate::metrics::MEDIA;
 
@@ -39,6 +41,7 @@ pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
         egress: status.egress,
         services: status.services,
         warnings: status.warnings,
+        disks: app.disks().await,
         sessions: InfoSessions {
             total: sessions.len() as u64,
             live: live as u64,
@@ -48,16 +51,28 @@ pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
             .iter()
             .map(|root| root.display().to_string())
             .collect(),
-        caller: InfoCaller {
-            name: caller.who.to_string(),
-            scopes: caller
-                .scopes
-                .words()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-        },
+        caller: about(app, &caller, caller.sign_in.is_some()),
     })
+}
+
+/// Who somebody is, as they are told themselves.
+pub(super) fn about(app: &App, caller: &Caller, signed_in: bool) -> InfoCaller {
+    let words = caller.scopes.words();
+    InfoCaller {
+        name: caller.who.to_string(),
+        label: caller.who.label().into_owned(),
+        scopes: words.into_iter().map(str::to_owned).collect(),
+        account: match &caller.who {
+            Who::Account(name) => Some(name.clone()),
+            _ => None,
+        },
+        signed_in,
+        logout_url: match &caller.who {
+            Who::Account(_) | Who::User(_) if !signed_in => app.logout_url.clone(),
+            _ => None,
+        },
+        may_set_up: caller.who == Who::Master && app.gate.accounts().is_empty(),
+    }
 }
 
 pub(super) async fn metrics(call: Call) -> Result<Reply, Fault> {

@@ -3,16 +3,33 @@
 //! [`table::ROUTES`] has a row for each. The server is built from it, scopes are enforced by
 //! it, and `docs/reference/openapi.json` is generated from it, so none of them can disagree.
 
+pub mod accounts;
 pub mod call;
 pub mod chat;
 pub mod commands;
+pub mod envelope;
+pub mod feed;
+pub mod files;
+pub mod forges;
+pub mod git;
+pub mod hooks;
+pub mod links;
 pub mod login;
 pub mod meta;
+pub mod notices;
+pub mod offers;
+pub mod place;
+pub mod providers;
+pub mod runner;
+pub mod search;
 pub mod sessions;
 pub mod shells;
+pub mod sign_ins;
 pub mod streams;
 pub mod table;
+pub mod tasks;
 pub mod tokens;
+pub mod usage;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,6 +46,8 @@ pub enum Verb {
     Get,
     /// POST.
     Post,
+    /// PUT.
+    Put,
     /// PATCH.
     Patch,
     /// DELETE.
@@ -44,42 +63,110 @@ pub enum Access {
     Caller,
     /// Callers with a scope.
     Scope(Scope),
+    /// Callers with every scope.
+    Administrator,
 }
 
-/// JSON values that cross the API, by the name of their type in `cib_protocol`.
+/// JSON values that cross the API, by the name of their type in `cib_protocol`. `File` and
+/// `Envelope` are bytes, which are passed on as they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is named as its type is")]
 pub enum Shape {
     Accepted,
+    AccountInfo,
+    AccountList,
     Answer,
+    ChangeAccount,
+    ChangeChannel,
     ChangeSession,
+    Channel,
+    ChannelList,
+    ChannelMade,
     Chat,
     ClaudeLogin,
+    CommandList,
+    CreateAccount,
+    CreateChannel,
     CreateSession,
     CreateShell,
+    CreateTask,
     CreateToken,
+    Delivery,
+    DeliveryList,
     EndedSession,
     EndedShell,
+    Envelope,
+    File,
+    FileContent,
+    FileEntry,
+    FileList,
+    FileRoots,
+    ForgeList,
+    ForgeRepositories,
+    GitDiff,
+    GitLog,
+    GitStatus,
     Health,
+    HookLevel,
+    Hooks,
     Info,
     Input,
     InputTaken,
+    JsonSchema,
+    LinkAnswer,
     LoginCode,
+    MakeFolder,
+    MessageTask,
+    ChooseRepository,
+    ModelList,
     ModelSet,
+    PortList,
+    PortOpened,
+    Prefs,
+    ProbeProvider,
+    Provider,
+    ProviderList,
+    ProviderProbe,
+    ProxyStatus,
+    PushKey,
+    PushSubscription,
+    PushSubscriptionList,
+    RemoveFile,
+    RenameFile,
     Resize,
+    RunnerHealth,
+    RunnerPrompt,
+    RunnerTask,
+    RunnerTasks,
+    SearchResult,
     Send,
     SessionList,
     SessionMeta,
     SessionUsage,
     SetDriver,
+    SetHooks,
     SetModel,
     SetPermission,
+    SetProvider,
+    SetUp,
     Shell,
     ShellList,
+    SignIn,
+    SignInList,
+    SignedIn,
     StartLogin,
+    Subscribe,
+    Task,
+    TaskList,
+    TaskQueue,
+    TaskQueueState,
     TokenCreated,
     TokenList,
     Transcript,
+    TriedHook,
+    TryHook,
+    UsageReport,
+    WriteFile,
 }
 
 /// A request's body.
@@ -108,8 +195,20 @@ pub enum Answer {
     Events,
     /// 101: a WebSocket.
     Socket,
+    /// 200 with server-sent events: what changes in the box.
+    Feed,
+    /// 101: a WebSocket with the same.
+    FeedSocket,
     /// 200 with metrics as text.
     Metrics,
+    /// 200 with plain text, as it comes.
+    Text,
+    /// A page of its own, with the status that fits.
+    Page,
+    /// 200 with bytes, 206 with a part of them, or 304.
+    File,
+    /// 200 with a message of the sealed envelope.
+    Sealed,
 }
 
 /// How a parameter is written.

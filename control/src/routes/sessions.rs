@@ -1,22 +1,24 @@
 //! Sessions: start, show, end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cib_protocol::api::{CreateSession, EndedSession, SessionList, SessionUsage};
 use cib_protocol::keeper::{KeeperReply, KeeperRequest};
 use cib_protocol::purge::Purged;
-use cib_protocol::session::{Program, SessionId, SessionMeta};
+use cib_protocol::session::{Program, SessionMeta};
 
 use super::call::{Call, Reply};
-use super::streams::tail;
-use super::table::MAX_LIST;
-use crate::app::App;
+use crate::auth::scope::Scope;
 use crate::fault::{Code, Fault};
-use crate::journal::tail::Extent;
+use crate::once::Key;
 use crate::sessions::store::Place;
-use crate::sessions::{create, keeper, purge};
+use crate::sessions::{create, ending, keeper, purge};
 
 const CLAUDE: Program = Program::Claude;
+
+/// Sessions in a list at most.
+pub(super) const MAX_LIST: u64 = 1000;
 
 /// How long a keeper is waited for that is asked what its session is.
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,9 +48,23 @@ pub(super) fn place(call: &Call) -> Result<(Option<Place>, usize), Fault> {
 }
 
 pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
-    let request: CreateSession = call.json()?;
+    let mut request: CreateSession = call.json()?;
+    let Some(client_id) = request.client_id.take() else {
+        return start(&call, request).await;
+    };
+    let key = Key::new(&call.caller()?.who, "create", &client_id)?;
+    let once = Arc::clone(&call.app.once);
+    once.run(key, async move { start(&call, request).await })
+        .await
+}
+
+async fn start(call: &Call, request: CreateSession) -> Result<Reply, Fault> {
     let app = &call.app;
-    let spec = create::spec(request, &app.store, &app.roots).await?;
+    // A provider's key is the box's, and who has a session has it.
+    if request.provider_id.is_some() && !call.caller()?.scopes.allows(Scope::ProvidersRead) {
+        return Err(Fault::scope_missing(Scope::ProvidersRead));
+    }
+    let spec = create::spec(request, &app.store, &app.providers, &app.roots).await?;
     let id = spec.id;
     app.start(spec).await?;
     tracing::info!(session = %id, caller = %call.caller()?.who, "a session was started");
@@ -80,7 +96,7 @@ async fn fresh(call: &Call) -> Result<SessionMeta, Fault> {
     if !meta.state.is_live() {
         return Ok(meta);
     }
-    let asked = keeper::tell(app.store.runtime(), id, &KeeperRequest::Status);
+    let asked = keeper::ask(app.store.runtime(), id, &KeeperRequest::Status);
     match tokio::time::timeout(STATUS_PATIENCE, asked).await {
         Ok(Ok(KeeperReply::Status(mut fresh))) => {
             fresh.last_seq = fresh.last_seq.max(meta.last_seq);
@@ -115,13 +131,13 @@ pub(super) async fn end_one(
     let who = call.caller()?.who;
     if meta.state.is_live() {
         tracing::info!(session = %id, ?program, kill, caller = %who, "is to end");
-        stop(app, id, kill).await?;
+        ending::stop(app, id, kill, Some(&who)).await?;
         let patience = if is_purge {
             PURGE_PATIENCE
         } else {
             END_PATIENCE
         };
-        wait_for_end(app, id, patience).await;
+        ending::wait(app, id, patience).await;
         meta = app.store.find(program, id).await?;
     }
     if !is_purge {
@@ -137,28 +153,4 @@ pub(super) async fn end_one(
     tracing::info!(session = %id, ?program, caller = %who, "is to be purged");
     let purged = purge::purge(app, program, id).await?;
     Ok((meta, Some(purged)))
-}
-
-/// Asks the keeper, and init if the keeper does not answer.
-async fn stop(app: &App, id: SessionId, kill: bool) -> Result<(), Fault> {
-    let told = keeper::tell(app.store.runtime(), id, &KeeperRequest::Stop { kill }).await;
-    let outcome = match told {
-        Err(fault) if fault.code() == Code::KeeperTimeout => app.init.signal(id, kill).await,
-        told => told.map(|_| ()),
-    };
-    match outcome {
-        // It has ended meanwhile, which is what was asked for.
-        Err(fault) if fault.code() == Code::SessionEnded => Ok(()),
-        outcome => outcome,
-    }
-}
-
-async fn wait_for_end(app: &App, id: SessionId, patience: Duration) {
-    let Ok(Ok(tail)) = tail(app, id).await else {
-        return;
-    };
-    let mut extent = tail.subscribe();
-    let ended = extent.wait_for(|extent: &Extent| extent.end.is_some());
-    // What it is after the time is up is what is shown.
-    let _ = tokio::time::timeout(patience, ended).await;
 }

@@ -45,9 +45,13 @@ pub(super) async fn end(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn input(call: Call) -> Result<Reply, Fault> {
-    let (request, bytes) = command::keys(call.json::<Input>()?)?;
-    commands::tell(&call, SHELL, &request).await?;
-    Reply::json(&InputTaken { bytes })
+    let input: Input = call.json()?;
+    let client_id = input.client_id.clone();
+    let (request, bytes) = command::keys(input)?;
+    commands::once(call, SHELL, client_id, "input", request, move |_| {
+        Reply::json(&InputTaken { bytes })
+    })
+    .await
 }
 
 pub(super) async fn resize(call: Call) -> Result<Reply, Fault> {

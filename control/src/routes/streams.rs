@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use cib_protocol::session::{Program, SessionId};
@@ -13,7 +13,8 @@ use super::call::{Call, Conversation, Reply};
 use crate::app::App;
 use crate::auth::credential;
 use crate::fault::{Code, Fault};
-use crate::journal::cursor::{Batch, Cursor, Kinds, Start, Step};
+use crate::journal::cursor::{Batch, Cursor, Kinds, Read, Start};
+use crate::journal::earlier::Earlier;
 use crate::journal::tail::Tail;
 use crate::metrics::Transport;
 use crate::sessions::store::nothing_of;
@@ -25,6 +26,9 @@ const TERMINAL: &str = "pty.raw";
 
 /// Frames in a page if nothing is said.
 const DEFAULT_LIMIT: u64 = 1000;
+
+/// How long a journal is read backwards for one page; a filter may pass over any number of frames.
+const SEARCH: Duration = Duration::from_secs(2);
 
 /// Bytes of a journal that a terminal is shown of what it missed, if nothing is said.
 const SCROLLBACK: u64 = 128 * 1024;
@@ -57,16 +61,20 @@ async fn follow_events(call: &Call, program: Program) -> Result<Reply, Fault> {
     let start = start(call, None)?;
     let follow = follow(call, program, start, kinds(call)).await?;
     let gauge = call.app.metrics.streaming(Transport::Sse);
+    let most = call.query.number("max_frame");
+    let most = most.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    });
     Ok(Reply::Chunks {
         media: "text/event-stream",
-        chunks: Box::pin(sse::body(follow, gauge)),
+        chunks: Box::pin(sse::body(follow, gauge, most)),
     })
 }
 
 async fn follow_socket(call: &Call, program: Program) -> Result<Reply, Fault> {
     let wire = wire(call);
     let (start, kinds) = match wire {
-        Wire::Json => (start(call, None)?, kinds(call)),
+        Wire::Json | Wire::Lines => (start(call, None)?, kinds(call)),
         Wire::Terminal => (start(call, Some(SCROLLBACK))?, Kinds::parse(TERMINAL)),
     };
     let follow = follow(call, program, start, kinds).await?;
@@ -76,14 +84,18 @@ async fn follow_socket(call: &Call, program: Program) -> Result<Reply, Fault> {
         follow,
         speaker,
         wire,
+        tells_life: call.query.get("keepalive") == Some("1"),
         gauge,
     })))
 }
 
-/// How the client wants to speak: as JSON, unless it only offers to be a terminal.
-fn wire(call: &Call) -> Wire {
+/// How the client wants to speak: by lines if it can, else as JSON, unless it only offers to be a
+/// terminal.
+pub(super) fn wire(call: &Call) -> Wire {
     let offers = |name| credential::subprotocols(&call.headers).any(|offered| offered == name);
-    if offers(socket::BINARY) && !offers(socket::SUBPROTOCOL) {
+    if offers(socket::LINES) {
+        Wire::Lines
+    } else if offers(socket::BINARY) && !offers(socket::SUBPROTOCOL) {
         Wire::Terminal
     } else {
         Wire::Json
@@ -97,12 +109,8 @@ async fn follow(
     kinds: Kinds,
 ) -> Result<Follow, Fault> {
     let cursor = open(call, program, start, kinds).await?;
-    Ok(Follow::new(
-        cursor,
-        call.caller()?,
-        call.app.shutdown(),
-        call.app.heartbeat,
-    ))
+    let id = call.id(program)?;
+    Ok(Follow::new(&call.app, id, cursor, call.caller()?))
 }
 
 /// Where the client was: `from`, or where a browser that reconnects with the same address has
@@ -122,7 +130,7 @@ fn position(call: &Call) -> Result<u64, Fault> {
 
 /// Where a stream begins: where `tail` says, else where the client was, else where such a
 /// stream begins if nothing is said.
-fn start(call: &Call, scrollback: Option<u64>) -> Result<Start, Fault> {
+pub(super) fn start(call: &Call, scrollback: Option<u64>) -> Result<Start, Fault> {
     let is_back = call.query.get("from").is_some() || call.headers.contains_key("last-event-id");
     match call.query.number("tail") {
         Some(_) if call.query.get("from").is_some() => Err(Fault::new(
@@ -139,7 +147,7 @@ fn start(call: &Call, scrollback: Option<u64>) -> Result<Start, Fault> {
     }
 }
 
-fn kinds(call: &Call) -> Kinds {
+pub(super) fn kinds(call: &Call) -> Kinds {
     Kinds::parse(call.query.get("kinds").unwrap_or_default())
 }
 
@@ -154,19 +162,24 @@ pub(super) async fn cursor(
 }
 
 async fn open(call: &Call, program: Program, start: Start, kinds: Kinds) -> Result<Cursor, Fault> {
+    let tail = named(call, program).await?;
+    Cursor::open(tail, start, kinds).await.map_err(unreadable)
+}
+
+/// The journal of what the path names.
+async fn named(call: &Call, program: Program) -> Result<Arc<Tail>, Fault> {
     let id = call.id(program)?;
     call.app.store.admit(program, id).await?;
-    let tail = tail(&call.app, id)
+    tail(&call.app, id)
         .await?
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => nothing_of(program, id),
             _ => Fault::internal(error),
-        })?;
-    Cursor::open(tail, start, kinds).await.map_err(unreadable)
+        })
 }
 
 /// The tail of a journal. Its first look at a file may have to wait for a disk.
-pub(super) async fn tail(app: &App, id: SessionId) -> Result<io::Result<Arc<Tail>>, Fault> {
+pub(crate) async fn tail(app: &App, id: SessionId) -> Result<io::Result<Arc<Tail>>, Fault> {
     let hub = app.hub.clone();
     crate::work::run(move || Ok::<_, io::Error>(hub.tail(id))).await
 }
@@ -180,7 +193,52 @@ pub(super) fn unreadable(error: io::Error) -> Fault {
     Fault::new(Code::JournalUnreadable, error.to_string())
 }
 
+/// The page in front of a frame.
+async fn earlier(call: &Call, program: Program, before: u64) -> Result<Reply, Fault> {
+    if ["from", "wait_ms"]
+        .iter()
+        .any(|name| call.query.get(name).is_some())
+    {
+        return Err(Fault::new(
+            Code::BadValue,
+            "`before` reads backwards, so neither `from` nor `wait_ms` goes with it",
+        ));
+    }
+    let limit = call.query.number("limit").unwrap_or(DEFAULT_LIMIT);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (tail, kinds) = (named(call, program).await?, kinds(call));
+    let by = Instant::now() + SEARCH;
+    let open =
+        crate::work::run(move || Ok::<_, io::Error>(Earlier::open(tail, before, limit, kinds)));
+    let mut page = open.await?.map_err(unreadable)?;
+    loop {
+        let portion = crate::work::portion(move |by| {
+            let is_all = page.read(by);
+            (page, is_all)
+        });
+        let is_all;
+        (page, is_all) = portion.await?;
+        if is_all.map_err(unreadable)? || Instant::now() >= by {
+            break;
+        }
+    }
+    let (id, last_seq) = (call.id(program)?, page.last_seq());
+    let mut body = format!(r#"{{"id":"{id}","last_seq":{last_seq},"frames":["#).into_bytes();
+    for (n, line) in page.lines().enumerate() {
+        if n > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(line);
+    }
+    let (next, previous) = (page.next(), page.previous());
+    body.extend_from_slice(format!(r#"],"next":{next},"previous":{previous}}}"#).as_bytes());
+    Ok(Reply::Json(body))
+}
+
 async fn page(call: &Call, program: Program) -> Result<Reply, Fault> {
+    if let Some(before) = call.query.number("before") {
+        return earlier(call, program, before).await;
+    }
     let limit = call.query.number("limit").unwrap_or(DEFAULT_LIMIT);
     let wait = call.query.number("wait_ms").unwrap_or(0);
     let mut cursor = cursor(call, program, position(call)?, kinds(call)).await?;
@@ -217,8 +275,8 @@ async fn first(cursor: &mut Cursor, call: &Call, wait: Duration) -> Result<Optio
     let mut shutdown = call.app.shutdown();
     tokio::select! {
         step = cursor.next() => Ok(match step {
-            Step::Frames(batch) => Some(batch),
-            Step::End(_) => None,
+            Read::Frames(batch) => Some(batch),
+            Read::End(_) => None,
         }),
         () = shutdown.begun() => Ok(None),
         () = tokio::time::sleep(wait) => Ok(None),

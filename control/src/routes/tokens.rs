@@ -50,7 +50,7 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
         .app
         .gate
         .tokens()
-        .mint(label.to_owned(), scopes, expires_at)
+        .mint(label.to_owned(), scopes, expires_at, request.kind)
         .await
         .map_err(|error| match error {
             MintError::TooMany => Fault::new(Code::TooManyTokens, error.to_string()),
@@ -75,6 +75,7 @@ pub(super) async fn revoke(call: Call) -> Result<Reply, Fault> {
             format!("there is no device token {id:?}"),
         ));
     }
+    call.app.envelope.forget(id);
     tracing::info!(token = id, caller = %call.caller()?.who, "a device token was revoked");
     Ok(Reply::Nothing)
 }

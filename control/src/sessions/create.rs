@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::store::Store;
 use super::workdir;
 use crate::fault::{Code, Fault};
+use crate::providers::{Kept, Providers};
 
 /// Efforts that the CLI knows.
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
@@ -42,6 +43,7 @@ enum Origin {
 pub async fn spec(
     request: CreateSession,
     store: &Store,
+    providers: &Providers,
     roots: &[PathBuf],
 ) -> Result<SessionSpec, Fault> {
     let origin = origin(&request, store).await?;
@@ -58,10 +60,12 @@ pub async fn spec(
     let workdir = workdir::check(asked, roots)?;
     let permission_mode = permission_mode(&request)?;
     let auth_mode = auth_mode(&request, earlier)?;
-    if let Some(effort) = &request.effort
-        && !EFFORTS.contains(&effort.as_str())
-    {
-        return bad(format!("`effort` is one of {}", EFFORTS.join(", ")));
+    let provider = match auth_mode {
+        AuthMode::Provider => Some(provider(&request, earlier, providers).await?),
+        AuthMode::Auto | AuthMode::Subscription | AuthMode::ApiKey => None,
+    };
+    if let Some(effort) = &request.effort {
+        check_effort(effort)?;
     }
     if let Some(model) = &request.model {
         check_model(model)?;
@@ -75,7 +79,12 @@ pub async fn spec(
     if let Some(hooks) = &request.hooks {
         check_hooks(hooks)?;
     }
-    let env = environment(request.env, request.api_key, request.oauth_token)?;
+    let mut env = environment(request.env, request.api_key, request.oauth_token)?;
+    for (name, value) in provider.iter().flat_map(Kept::variables) {
+        if env.insert(name.clone(), value).is_some() {
+            return bad(format!("`provider_id` and `env` both set `{name}`"));
+        }
+    }
     let (id, resume) = match &origin {
         Origin::New => (Uuid::new_v4(), None),
         Origin::Same(meta) => (meta.id, Some(conversation(meta, false)?)),
@@ -98,7 +107,8 @@ pub async fn spec(
             .unwrap_or_default(),
         model: request
             .model
-            .or_else(|| earlier.and_then(|meta| meta.model.clone())),
+            .or_else(|| earlier.and_then(|meta| meta.model.clone()))
+            .or_else(|| provider.as_ref()?.shown.model.clone()),
         effort: request
             .effort
             .or_else(|| earlier.and_then(|meta| meta.effort.clone())),
@@ -106,6 +116,7 @@ pub async fn spec(
             .or_else(|| earlier.map(|meta| meta.permission_mode))
             .unwrap_or_default(),
         auth_mode,
+        provider_id: provider.map(|provider| provider.shown.id),
         prompt: request.prompt.filter(|prompt| !prompt.is_empty()),
         resume,
         env,
@@ -148,6 +159,7 @@ pub fn shell(request: CreateShell, roots: &[PathBuf]) -> Result<SessionSpec, Fau
         effort: None,
         permission_mode: PermissionMode::default(),
         auth_mode: AuthMode::default(),
+        provider_id: None,
         prompt: None,
         resume: None,
         env: environment(request.env, None, None)?,
@@ -211,21 +223,41 @@ fn permission_mode(request: &CreateSession) -> Result<Option<PermissionMode>, Fa
 }
 
 fn auth_mode(request: &CreateSession, earlier: Option<&SessionMeta>) -> Result<AuthMode, Fault> {
-    let given = match (&request.api_key, &request.oauth_token) {
-        (Some(_), Some(_)) => return bad("`api_key` and `oauth_token` exclude each other"),
-        (Some(_), None) => Some(AuthMode::ApiKey),
-        (None, Some(_)) => Some(AuthMode::Subscription),
-        (None, None) => None,
-    };
+    let given = [
+        (request.api_key.is_some(), AuthMode::ApiKey),
+        (request.oauth_token.is_some(), AuthMode::Subscription),
+        (request.provider_id.is_some(), AuthMode::Provider),
+    ];
+    let mut given = given
+        .into_iter()
+        .filter_map(|(is_given, mode)| is_given.then_some(mode));
+    let (given, more) = (given.next(), given.next());
+    if more.is_some() {
+        return bad("`api_key`, `oauth_token` and `provider_id` exclude each other");
+    }
     match (request.auth_mode, given) {
         (Some(asked), Some(given)) if asked != given => bad(
-            "`auth_mode` has to be `api_key` with an `api_key`, and `subscription` with an \
-             `oauth_token`",
+            "`auth_mode` has to be `api_key` with an `api_key`, `subscription` with an \
+             `oauth_token`, and `provider` with a `provider_id`",
         ),
         (asked, given) => Ok(asked
             .or(given)
             .or_else(|| earlier.map(|meta| meta.auth_mode))
             .unwrap_or_default()),
+    }
+}
+
+/// The provider that pays: the one that is named, or on resuming the one of before.
+async fn provider(
+    request: &CreateSession,
+    earlier: Option<&SessionMeta>,
+    providers: &Providers,
+) -> Result<Kept, Fault> {
+    let named = request.provider_id.as_deref();
+    let id = named.or_else(|| earlier?.provider_id.as_deref());
+    match id {
+        Some(id) => providers.find(id).await,
+        None => bad("`auth_mode` is `provider`, and `provider_id` does not say which"),
     }
 }
 
@@ -297,6 +329,18 @@ pub fn check_model(model: &str) -> Result<(), Fault> {
         Ok(())
     } else {
         bad("`model` is an alias or an id, without spaces and not beginning with `-`")
+    }
+}
+
+/// Checks an effort.
+///
+/// # Errors
+/// [`Code::BadValue`] if there is none of that name.
+pub fn check_effort(effort: &str) -> Result<(), Fault> {
+    if EFFORTS.contains(&effort) {
+        Ok(())
+    } else {
+        bad(format!("`effort` is one of {}", EFFORTS.join(", ")))
     }
 }
 

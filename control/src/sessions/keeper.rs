@@ -9,8 +9,10 @@ use cib_protocol::keeper::{KeeperFault, KeeperReply, KeeperRequest};
 use cib_protocol::session::SessionId;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect};
+use serde::Serialize;
 
 use super::lines::{self, LineError};
+use crate::auth::Who;
 use crate::fault::{Code, Fault};
 
 /// A keeper answers most commands at once; some wait for Claude's own answer.
@@ -40,7 +42,28 @@ pub fn is_listening(socket: &Path) -> bool {
     matches!(knock(), Ok(()) | Err(Errno::EAGAIN))
 }
 
-/// Tells a keeper something.
+/// A [`KeeperRequest::As`] that borrows what it says.
+#[derive(Serialize)]
+struct As<'a> {
+    op: &'static str,
+    by: &'a str,
+    request: &'a KeeperRequest,
+}
+
+/// Asks a keeper something.
+///
+/// # Errors
+/// As [`tell`].
+pub async fn ask(
+    runtime: &Path,
+    session: SessionId,
+    request: &KeeperRequest,
+) -> Result<KeeperReply, Fault> {
+    let path = socket(runtime, session);
+    answered(lines::ask(&path, request, MAX_INPUT_LINE, PATIENCE).await)
+}
+
+/// Tells a keeper what somebody wants; the frames that come of it name them.
 ///
 /// # Errors
 /// The fault that the command's route answers with. [`Code::SessionEnded`] if there is no
@@ -48,6 +71,7 @@ pub fn is_listening(socket: &Path) -> bool {
 pub async fn tell(
     runtime: &Path,
     session: SessionId,
+    who: &Who,
     request: &KeeperRequest,
 ) -> Result<KeeperReply, Fault> {
     let patience = match request {
@@ -55,7 +79,17 @@ pub async fn tell(
         _ => PATIENCE,
     };
     let path = socket(runtime, session);
-    match lines::ask(&path, request, MAX_INPUT_LINE, patience).await {
+    let by = who.label();
+    let signed = As {
+        op: "as",
+        by: &by,
+        request,
+    };
+    answered(lines::ask(&path, &signed, MAX_INPUT_LINE, patience).await)
+}
+
+fn answered(answer: Result<KeeperReply, LineError>) -> Result<KeeperReply, Fault> {
+    match answer {
         Ok(KeeperReply::Refused { code, detail }) => Err(refused(code, detail)),
         Ok(reply) => Ok(reply),
         Err(error) => Err(unanswered(error)),

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod create;
+pub mod ending;
 pub mod index;
 pub mod init;
 pub mod keeper;

@@ -24,6 +24,7 @@ pub async fn purge(app: &App, program: Program, id: SessionId) -> Result<Purged,
     };
     match app.init.purge(id).await {
         Ok(purged) => {
+            app.feed.removed(id);
             let (freed, left) = (purged.freed, purged.left.as_deref().unwrap_or_default());
             tracing::info!(session = %id, ?program, freed, left, "was purged");
             Ok(purged)

@@ -105,7 +105,7 @@ async fn resume(app: &App, id: SessionId, deadline: Instant) -> Result<(), Fault
             prompt: Some(PROMPT.to_owned()),
             ..CreateSession::default()
         };
-        let spec = create::spec(request, &app.store, &app.roots).await?;
+        let spec = create::spec(request, &app.store, &app.providers, &app.roots).await?;
         match app.start(spec).await {
             Err(fault)
                 if matches!(fault.code(), Code::NotNow | Code::InitUnreachable)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cib_journal::fold::spent::Spent;
 use cib_protocol::session::{Program, SessionId, SessionMeta, State};
 use cib_protocol::time::Timestamp;
 
@@ -54,7 +55,9 @@ pub struct Page {
 pub struct Place(Timestamp, SessionId);
 
 impl Place {
-    fn of(meta: &SessionMeta) -> Self {
+    /// Where a session stands.
+    #[must_use]
+    pub fn of(meta: &SessionMeta) -> Self {
         Self(meta.created_at, meta.id)
     }
 
@@ -157,16 +160,60 @@ impl Store {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Page, Fault> {
-        let deadline = Instant::now() + LIST_PATIENCE;
-        let mut pass = Pass::default();
-        let is_complete = loop {
-            let is_complete = self.scan(&mut pass).await?;
-            if is_complete || Instant::now() >= deadline {
-                break is_complete;
-            }
-        };
+        let is_complete = self.known().await?;
         self.portion(move |store, _| store.page_now(program, after, limit, is_complete))
             .await
+    }
+
+    /// Every session of a kind that is known, as it was seen last, the newest first, and whether
+    /// none is missing. No journal is opened for it but those that nobody has looked at yet.
+    ///
+    /// # Errors
+    /// If the directory itself cannot be read.
+    pub async fn all(&self, program: Program) -> Result<(Vec<Arc<SessionMeta>>, bool), Fault> {
+        let is_complete = self.known().await?;
+        let all = self.portion(move |store, _| {
+            let mut all = store.index.snapshot();
+            all.retain(|meta| meta.program == program);
+            all.sort_unstable_by_key(|meta| std::cmp::Reverse(Place::of(meta)));
+            all
+        });
+        Ok((all.await?, is_complete))
+    }
+
+    /// What every session of a kind used, and whether none is missing. It costs a look at each
+    /// session's files, and of a journal what is new in it.
+    ///
+    /// # Errors
+    /// If the directory itself cannot be read.
+    pub async fn spent(
+        &self,
+        program: Program,
+    ) -> Result<(Vec<(Arc<SessionMeta>, Arc<Spent>)>, bool), Fault> {
+        let is_complete = self.known().await?;
+        let spent = self.portion(move |store, _| {
+            let by = Instant::now() + PAGE_PATIENCE;
+            for meta in store.index.snapshot() {
+                let _ = store.index.look(meta.id, by);
+            }
+            let mut spent = store.index.spent();
+            spent.retain(|(meta, _)| meta.program == program);
+            spent
+        });
+        Ok((spent.await?, is_complete))
+    }
+
+    /// Takes up the sessions that were not looked at yet, for as long as a list does; whether all
+    /// are known then.
+    async fn known(&self) -> Result<bool, Fault> {
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let mut pass = Pass::default();
+        loop {
+            let is_complete = self.scan(&mut pass).await?;
+            if is_complete || Instant::now() >= deadline {
+                return Ok(is_complete);
+            }
+        }
     }
 
     /// A portion of a pass over all sessions; whether it is over.
@@ -244,6 +291,14 @@ impl Store {
             View::Known(_) | View::Nothing => Err(nothing_of(program, id)),
             View::Unfinished => Err(unfinished()),
         }
+    }
+
+    /// What is to be seen of a session or a shell, as far as a portion of work goes.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] if its turn does not come.
+    pub async fn view(&self, id: SessionId) -> Result<View, Fault> {
+        self.portion(move |store, by| store.show(id, by)).await
     }
 
     /// Whether there is a session, or a shell, of that id.

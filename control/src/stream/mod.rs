@@ -1,17 +1,21 @@
 //! Following a session: one source of events, written down by each transport in its own way.
 
+mod preview;
 pub mod size;
 pub mod socket;
 pub mod sse;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cib_protocol::api::StreamEnd;
+use cib_protocol::session::SessionId;
 use tokio::time::Instant;
 
-use crate::app::Shutdown;
+use crate::app::{App, Shutdown};
 use crate::auth::Caller;
-use crate::journal::cursor::{Batch, Cursor, Step};
+use crate::feed::{Feed, Viewing};
+use crate::journal::cursor::{Batch, Cursor, Read};
 use crate::journal::tail::End;
 
 /// What a follower has to pass on.
@@ -66,19 +70,28 @@ pub struct Follow {
     shutdown: Shutdown,
     heartbeat: Duration,
     quiet_since: Instant,
+    _viewing: Viewing,
 }
 
 impl Follow {
     /// Follows from a cursor until the session, the caller's access or the box ends.
     #[must_use]
-    pub fn new(cursor: Cursor, caller: Caller, shutdown: Shutdown, heartbeat: Duration) -> Self {
+    pub fn new(app: &Arc<App>, session: SessionId, cursor: Cursor, caller: Caller) -> Self {
+        let viewing = Feed::view(app, session, &caller.who);
         Self {
             cursor,
             caller,
-            shutdown,
-            heartbeat,
+            shutdown: app.shutdown(),
+            heartbeat: app.heartbeat,
+            _viewing: viewing,
             quiet_since: Instant::now(),
         }
+    }
+
+    /// Seq of the last frame that was handed out or passed over.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.cursor.position()
     }
 
     /// Waits for the next event. Can be dropped and called again without losing frames.
@@ -98,8 +111,8 @@ impl Follow {
                 last_seq: self.cursor.position(),
             }),
             step = self.cursor.next() => match step {
-                Step::Frames(batch) => Event::Frames(batch),
-                Step::End(end) => Event::End(Finish {
+                Read::Frames(batch) => Event::Frames(batch),
+                Read::End(end) => Event::End(Finish {
                     reason: end.as_str(),
                     close: close_code(end),
                     last_seq: self.cursor.position(),

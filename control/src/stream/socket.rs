@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cib_protocol::api::{Encoding, Input, Resize, StreamCommand, StreamReply, StreamRequest};
+use cib_protocol::api::{
+    Accepted, Encoding, Input, InputTaken, Resize, StreamCommand, StreamReply, StreamRequest,
+};
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{Program, SessionId};
 use serde::Deserialize;
@@ -15,10 +17,17 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::scope::Scope;
 use crate::fault::{Code, Fault};
+use crate::once::Key;
+use crate::routes::call::Reply;
 use crate::sessions::{command, keeper};
 
 /// Subprotocol of a stream: every text message is one JSON value.
 pub const SUBPROTOCOL: &str = "json";
+
+/// Subprotocol of a stream for pages: a text message is as many JSON values as are ready, one a
+/// line. A browser takes ten times as many frames so, because a message costs it far more than a
+/// line does.
+pub const LINES: &str = "jsonl";
 
 /// Subprotocol of a stream for terminals: binary messages are the terminal's bytes.
 pub const BINARY: &str = "binary";
@@ -26,8 +35,10 @@ pub const BINARY: &str = "binary";
 /// How a WebSocket is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// Frames and commands as JSON texts.
+    /// Frames and commands as JSON texts, one a message.
     Json,
+    /// As `Json`, with as many frames in a message as are ready.
+    Lines,
     /// The terminal's bytes both ways, and commands as JSON texts.
     Terminal,
 }
@@ -91,8 +102,13 @@ impl Speaker {
     /// Types bytes into the terminal, and returns why that could not be done.
     pub async fn type_in(&self, bytes: &[u8]) -> Option<String> {
         let data = STANDARD.encode(bytes);
-        let encoding = Encoding::Base64;
-        let typed = self.obey(StreamCommand::Input { data, encoding }).await;
+        let command = StreamCommand::Input {
+            data,
+            encoding: Encoding::Base64,
+            content: Vec::new(),
+            client_id: None,
+        };
+        let typed = self.obey(command).await;
         answer(None, typed)
     }
 
@@ -117,21 +133,51 @@ impl Speaker {
             return Err(Fault::scope_missing(scope));
         }
         let request = match command {
-            StreamCommand::Input { data, encoding } => {
-                let input = Input { data, encoding };
-                let (request, _) = if is_shell {
+            StreamCommand::Input {
+                data,
+                encoding,
+                content,
+                client_id,
+            } => {
+                let input = Input {
+                    data,
+                    encoding,
+                    content,
+                    client_id: None,
+                };
+                let (request, bytes) = if is_shell {
                     command::keys(input)?
                 } else {
                     command::input(input)?
                 };
                 self.act(Act::Typed(self.client)).await?;
-                request
+                return self
+                    .once(client_id, "input", request, move |_| {
+                        Reply::json(&InputTaken { bytes })
+                    })
+                    .await;
             }
-            StreamCommand::Resize { cols, rows } => {
+            StreamCommand::Resize { cols, rows, take } => {
                 command::resize(Resize { cols, rows })?;
+                if take {
+                    let told = Act::Resized(self.client, (cols, rows));
+                    self.act(told).await?;
+                    return self.act(Act::Typed(self.client)).await;
+                }
                 return self.act(Act::Resized(self.client, (cols, rows))).await;
             }
-            StreamCommand::Answer { id, answers } => KeeperRequest::Answer { id, answers },
+            StreamCommand::Answer {
+                id,
+                answers,
+                client_id,
+            } => {
+                let request = KeeperRequest::Answer { id, answers };
+                return self
+                    .once(client_id, "answer", request, |id| {
+                        Reply::json(&Accepted { id })
+                    })
+                    .await;
+            }
             StreamCommand::Interrupt {} => KeeperRequest::Interrupt,
             StreamCommand::Model { model } => command::model(model)?,
             StreamCommand::Permission { mode } => KeeperRequest::SetPermissionMode { mode },
@@ -151,9 +197,33 @@ impl Speaker {
     }
 
     async fn tell(&self, request: &KeeperRequest) -> Result<(), Fault> {
-        keeper::tell(self.app.store.runtime(), self.session, request)
+        let who = &self.caller.who;
+        keeper::tell(self.app.store.runtime(), self.session, who, request)
             .await
             .map(|_| ())
+    }
+
+    /// As [`Speaker::tell`], and not again if the client says that it is the same; a request over
+    /// the route of the same name counts as well.
+    async fn once(
+        &self,
+        client_id: Option<String>,
+        what: &str,
+        mut request: KeeperRequest,
+        reply: impl FnOnce(SessionId) -> Result<Reply, Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let Some(client_id) = client_id else {
+            return self.tell(&request).await;
+        };
+        let (who, session) = (self.caller.who.clone(), self.session);
+        let key = Key::new(&who, &format!("{what} {session}"), &client_id)?;
+        command::name(&mut request, &key);
+        let app = Arc::clone(&self.app);
+        let work = async move {
+            keeper::tell(app.store.runtime(), session, &who, &request).await?;
+            reply(session)
+        };
+        self.app.once.run(key, work).await.map(|_| ())
     }
 }
 

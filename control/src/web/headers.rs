@@ -21,6 +21,11 @@ const ASSET: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; sandbox",
 );
 
+/// What the service worker may do: ask the box alone, and run no other script. A sandbox would keep it from
+/// running at all.
+const WORKER: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; connect-src 'self'; frame-ancestors 'none'");
+
 /// Headers of every answer.
 const COMMON: [(HeaderName, HeaderValue); 4] = [
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -49,6 +54,12 @@ pub fn nonce() -> Result<String, getrandom::Error> {
 pub fn asset(headers: &mut HeaderMap) {
     common(headers);
     headers.insert(CONTENT_SECURITY_POLICY, ASSET);
+}
+
+/// The headers of the service worker's script.
+pub fn worker(headers: &mut HeaderMap) {
+    common(headers);
+    headers.insert(CONTENT_SECURITY_POLICY, WORKER);
 }
 
 /// The headers of the document.
@@ -92,7 +103,7 @@ fn policy(nonce: &str) -> String {
         "form-action 'self'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types svelte-trusted-html cib-markdown cib-code dompurify",
+        "trusted-types svelte-trusted-html cib-markdown cib-code cib-worker dompurify",
     ]
     .join("; ")
 }

@@ -43,6 +43,9 @@ const ASK: HeaderValue = HeaderValue::from_static("no-cache");
 /// What carries a nonce is for one time.
 const ONCE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// The path of the service worker's script, which shows notifications and does nothing else.
+const WORKER: &str = "/sw.js";
+
 /// The pages of the box.
 #[derive(Debug)]
 pub struct Web {
@@ -87,7 +90,7 @@ impl Web {
         }
         let path = uri.path();
         if let Some(entry) = self.manifest.get(path) {
-            return self.file(entry, headers).await.map(Some);
+            return self.file(path, entry, headers).await.map(Some);
         }
         if is_page(path) && wants_html(headers) {
             return self.page().map(Some);
@@ -110,7 +113,12 @@ impl Web {
         Ok(response)
     }
 
-    async fn file(&self, entry: &Entry, asked: &HeaderMap) -> Result<Response<Bytes>, Fault> {
+    async fn file(
+        &self,
+        path: &str,
+        entry: &Entry,
+        asked: &HeaderMap,
+    ) -> Result<Response<Bytes>, Fault> {
         let (coding, coded) = entry.coded(wanted(asked));
         let is_known = has_tag(asked, &coded.sha256);
         let mut response = Response::new(if is_known {
@@ -122,7 +130,11 @@ impl Web {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         let answer = response.headers_mut();
-        headers::asset(answer);
+        if path == WORKER {
+            headers::worker(answer);
+        } else {
+            headers::asset(answer);
+        }
         let tag = format!("\"{}\"", coded.sha256);
         answer.insert(ETAG, HeaderValue::try_from(tag).map_err(Fault::internal)?);
         answer.insert(CACHE_CONTROL, if entry.immutable { FOREVER } else { ASK });
@@ -155,8 +167,15 @@ impl Web {
     }
 }
 
-/// Whether a path can be that of a page: it names no file, and the API has nothing like it.
+/// Whether a path can be that of a page: it names no file of the pages, and the API has nothing
+/// like it. The names of coder's files are below the pages of them.
 fn is_page(path: &str) -> bool {
+    if ["/files/", "/changes/"]
+        .iter()
+        .any(|of| path.starts_with(of))
+    {
+        return true;
+    }
     let is_file = path
         .rsplit('/')
         .next()
@@ -169,13 +188,20 @@ fn is_page(path: &str) -> bool {
 }
 
 fn wants_html(headers: &HeaderMap) -> bool {
-    words(headers, &ACCEPT).any(|(word, weight)| word == "text/html" && weight > 0.0)
+    takes(headers, &ACCEPT, "text/html")
+}
+
+/// Whether a header that is a list has a word in it that is not refused.
+pub(crate) fn takes(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    words(headers, name).any(|(word, weight)| word == wanted && weight > 0.0)
 }
 
 fn wanted(headers: &HeaderMap) -> Coding {
-    let brotli =
-        words(headers, &ACCEPT_ENCODING).any(|(word, weight)| word == "br" && weight > 0.0);
-    if brotli { Coding::Brotli } else { Coding::Gzip }
+    if takes(headers, &ACCEPT_ENCODING, "br") {
+        Coding::Brotli
+    } else {
+        Coding::Gzip
+    }
 }
 
 /// The words of a header that is a list, in small letters, each with its weight.
@@ -225,6 +251,8 @@ mod tests {
             "/shells",
             "/apiary",
             "/wsx",
+            "/files/workspace/src/main.rs",
+            "/changes/workspace/v1.2",
         ] {
             assert!(is_page(path), "{path}");
         }

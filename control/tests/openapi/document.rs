@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cib_control::auth::scope::WILDCARD;
 use cib_control::fault::Code;
 use cib_control::routes::table::ROUTES;
-use cib_control::routes::{Access, Answer, Kind, Param, Route, Verb};
+use cib_control::routes::{Access, Answer, Kind, Param, Route, Shape, Verb, runner};
 use serde_json::{Map, Value, json};
 
 use super::shapes::{Shapes, reference};
@@ -18,6 +19,7 @@ pub(crate) fn document() -> Value {
             let verb = match route.verb {
                 Verb::Get => "get",
                 Verb::Post => "post",
+                Verb::Put => "put",
                 Verb::Patch => "patch",
                 Verb::Delete => "delete",
             };
@@ -51,6 +53,21 @@ pub(crate) fn document() -> Value {
                                     it as the subprotocol `bearer.<token>`. In a query string \
                                     it is refused.",
                 },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "cib-<the box's id>",
+                    "description": "What a sign-in sets. Over TLS its name begins with \
+                                    `__Host-`. It opens nothing without the proof.",
+                },
+                "proof": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-CIB-Proof",
+                    "description": "What a sign-in answers. A WebSocket carries it as the \
+                                    subprotocol `proof.<proof>`. It opens nothing without the \
+                                    cookie.",
+                },
             },
         },
     })
@@ -65,8 +82,9 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
         "summary": route.summary,
         "security": match route.access {
             Access::Open => json!([]),
-            Access::Caller => json!([{"bearer": []}]),
-            Access::Scope(scope) => json!([{"bearer": [scope.as_str()]}]),
+            Access::Caller => json!([{"bearer": []}, {"cookie": [], "proof": []}]),
+            Access::Scope(scope) => secured(scope.as_str()),
+            Access::Administrator => secured(WILDCARD),
         },
         "responses": responses(route, shapes),
     });
@@ -82,28 +100,46 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
         operation["parameters"] = parameters.into();
     }
     if let Some(body) = &route.body {
+        let (most, media) = match body.shape {
+            Shape::File => ("`CIB_MAX_UPLOAD`".to_owned(), "application/octet-stream"),
+            Shape::Envelope => (body.limit.to_string(), cib_envelope::MEDIA),
+            _ => (body.limit.to_string(), "application/json"),
+        };
         operation["requestBody"] = json!({
             "required": body.required,
-            "description": format!("At most {} bytes.", body.limit),
-            "content": {"application/json": {"schema": shapes.refer(body.shape)}},
+            "description": format!("At most {most} bytes."),
+            "content": {media: {"schema": shapes.refer(body.shape)}},
         });
     }
     if let Answer::Socket = route.answer {
         operation["x-websocket"] = json!({
-            "subprotocols": ["json", "bearer.<token>"],
+            "subprotocols": ["json", "jsonl", "bearer.<token>", "proof.<proof>"],
             "client": reference("StreamRequest"),
             "server": {"anyOf": [reference("Frame"), reference("StreamReply")]},
+        });
+    }
+    if let Answer::FeedSocket = route.answer {
+        operation["x-websocket"] = json!({
+            "subprotocols": ["json", "jsonl", "bearer.<token>"],
+            "server": reference("BoxEvent"),
         });
     }
     operation
 }
 
+/// The two ways to be let in, with the scope that is wanted.
+fn secured(scope: &str) -> Value {
+    json!([{"bearer": [scope]}, {"cookie": [scope], "proof": [scope]}])
+}
+
 fn parameters(route: &Route, path: &str) -> Vec<Value> {
     let mut parameters = Vec::new();
-    if path.contains("{id}") {
-        parameters.push(json!({
-            "name": "id", "in": "path", "required": true, "schema": {"type": "string"},
-        }));
+    for name in ["id", "name", "port", "host", "code"] {
+        if path.contains(&format!("{{{name}}}")) {
+            parameters.push(json!({
+                "name": name, "in": "path", "required": true, "schema": {"type": "string"},
+            }));
+        }
     }
     parameters.extend(route.query.iter().map(query));
     if let Answer::Events = route.answer {
@@ -112,6 +148,14 @@ fn parameters(route: &Route, path: &str) -> Vec<Value> {
             "in": "header",
             "description": "As `from`; the larger of the two counts.",
             "schema": {"type": "integer", "minimum": 0},
+        }));
+    }
+    if let Answer::Feed = route.answer {
+        parameters.push(json!({
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "In place of `cursor`.",
+            "schema": {"type": "string"},
         }));
     }
     parameters
@@ -159,6 +203,20 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             }),
         ),
+        Answer::Text => (
+            "200",
+            json!({
+                "description": "Text, as it comes.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }),
+        ),
+        Answer::Page => (
+            "200",
+            json!({
+                "description": "A page; with 404 or 410 one that says why there is no question.",
+                "content": {"text/html": {"schema": {"type": "string"}}},
+            }),
+        ),
         Answer::Events => (
             "200",
             json!({
@@ -167,7 +225,33 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
                 "content": {"text/event-stream": {"schema": reference("Frame")}},
             }),
         ),
-        Answer::Socket => ("101", json!({"description": "The WebSocket is open."})),
+        Answer::Feed => (
+            "200",
+            json!({
+                "description": "Events with the cursor as `id`, the event's name as `event` and \
+                                the whole event as `data`; the last is `end` with a `FeedEnd`.",
+                "content": {"text/event-stream": {"schema": reference("BoxEvent")}},
+            }),
+        ),
+        Answer::Socket | Answer::FeedSocket => {
+            ("101", json!({"description": "The WebSocket is open."}))
+        }
+        Answer::Sealed => (
+            "200",
+            json!({
+                "description": "A message of the sealed envelope. One that does not open is \
+                                refused with 400, 401, 403 or 409 and one word.",
+                "content": {(cib_envelope::MEDIA): {"schema": shapes.refer(Shape::Envelope)}},
+            }),
+        ),
+        Answer::File => (
+            "200",
+            json!({
+                "description": "The bytes; 206 with the part that `Range` asks for; 304 if \
+                                `If-None-Match` has the tag.",
+                "content": {"application/octet-stream": {"schema": shapes.refer(Shape::File)}},
+            }),
+        ),
     };
     let mut responses = Map::new();
     responses.insert(status.to_owned(), good);
@@ -187,6 +271,15 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
         faults.remove(&408);
         responses.insert("408".to_owned(), late);
     }
+    let refused = if runner::is_one(route) {
+        json!({
+            "type": "object",
+            "properties": {"error": {"type": "string", "description": "A sentence."}},
+            "required": ["error"],
+        })
+    } else {
+        reference("ErrorBody")
+    };
     for (number, codes) in faults {
         let description: Vec<_> = codes
             .iter()
@@ -194,7 +287,7 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
             .collect();
         let response = json!({
             "description": description.join(" "),
-            "content": json(reference("ErrorBody")),
+            "content": json(refused.clone()),
         });
         responses.insert(number.to_string(), response);
     }
@@ -214,7 +307,7 @@ fn common(route: &Route) -> Vec<Code> {
                 Code::TooManyConnections,
             ]);
         }
-        Access::Scope(_) => codes.extend([
+        Access::Scope(_) | Access::Administrator => codes.extend([
             Code::Unauthorized,
             Code::ScopeMissing,
             Code::CrossOrigin,

@@ -71,8 +71,8 @@ fn every_route_and_every_code_is_in_the_document() {
         }
     }
     let text = document.to_string();
-    // These two are answered where there is no route.
-    let elsewhere = [Code::NoSuchRoute, Code::MethodNotAllowed];
+    // These are answered where there is no route, and where what listens in the box is one.
+    let elsewhere = [Code::NoSuchRoute, Code::MethodNotAllowed, Code::PortFailed];
     for code in Code::ALL.iter().filter(|code| !elsewhere.contains(code)) {
         let quoted = format!("`{}`", code.as_str());
         assert!(text.contains(&quoted), "{quoted} is answered by no route");
@@ -93,4 +93,21 @@ fn every_code_is_in_the_specification_with_its_status() {
         );
         assert!(spec.contains(&row), "docs/spec/api.md needs the row\n{row}");
     }
+}
+
+/// What `GET /api/hooks/schema` says of the newest version, for whoever writes hooks by hand.
+#[test]
+fn the_committed_schema_of_hooks_is_what_the_route_says() {
+    let committed =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/hooks.schema.json");
+    let document = cib_control::hooks::schema::document(None);
+    let text = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&committed, &text).unwrap();
+    }
+    let known = std::fs::read_to_string(&committed).unwrap_or_default();
+    assert!(
+        known == text,
+        "`{UPDATE}=1 cargo test -p cib-control --test openapi` writes it anew"
+    );
 }

@@ -24,7 +24,8 @@ use super::stamp;
 
 pub(super) use terminado::Terminado;
 
-const TOKEN: &str = "a-token-for-the-bench";
+/// The master token.
+pub(super) const TOKEN: &str = "a-token-for-the-bench";
 
 /// How long anything may take that should take a moment.
 const SOON: Duration = Duration::from_secs(30);
@@ -121,6 +122,24 @@ impl Whole {
             stream
         };
         self.keepers.iter().map(follow).collect()
+    }
+
+    /// The first session.
+    pub(super) fn session(&self) -> SessionId {
+        self.keepers[0].id
+    }
+
+    /// Seconds that control has kept a processor busy for.
+    pub(super) fn processor(&self) -> f64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.control.id())).unwrap();
+        let nanos = threads.flatten().map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            text.split(' ')
+                .next()
+                .and_then(|nanos| nanos.parse().ok())
+                .unwrap_or(0.0)
+        });
+        nanos.sum::<f64>() / 1e9
     }
 
     /// Proportional set size of control in KiB.

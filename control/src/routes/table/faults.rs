@@ -42,9 +42,19 @@ pub(super) const ANSWERING: &[Code] = &[
     Code::KeeperTimeout,
 ];
 
+/// Faults of an answer that is given by a link; that there is nothing to answer is a page.
+pub(super) const BY_LINK: &[Code] = &[
+    Code::TooManyAttempts,
+    Code::ClaudeRefused,
+    Code::Busy,
+    Code::JournalUnwritable,
+    Code::KeeperTimeout,
+];
+
 pub(super) const CREATING: &[Code] = &[
     Code::WorkdirOutside,
     Code::NoSuchSession,
+    Code::NoSuchProvider,
     Code::SessionRunning,
     Code::NothingToResume,
     Code::TooManySessions,
@@ -73,4 +83,89 @@ pub(super) const ENDING_SHELL: &[Code] = &[
     Code::KeeperTimeout,
     Code::PurgeLate,
     Code::InitUnreachable,
+];
+
+/// Faults of looking at files.
+pub(super) const LOOKING_AT_FILES: &[Code] = &[
+    Code::NoSuchFile,
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFolder,
+    Code::OtherDisk,
+    Code::FilesUnavailable,
+];
+
+/// Faults of reading one.
+pub(super) const READING_FILES: &[Code] = &[
+    Code::NoSuchFile,
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFile,
+    Code::NotAFolder,
+    Code::OtherDisk,
+    Code::TooLarge,
+    Code::RangeUnsatisfiable,
+    Code::FilesUnavailable,
+];
+
+/// Faults of changing them.
+pub(super) const CHANGING_FILES: &[Code] = &[
+    Code::NoSuchFile,
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFile,
+    Code::NotAFolder,
+    Code::FileExists,
+    Code::FolderNotEmpty,
+    Code::OtherDisk,
+    Code::FileChanged,
+    Code::FilesUnavailable,
+    Code::FilesLate,
+    Code::DiskFull,
+];
+
+/// Faults of everything that asks git.
+pub(super) const GIT: &[Code] = &[
+    Code::NoSuchFile,
+    Code::NoRepository,
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFolder,
+    Code::FilesUnavailable,
+    Code::FilesLate,
+];
+
+/// Faults of everything about hooks.
+pub(super) const HOOKS: &[Code] = &[
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFile,
+    Code::NotAFolder,
+    Code::TooLarge,
+    Code::FilesUnavailable,
+];
+
+/// Faults of asking a keeper for the hooks of its session.
+pub(super) const SESSIONS_HOOKS: &[Code] =
+    &[Code::NoSuchSession, Code::SessionEnded, Code::KeeperTimeout];
+
+/// Faults of changing those.
+pub(super) const SETTING_SESSIONS_HOOKS: &[Code] = &[
+    Code::NoSuchSession,
+    Code::SessionEnded,
+    Code::FileChanged,
+    Code::JournalUnwritable,
+    Code::KeeperTimeout,
+];
+
+/// Faults of changing them.
+pub(super) const SETTING_HOOKS: &[Code] = &[
+    Code::NoSuchFile,
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFile,
+    Code::NotAFolder,
+    Code::FileChanged,
+    Code::FilesUnavailable,
+    Code::DiskFull,
 ];

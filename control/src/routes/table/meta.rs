@@ -1,8 +1,9 @@
 //! The box itself.
 
+use super::params::{GROUP_BY, SINCE_DAY, UNTIL_DAY};
 use crate::auth::scope::Scope;
 use crate::routes::call::Call;
-use crate::routes::{Access, Answer, Route, Served, Shape, Verb, meta};
+use crate::routes::{Access, Answer, Route, Served, Shape, Verb, meta, usage};
 
 /// Their rows of the table.
 pub(super) const ROUTES: &[Route] = &[
@@ -41,5 +42,17 @@ pub(super) const ROUTES: &[Route] = &[
         answer: Answer::Metrics,
         faults: &[],
         handler: handler!(meta::metrics),
+    },
+    Route {
+        name: "usage",
+        verb: Verb::Get,
+        paths: &["/api/usage"],
+        access: Access::Scope(Scope::UsageRead),
+        summary: "Tokens and money by day, session or model. Days are those of UTC.",
+        query: &[SINCE_DAY, UNTIL_DAY, GROUP_BY],
+        body: None,
+        answer: Answer::Ok(Shape::UsageReport),
+        faults: &[],
+        handler: handler!(usage::usage),
     },
 ];

@@ -2,7 +2,10 @@
 
 use super::body::{body, input};
 use super::faults::{ANSWERING, CREATING, ENDING, KEEPER};
-use super::params::{AFTER, FROM, KINDS, LIMIT, LIST_LIMIT, PURGE, SIGNAL, SINCE, TAIL, WAIT};
+use super::params::{
+    AFTER, BEFORE, FROM, KEEPALIVE, KINDS, LIMIT, LIST_LIMIT, MAX_FRAME, PURGE, SIGNAL, SINCE,
+    TAIL, WAIT,
+};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 use crate::routes::call::Call;
@@ -175,7 +178,7 @@ pub(super) const ROUTES: &[Route] = &[
         paths: &["/api/sessions/{id}/transcript"],
         access: Access::Scope(Scope::SessionsRead),
         summary: "Frames from the journal, by page or by long poll.",
-        query: &[FROM, LIMIT, KINDS, WAIT],
+        query: &[FROM, BEFORE, LIMIT, KINDS, WAIT],
         body: None,
         answer: Answer::Ok(Shape::Transcript),
         faults: &[Code::NoSuchSession],
@@ -213,7 +216,7 @@ pub(super) const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::SessionsRead),
         summary: "Frames as server-sent events, from any seq on until the session ends. \
                   `Last-Event-ID` is understood.",
-        query: &[FROM, TAIL, KINDS],
+        query: &[FROM, TAIL, KINDS, MAX_FRAME],
         body: None,
         answer: Answer::Events,
         faults: &[Code::NoSuchSession],
@@ -226,7 +229,7 @@ pub(super) const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::SessionsRead),
         summary: "Frames over a WebSocket, from any seq on until the session ends; commands \
                   come the other way.",
-        query: &[FROM, TAIL, KINDS],
+        query: &[FROM, TAIL, KINDS, KEEPALIVE],
         body: None,
         answer: Answer::Socket,
         faults: &[Code::NoSuchSession, Code::UpgradeRequired],

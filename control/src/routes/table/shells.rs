@@ -2,7 +2,9 @@
 
 use super::body::{body, input};
 use super::faults::{ENDING_SHELL, SHELL};
-use super::params::{AFTER, FROM, KINDS, LIMIT, LIST_LIMIT, PURGE, SIGNAL, TAIL, WAIT};
+use super::params::{
+    AFTER, BEFORE, FROM, KEEPALIVE, KINDS, LIMIT, LIST_LIMIT, PURGE, SIGNAL, TAIL, WAIT,
+};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 use crate::routes::call::Call;
@@ -96,7 +98,7 @@ pub(super) const ROUTES: &[Route] = &[
         paths: &["/api/shells/{id}/transcript"],
         access: Access::Scope(Scope::ShellsRead),
         summary: "Frames from a shell's journal, by page or by long poll.",
-        query: &[FROM, LIMIT, KINDS, WAIT],
+        query: &[FROM, BEFORE, LIMIT, KINDS, WAIT],
         body: None,
         answer: Answer::Ok(Shape::Transcript),
         faults: &[Code::NoSuchShell],
@@ -121,7 +123,7 @@ pub(super) const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::ShellsRead),
         summary: "A shell over a WebSocket: as frames and commands, or with the subprotocol \
                   `binary` as the terminal's bytes both ways.",
-        query: &[FROM, TAIL, KINDS],
+        query: &[FROM, TAIL, KINDS, KEEPALIVE],
         body: None,
         answer: Answer::Socket,
         faults: &[Code::NoSuchShell, Code::UpgradeRequired],

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::entry::{Entry, Kept, Taken};
-use crate::app::VERSION;
+use crate::VERSION;
 
 /// Rises whenever something else is made of a journal, or kept of it, than before.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
 
 /// Bytes that the file may have.
 const MOST: usize = 64 << 20;

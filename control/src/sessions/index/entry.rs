@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cib_base::errors::chain;
 use cib_journal::fold::Saved;
+use cib_journal::fold::spent::Spent;
 use cib_journal::{FILE, Fold, Progress, fold};
 use cib_protocol::session::{SessionId, State};
 use cib_protocol::time::Timestamp;
@@ -191,6 +192,11 @@ impl Entry {
             && !is_edited
             && now.size >= self.fold.offset()
             && Mark::before(file, self.fold.offset()).is_ok_and(|found| found == *mark)
+    }
+
+    /// What was used, as far as the journal was taken up.
+    pub(super) fn spent(&self) -> Arc<Spent> {
+        Arc::clone(self.fold.spent())
     }
 
     pub(super) fn view(&self, id: SessionId) -> View {

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cib_base::errors::chain;
+use cib_journal::fold::spent::Spent;
 use cib_journal::{FILE, Fold, Progress};
 use cib_protocol::session::{Program, SessionId, SessionMeta};
 
@@ -143,6 +144,17 @@ impl Index {
         known.collect()
     }
 
+    /// What every session that is known used, as [`Index::snapshot`].
+    #[must_use]
+    pub fn spent(&self) -> Vec<(Arc<SessionMeta>, Arc<Spent>)> {
+        let slots = self.entries();
+        let known = slots.values().filter_map(|slot| match &*slot.shown() {
+            View::Known(meta) => Some((Arc::clone(meta), Arc::clone(&slot.spent()))),
+            View::Nothing | View::Unfinished => None,
+        });
+        known.collect()
+    }
+
     /// Looks at one session, until `by`.
     #[must_use]
     pub fn look(&self, id: SessionId, by: Instant) -> View {
@@ -168,6 +180,7 @@ impl Index {
         self.cache.note(held.entry.refresh(id, &dir, &found, by));
         let view = held.entry.view(id);
         *slot.shown() = view.clone();
+        *slot.spent() = held.entry.spent();
         view
     }
 

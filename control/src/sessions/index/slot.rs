@@ -1,8 +1,9 @@
 //! A session's place in the index.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use cib_journal::fold::spent::Spent;
 use cib_protocol::session::SessionId;
 
 use super::View;
@@ -14,6 +15,7 @@ use super::entry::Entry;
 pub(super) struct Slot {
     id: SessionId,
     shown: Mutex<View>,
+    spent: Mutex<Arc<Spent>>,
     entry: Mutex<Option<Entry>>,
     free: Condvar,
 }
@@ -23,6 +25,7 @@ impl Slot {
         Self {
             id,
             shown: Mutex::new(View::Unfinished),
+            spent: Mutex::new(entry.spent()),
             entry: Mutex::new(Some(entry)),
             free: Condvar::new(),
         }
@@ -31,6 +34,11 @@ impl Slot {
     /// What the last look at it gave.
     pub(super) fn shown(&self) -> MutexGuard<'_, View> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was used by the last look at it.
+    pub(super) fn spent(&self) -> MutexGuard<'_, Arc<Spent>> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the entry, waiting for whoever has it until `by`.

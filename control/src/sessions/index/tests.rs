@@ -72,6 +72,7 @@ impl World {
                     program: Program::Claude,
                     created_at: Timestamp::from_millis(self.clock),
                     auth_mode: AuthMode::default(),
+                    provider_id: None,
                     effort: None,
                     limits: Limits::default(),
                     resources: Some(Resources::default()),
@@ -330,11 +331,11 @@ fn a_cache_that_is_whole_is_used_and_any_other_is_thrown_away() {
         ("flipped", flipped),
         (
             "of another format",
-            marked(&forged(&text, "\"format\":1", "\"format\":0")).into_bytes(),
+            marked(&forged(&text, "\"format\":3", "\"format\":0")).into_bytes(),
         ),
         (
             "of another version",
-            marked(&forged(&text, crate::app::VERSION, "0.0.0")).into_bytes(),
+            marked(&forged(&text, crate::VERSION, "0.0.0")).into_bytes(),
         ),
         (
             "with a field that nobody knows",

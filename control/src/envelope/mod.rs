@@ -1,0 +1,170 @@
+//! The sealed envelope of devices, between its bytes (`cib_envelope`) and the routes.
+//!
+//! A message that opens is a request like any other: it is put to the table of routes as its
+//! token's, and its answer is sealed. Nothing here decides what may be asked.
+
+pub mod answer;
+pub(crate) mod events;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cib_envelope::head::Method;
+use cib_envelope::keys::{Key, KeyId};
+use cib_envelope::message::{CHALLENGE, Prefix};
+use cib_envelope::server::{Candidate, Proven, Refusal, Responder, Server};
+use cib_protocol::time::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::auth::tokens::Holder;
+use crate::fault::Fault;
+
+/// What control knows of sealed sessions. It dies with the process, and every ticket with it.
+#[derive(Debug)]
+pub struct Envelope {
+    server: Mutex<Server>,
+    clock: Clock,
+}
+
+/// The wall clock as it was at the start, and what has gone by since: a clock that is set back
+/// makes no old ticket young.
+#[derive(Debug)]
+struct Clock {
+    /// Milliseconds from 1970 to the machine's start.
+    offset: u64,
+}
+
+/// Milliseconds since the machine started, those it slept for included.
+fn since_boot() -> u64 {
+    let time =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC));
+    let time = time.map_or(Duration::ZERO, Duration::from);
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Clock {
+    fn new() -> Self {
+        let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
+        Self {
+            offset: now.saturating_sub(since_boot()),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.offset.saturating_add(since_boot())
+    }
+}
+
+/// A request that came sealed, and how it is answered.
+#[derive(Debug)]
+pub struct Sealed {
+    /// What was asked, or why it is not put to the routes.
+    pub asked: Result<Asked, Fault>,
+    /// How the answer is sealed.
+    pub responder: Responder,
+    /// The longest plaintext of a record that the device takes.
+    pub max_record: usize,
+    /// The box's time, in milliseconds since 1970.
+    pub now: u64,
+    /// Random bytes for the answer's key.
+    pub salt: [u8; 8],
+}
+
+/// A request to a route.
+#[derive(Debug)]
+pub struct Asked {
+    /// Whose it is.
+    pub caller: Caller,
+    /// Its method.
+    pub method: Method,
+    /// Its path and query.
+    pub target: String,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// A device whose message is proven and new.
+#[derive(Debug)]
+pub struct Known {
+    /// Who it is; nobody, if its token has expired.
+    pub caller: Option<Caller>,
+    /// How it is answered.
+    pub responder: Responder,
+}
+
+impl Envelope {
+    /// Begins with nothing.
+    ///
+    /// # Errors
+    /// If there are no random bytes.
+    pub fn begin() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self {
+            server: Mutex::new(Server::new(Key::new(key))),
+            clock: Clock::new(),
+        })
+    }
+
+    /// The time by which messages are judged, in milliseconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// A challenge.
+    #[must_use]
+    pub fn challenge(&self, random: [u8; 16]) -> [u8; CHALLENGE] {
+        self.server().challenge(self.now(), random)
+    }
+
+    /// As [`Server::judge`].
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn judge(&self, prefix: &Prefix) -> Result<Candidate, Refusal> {
+        self.server().judge(prefix, self.now())
+    }
+
+    fn accept(&self, proven: Proven) -> Result<Responder, Refusal> {
+        self.server().accept(proven, self.now())
+    }
+
+    /// Whose a proven message is, if it is new. `opens` says that it begins a session.
+    ///
+    /// # Errors
+    /// [`Refusal::Refused`] and [`Refusal::Stale`] for a token that there is not, else as
+    /// [`Server::accept`].
+    pub fn known(&self, app: &App, proven: Proven, opens: bool) -> Result<Known, Refusal> {
+        let caller = match app.gate.tokens().device(proven.key_id(), Timestamp::now()) {
+            Holder::Nobody if opens => return Err(Refusal::Refused),
+            Holder::Nobody => return Err(Refusal::Stale),
+            Holder::Expired => None,
+            Holder::Caller(caller) => Some(*caller),
+        };
+        let responder = self.accept(proven)?;
+        Ok(Known { caller, responder })
+    }
+
+    /// Forgets the sessions of a token that was revoked.
+    pub fn forget(&self, id: &str) {
+        let byte = |at: usize| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..id.len()).step_by(2).map(byte).collect();
+        if let Some(id) = bytes.and_then(|bytes| bytes.try_into().ok()) {
+            self.server().forget(KeyId(id));
+        }
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.server().sessions()
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,131 @@
+//! What Claude has to choose from: asked of the keepers that live, and kept for when none does.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cib_base::errors::chain;
+use cib_protocol::keeper::{KeeperReply, KeeperRequest};
+use cib_protocol::offers::Offers;
+use cib_protocol::session::{Driver, Program, SessionId, SessionMeta};
+use cib_protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::fault::Fault;
+use crate::sessions::keeper;
+use crate::work;
+
+/// How old what is known may be before a keeper is asked again.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// How many of the newest sessions are looked through for one that lives.
+const LOOKED_AT: usize = 64;
+
+/// How many keepers are asked at most: one that is just starting does not know.
+const ASKED: usize = 3;
+
+/// How long a keeper has.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was said, and when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Said {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub offers: Offers,
+}
+
+/// What the last Claude that was asked said.
+#[derive(Debug)]
+pub struct Known {
+    path: PathBuf,
+    said: Mutex<Option<Arc<Said>>>,
+    /// When keepers were asked last. Held while they are.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Known {
+    /// Kept in a folder of control's own. A file that cannot be used is as none.
+    #[must_use]
+    pub fn open(folder: &Path) -> Self {
+        let path = folder.join("offers.json");
+        let said = cib_foreign::own::read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .map(Arc::new);
+        Self {
+            path,
+            said: Mutex::new(said),
+            asked: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// What was said last, by whichever session.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<Said>> {
+        self.said().clone()
+    }
+
+    fn said(&self) -> MutexGuard<'_, Option<Arc<Said>>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up what a Claude said; the disk has it if it is something new.
+    async fn learn(&self, offers: Offers) {
+        let at = Timestamp::now();
+        let said = Arc::new(Said { at, offers });
+        let before = self.said().replace(Arc::clone(&said));
+        if before.is_some_and(|before| before.offers == said.offers) {
+            return;
+        }
+        let path = self.path.clone();
+        let kept = work::run(move || {
+            let text = serde_json::to_vec(&*said)?;
+            cib_base::files::replace(&path, &text)
+        });
+        if let Err(error) = kept.await {
+            // It is asked for again when there is a session.
+            tracing::warn!(error = chain(&error), "what Claude offers is not kept");
+        }
+    }
+}
+
+/// What Claude offers in this box, as fresh as can be had.
+///
+/// # Errors
+/// If the sessions cannot be read.
+pub async fn current(app: &App) -> Result<Option<Arc<Said>>, Fault> {
+    let mut asked = app.offers.asked.lock().await;
+    if asked.is_none_or(|at| at.elapsed() >= FRESH) {
+        let page = app.store.page(Program::Claude, None, LOOKED_AT).await?;
+        let live = page.sessions.iter().filter(|meta| tells(meta)).take(ASKED);
+        for meta in live {
+            if of_session(app, meta.id).await.is_some() {
+                *asked = Some(Instant::now());
+                break;
+            }
+        }
+    }
+    Ok(app.offers.last())
+}
+
+/// Whether a session's Claude says what it has.
+#[must_use]
+pub fn tells(meta: &SessionMeta) -> bool {
+    meta.state.is_live() && meta.driver == Driver::Stream
+}
+
+/// What the Claude of a session offers; `None` if it does not say so in time.
+pub async fn of_session(app: &App, id: SessionId) -> Option<Offers> {
+    let asked = keeper::ask(app.store.runtime(), id, &KeeperRequest::Offers);
+    let Ok(Ok(KeeperReply::Offers(offers))) = tokio::time::timeout(PATIENCE, asked).await else {
+        return None;
+    };
+    if offers.is_empty() {
+        return None;
+    }
+    app.offers.learn((*offers).clone()).await;
+    Some(*offers)
+}

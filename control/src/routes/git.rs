@@ -1,0 +1,68 @@
+//! The history of working trees, as `git` tells it.
+
+use cib_protocol::files::{Change, FilesReply, FilesRequest};
+
+use super::call::{Call, Reply};
+use crate::fault::{Code, Fault};
+use crate::files::ask::unexpected;
+
+/// Commits of an answer that says nothing of their number.
+const COMMITS: u32 = 50;
+
+pub(super) async fn status(call: Call) -> Result<Reply, Fault> {
+    let request = FilesRequest::GitStatus {
+        workdir: workdir(&call)?,
+    };
+    match call.app.files.ask(&request).await? {
+        FilesReply::GitStatus(status) => Reply::json(&status),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) async fn log(call: Call) -> Result<Reply, Fault> {
+    let number = |name, default| {
+        let number = call.query.number(name).unwrap_or(u64::from(default));
+        u32::try_from(number).unwrap_or(u32::MAX)
+    };
+    let request = FilesRequest::GitLog {
+        workdir: workdir(&call)?,
+        from: call.query.get("from").map(str::to_owned),
+        skip: number("skip", 0),
+        limit: number("limit", COMMITS),
+    };
+    match call.app.files.ask(&request).await? {
+        FilesReply::GitLog(log) => Reply::json(&log),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) async fn diff(call: Call) -> Result<Reply, Fault> {
+    let text = |name| call.query.get(name).map(str::to_owned);
+    let is_staged = call.query.get("staged") == Some("true");
+    let change = match (text("commit"), text("base"), is_staged) {
+        (None, None, false) => Change::Uncommitted,
+        (None, None, true) => Change::Staged,
+        (Some(commit), None, false) => Change::Commit(commit),
+        (None, Some(base), false) => Change::Since(base),
+        _ => {
+            let what = "only one of `commit`, `base` and `staged` can be meant";
+            return Err(Fault::new(Code::BadValue, what));
+        }
+    };
+    let request = FilesRequest::GitDiff {
+        workdir: workdir(&call)?,
+        change,
+        path: text("path"),
+    };
+    match call.app.files.ask(&request).await? {
+        FilesReply::GitDiff(diff) => Reply::json(&diff),
+        _ => Err(unexpected()),
+    }
+}
+
+fn workdir(call: &Call) -> Result<String, Fault> {
+    let workdir = call.query.get("workdir");
+    workdir
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::new(Code::BadValue, "`workdir` is missing"))
+}

@@ -1,0 +1,41 @@
+//! The API, end to end: the whole server of a box with a false init and false keepers, and its
+//! clients. One program, because each would link the whole server anew.
+
+mod access;
+mod accounts;
+mod again;
+mod backwards;
+mod chaos;
+mod common;
+mod compressed;
+mod damage;
+mod envelope;
+mod feed;
+mod files;
+mod forges;
+mod health;
+mod hooks;
+mod limits;
+mod lines;
+mod login;
+mod long_journals;
+mod many_sessions;
+mod notices;
+mod offers;
+mod place;
+mod process;
+mod providers;
+mod published;
+mod purge;
+mod resume;
+mod search;
+mod seats;
+mod sessions;
+mod shells;
+mod sign_ins;
+mod strangers;
+mod streams;
+mod tasks;
+mod turns;
+mod usage;
+mod web;
