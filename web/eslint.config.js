@@ -5,11 +5,15 @@ import ts from 'typescript-eslint';
 import svelteConfig from './svelte.config.js';
 
 export default ts.config(
-  { ignores: ['dist/', 'shots/', 'src/api/schema.d.ts', 'public/theme.js'] },
+  { ignores: ['dist/', 'shots/', 'src/api/schema.d.ts', 'public/early.js'] },
   js.configs.recommended,
   ...ts.configs.strict,
   ...svelte.configs['flat/recommended'],
   { languageOptions: { globals: { ...globals.browser, ...globals.node } } },
+  {
+    files: ['public/sw.js', 'tests/browser/notify.test.mjs'],
+    languageOptions: { globals: globals.serviceworker },
+  },
   {
     files: ['**/*.svelte', '**/*.svelte.ts'],
     languageOptions: { parserOptions: { parser: ts.parser, svelteConfig } },

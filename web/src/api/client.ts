@@ -2,29 +2,30 @@
 import createClient from 'openapi-fetch';
 import type { paths } from './schema';
 import { auth } from '../lib/auth.svelte';
+import { Fault } from '../lib/fault';
 
-/** Why a request was not done. `code` is the API's stable word, or `network`. */
-export class Fault extends Error {
-  constructor(
-    readonly code: string,
-    detail: string,
-    readonly status: number,
-    readonly retryAfter: number | null = null,
-  ) {
-    super(detail);
-    this.name = 'Fault';
-  }
+export { asFault, Fault } from '../lib/fault';
 
-  /** Whether it may work in a moment, as it is. */
-  get isPassing(): boolean {
-    return this.status === 0 || this.status === 429 || this.status >= 502;
+declare global {
+  interface Window {
+    /** What `public/early.js` asked before the page was here, and with which proof. */
+    cibGreeting?: { proof: string; answer: Promise<Response> };
   }
 }
 
+/** The answer to a question that was asked before the page was here; it is taken once. */
+function early(request: Request): Promise<Response> | null {
+  const greeting = window.cibGreeting;
+  if (!greeting || request.method !== 'GET' || new URL(request.url).pathname !== '/api/info') return null;
+  delete window.cibGreeting;
+  return greeting.proof === auth.proof ? greeting.answer : null;
+}
+
 async function send(request: Request): Promise<Response> {
-  if (auth.token) request.headers.set('authorization', `Bearer ${auth.token}`);
+  if (auth.proof) request.headers.set('x-cib-proof', auth.proof);
   try {
-    const response = await fetch(request, { credentials: 'same-origin', redirect: 'error' });
+    const response = await (early(request) ??
+      fetch(request, { credentials: 'same-origin', redirect: 'error' }));
     if (response.status === 401) auth.refused();
     return response;
   } catch (error) {
@@ -53,10 +54,4 @@ export async function done<T>(asked: Promise<Answer<T>>): Promise<T> {
     response.status,
     Number.isFinite(after) && after > 0 ? after : null,
   );
-}
-
-/** What is to be shown of anything that was thrown. */
-export function asFault(thrown: unknown): Fault {
-  if (thrown instanceof Fault) return thrown;
-  return new Fault('page', thrown instanceof Error ? thrown.message : String(thrown), 0);
 }

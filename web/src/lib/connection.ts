@@ -1,8 +1,11 @@
 // A stream of a session's or a shell's frames that survives whatever happens to the line.
 //
-// What is missing is fetched by pages, which is far faster than a message a frame, and then one
-// WebSocket goes on from there. The cursor is the seq of the last frame that was *handled*, so a
-// line that breaks costs no frame and doubles none.
+// What is missing is fetched by pages, which is faster than any socket, and then one WebSocket goes
+// on from there, with as many frames in a message as are ready. The cursor is the seq of the last
+// frame that was *handled*, so a line that breaks costs no frame and doubles none.
+//
+// A long journal can be opened at its end: then its last frames come first, and older ones when they
+// are asked for.
 import type { Frame, Transcript } from '../api/types';
 
 export type LinkState = 'connecting' | 'live' | 'waiting' | 'ended' | 'gone' | 'refused' | 'stopped';
@@ -24,6 +27,11 @@ export interface Reply {
   detail?: string;
 }
 
+/** What the server says on a silent line: all frames up to this one were sent or passed over. */
+interface Keepalive {
+  keepalive: number;
+}
+
 /** What the class needs of a browser, so that tests can stand in for it. */
 export interface World {
   fetch: typeof fetch;
@@ -39,24 +47,32 @@ export interface Options {
   /** `/api/sessions/ID` or `/api/shells/ID`. */
   path: string;
   origin: string;
-  token: () => string;
+  /** The proof of the sign-in; empty where none is asked for. */
+  proof: () => string;
   /** Kinds of frames that are wanted; all, if not said. */
   kinds?: string;
   /** Begins with the last so many bytes of the journal instead of its first frame. */
   tail?: number;
+  /** Begins with the last so many frames; those in front come by `older`. */
+  last?: number;
   onFrames: (frames: Frame[]) => void;
   onStatus: (status: LinkStatus) => void;
 }
 
-export const PAGE = 4000;
+/** Frames of a page: few enough that the box makes the next one while this one is taken up. */
+export const PAGE = 2500;
+/** Frames that are left to the socket, which is opened in any case. */
+const FEW = 500;
 const HANDSHAKE = 10_000;
 const PATIENCE = 30_000;
+// The server speaks every twenty seconds at least; a line that was silent for longer is none.
 const STALE = 45_000;
 const SILENT = 70_000;
 const STEADY = 3_000;
 const WAITING = 20_000;
-const LONG_POLL = 25_000;
 const MOST_WAIT = 30_000;
+/** Above every seq. */
+const END = Number.MAX_SAFE_INTEGER;
 
 /** The browser itself. */
 export const browser: World = {
@@ -72,11 +88,6 @@ export const browser: World = {
   },
 };
 
-/** Whether a token can be said in a subprotocol: other characters are not allowed there. */
-export function fitsSocket(token: string): boolean {
-  return /^[\w!#$%&'*+.^`|~-]*$/.test(token);
-}
-
 class Ended extends Error {
   constructor(readonly state: 'ended' | 'gone' | 'refused') {
     super(state);
@@ -91,6 +102,8 @@ class Later extends Error {
 export class Connection {
   /** Seq of the last frame that was handled. */
   cursor = 0;
+  /** What is in front of the first frame that is here: `before` of the page to ask for, 0 if nothing. */
+  front = 0;
   private queue: Frame[] = [];
   private scheduled = false;
   private generation = 0;
@@ -99,18 +112,16 @@ export class Connection {
   private lastHeard = 0;
   private refs = 0;
   private readonly replies = new Map<number, (reply: Reply | null) => void>();
+  private hangUp: (() => void) | null = null;
   private wakeUp: (() => void) | null = null;
   private timer: ReturnType<typeof setInterval> | null = null;
   private isFirst = true;
-  private isPolled = false;
   private status: LinkStatus = { state: 'connecting', since: 0, retryAt: 0, last: 0 };
 
   constructor(
     private readonly options: Options,
     private readonly world: World = browser,
-  ) {
-    this.isPolled = !fitsSocket(options.token());
-  }
+  ) {}
 
   start(): void {
     this.stop();
@@ -120,7 +131,7 @@ export class Connection {
     globalThis.addEventListener?.('online', this.wake);
     globalThis.addEventListener?.('focus', this.wake);
     globalThis.document?.addEventListener('visibilitychange', this.wake);
-    this.timer = setInterval(() => void this.probe(), SILENT / 2);
+    this.timer = setInterval(() => this.probe(SILENT), SILENT / 7);
     void this.run(this.generation);
   }
 
@@ -138,8 +149,23 @@ export class Connection {
   readonly wake = (): void => {
     if (this.world.isHidden()) return;
     this.wakeUp?.();
-    if (this.socket && this.world.now() - this.lastHeard > STALE) void this.probe(true);
+    this.probe(STALE);
   };
+
+  /**
+   * The frames in front of the first that is here, at most `limit` of them; none if nothing is in
+   * front. Throws what a request throws.
+   */
+  async older(limit: number): Promise<Frame[]> {
+    if (!this.front) return [];
+    const before = this.front;
+    const page = await this.fetchPage(this.query({ before, limit }));
+    if (before !== this.front) return [];
+    const previous = page.previous ?? 0;
+    // A search that got nowhere in its time is not begun anew for ever.
+    this.front = previous < before ? previous : 0;
+    return page.frames;
+  }
 
   /**
    * Sends a command on the stream. False if there is no line for it; `null` comes if the line broke
@@ -163,10 +189,9 @@ export class Connection {
     while (!isOver()) {
       let wait: number | null = null;
       try {
-        if (!(this.isFirst && this.options.tail && !this.isPolled)) await this.catchUp(isOver);
+        if (!(this.isFirst && this.options.tail)) await this.catchUp(isOver);
         if (isOver()) return;
-        if (this.isPolled) await this.poll(isOver);
-        else await this.follow(isOver);
+        await this.follow(isOver);
       } catch (error) {
         if (isOver()) return;
         this.flush();
@@ -212,12 +237,15 @@ export class Connection {
     return query.toString();
   }
 
-  private async page(limit: number, wait: number): Promise<Transcript> {
-    const query = this.query({ from: this.cursor, limit, ...(wait ? { wait_ms: wait } : {}) });
-    const token = this.options.token();
+  private page(from: number): Promise<Transcript> {
+    return this.fetchPage(this.query({ from, limit: PAGE }));
+  }
+
+  private async fetchPage(query: string): Promise<Transcript> {
+    const proof = this.options.proof();
     const answer = await this.world.fetch(`${this.options.origin}${this.options.path}/transcript?${query}`, {
-      headers: token ? { authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.timeout(PATIENCE + wait),
+      headers: proof ? { 'x-cib-proof': proof } : {},
+      signal: AbortSignal.timeout(PATIENCE),
     });
     if (answer.status === 401) throw new Ended('refused');
     if (answer.status === 404) throw new Ended('gone');
@@ -230,32 +258,36 @@ export class Connection {
 
   /** Fetches pages until there is nothing more to fetch. */
   private async catchUp(isOver: () => boolean): Promise<void> {
-    for (;;) {
-      const page = await this.page(PAGE, 0);
+    if (this.isFirst && this.options.last) {
+      const page = await this.fetchPage(this.query({ before: END, limit: this.options.last }));
       if (isOver()) return;
+      this.isFirst = false;
+      this.lastHeard = this.world.now();
+      this.front = page.previous ?? 0;
+      this.tell({ last: page.last_seq });
+      this.take(page);
+      return;
+    }
+    let asked = this.page(this.cursor);
+    for (let isMore = true; isMore;) {
+      const page = await asked;
+      if (isOver()) return;
+      isMore = page.next > this.cursor && page.last_seq - page.next > FEW;
+      if (isMore) {
+        asked = this.page(page.next);
+        // What is wrong with it is said when it is waited for.
+        asked.catch(() => undefined);
+      }
       this.isFirst = false;
       this.lastHeard = this.world.now();
       this.tell({ last: page.last_seq });
       this.take(page);
-      if (page.frames.length < PAGE) return;
     }
   }
 
   private take(page: Transcript): void {
     if (page.frames.length) this.options.onFrames(page.frames.filter((frame) => frame.seq > this.cursor));
     this.cursor = Math.max(this.cursor, page.next);
-  }
-
-  /** Goes on by long polls, where there can be no socket. */
-  private async poll(isOver: () => boolean): Promise<void> {
-    this.live();
-    for (;;) {
-      const page = await this.page(PAGE, LONG_POLL);
-      if (isOver()) return;
-      this.lastHeard = this.world.now();
-      this.attempt = 0;
-      this.take(page);
-    }
   }
 
   private live(): void {
@@ -266,10 +298,11 @@ export class Connection {
   private follow(isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const isTail = this.isFirst && this.options.tail;
-      const query = this.query(isTail ? { tail: this.options.tail ?? 0 } : { from: this.cursor });
-      const token = this.options.token();
+      const from: Record<string, number> = isTail ? { tail: this.options.tail ?? 0 } : { from: this.cursor };
+      const query = this.query({ ...from, keepalive: 1 });
+      const proof = this.options.proof();
       const address = `${this.options.origin.replace(/^http/, 'ws')}${this.options.path}/stream?${query}`;
-      const socket = this.world.socket(address, token ? ['json', `bearer.${token}`] : ['json']);
+      const socket = this.world.socket(address, proof ? ['jsonl', `proof.${proof}`] : ['jsonl']);
       this.socket = socket;
       let opened = 0;
       const deadline = setTimeout(() => socket.close(), HANDSHAKE);
@@ -288,16 +321,13 @@ export class Connection {
       socket.onmessage = (message: MessageEvent<string>) => {
         if (this.socket !== socket || isOver()) return;
         this.lastHeard = this.world.now();
-        const said = JSON.parse(message.data) as Frame | Reply;
-        if ('seq' in said) {
-          this.attempt = 0;
-          this.enqueue(said);
-        } else if (said.ref !== undefined) {
-          this.replies.get(said.ref)?.(said);
-          this.replies.delete(said.ref);
+        for (const line of message.data.split('\n')) {
+          this.hear(JSON.parse(line) as Frame | Reply | Keepalive);
+          // What is behind a frame that was not taken is fetched again, and must not come first.
+          if (this.socket !== socket || socket.readyState !== 1) return;
         }
       };
-      socket.onclose = ({ code }) => {
+      const closed = (code: number) => {
         if (this.socket !== socket && !isOver()) return end();
         if (opened && this.world.now() - opened > STEADY) this.attempt = 0;
         // Taken before anything else is asked for: the cursor says what to ask for.
@@ -308,8 +338,25 @@ export class Connection {
         // Who refuses the handshake says why in an answer that only a request shows: the pages do.
         end();
       };
+      socket.onclose = ({ code }) => closed(code);
+      this.hangUp = () => closed(1006);
       socket.onerror = () => undefined;
     });
+  }
+
+  private hear(said: Frame | Reply | Keepalive): void {
+    if ('seq' in said) {
+      this.attempt = 0;
+      this.enqueue(said);
+    } else if ('keepalive' in said) {
+      this.flush();
+      // Whoever wants all kinds has had every frame up to that one, or the line lost some.
+      if (!this.options.kinds && said.keepalive > this.cursor && this.cursor) this.socket?.close();
+      else this.cursor = Math.max(this.cursor, said.keepalive);
+    } else if (said.ref !== undefined) {
+      this.replies.get(said.ref)?.(said);
+      this.replies.delete(said.ref);
+    }
   }
 
   private enqueue(frame: Frame): void {
@@ -339,28 +386,20 @@ export class Connection {
 
   private drop(): void {
     const socket = this.socket;
-    this.socket = null;
+    this.socket = this.hangUp = null;
     socket?.close();
     for (const resolve of this.replies.values()) resolve(null);
     this.replies.clear();
   }
 
-  /**
-   * Whether a line that has been silent for long is still one. Browsers hide the server's pings, so a
-   * page is asked for: if it fails or has what the line should have brought, the line is dead.
-   */
-  private async probe(isUrgent = false): Promise<void> {
+  /** Ends a line that was silent for longer than a live one is; another is made at once. */
+  private probe(longest: number): void {
     const socket = this.socket;
-    const silent = this.world.now() - this.lastHeard;
     if (!socket || socket.readyState !== 1 || this.world.isHidden()) return;
-    if (silent < (isUrgent ? STALE : SILENT)) return;
-    const before = this.cursor;
-    const isAlive = await this.page(1, 0).then(
-      (page) => page.frames.length === 0 || this.cursor > before || this.queue.length > 0,
-      () => false,
-    );
-    if (this.socket !== socket) return;
-    if (isAlive) this.lastHeard = this.world.now();
-    else socket.close();
+    if (this.world.now() - this.lastHeard > longest) {
+      this.attempt = 0;
+      // Closing alone would wait for an answer that may never come.
+      this.hangUp?.();
+    }
   }
 }

@@ -1,6 +1,6 @@
 // What an edit changes, line by line. Loaded when there is one to be shown.
 import { structuredPatch } from 'diff';
-import type { ToolRow } from './fold';
+import type { ToolRow } from './rows';
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 

@@ -30,6 +30,11 @@ export function count(n: number): string {
   return `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)}M`;
 }
 
+/** Memory, and what part of a CPU is used, as far as there is any. */
+export function used(memory: number, cpus: number): string {
+  return [memory && bytes(memory), cpus && `${Math.ceil(cpus * 100)} %`].filter(Boolean).join(' · ');
+}
+
 export function money(usd: number): string {
   return usd === 0 ? '$0' : usd < 0.01 ? '<$0.01' : `$${usd.toFixed(usd < 10 ? 2 : 1)}`;
 }

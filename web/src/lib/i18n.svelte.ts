@@ -27,9 +27,20 @@ class I18n {
   }
 
   /** The words of a key, with what stands in braces put in. */
-  readonly t = (key: Key, values: Record<string, string | number> = {}): string =>
-    this.words[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  readonly t = (key: Key, values: Values = {}): string => fill(this.words[key], values);
+}
+
+type Values = Record<string, string | number>;
+
+function fill(words: string, values: Values): string {
+  return words.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 export const i18n = new I18n();
 export const t = i18n.t;
+
+/** The words of a part that is loaded when it is needed: it brings them in both languages. */
+export function dictionary<T extends Record<string, string>>(en: T, zh: Record<keyof T, string>) {
+  return (key: keyof T, values: Values = {}): string =>
+    fill((i18n.language === 'zh-CN' ? zh : en)[key] as string, values);
+}

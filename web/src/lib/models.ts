@@ -1,2 +1,19 @@
-/** The aliases that Claude Code takes for its models; any other name can be typed. */
-export const MODELS = ['opus', 'sonnet', 'haiku'];
+// Models that can be chosen.
+import { api, done } from '../api/client';
+import type { Model } from '../api/types';
+
+const alias = (value: string): Model => ({ value, name: value, efforts: [] });
+
+/** The aliases that Claude Code takes for its models, until one has said which it has. */
+export const MODELS: Model[] = ['opus', 'sonnet', 'haiku'].map(alias);
+
+/** What Claude Code says that it has; the aliases, where the box does not know. */
+export async function models(): Promise<Model[]> {
+  try {
+    const list = await done(api.GET('/api/models'));
+    return list.models.length ? list.models : MODELS;
+  } catch {
+    // Any name can be typed all the same.
+    return MODELS;
+  }
+}

@@ -17,7 +17,7 @@ type Write = (bytes: Uint8Array, written: () => void) => void;
  * throws away. So what comes is joined, and the next piece waits until the ones before are drawn.
  */
 export class Pump {
-  private waiting: Uint8Array[] = [];
+  private waiting: (Uint8Array | (() => void))[] = [];
   private flying = 0;
   private isScheduled = false;
 
@@ -27,7 +27,16 @@ export class Pump {
   ) {}
 
   push(bytes: Uint8Array): void {
-    this.waiting.push(bytes);
+    this.add(bytes);
+  }
+
+  /** Does something once all bytes are drawn that came before. */
+  then(work: () => void): void {
+    this.add(work);
+  }
+
+  private add(next: Uint8Array | (() => void)): void {
+    this.waiting.push(next);
     if (this.isScheduled) return;
     this.isScheduled = true;
     this.soon(() => {
@@ -38,6 +47,13 @@ export class Pump {
 
   private go(): void {
     while (this.waiting.length && this.flying < FLYING) {
+      const next = this.waiting[0];
+      if (typeof next === 'function') {
+        if (this.flying) return;
+        this.waiting.shift();
+        next();
+        continue;
+      }
       const piece = this.take();
       this.flying += piece.length;
       this.write(piece, () => {
@@ -52,7 +68,8 @@ export class Pump {
     const parts: Uint8Array[] = [];
     let size = 0;
     while (this.waiting.length && size < PIECE) {
-      const next = this.waiting[0] as Uint8Array;
+      const next = this.waiting[0];
+      if (!next || typeof next === 'function') break;
       const room = PIECE - size;
       if (next.length <= room) {
         parts.push(next);

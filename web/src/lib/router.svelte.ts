@@ -3,28 +3,47 @@
 export type Route =
   | { page: 'dashboard' }
   | { page: 'new' }
-  | { page: 'session'; id: string; view: 'talk' | 'terminal' | 'details' }
+  | { page: 'session'; id: string; view: 'talk' | 'terminal' | 'details'; seq: number | null }
   | { page: 'shells' }
   | { page: 'shell'; id: string }
-  | { page: 'settings'; part: 'general' | 'tokens' | 'login' | 'about' }
+  | {
+      page: 'settings';
+      part: 'general' | 'account' | 'tokens' | 'login' | 'providers' | 'notifications' | 'about';
+    }
+  | { page: 'setup' }
+  | { page: 'files' | 'changes'; place: string }
+  | { page: 'hooks' }
+  | { page: 'ports' }
+  | { page: 'usage' }
+  | { page: 'tasks'; id: string }
   | { page: 'nowhere' };
 
 const ID = '([0-9a-f-]{36})';
-const SESSION = new RegExp(`^/s/${ID}(?:/(terminal|details))?/?$`);
+const SESSION = new RegExp(`^/s/${ID}(?:/(?:(terminal|details)|at/(\\d{1,15})))?/?$`);
 const SHELL = new RegExp(`^/shells/${ID}/?$`);
 
 export function parse(path: string): Route {
   if (path === '/') return { page: 'dashboard' };
   if (path === '/new') return { page: 'new' };
+  if (path === '/setup') return { page: 'setup' };
+  if (path === '/hooks') return { page: 'hooks' };
+  // An address of an opened port that has ended shows this page too.
+  if (path === '/ports' || path.startsWith('/ports/')) return { page: 'ports' };
+  if (path === '/usage') return { page: 'usage' };
   if (path === '/shells') return { page: 'shells' };
+  const task = /^\/t(?:\/([0-9a-f]{8}))?\/?$/.exec(path);
+  if (task) return { page: 'tasks', id: task[1] ?? '' };
   const session = SESSION.exec(path);
   if (session?.[1]) {
-    return { page: 'session', id: session[1], view: (session[2] ?? 'talk') as 'talk' };
+    const seq = session[3] ? Number(session[3]) : null;
+    return { page: 'session', id: session[1], view: (session[2] ?? 'talk') as 'talk', seq };
   }
   const shell = SHELL.exec(path);
   if (shell?.[1]) return { page: 'shell', id: shell[1] };
-  const settings = /^\/settings(?:\/(tokens|login|about))?\/?$/.exec(path);
+  const settings = /^\/settings(?:\/(account|tokens|login|providers|notifications|about))?\/?$/.exec(path);
   if (settings) return { page: 'settings', part: (settings[1] ?? 'general') as 'general' };
+  const files = /^\/(files|changes)(?:\/(.*))?$/.exec(path);
+  if (files) return { page: files[1] as 'files', place: files[2] ?? '' };
   return { page: 'nowhere' };
 }
 

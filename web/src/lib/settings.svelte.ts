@@ -9,6 +9,9 @@ class Settings {
   letters = $state(load('browser', 'letters', true));
   fontSize = $state(load('browser', 'terminalFont', 13));
 
+  /** Whether this browser says when Claude needs somebody. */
+  notify = $state(load('browser', 'notify', false));
+
   setTheme(theme: Theme): void {
     this.theme = theme;
     save('browser', 'theme', theme === 'system' ? null : theme);
@@ -19,6 +22,11 @@ class Settings {
   setLetters(on: boolean): void {
     this.letters = on;
     save('browser', 'letters', on);
+  }
+
+  setNotify(on: boolean): void {
+    this.notify = on;
+    save('browser', 'notify', on || null);
   }
 
   setFontSize(size: number): void {

@@ -1,5 +1,6 @@
 // What a tool call tells in one line, and what of its output is shown how.
-import type { ToolRow } from './fold';
+import type { Image } from '../api/types';
+import type { ToolRow } from './rows';
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
@@ -54,6 +55,17 @@ export function outputText(output: unknown): string {
   if (typeof output === 'string') return output;
   if (Array.isArray(output)) return output.map(block).filter(Boolean).join('\n');
   return JSON.stringify(output, null, 2);
+}
+
+/** The images that a call returned. */
+export function imagesOf(output: unknown): Image[] {
+  if (!Array.isArray(output)) return [];
+  return output.flatMap((part) => {
+    const { type, source } = (part ?? {}) as { type?: string; source?: Partial<Image> & { type?: string } };
+    const { media_type, data } = source ?? {};
+    const isOne = type === 'image' && typeof media_type === 'string' && typeof data === 'string';
+    return isOne ? [{ media_type, data }] : [];
+  });
 }
 
 function block(part: unknown): string {

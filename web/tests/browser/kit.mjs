@@ -18,6 +18,7 @@ export const TOKEN = 'correct-horse-battery-staple';
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 360, height: 640 };
 
+const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until something holds, and says what never did. */
@@ -31,7 +32,7 @@ export async function until(what, holds, within = 20_000) {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address();
@@ -48,17 +49,31 @@ function listens(socket) {
 }
 
 export class Box {
-  static async start({ mode } = {}) {
+  /**
+   * `proxySecret` is what a reverse proxy on this machine has to send to be believed, `logoutUrl` where
+   * it signs somebody out, `options` are more of control's; with `forge` there is an account at a
+   * stand-in for GitHub.
+   */
+  static async start({ mode, proxySecret, logoutUrl, forge, options = [] } = {}) {
     const box = new Box();
     box.mode = mode;
+    box.options = options;
+    box.trust = proxySecret ? ['--trusted-proxies', '127.0.0.0/8'] : [];
+    if (logoutUrl) box.trust.push('--logout-url', logoutUrl);
     box.root = mkdtempSync(path.join(tmpdir(), 'cib-web-'));
     for (const name of ['data/sessions', 'run/sessions', 'work', 'home']) {
       mkdirSync(path.join(box.root, name), { recursive: true });
     }
-    const digest = createHash('sha256').update(TOKEN).digest('hex');
-    writeFileSync(path.join(box.root, 'auth.json'), JSON.stringify({ master_sha256: digest }));
+    const auth = { master_sha256: sha256(TOKEN) };
+    if (proxySecret) auth.proxy_sha256 = sha256(proxySecret);
+    writeFileSync(path.join(box.root, 'auth.json'), JSON.stringify(auth));
     box.keepers = new Set();
     await box.standIn();
+    if (forge) await box.forgeStandIn();
+    for (const name of ['run/files', 'claude']) mkdirSync(path.join(box.root, name));
+    box.files = net
+      .createServer({ pauseOnConnect: true }, (stream) => box.look(stream))
+      .listen(path.join(box.root, 'run/files/files.sock'));
     box.init = net.createServer((line) => box.asked(line)).listen(path.join(box.root, 'run/init.sock'));
     box.port = await freePort();
     box.url = `http://127.0.0.1:${box.port}`;
@@ -80,6 +95,34 @@ export class Box {
     );
   }
 
+  /** A stand-in for GitHub, at which the box is `me`. */
+  async forgeStandIn() {
+    const port = await freePort();
+    this.forge = `http://127.0.0.1:${port}`;
+    const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
+    this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
+    await until('the forge', () =>
+      fetch(this.forge).then(
+        () => true,
+        () => false,
+      ),
+    );
+    const token = 'ghp_0123456789abcdefghijABCDEFGHIJ012345';
+    await this.kit('tokens', { token, login: 'me', scopes: ['repo'] });
+    const account = { kind: 'github', url: this.forge, token };
+    mkdirSync(path.join(this.root, 'run/control'), { recursive: true });
+    writeFileSync(path.join(this.root, 'run/control/forges.json'), JSON.stringify({ forges: [account] }));
+  }
+
+  /** Tells the stand-in for forges something, or asks it. */
+  async kit(what, body) {
+    const how = body && { method: 'POST', body: JSON.stringify(body) };
+    const answer = await fetch(`${this.forge}/_kit/${what}`, how ?? {});
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(said.message);
+    return said;
+  }
+
   /** Starts control, where it was before. */
   async control() {
     const place = (name) => path.join(this.root, name);
@@ -90,6 +133,8 @@ export class Box {
         ...['--data-dir', place('data'), '--runtime-dir', place('run'), '--workdir-root', place('work')],
         ...['--web-dir', at('../../dist'), '--log-level', 'error'],
         ...(this.mode ? ['--mode', this.mode] : []),
+        ...this.trust,
+        ...this.options,
       ],
       { stdio: ['ignore', 'ignore', 'inherit'], env: {} },
     );
@@ -108,6 +153,23 @@ export class Box {
     const gone = new Promise((resolve) => this.process.once('exit', resolve));
     this.process.kill('SIGKILL');
     await gone;
+  }
+
+  /** Starts what looks at files, as init does: one for each connection, which is its input. */
+  look(stream) {
+    const child = spawn(
+      path.join(programs, 'cib-files'),
+      [
+        '--root',
+        `workspace=${path.join(this.root, 'work')}`,
+        '--root',
+        `claude=${path.join(this.root, 'claude')}`,
+        '--look',
+        'box=/',
+      ],
+      { stdio: [stream, 'ignore', 'inherit'], env: { PATH: process.env.PATH, HOME: this.root } },
+    );
+    child.once('spawn', () => stream.destroy());
   }
 
   asked(stream) {
@@ -257,7 +319,9 @@ export class Box {
       for (const child of this.keepers) child.kill('SIGKILL');
     });
     this.model.kill('SIGKILL');
+    this.forges?.kill('SIGKILL');
     this.init.close();
+    this.files.close();
     rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -287,6 +351,8 @@ export async function visit(
     const text = message.text();
     // The browser tells of every answer that is no success, and of lines that break.
     if (/Failed to load resource|WebSocket connection to|Cross-Origin-Opener-Policy/.test(text)) return;
+    // Contexts of the tests are such, and have no push service.
+    if (/does not support the Push API in incognito mode/.test(text)) return;
     if (['error', 'warning'].includes(message.type())) wrongs.push(`console: ${text}`);
   });
   page.on('request', (request) => {

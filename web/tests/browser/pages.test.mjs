@@ -198,7 +198,11 @@ test('nothing is fetched or run, whatever Claude says', async () => {
     tags: document.querySelectorAll(
       '[role=log] :is(img, script, iframe, object, embed, link, meta, base, form, style, video, audio, svg image)',
     ).length,
-    links: [...document.querySelectorAll('[role=log] a')].map((a) => [a.protocol, a.target, a.rel]),
+    links: [...document.querySelectorAll('[role=log] a:not(.turn a)')].map((a) => [
+      a.protocol,
+      a.target,
+      a.rel,
+    ]),
     handlers: [...document.querySelectorAll('[role=log] *')].filter((one) =>
       [...one.attributes].some((a) => /^on|^style$/.test(a.name)),
     ).length,
@@ -257,7 +261,7 @@ test('a long session is drawn by parts, ends at its end, and reading above is no
 });
 
 const screens = () => [
-  ['sign-in', '/', { signedIn: false }, (page) => page.getByLabel('Token')],
+  ['sign-in', '/', { signedIn: false }, (page) => page.getByLabel('Password')],
   ['dashboard', '/', {}, (page) => page.getByText('Make the parser').first()],
   ['session', `/s/${ids.rich}`, {}, (page) => page.getByText('Comments are understood')],
   ['session-details', `/s/${ids.rich}/details`, {}, (page) => page.getByText('Mending the lexer').last()],
@@ -267,6 +271,14 @@ const screens = () => [
   ['settings', '/settings', {}, (page) => page.getByLabel('Appearance')],
   ['tokens', '/settings/tokens', {}, (page) => page.getByText('No device tokens')],
   ['login', '/settings/login', {}, (page) => page.getByRole('alert')],
+  [
+    'notifications',
+    '/settings/notifications',
+    {},
+    (page) => page.getByRole('heading', { name: 'Notifications' }),
+  ],
+  ['providers', '/settings/providers', {}, (page) => page.getByText('There is no provider yet')],
+  ['usage', '/usage', {}, (page) => page.getByText('What turns used')],
   ['about', '/settings/about', {}, (page) => page.getByText('You are')],
   ['nowhere', '/no/such/page', {}, (page) => page.getByText('There is no such page')],
 ];
@@ -333,6 +345,7 @@ test('a device token is shown once and revoked', async () => {
   const info = () => fetch(`${box.url}/api/sessions`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal((await info()).status, 200);
   await page.keyboard.press('Escape');
+  await page.getByRole('img', { name: 'The token as a QR code' }).waitFor();
   await shot(page, 'token-once');
   assert.deepEqual(await axeFinds(page), []);
   await page.getByRole('button', { name: 'I have it' }).click();
@@ -341,6 +354,27 @@ test('a device token is shown once and revoked', async () => {
   await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
   await page.getByText('No device tokens').waitFor();
   assert.equal((await info()).status, 401);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('a key for a device is shown once with its id', async () => {
+  const page = await visit(browser, box, '/settings/tokens');
+  await page.getByLabel('Name').fill('desk lamp');
+  await page.getByLabel('Sent as').selectOption('device');
+  await page.getByRole('button', { name: 'Make a token' }).click();
+  const key = await page.getByLabel('Key', { exact: true }).inputValue();
+  const id = await page.getByLabel('Key id').inputValue();
+  assert.match(key, /^[0-9a-f]{64}$/);
+  assert.match(id, /^[0-9a-f]{16}$/);
+  await shot(page, 'token-key');
+  assert.deepEqual(await axeFinds(page), []);
+  await page.getByRole('button', { name: 'I have it' }).click();
+  await page.getByText(`key ${id}`).waitFor();
+  assert.ok(!(await page.content()).includes(key));
+  await page.getByRole('button', { name: 'Revoke desk lamp' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+  await page.getByText('No device tokens').waitFor();
   assert.deepEqual(page.wrongs, []);
   await page.context().close();
 });

@@ -1,5 +1,7 @@
 // Talking to Claude, with the real Claude Code: what is said, asked, stopped and lost.
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { axeFinds, Box, launch, overflow, PHONE, shot, until, visit } from './kit.mjs';
 
@@ -283,6 +285,100 @@ test('on a phone a session is made, talked to and answered by touch, and a termi
   await shot(page, 'shell-phone');
   assert.equal(await overflow(page, PHONE.width), 0);
   assert.deepEqual(await axeFinds(page), []);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('a paste of 100 kB arrives whole in a terminal', async () => {
+  const { id } = await box.call('POST', '/api/shells', box.workdir());
+  const page = await visit(browser, box, `/shells/${id}`);
+  const screen = page.locator('.xterm-rows');
+  await until('a prompt', async () => /[$#]/.test(await screen.innerText()));
+  await page.locator('.xterm-helper-textarea').focus();
+  // A terminal takes lines of 4095 bytes at most before it has passed them on.
+  await page.keyboard.type('stty -echo; cat > pasted; stty echo; echo $((40+2))done\n');
+  await page.waitForTimeout(300);
+  const lines = Array.from({ length: 1300 }, (_, n) => `${String(n).padStart(8, '0')} ${'盒x'.repeat(17)}\n`);
+  const text = lines.join('');
+  assert.ok(Buffer.byteLength(text) > 100_000);
+  await page.evaluate((pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text/plain', pasted);
+    const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+    document.querySelector('.xterm-helper-textarea').dispatchEvent(event);
+  }, text);
+  await page.getByRole('button', { name: 'Paste' }).click();
+  const file = path.join(box.workdir().workdir, 'pasted');
+  const there = () => (existsSync(file) ? readFileSync(file, 'utf8') : '');
+  await until('all of it', () => there().length >= text.length, 30_000);
+  await page.locator('.xterm-helper-textarea').focus();
+  await page.keyboard.press('Control+d');
+  await screen.getByText('42done').waitFor();
+  assert.equal(there(), text);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('a hook that blocks is seen in the conversation and in the list of hooks', async () => {
+  const hooks = {
+    PreToolUse: [
+      { matcher: 'Bash', hooks: [{ type: 'command', command: 'echo not on a Monday >&2; exit 2' }] },
+    ],
+  };
+  const { id } = await box.create('@bash touch never\n@text then not', { hooks });
+  const page = await visit(browser, box, `/s/${id}`);
+  await log(page).getByText('then not', { exact: true }).waitFor();
+  await log(page)
+    .getByText(/PreToolUse.*not on a Monday/)
+    .first()
+    .waitFor();
+  const side = page.getByRole('complementary', { name: 'Details' });
+  await side.getByText('blocked', { exact: false }).first().waitFor();
+  assert.ok(!existsSync(path.join(box.workdir().workdir, 'never')));
+  await shot(page, 'hook-blocks');
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('a journal is downloaded whole, frame by frame', async () => {
+  const many = Array.from({ length: 7000 }, (_, n) => ({
+    kind: 'text.delta',
+    data: { text: `piece ${n} 盒 `, message_id: `m${Math.floor(n / 50)}` },
+  }));
+  const id = box.record(many);
+  const page = await visit(browser, box, `/s/${id}`);
+  const arriving = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Download the journal' }).click();
+  const download = await arriving;
+  assert.equal(download.suggestedFilename(), `session-${id}.jsonl`);
+  const lines = readFileSync(await download.path(), 'utf8')
+    .trimEnd()
+    .split('\n');
+  assert.deepEqual(lines.map(JSON.parse), box.frames(id));
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('a session moves to the terminal and back, and goes on', async () => {
+  const { id } = await box.create('@text first by the stream');
+  const page = await visit(browser, box, `/s/${id}`);
+  await page.locator('article.said').getByText('first by the stream').waitFor();
+  const driver = page.getByRole('complementary', { name: 'Details' }).getByLabel('Driver');
+  for (const [to, words] of [
+    ['tty', 'then on a terminal'],
+    ['stream', 'and by the stream again'],
+  ]) {
+    await driver.selectOption(to);
+    await until('the other driver', async () => (await driver.inputValue()) === to, 20_000);
+    await until(
+      'that it stands',
+      async () => (await box.call('GET', `/api/sessions/${id}`)).state === 'idle',
+      20_000,
+    );
+    await composer(page).fill(`@text ${words}`);
+    await composer(page).press('Enter');
+    await page.locator('article.said').getByText(words, { exact: true }).waitFor();
+  }
   assert.deepEqual(page.wrongs, []);
   await page.context().close();
 });

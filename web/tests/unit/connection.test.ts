@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { Frame } from '../../src/api/types';
-import { Connection, fitsSocket, type LinkStatus, type World } from '../../src/lib/connection';
+import { Connection, type LinkStatus, type Options, type World } from '../../src/lib/connection';
 
 /** A journal, and sockets that break when a test wants them to. */
 class Stage implements World {
@@ -17,6 +17,8 @@ class Stage implements World {
     const url = new URL(address);
     this.asked.push(url.search);
     if (this.status !== 200) return Promise.resolve(new Response('{}', { status: this.status }));
+    const before = Number(url.searchParams.get('before'));
+    if (before) return Promise.resolve(this.earlier(before, Number(url.searchParams.get('limit'))));
     const from = Number(url.searchParams.get('from'));
     const limit = Number(url.searchParams.get('limit'));
     const frames = this.frames.filter((frame) => frame.seq > from).slice(0, limit);
@@ -28,6 +30,15 @@ class Stage implements World {
     }
     return Promise.resolve(answer());
   }) as typeof fetch;
+  private earlier(before: number, limit: number): Response {
+    const all = this.frames.filter((frame) => frame.seq < before);
+    const frames = all.slice(-limit);
+    const previous = all.length > frames.length ? (frames[0]?.seq ?? 0) : 0;
+    const last_seq = this.frames.length;
+    return new Response(
+      JSON.stringify({ id: '', frames, next: Math.min(last_seq, before - 1), previous, last_seq }),
+    );
+  }
   socket = (url: string, protocols: string[]) => {
     const made = new Fake(this, url, protocols);
     this.sockets.push(made);
@@ -61,10 +72,9 @@ class Fake {
   }
   pump() {
     if (this.readyState !== 1) return;
-    for (const frame of this.stage.frames.filter((one) => one.seq > this.at)) {
-      this.at = frame.seq;
-      this.onmessage?.({ data: JSON.stringify(frame) });
-    }
+    const frames = this.stage.frames.filter((one) => one.seq > this.at);
+    this.at = frames.at(-1)?.seq ?? this.at;
+    if (frames.length) this.onmessage?.({ data: frames.map((one) => JSON.stringify(one)).join('\n') });
   }
   send(text: string) {
     this.sent.push(text);
@@ -80,16 +90,17 @@ function frame(seq: number): Frame {
   return { kind: 'text.delta', data: { text: `${seq} ` }, session: '', seq, ts: '2026-01-01T00:00:00Z' };
 }
 
-function follow(stage: Stage, token = 'a-token') {
+function follow(stage: Stage, options: Partial<Options> = {}) {
   const seqs: number[] = [];
   const states: LinkStatus[] = [];
   const connection = new Connection(
     {
       path: '/api/sessions/x',
       origin: 'http://box',
-      token: () => token,
+      proof: () => 'a-proof',
       onFrames: (frames) => seqs.push(...frames.map((one) => one.seq)),
       onStatus: (status) => states.push(status),
+      ...options,
     },
     stage,
   );
@@ -103,13 +114,13 @@ const soon = (holds: () => void) => vi.waitFor(holds, { timeout: 4000, interval:
 describe('a connection', () => {
   test('fetches what there is and goes on by a socket from there', async () => {
     const stage = new Stage();
-    stage.grow(9001);
+    stage.grow(23_001);
     const { connection, seqs, states } = follow(stage);
     await soon(() => expect(states.at(-1)?.state).toBe('live'));
-    expect(new URL(stage.sockets[0]?.url ?? '').searchParams.get('from')).toBe('9001');
-    expect(stage.sockets[0]?.protocols).toEqual(['json', 'bearer.a-token']);
+    expect(new URL(stage.sockets[0]?.url ?? '').searchParams.get('from')).toBe('23001');
+    expect(stage.sockets[0]?.protocols).toEqual(['jsonl', 'proof.a-proof']);
     stage.grow(5);
-    await soon(() => expect(seqs).toEqual(upTo(9006)));
+    await soon(() => expect(seqs).toEqual(upTo(23_006)));
     connection.stop();
   });
 
@@ -185,18 +196,6 @@ describe('a connection', () => {
     vi.useRealTimers();
   });
 
-  test('goes on by long polls where a token cannot be said on a socket', async () => {
-    const stage = new Stage();
-    stage.grow(3);
-    const { connection, seqs } = follow(stage, 'has/a+slash=');
-    await soon(() => expect(seqs).toEqual(upTo(3)));
-    stage.grow(2);
-    await soon(() => expect(seqs).toEqual(upTo(5)));
-    expect(stage.sockets).toEqual([]);
-    connection.stop();
-    expect(fitsSocket('0123abcdef-._~')).toBe(true);
-  });
-
   test('says that nobody knows what became of a command when the line broke', async () => {
     const stage = new Stage();
     const { connection, states } = follow(stage);
@@ -207,6 +206,71 @@ describe('a connection', () => {
     stage.sockets[0]?.close();
     expect(await first).toEqual({ ref: 1, done: true });
     expect(await second).toBeNull();
+    connection.stop();
+  });
+
+  test('opens a long journal at its end and has what is in front when that is asked for', async () => {
+    const stage = new Stage();
+    stage.grow(1200);
+    const { connection, seqs, states } = follow(stage, { last: 500 });
+    await soon(() => expect(states.at(-1)?.state).toBe('live'));
+    expect(stage.asked.length).toBe(1);
+    expect(seqs).toEqual(upTo(1200).slice(700));
+    expect(connection.front).toBe(701);
+    stage.grow(3);
+    const numbers = async () => (await connection.older(400)).map((one) => one.seq);
+    expect(await numbers()).toEqual(upTo(700).slice(300));
+    expect(await numbers()).toEqual(upTo(300));
+    expect(await numbers()).toEqual([]);
+    expect(connection.front).toBe(0);
+    await soon(() => expect(seqs).toEqual(upTo(1203).slice(700)));
+    connection.stop();
+  });
+
+  test('takes a line for dead that was silent for longer than a live one is', async () => {
+    vi.useFakeTimers();
+    const stage = new Stage();
+    const { connection } = follow(stage);
+    await vi.advanceTimersByTimeAsync(10);
+    for (let n = 0; n < 6; n += 1) {
+      await vi.advanceTimersByTimeAsync(20_000);
+      stage.sockets[0]?.onmessage?.({ data: '{"keepalive":0}' });
+    }
+    expect(stage.sockets.length).toBe(1);
+    stage.hidden = true;
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(stage.sockets.length).toBe(1);
+    stage.hidden = false;
+    connection.wake();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(stage.sockets.length).toBe(2);
+    await vi.advanceTimersByTimeAsync(85_000);
+    expect(stage.sockets.length).toBe(3);
+    connection.stop();
+    vi.useRealTimers();
+  });
+
+  test('comes back for a frame that the server says it has sent', async () => {
+    const stage = new Stage();
+    stage.grow(3);
+    const { connection, seqs, states } = follow(stage);
+    await soon(() => expect(states.at(-1)?.state).toBe('live'));
+    // It was written, and the line lost it.
+    stage.frames.push(frame(4));
+    stage.sockets[0]?.onmessage?.({ data: '{"keepalive":4}' });
+    await soon(() => expect(seqs).toEqual(upTo(4)));
+    expect(stage.sockets.length).toBe(2);
+    connection.stop();
+  });
+
+  test('remembers how far the frames were read that it does not want', async () => {
+    const stage = new Stage();
+    stage.grow(3);
+    const { connection, states } = follow(stage, { kinds: 'status' });
+    await soon(() => expect(states.at(-1)?.state).toBe('live'));
+    stage.sockets[0]?.onmessage?.({ data: '{"keepalive":99}' });
+    expect(connection.cursor).toBe(99);
+    expect(stage.sockets.length).toBe(1);
     connection.stop();
   });
 });

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { Data, Frame } from '../../src/api/types';
-import { Fold, type Row, type ToolRow } from '../../src/lib/fold';
+import { Fold } from '../../src/lib/fold';
+import type { Row, ToolRow } from '../../src/lib/rows';
 
 const golden = fileURLToPath(new URL('../../../session/tests/golden/', import.meta.url));
 

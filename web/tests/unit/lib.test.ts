@@ -13,13 +13,18 @@ import { control } from '../../src/lib/terminal-keys';
 import { outputText, telling } from '../../src/lib/tools';
 import { above, atEnd, below, MOST } from '../../src/lib/window';
 import { en } from '../../src/lib/words/en';
+import * as compose from '../../src/lib/words/parts/compose';
+import * as notify from '../../src/lib/words/parts/notify';
+import * as search from '../../src/lib/words/parts/search';
+import * as usage from '../../src/lib/words/parts/usage';
 import { zh } from '../../src/lib/words/zh';
 
 const file = (name: string) => readFileSync(fileURLToPath(new URL(name, import.meta.url)), 'utf8');
 
+// It compiles the whole document, which takes its time on a machine that is busy.
 test('the types are those of the API that the box has', async () => {
   expect(readFileSync(written, 'utf8')).toBe(await generate());
-});
+}, 60_000);
 
 test('the lock file names no registry and holds what every builder needs', () => {
   const lock = file('../../package-lock.json');
@@ -164,5 +169,12 @@ test('both languages have the same things put in', () => {
   for (const key of Object.keys(en) as (keyof typeof en)[]) {
     expect(holes(zh[key]), key).toEqual(holes(en[key]));
     expect(zh[key].trim(), key).not.toBe('');
+  }
+  for (const part of [compose, notify, search, usage] as Record<'en' | 'zh', Record<string, string>>[]) {
+    expect(Object.keys(part.zh).sort()).toEqual(Object.keys(part.en).sort());
+    for (const [key, words] of Object.entries(part.en)) {
+      expect(holes(part.zh[key] ?? ''), key).toEqual(holes(words));
+      expect(part.zh[key]?.trim(), key).not.toBe('');
+    }
   }
 });

@@ -1,0 +1,56 @@
+// What is said by notifications, and about them.
+import { dictionary } from '../../i18n.svelte';
+
+export const en = {
+  title: 'Notifications',
+  what: 'Say on this device when Claude asks, has finished or has failed, while you look elsewhere.',
+  on: 'Tell me when Claude needs me',
+  off: 'Tell me no more',
+  isOn: 'This device is told while a page of the box is open.',
+  isPushed: 'This device is told, also while no page of the box is open.',
+  push: 'Tell me also while no page is open',
+  noPush: 'While no page is open it is not told: {why}',
+  which: 'It is told',
+  'event.waiting': 'when Claude asks',
+  'event.finished': 'when Claude has finished',
+  'event.failed': 'when something failed',
+  'event.limit': 'when a limit is reached',
+  test: 'Send a test',
+  tested: 'A test is on its way.',
+  denied: 'This browser does not allow notifications from here. Its settings for this page can.',
+  insecure: 'Browsers allow notifications only over HTTPS or on the machine itself.',
+  absent: 'This browser has none. On a phone the box may have to be added to the home screen first.',
+  asks: 'Claude asks',
+  may: 'Claude wants to use {tool}',
+  ends: 'Claude has finished',
+  fails: 'The session failed',
+  limit: 'The session has reached a limit',
+};
+
+export const zh: Record<keyof typeof en, string> = {
+  title: '通知',
+  what: '当你没有看着页面时,在此设备上提示 Claude 提问、完成或失败。',
+  on: 'Claude 需要我时通知我',
+  off: '不再通知',
+  isOn: '只要有一个页面打开,此设备就会收到通知。',
+  isPushed: '此设备会收到通知,即使没有打开任何页面。',
+  push: '没有打开页面时也通知我',
+  noPush: '没有打开页面时无法通知:{why}',
+  which: '通知内容',
+  'event.waiting': 'Claude 提问时',
+  'event.finished': 'Claude 完成时',
+  'event.failed': '出现失败时',
+  'event.limit': '达到限制时',
+  test: '发送测试',
+  tested: '测试消息已发出。',
+  denied: '此浏览器不允许本页发送通知,可在浏览器对本页的设置中更改。',
+  insecure: '浏览器只在 HTTPS 或本机上允许通知。',
+  absent: '此浏览器没有通知功能。在手机上可能需要先把本页添加到主屏幕。',
+  asks: 'Claude 有问题要问',
+  may: 'Claude 想使用 {tool}',
+  ends: 'Claude 已完成',
+  fails: '会话失败了',
+  limit: '会话已达到限制',
+};
+
+export const t = dictionary(en, zh);

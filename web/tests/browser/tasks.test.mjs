@@ -1,0 +1,216 @@
+// Tasks with everything that is real but the model: control, `cib-files`, keepers, git and Claude Code.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { axeFinds, Box, DESKTOP, launch, overflow, PHONE, until, visit } from './kit.mjs';
+
+const PATIENCE = 90_000;
+let box;
+let browser;
+const at = (...names) => path.join(box.root, 'work', ...names);
+
+function git(where, ...words) {
+  const out = execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@b', ...words], {
+    cwd: where,
+    env: { PATH: process.env.PATH, HOME: path.join(box.root, 'home') },
+    encoding: 'utf8',
+  });
+  return out.trim();
+}
+
+/** A repository with one commit; what is pushed to it takes a while. */
+function repository(name) {
+  mkdirSync(at(name));
+  git(at(name), 'init', '--quiet', '--initial-branch=main');
+  writeFileSync(at(name, 'file'), 'one\n');
+  git(at(name), 'add', '--all');
+  git(at(name), 'commit', '--quiet', '--message', 'first');
+  const hook = at(name, '.git/hooks/pre-receive');
+  writeFileSync(hook, '#!/bin/sh\nsleep 1\n');
+  chmodSync(hook, 0o755);
+}
+
+const task = (id) => box.call('GET', `/api/tasks/${id}`);
+const journal = (id) =>
+  readFileSync(path.join(box.root, 'data/control/tasks', id, 'transcript.jsonl'), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+const states = (id) =>
+  journal(id)
+    .filter((frame) => frame.kind === 'task.state')
+    .map((frame) => frame.data.state);
+
+/** Waits for an end, and says what the task came to. */
+async function ended(id) {
+  await until(
+    `the end of ${id}`,
+    async () => /completed|failed|cancelled/.test((await task(id)).state),
+    PATIENCE,
+  );
+  return task(id);
+}
+
+async function comesTo(id, state) {
+  await until(`${id} is ${state}`, async () => (await task(id)).state === state, PATIENCE);
+}
+
+before(async () => {
+  box = await Box.start();
+  browser = await launch();
+  // A clone takes a while, too: git asks this program for what it sends.
+  const slow = path.join(box.root, 'slow');
+  writeFileSync(slow, '#!/bin/sh\nsleep 1\nexec "$@"\n');
+  chmodSync(slow, 0o755);
+  writeFileSync(path.join(box.root, '.gitconfig'), `[uploadpack]\n\tpackObjectsHook = ${slow}\n`);
+  repository('api');
+});
+after(async () => {
+  await browser?.close();
+  await box?.stop();
+});
+
+const WORK = `Mend the api.
+@bash echo x > one && git add --all && git commit --quiet --message one
+@slow 100
+@text This is said slowly, so that there is time enough for everything that happens meanwhile.
+@bash echo y > two && git add --all && git commit --quiet --message two
+@text It is mended.`;
+
+test('control is killed in each state, and the task comes to one branch with every commit', async () => {
+  const body = { prompt: WORK, repo: 'api', setup: ['sleep 1', 'echo ready > ../ready'] };
+  const { id } = await box.call('POST', '/api/tasks', body);
+  const killed = new Set();
+  for (;;) {
+    const { state } = await task(id);
+    if (/completed|failed|cancelled/.test(state)) break;
+    if (state !== 'queued' && !killed.has(state)) {
+      killed.add(state);
+      await box.kill();
+      await box.control();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const done = await ended(id);
+  assert.equal(done.state, 'completed', JSON.stringify(done));
+  for (const state of ['cloning', 'opening', 'preparing', 'working']) {
+    assert.ok(killed.has(state), `control was not killed while ${state}: ${[...killed]}`);
+  }
+  assert.match(done.result, /It is mended/);
+  const branch = `claude/${id}`;
+  const log = git(at('api'), 'log', '--format=%s', `main..${branch}`).split('\n');
+  assert.deepEqual(log, ['two', 'one', 'chore: start task']);
+  assert.deepEqual([done.commits, done.head], [2, git(at('api'), 'rev-parse', branch)]);
+  const sessions = new Set(
+    journal(id)
+      .filter((frame) => frame.kind === 'task.session')
+      .map((frame) => frame.data.session),
+  );
+  assert.equal(sessions.size, 1);
+  assert.equal((await box.call('GET', '/api/sessions')).sessions.length, 1);
+  assert.ok(states(id).includes('finishing'));
+  journal(id).forEach((frame, index) => assert.equal(frame.seq, index + 1));
+});
+
+test('a keeper that is killed is begun again, and the task goes on', async () => {
+  const prompt = `Mend the api.\n@bash echo x > three && git add --all && git commit -qm three; sleep 3\n@text Mended.`;
+  const { id } = await box.call('POST', '/api/tasks', { prompt, repo: 'api' });
+  await until('the commit', async () => (await task(id)).commits === 1, PATIENCE);
+  for (const keeper of box.keepers) keeper.kill('SIGKILL');
+  const done = await ended(id);
+  assert.equal(done.state, 'completed', JSON.stringify(done));
+  const sessions = journal(id).filter((frame) => frame.kind === 'task.session');
+  assert.equal(sessions.length, 2);
+  assert.equal(sessions[0].data.session, sessions[1].data.session);
+  const log = git(at('api'), 'log', '--format=%s', `main..claude/${id}`);
+  assert.equal(log.match(/chore: start task/g).length, 1);
+});
+
+test('a task that is cancelled while control is away ends, with its work saved', async () => {
+  const prompt = 'Mend the api.\n@bash echo half > half; sleep 60\n@text Mended.';
+  const { id } = await box.call('POST', '/api/tasks', { prompt, repo: 'api' });
+  await comesTo(id, 'working');
+  await until('work', () => box.words && states(id).includes('working'));
+  await until(
+    'the file',
+    () => git(at('tasks', id, 'api'), 'status', '--porcelain').includes('half'),
+    PATIENCE,
+  );
+  await box.call('POST', `/api/tasks/${id}/cancel`);
+  await box.kill();
+  await box.control();
+  const done = await ended(id);
+  assert.equal(done.state, 'cancelled', JSON.stringify(done));
+  const branch = `claude/${id}`;
+  assert.equal(git(at('api'), 'show', `${branch}:half`), 'half');
+  assert.equal(git(at('api'), 'log', '-1', '--format=%s', branch), 'WIP: the task was cancelled');
+});
+
+test('the loop of a client of claude-code-runner finds a queue of three done', async () => {
+  await box.call('PUT', '/api/tasks/queue', { max_running: 1 });
+  const ids = [];
+  for (const number of [1, 2, 3]) {
+    const prompt = `Mend the api.\n@bash echo ${number} > n${number} && git add --all && git commit -qm n${number}\n@text Did ${number}.`;
+    const told = await box.call('POST', '/task', { prompt });
+    assert.equal(told.status, 'queued');
+    ids.push(told.id);
+  }
+  for (const [index, id] of ids.entries()) {
+    let told;
+    await until(
+      `the end of ${id}`,
+      async () => {
+        told = await box.call('GET', `/task/${id}`);
+        return told.status !== 'running';
+      },
+      PATIENCE,
+    );
+    assert.equal(told.status, 'completed', JSON.stringify(told));
+    assert.equal(git(at('api'), 'log', '-1', '--format=%s', told.branch), `n${index + 1}`);
+  }
+});
+
+test('a task is submitted, followed, told something and cancelled on its pages', async () => {
+  const page = await visit(browser, box, '/t');
+  const hostile = '<img src=x onerror=alert(1)>\u202egnp';
+  await page.getByLabel('What is to be done').fill(`${hostile}\n@slow 200\n@text ${'word '.repeat(300)}`);
+  await page.getByLabel('Repository').fill('api');
+  await page.getByRole('button', { name: 'Submit' }).click();
+  await page.waitForURL(/\/t\/[0-9a-f]{8}$/);
+  const id = page.url().slice(-8);
+  await page.getByText('Claude works').waitFor({ timeout: PATIENCE });
+  assert.ok(await page.getByRole('heading', { name: '<img src=x onerror=alert(1)>⟦U+202E⟧gnp' }).isVisible());
+  await page.getByText(`branch claude/${id} in`).waitFor();
+  await page.getByLabel('Message to Claude').fill('And the docs.');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText('master: And the docs.').waitFor();
+  await page.getByRole('button', { name: 'Cancel the task' }).click();
+  await page.getByText('Cancelled', { exact: true }).waitFor({ timeout: PATIENCE });
+  await page.getByText('] cancelled').waitFor();
+  assert.equal(await page.locator('.page img').count(), 0);
+  assert.deepEqual(page.wrongs, []);
+  assert.equal((await task(id)).state, 'cancelled');
+  await page.getByRole('link', { name: 'Tasks' }).first().click();
+  await page.getByRole('button', { name: 'Pause the queue' }).click();
+  await page.getByRole('button', { name: 'Go on with the queue' }).click();
+  await page.context().close();
+});
+
+test('the pages of tasks are usable by everybody, also on a phone', async () => {
+  const { tasks } = await box.call('GET', '/api/tasks');
+  for (const size of [DESKTOP, PHONE]) {
+    for (const where of ['/t', `/t/${tasks[0].id}`]) {
+      const page = await visit(browser, box, where, { size, phone: size === PHONE });
+      await page
+        .getByText(where === '/t' ? 'Submit' : 'Log', { exact: true })
+        .first()
+        .waitFor();
+      assert.deepEqual(await axeFinds(page), [], where);
+      assert.equal(await overflow(page, size.width), 0, where);
+      assert.deepEqual(page.wrongs, []);
+      await page.context().close();
+    }
+  }
+});
