@@ -14,7 +14,7 @@ use cib_testkit::attack::{Aim, Cage, Matrix};
 use cib_testkit::client::{BoxClient, Frame};
 use cib_testkit::engine::Container;
 use cib_testkit::lab::{Lab, PROGRAM, PROXY_PASSWORD, TOKEN};
-use cib_testkit::wait::wait_until;
+use cib_testkit::wait::{wait_for, wait_until};
 
 const BOOT: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(30);
@@ -59,10 +59,15 @@ impl<'a> Caged<'a> {
         )
     }
 
-    /// A digest of the record's first bytes.
+    /// A digest of the record's first bytes. Once, the engine's own process was gone before it
+    /// became the command; that says nothing about the record, so it is read again. Whether the
+    /// box answers is asked before, and once.
     fn digest(&self, bytes: u64) -> String {
         let script = format!("head -c {bytes} {} | sha256sum", self.journal());
-        self.cage.sh(&script)
+        wait_for(SOON, "the record to be read", || {
+            let ran = self.cage.exec(&["sh", "-c", &script]);
+            (ran.code == 0).then_some(ran.stdout)
+        })
     }
 
     fn aim(&self) -> Aim {

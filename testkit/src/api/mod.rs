@@ -1,7 +1,7 @@
 //! A stand-in for the Anthropic Messages API, scripted by the prompt it is sent.
 //!
 //! It answers `POST /v1/messages` (as a stream or whole), `POST /v1/messages/count_tokens`,
-//! `GET /api/hello` and `HEAD /`, and everything else with the API's 404. The model is played
+//! `GET /v1/models`, `GET /api/hello` and `HEAD /`, and everything else with the API's 404. The model is played
 //! by [`script`]; the rest (events, errors, checks of keys and of tool results) behaves as the
 //! API does, so that the real CLI cannot tell.
 

@@ -44,6 +44,10 @@ pub(super) async fn any(
             Some(refusal) => refusal,
             None => Answer::Json(StatusCode::OK, count_tokens(&body)),
         },
+        (Method::GET, "/v1/models") => match refused(&headers, &seen) {
+            Some(refusal) => refusal,
+            None => Answer::Json(StatusCode::OK, models()),
+        },
         (Method::GET, "/api/hello") => Answer::Json(StatusCode::OK, json!({"message": "hello"})),
         (Method::HEAD | Method::GET, "/") => Answer::Json(StatusCode::OK, json!({})),
         _ => Answer::Error(StatusCode::NOT_FOUND, "Not found".into()),
@@ -204,6 +208,13 @@ fn credential(headers: &HeaderMap) -> Option<String> {
             .is_some_and(|value| value.starts_with("Bearer "))
             .then(|| "bearer".into())
     }
+}
+
+/// A page of the list of models, which is the whole of it.
+fn models() -> Value {
+    let ids = ["claude-opus-4-1", "claude-sonnet-4-5", "claude-haiku-4-5"];
+    let data = ids.map(|id| json!({"type": "model", "id": id, "display_name": id}));
+    json!({"data": data, "has_more": false, "first_id": ids[0], "last_id": ids[2]})
 }
 
 /// The API's refusal of a request without a key or a version.

@@ -138,6 +138,8 @@ fn private_files(aim: &Aim) -> Vec<PathBuf> {
         aim.record().join("hooks.json"),
         aim.data.join("control"),
         aim.data.join("control/tokens.json"),
+        aim.data.join("control/accounts.json"),
+        aim.data.join("control/sign-ins.json"),
         PathBuf::from("/etc/shadow"),
         PathBuf::from("/root/.ssh"),
         PathBuf::from("/proc/1/environ"),

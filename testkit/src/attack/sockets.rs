@@ -115,11 +115,13 @@ pub(super) fn order_keeper(aim: &Aim) -> Outcome {
     loot.outcome()
 }
 
-/// The socket on which init asks control how it is.
+/// The sockets on which control is asked how it is, and on which root changes accounts.
 pub(super) fn control_socket(aim: &Aim) -> Outcome {
     let mut loot = Loot::default();
-    let connected = UnixStream::connect(aim.run.join("control/health.sock"));
-    loot.take(|| "reached control's own socket".into(), connected);
+    for name in ["health.sock", "accounts.sock"] {
+        let connected = UnixStream::connect(aim.run.join("control").join(name));
+        loot.take(|| format!("reached control's own {name}"), connected);
+    }
     loot.outcome()
 }
 

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::api::Server;
 use crate::dns::lookup::{Transport, lookup};
 use crate::dns::{self, Zone};
+use crate::forge;
 use crate::hold::Held;
 use crate::httpd;
 use crate::log::Log;
@@ -34,6 +35,8 @@ struct Cli {
 enum Command {
     /// The stand-in for the Anthropic Messages API
     Api(Api),
+    /// The stand-in for GitHub, GitLab and Gitea
+    Forge(Forge),
     /// A page server: every path answers "page PATH"
     Httpd(Httpd),
     /// A name server with a fixed zone, over UDP and TCP
@@ -62,6 +65,16 @@ struct Api {
     /// Where the body of each message request is appended as a line
     #[arg(long, value_name = "FILE")]
     bodies: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Forge {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8002")]
+    listen: SocketAddr,
+    /// The folder of its repositories
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +181,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Api(api) => api.run(),
+        Command::Forge(forge) => serve(|| Ok(vec![forge::bind(forge.listen, &forge.root)?])),
         Command::Httpd(pages) => pages.run(),
         Command::Dns(names) => names.run(),
         Command::World(world) => world.run(),

@@ -9,7 +9,7 @@ mod network;
 mod sniffer;
 
 pub use container::{Container, Ran, Spec, until};
-pub use network::{Network, WIDE};
+pub use network::Network;
 pub use sniffer::{Packet, Sniffer};
 
 use std::process::{Command, Output, Stdio};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Engine, LABEL, stderr, unique};
 
-/// The first address of a wide network.
-pub const WIDE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
+/// The first addresses of the wide networks.
+const WIDE: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 0), Ipv4Addr::new(192, 0, 2, 0)];
 
 /// A bridge network, removed when dropped.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ enum Range {
     /// RFC 5737's documentation networks, which no list of private addresses holds: they stand
     /// for the Internet.
     Public,
-    /// The same with 256 addresses. There is one such network in an engine at a time.
+    /// The same with 256 addresses. There are two such networks in an engine at a time.
     Wide,
 }
 
@@ -36,7 +36,7 @@ impl Range {
         let (first, count) = match self {
             Self::Private => (Ipv4Addr::new(10, 213, 0, 0), 4096),
             Self::Public => (Ipv4Addr::new(203, 0, 113, 0), 16),
-            Self::Wide => (WIDE, 1),
+            Self::Wide => return WIDE[n as usize % WIDE.len()],
         };
         Ipv4Addr::from_bits(first.to_bits() + n % count * 16)
     }
@@ -95,7 +95,7 @@ impl Network {
         Self::make(engine, Range::Public, &["--internal"])
     }
 
-    /// The same with 256 addresses, from [`WIDE`] on. There can be one at a time.
+    /// The same with 256 addresses. There can be two at a time.
     ///
     /// # Panics
     /// The engine refuses it.
@@ -169,6 +169,12 @@ impl Network {
     pub fn addr(&self, n: u8) -> Ipv4Addr {
         assert!((1..=14).contains(&n), "a network has the addresses 1 to 14");
         Ipv4Addr::from_bits(self.base.to_bits() + u32::from(n))
+    }
+
+    /// The first address of the upper half of a wide network.
+    #[must_use]
+    pub fn upper_half(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base.to_bits() + 128)
     }
 
     /// The n-th IPv6 address, where the network has them.

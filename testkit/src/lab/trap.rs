@@ -4,17 +4,15 @@
 //! machine on the same network that swallows everything. So a leaking packet really goes over
 //! the bridge, where the sniffer sees it, and still never leaves the engine's machine.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::{BOX, CLIENT, Lab, PROXY};
-use crate::engine::{Container, Engine, Network, Packet, Sniffer, Spec, WIDE};
+use crate::engine::{Container, Engine, Network, Packet, Sniffer, Spec};
 use crate::probe::Aim;
 use crate::socks::Kind;
 
-/// The upper half of the world's network stands for the Internet: `world` answers at each of
-/// its addresses.
-const EVERYWHERE: Ipv4Addr = Ipv4Addr::from_bits(WIDE.to_bits() + 128);
-/// The same for IPv6, where nobody answers.
+/// The Internet by IPv6, where nobody answers. By IPv4 the upper half of the world's network stands
+/// for it: `world` answers at each of its addresses.
 const EVERYWHERE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0);
 
 const GATEWAY: u8 = 1;
@@ -57,7 +55,8 @@ impl Trap {
             .on(&lab.inside, BOX)
             .on(&lab.clients, BOX)
             .start();
-        route(&lab.world, &format!("local {EVERYWHERE}/25 dev lo"));
+        let everywhere = lab.outside.upper_half();
+        route(&lab.world, &format!("local {everywhere}/25 dev lo"));
         route(&holder, &format!("default via {}", lab.inside.addr(SINK)));
         if let Some(sink6) = lab.inside.addr6(SINK) {
             route(&holder, &format!("default via {sink6}"));
@@ -95,7 +94,7 @@ impl Trap {
     #[must_use]
     pub fn aim(&self) -> Aim {
         Aim {
-            v4: EVERYWHERE,
+            v4: self.lab.outside.upper_half(),
             v6: EVERYWHERE6,
             proxy: self.lab.proxy_inside(),
             neighbour: self.lab.inside.addr(SINK),

@@ -7,8 +7,8 @@
 mod link;
 mod names;
 mod run;
-mod stream;
 mod table;
+mod tcp;
 mod udp;
 
 use std::io;

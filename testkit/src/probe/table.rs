@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use socket2::{Protocol, Type};
 
-use super::{Aim, Disguise, Probe, Target, link, names, stream, udp};
+use super::{Aim, Disguise, Probe, Target, link, names, tcp, udp};
 
 /// `cib` and `cib-proxy`, whose ids are fixed in the image.
 const CIB: u32 = 970;
@@ -38,30 +38,30 @@ const fn disguised(name: &'static str, disguise: Disguise, attempt: super::Attem
 /// Every probe.
 pub static PROBES: &[Probe] = &[
     // Streams.
-    probe("tcp", |_, to| stream::http(to.at4(80))),
-    probe("tcp-high-port", |_, to| stream::http(to.at4(4444))),
-    probe("tcp-v4-mapped", |_, to| stream::http(to.mapped(80))),
-    probe("tcp6", |_, to| stream::http(to.at6(80))),
-    probe("tcp-fast-open", |_, to| stream::fast_open(to.at4(80))),
-    probe("tcp-fast-open6", |_, to| stream::fast_open(to.at6(80))),
-    probe("mptcp", |_, to| stream::multipath(to.at4(80))),
-    probe("tls-without-sni", |_, to| stream::tls(to.at4(443))),
-    probe("tls6-without-sni", |_, to| stream::tls(to.at6(443))),
-    probe("ssh", |_, to| stream::banner(to.at4(22))),
-    probe("smtp", |_, to| stream::banner(to.at4(25))),
-    probe("dns-over-tls", |_, to| stream::tls(to.at4(853))),
+    probe("tcp", |_, to| tcp::http(to.at4(80))),
+    probe("tcp-high-port", |_, to| tcp::http(to.at4(4444))),
+    probe("tcp-v4-mapped", |_, to| tcp::http(to.mapped(80))),
+    probe("tcp6", |_, to| tcp::http(to.at6(80))),
+    probe("tcp-fast-open", |_, to| tcp::fast_open(to.at4(80))),
+    probe("tcp-fast-open6", |_, to| tcp::fast_open(to.at6(80))),
+    probe("mptcp", |_, to| tcp::multipath(to.at4(80))),
+    probe("tls-without-sni", |_, to| tcp::tls(to.at4(443))),
+    probe("tls6-without-sni", |_, to| tcp::tls(to.at6(443))),
+    probe("ssh", |_, to| tcp::banner(to.at4(22))),
+    probe("smtp", |_, to| tcp::banner(to.at4(25))),
+    probe("dns-over-tls", |_, to| tcp::tls(to.at4(853))),
     probe("tcp-bound-to-device", |aim, to| {
-        stream::bound(to.at4(80), &aim.device)
+        tcp::bound(to.at4(80), &aim.device)
     }),
     probe("tcp-bound-to-loopback", |_, to| {
-        stream::bound(to.at4(80), "lo")
+        tcp::bound(to.at4(80), "lo")
     }),
     probe("tcp6-bound-to-device", |aim, to| {
-        stream::bound(to.at6(80), &aim.device)
+        tcp::bound(to.at6(80), &aim.device)
     }),
-    probe("tcp-marked", |_, to| stream::marked(to.at4(80))),
-    probe("sctp", |_, to| stream::other(to.at4(80), Protocol::SCTP)),
-    probe("dccp", |_, to| stream::dccp(to.at4(80))),
+    probe("tcp-marked", |_, to| tcp::marked(to.at4(80))),
+    probe("sctp", |_, to| tcp::other(to.at4(80), Protocol::SCTP)),
+    probe("dccp", |_, to| tcp::dccp(to.at4(80))),
     // Names.
     probe("dns-system", |_, to| names::system(to)),
     probe("dns-udp", |_, to| names::udp(to.at4(53), to)),
@@ -109,11 +109,11 @@ pub static PROBES: &[Probe] = &[
     .seen_at(|aim, _| udp::network_of(aim.neighbour).to_string()),
     // The neighbourhood.
     probe("metadata", |_, _| {
-        stream::http(([169, 254, 169, 254], 80).into())
+        tcp::http(([169, 254, 169, 254], 80).into())
     })
     .seen_at(|_, _| "169.254.169.254".into()),
     probe("lan-tcp", |_, to| {
-        stream::http(([192, 168, 77, to.n], 80).into())
+        tcp::http(([192, 168, 77, to.n], 80).into())
     })
     .seen_at(|_, to| format!("192.168.77.{}", to.n)),
     probe("lan-udp", |_, to| {
@@ -121,7 +121,7 @@ pub static PROBES: &[Probe] = &[
     })
     .seen_at(|_, to| format!("10.77.77.{}", to.n)),
     probe("neighbour-tcp", |aim, _| {
-        stream::http((aim.neighbour, 80).into())
+        tcp::http((aim.neighbour, 80).into())
     })
     .seen_at(|aim, _| format!("{}.80", aim.neighbour)),
     probe("neighbour-udp", |aim, _| {
@@ -129,13 +129,13 @@ pub static PROBES: &[Probe] = &[
     })
     .seen_at(|aim, _| format!("{}.9999", aim.neighbour)),
     probe("proxy-other-port", |aim, _| {
-        stream::banner((aim.proxy.ip(), 22).into())
+        tcp::banner((aim.proxy.ip(), 22).into())
     })
     .seen_at(|aim, _| format!("{}.22", aim.proxy.ip())),
     probe("proxy-udp", |aim, _| udp::send(aim.proxy))
         .seen_at(|aim, _| format!("{}.{} by UDP", aim.proxy.ip(), aim.proxy.port())),
     probe("unique-local6", |_, to| {
-        stream::http(
+        tcp::http(
             (
                 std::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, to.n.into()),
                 80,
@@ -164,7 +164,7 @@ pub static PROBES: &[Probe] = &[
     }),
     // As somebody else.
     disguised("tcp-as-cib-proxy", Disguise::User(CIB_PROXY), |_, to| {
-        stream::http(to.at4(80))
+        tcp::http(to.at4(80))
     }),
     disguised("udp-as-cib-proxy", Disguise::User(CIB_PROXY), |_, to| {
         udp::send(to.at4(9999))
@@ -173,7 +173,7 @@ pub static PROBES: &[Probe] = &[
         names::docker_own_port(to)
     }),
     disguised("tcp-as-cib", Disguise::User(CIB), |_, to| {
-        stream::http(to.at4(80))
+        tcp::http(to.at4(80))
     }),
     disguised("udp-as-cib", Disguise::User(CIB), |_, to| {
         udp::send(to.at4(9999))

@@ -19,7 +19,16 @@ fn a_box() -> Spec {
 
 /// Starts a box that has to refuse its configuration; what it said. Whatever was wrong, it
 /// ended with 78, changed no file, and told no secret.
+///
+/// On a machine under load the engine has once lost every line of a box that ended at once. That
+/// is the engine's: such a box is asked a second time, and a box that says nothing says nothing
+/// then as well.
 fn refusal(spec: Spec) -> String {
+    let log = refused(spec.clone());
+    if log.is_empty() { refused(spec) } else { log }
+}
+
+fn refused(spec: Spec) -> String {
     let cage = spec.start();
     let code = cage.wait_exit(BOOT);
     let log = cage.logs();
