@@ -23,6 +23,16 @@ variable "REVISION" {
   default = ""
 }
 
+variable "RELEASES" {
+  # Where releases are, for the command's updates; empty if nowhere.
+  default = ""
+}
+
+variable "RELEASE_KEY" {
+  # The public key of minisign that releases are signed with; empty if none.
+  default = ""
+}
+
 variable "SOURCE_DATE_EPOCH" {
   # Seconds; what every time in an image is cut off at. Empty for an everyday build.
   default = ""
@@ -161,7 +171,7 @@ group "all" {
 }
 
 group "release" {
-  targets = ["base-release", "headless-release", "full-release", "programs-release"]
+  targets = ["base-release", "headless-release", "full-release", "programs-release", "command-release"]
 }
 
 # docker/metadata-action puts its tags and labels here.
@@ -230,6 +240,16 @@ target "programs-release" {
   output     = ["type=local,dest=programs"]
   cache-from = cached("programs")
   cache-to   = [for cache in cached("programs") : "${cache},mode=max"]
+}
+
+# The command for a person's own machine, one folder a platform.
+target "command-release" {
+  inherits   = ["_release"]
+  target     = "command"
+  args       = { CIB_RELEASES = RELEASES, CIB_RELEASE_KEY = RELEASE_KEY }
+  output     = ["type=local,dest=command"]
+  cache-from = cached("command")
+  cache-to   = [for cache in cached("command") : "${cache},mode=max"]
 }
 
 target "testkit" {
