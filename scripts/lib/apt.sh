@@ -22,18 +22,23 @@ apt_install() {
   apt_without_services "${missing[@]}"
 }
 
+# apt_without_services PACKAGE...: one after the other, whoever else installs something meanwhile.
 apt_without_services() {
-  local policy=/usr/sbin/policy-rc.d made=0 status=0
-  if [[ ! -e $policy ]]; then
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 0755 "$policy"
-    made=1
-  fi
-  apt_lists_fresh &&
-    quietly "$(cib_cache)/apt.log" env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y --no-install-recommends -o Acquire::Retries=3 "$@" || status=$?
-  ((made)) && rm -f "$policy"
-  return "$status"
+  mkdir -p "$(cib_cache)"
+  (
+    flock -w 900 9 || die "$EX_SOFTWARE" "another installation holds $(cib_cache)/apt.lock"
+    policy=/usr/sbin/policy-rc.d made=0 status=0
+    if [[ ! -e $policy ]]; then
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod 0755 "$policy"
+      made=1
+    fi
+    apt_lists_fresh &&
+      quietly "$(cib_cache)/apt.log" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends -o Acquire::Retries=3 "$@" || status=$?
+    ((made)) && rm -f "$policy"
+    exit "$status"
+  ) 9>"$(cib_cache)/apt.lock"
 }
 
 # apt_lists_fresh: the package lists once a day, which is what a fresh machine lacks.

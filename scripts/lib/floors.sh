@@ -13,6 +13,8 @@ source "$CIB_ROOT/scripts/lib/build.sh"
 source "$CIB_ROOT/scripts/lib/box.sh"
 # shellcheck source=scripts/lib/web.sh
 source "$CIB_ROOT/scripts/lib/web.sh"
+# shellcheck source=scripts/lib/clients.sh
+source "$CIB_ROOT/scripts/lib/clients.sh"
 # shellcheck source=scripts/lib/floor-images.sh
 source "$CIB_ROOT/scripts/lib/floor-images.sh"
 
@@ -22,10 +24,12 @@ floor_unit() {
   rust_ensure
   cargo fmt --all --check
   cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-  # What serves or decides opens files through one door; tests need none.
+  # What serves or decides, and what a person's machine takes of a box, opens files through one
+  # door; tests need none.
   CLIPPY_CONF_DIR=$CIB_ROOT/foreign/door cargo clippy --locked --no-deps --lib --bins --quiet \
-    -p cib-base -p cib-cgroup -p cib-init -p cib-control -p cib-launcher -p cib-session \
-    -p cib-upstream -p cib-resolver -p cib-redsocks -- -D warnings
+    -p cib-base -p cib-cgroup -p cib-cli -p cib-init -p cib-control -p cib-envelope -p cib-files \
+    -p cib-launcher -p cib-session -p cib-tasks -p cib-forge -p cib-https -p cib-upstream \
+    -p cib-resolver -p cib-redsocks -- -D warnings
   floor_run unit --lib
   quietly "$(cib_cache)/test-doc.log" cargo test --locked --workspace --doc
   rust_count "$(cib_cache)/test-doc.log"
@@ -56,38 +60,75 @@ floor_changed() {
 floor_host() {
   need_root "the host floor (it makes network namespaces)"
   apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
-    openssh-client gnupg git ripgrep strace
+    openssh-client openssh-server gnupg git ripgrep strace gh dpkg
   apt_install_dante
   rust_ensure
   claude_for_tests
+  web_dependencies
   floor_run host --test-threads 2
+  clients_packages
+  clients_build
+  clients_test
 }
 
 # web: the pages, alone and in a browser, with the real control, keepers and Claude Code.
 floor_web() {
-  apt_install jq chromium git ripgrep
+  apt_install jq chromium git ripgrep openssl nginx caddy apache2 libapache2-mod-auth-openidc
   rust_ensure
   claude_for_tests
   web_dependencies
-  web_lint
+  web npm run --silent check
   web_counted "$(cib_cache)/test-web-unit.log" npx vitest run
   quietly "$(cib_cache)/web-build.log" web npm run --silent build
-  cargo build --locked --quiet -p cib-control -p cib-session -p cib-testkit --bins
+  # Of the whole workspace, as the tests are: fewer packages would take other features of what they
+  # share, and compile it anew.
+  cargo build --locked --quiet --workspace --bins
   CIB_TEST_PROGRAMS=$(rust_programs) CIB_TEST_SHOTS=$(cib_cache)/shots \
     web_counted "$(cib_cache)/test-web-browser.log" node --test --test-reporter=spec --test-concurrency=1 tests/browser/
+}
+
+# images_begin: has the images of the box floor built while a floor runs that minds no company.
+# The unit floor compiles for minutes and is often down to one processor, as a build is.
+images_begin() {
+  images_log=$(cib_cache)/images.log
+  # A process group of its own, so that it can be ended with all that it started.
+  set -m
+  (images_make) >"$images_log" 2>&1 &
+  images_pid=$!
+  set +m
+  trap 'images_give_up' EXIT
+}
+
+images_give_up() {
+  [[ -z ${images_pid:-} ]] || kill -- "-$images_pid" 2>/dev/null || true
+}
+
+# images_await: until they are built; tests that watch the clock come after it. A failure shows
+# where the images are needed, which builds what is missing.
+images_await() {
+  [[ -n ${images_pid:-} ]] || return 0
+  local began=$SECONDS
+  step "Waiting for the images"
+  wait "$images_pid" || warn "the images could not be built yet; $images_log says why"
+  images_pid=
+  note "waited $((SECONDS - began)) s"
+}
+
+images_make() {
+  engine_use
+  base_image_ensure
+  step "Building the images"
+  bake headless testkit
 }
 
 # box: the images in an engine, as a person would run them.
 floor_box() {
   apt_install jq curl openssh-client musl-tools binutils zstd perl procps strace util-linux
   rust_ensure
-  engine_use
-  base_image_ensure
-  step "Building the images"
-  bake headless testkit
+  images_make
   step "Looking at the images"
   image_quick_tests
-  floor_run box --test-threads 1
+  floor_run box --test-threads 2
   return "$images_failed"
 }
 
@@ -98,11 +139,7 @@ floor_leaks() {
   apt_install_dante
   rust_ensure
   claude_for_tests
-  if rust_test_targets leaks | grep -q '^box_'; then
-    engine_use
-    base_image_ensure
-    bake headless testkit
-  fi
+  if rust_test_targets leaks | grep -q '^box_'; then images_make; fi
   floor_run leaks --test-threads 1
 }
 

@@ -18,7 +18,7 @@ image_layout() {
       for (i = 7; i <= NF; i++) path = path " " $i
       name = path; sub(/ (->|link to) .*/, "", name)
       ours = name ~ /^\/(init|workspace\/?|home\/.*|etc\/claude-in-box\/.*|var\/lib\/claude-in-box\/.*)$/ ||
-        name ~ /^\/usr\/bin\/cib-/ || name ~ /^\/usr\/local\/(bin|sbin|lib)\/[^\/]*\/?$/ ||
+        name ~ /^\/usr\/bin\/(cib-|git-remote-cib$)/ || name ~ /^\/usr\/local\/(bin|sbin|lib)\/[^\/]*\/?$/ ||
         name ~ /^\/usr\/local\/lib\/claude-code\/[^\/]*\/?(claude)?$/ || name ~ /^\/usr\/share\/claude-in-box\//
       # Files of the pages have names that change with their content: only an odd one is shown.
       if (name ~ /^\/usr\/share\/claude-in-box\/web\/.*\.(br|gz)$/ && mode == "-rw-r--r--" && owner == "0/0") next

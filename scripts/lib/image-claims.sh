@@ -140,7 +140,7 @@ claim_a_version_without_a_checksum_is_not_fetched() {
 claim_cross_builds_the_programs_of_the_image_or_says_what_is_missing() {
   local folder name said status=0
   for name in PACKAGES PROGRAMS; do
-    diff <(sed -n "s/^ARG $name=\"\(cib-init .*\)\"\$/\1/p" "$CIB_ROOT/images/Dockerfile") \
+    diff <(sed -n "s/^ARG $name=\"\(cib-init .*\|cib-cli\|cib\)\"\$/\1/p" "$CIB_ROOT/images/Dockerfile" | paste -sd ' ') \
       <(sed -n "s/^readonly $name=(\(.*\))\$/\1/p" "$CIB_ROOT/scripts/cross")
   done
   folder=$(mktemp -d)
@@ -158,7 +158,7 @@ claim_cross_builds_the_programs_of_the_image_or_says_what_is_missing() {
 echo "$*" >>asked
 while [ "$1" != --target ]; do shift; done
 mkdir -p "target/$2/release"
-for program in cib-init cib-control cib-session cib-resolver cib-connect; do
+for program in cib-init cib-control cib-files cib-session cib-resolver cib-connect cib; do
   echo "$2" >"target/$2/release/$program"
 done
 SH

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Claims that start a box from an image. testkit/tests/box_contract.rs has those that hold for
+# Claims that start a box from an image. testkit/tests/box_images/contract.rs has those that hold for
 # the headless image on this machine; here are those for other images, platforms and engines.
 
 readonly IMAGE_TOKEN=0123456789abcdef0123

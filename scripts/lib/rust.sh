@@ -61,6 +61,7 @@ rust_tests() {
     cargo test --locked --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
   fi
   rust_count "$log"
+  ((status == 0)) || failed_names "$log"
   return "$status"
 }
 
@@ -85,6 +86,18 @@ rust_programs() {
 }
 
 rust_totals() { printf '%s/test-totals\n' "$(cib_cache)"; }
+
+# failed_names LOG: keeps the tests that failed by what nextest, cargo test, Node and vitest write,
+# once each, so that they can be said again where everybody looks: at the very end.
+failed_names() {
+  sed -nE 's/\x1b\[[0-9;]*m//g
+    s/^ *(FAIL( \+ LEAK)?|TIMEOUT|SIG[A-Z]+) +\[[^]]*\] *(\([^)]*\) )?(.*)/\4/p
+    s/^ +FAIL +([^ ].* > .*)/\1/p
+    s/^test (.*) \.\.\. FAILED$/\1/p
+    s/^ *✖ (.*) \([0-9.]+ms\)$/\1/p' "$1" | awk '!seen[$0]++' >>"$(failures)"
+}
+
+failures() { printf '%s/test-failures\n' "$(cib_cache)"; }
 
 # rust_bench_static PACKAGE BENCH [ARGUMENT...]: builds a package's programs and one of its
 # benches as the images are built, static, and runs that bench.

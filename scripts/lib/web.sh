@@ -17,9 +17,9 @@ web_dependencies() {
   printf '%s' "$wanted" >"$stamp"
 }
 
-# web_lint: what the compilers of the pages and their linters say.
+# web_lint: what the linters of the pages say.
 web_lint() {
-  web npx eslint . && web npx prettier --check --log-level warn . && web npm run --silent check
+  web npx eslint . && web npx prettier --check --log-level warn .
 }
 
 # web_counted LOG COMMAND...: runs tests in the folder of the pages and adds what vitest or Node
@@ -33,5 +33,6 @@ web_counted() {
     $2 == "pass" { p += $3 }
     $2 == "fail" { f += $3 }
     END { print p + 0, f + 0 }' >>"$(rust_totals)"
+  ((status == 0)) || failed_names "$log"
   return "$status"
 }
