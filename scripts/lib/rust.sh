@@ -61,7 +61,10 @@ rust_tests() {
     cargo test --locked --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
   fi
   rust_count "$log"
-  ((status == 0)) || failed_names "$log"
+  ((status == 0)) || {
+    failed_names "$log"
+    failed_reasons "$log"
+  }
   return "$status"
 }
 
@@ -98,6 +101,18 @@ failed_names() {
 }
 
 failures() { printf '%s/test-failures\n' "$(cib_cache)"; }
+
+# failed_reasons LOG: keeps the first lines of what each of them said, to be shown beside the names:
+# whoever reads the end of a long run alone has to see why.
+failed_reasons() {
+  sed 's/\x1b\[[0-9;]*m//g' "$1" | awk -v most=25 '
+    /^ *(FAIL( \+ LEAK)?|TIMEOUT|SIG[A-Z]+) +\[/ && !seen[$NF]++ { left = most }
+    /^ +FAIL +[^ ].* > / { left = most }
+    /^ *(PASS|SLOW|START|TRY|SETUP) +\[/ || /^ *Summary \[/ || /^────/ { left = 0 }
+    /failing tests:/ { node = 1 }
+    node { left = 2 }
+    left-- > 0 && NF { print }' | head -n 150 >>"$(failures).why"
+}
 
 # rust_bench_static PACKAGE BENCH [ARGUMENT...]: builds a package's programs and one of its
 # benches as the images are built, static, and runs that bench.

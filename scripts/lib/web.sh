@@ -33,6 +33,9 @@ web_counted() {
     $2 == "pass" { p += $3 }
     $2 == "fail" { f += $3 }
     END { print p + 0, f + 0 }' >>"$(rust_totals)"
-  ((status == 0)) || failed_names "$log"
+  ((status == 0)) || {
+    failed_names "$log"
+    failed_reasons "$log"
+  }
   return "$status"
 }

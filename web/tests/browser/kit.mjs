@@ -32,12 +32,36 @@ export async function until(what, holds, within = 20_000) {
   }
 }
 
+/**
+ * A port of this machine that nobody has. From below those that the kernel gives to connections: a
+ * program that is started again would else find its port taken, once in a while.
+ */
 export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  const [lowest] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').trim().split(/\s+/);
+  // Browsers refuse some ports, of which 10080 is the last.
+  const [from, to] = [12_000, Math.max(14_000, Number(lowest))];
+  for (;;) {
+    const port = from + Math.floor(Math.random() * (to - from));
+    const server = net.createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once('listening', () => resolve(true)).once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1');
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+}
+
+/** Waits for a program's first answer, and says so if it has ended instead. */
+function answers(what, child, url) {
+  return until(`an answer of ${what}`, () => {
+    if (child.exitCode !== null) throw new Error(`${what} ended with ${child.exitCode}`);
+    return fetch(url).then(
+      () => true,
+      () => false,
+    );
+  });
 }
 
 function listens(socket) {
@@ -85,14 +109,9 @@ export class Box {
     const port = await freePort();
     this.api = `http://127.0.0.1:${port}`;
     this.model = spawn(path.join(programs, 'cib-testkit'), ['api', '--listen', `127.0.0.1:${port}`], {
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', 'inherit'],
     });
-    await until('the stand-in', () =>
-      fetch(this.api).then(
-        () => true,
-        () => false,
-      ),
-    );
+    await answers('the stand-in', this.model, this.api);
   }
 
   /** A stand-in for GitHub, at which the box is `me`. */
@@ -101,12 +120,7 @@ export class Box {
     this.forge = `http://127.0.0.1:${port}`;
     const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
     this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
-    await until('the forge', () =>
-      fetch(this.forge).then(
-        () => true,
-        () => false,
-      ),
-    );
+    await answers('the forge', this.forges, this.forge);
     const token = 'ghp_0123456789abcdefghijABCDEFGHIJ012345';
     await this.kit('tokens', { token, login: 'me', scopes: ['repo'] });
     const account = { kind: 'github', url: this.forge, token };
@@ -139,13 +153,7 @@ export class Box {
       { stdio: ['ignore', 'ignore', 'inherit'], env: {} },
     );
     this.process = child;
-    await until('control', () => {
-      if (child.exitCode !== null) throw new Error(`control ended with ${child.exitCode}`);
-      return fetch(`${this.url}/api/health`).then(
-        () => true,
-        () => false,
-      );
-    });
+    await answers('control', child, `${this.url}/api/health`);
   }
 
   /** As a crash would: without a word to anybody. */
@@ -326,8 +334,15 @@ export class Box {
   }
 }
 
-export function launch() {
-  return chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+/** A browser. One that did not come up in time is begun again, once: it is no claim of a test's. */
+export async function launch() {
+  const how = { executablePath: '/usr/bin/chromium', args: ['--no-sandbox'], timeout: 60_000 };
+  try {
+    return await chromium.launch(how);
+  } catch (error) {
+    console.error(`the browser did not start: ${error}`);
+    return chromium.launch(how);
+  }
 }
 
 /** A page that keeps what went wrong on it: `wrongs` has to be empty at the end. */
