@@ -128,7 +128,7 @@ floor_box() {
   images_make
   step "Looking at the images"
   image_quick_tests
-  floor_run box --test-threads 2
+  floor_run box --test-threads 3
   return "$images_failed"
 }
 

@@ -67,35 +67,3 @@ fn a_port_of_a_box_is_reached_through_the_engine() {
     forward.wait().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
-
-#[test]
-fn a_large_repository_goes_in_in_half_as_much_again_as_git_takes_for_a_clone() {
-    let stage = Stage::new();
-    // 50,000 files and a gigabyte that does not compress.
-    // Random bytes have no deltas to look for and nothing to compress; git would try for minutes.
-    let make = "git config core.bigFileThreshold 1m; git config core.compression 0; \
-                for d in $(seq 1 500); do mkdir d$d; for f in $(seq 1 100); do echo $d $f > d$d/f$f; done; done; \
-                for b in $(seq 1 16); do head -c 64M /dev/urandom > big; git add -A; git commit -qm $b; done; \
-                rm big; git commit -qam gone";
-    stage.run("sh", &["-c", make]);
-    let other = stage.home().join("clone");
-    let begun = std::time::Instant::now();
-    let (here, there) = (stage.path(""), other.display().to_string());
-    let here = here.display().to_string();
-    stage.run("git", &["clone", "-q", "--no-local", &here, &there]);
-    let clone = begun.elapsed();
-    let begun = std::time::Instant::now();
-    let name = stage.start(&["--shell"]);
-    let start = begun.elapsed();
-    // What a box takes to come up is none of the copy's.
-    let begun = std::time::Instant::now();
-    stage.good(&["stop", &name]);
-    stage.good(&["start", "--again", &name]);
-    let boot = begun.elapsed();
-    assert_eq!(stage.inside(&name, "git ls-files | wc -l").trim(), "50004");
-    let copy = start.saturating_sub(boot);
-    assert!(
-        copy.as_secs_f64() <= 1.5 * clone.as_secs_f64(),
-        "copied in {copy:?}, cloned in {clone:?}"
-    );
-}

@@ -9,6 +9,7 @@
 mod attached;
 mod clouds;
 mod hostile;
+mod large;
 mod life;
 mod offload;
 mod pushes;
