@@ -109,7 +109,7 @@ export class Box {
     const port = await freePort();
     this.api = `http://127.0.0.1:${port}`;
     this.model = spawn(path.join(programs, 'cib-testkit'), ['api', '--listen', `127.0.0.1:${port}`], {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: 'ignore',
     });
     await answers('the stand-in', this.model, this.api);
   }
