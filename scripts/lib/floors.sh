@@ -59,21 +59,25 @@ floor_changed() {
 # host: real namespaces, real proxies, real PID 1, the real CLI; nothing of Docker's.
 floor_host() {
   need_root "the host floor (it makes network namespaces)"
-  apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
-    openssh-client openssh-server gnupg git ripgrep strace gh dpkg
-  apt_install_dante
+  host_packages
   rust_ensure
   claude_for_tests
   web_dependencies
   floor_run host --test-threads 2
-  clients_packages
   clients_build
   clients_test
 }
 
+host_packages() {
+  apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
+    openssh-client openssh-server gnupg git ripgrep strace gh dpkg
+  apt_install_dante
+  clients_packages
+}
+
 # web: the pages, alone and in a browser, with the real control, keepers and Claude Code.
 floor_web() {
-  apt_install jq chromium git ripgrep openssl nginx caddy apache2 libapache2-mod-auth-openidc
+  web_packages
   rust_ensure
   claude_for_tests
   web_dependencies
@@ -87,13 +91,18 @@ floor_web() {
     web_counted "$(cib_cache)/test-web-browser.log" node --test --test-reporter=spec --test-concurrency=1 tests/browser/
 }
 
-# images_begin: has the images of the box floor built while a floor runs that minds no company.
-# The unit floor compiles for minutes and is often down to one processor, as a build is.
+web_packages() {
+  apt_install jq chromium git ripgrep openssl nginx caddy apache2 libapache2-mod-auth-openidc
+}
+
+# images_begin: has the images of the box floor built, and then the packages of the other floors
+# installed, while a floor runs that minds no company. The unit floor compiles for minutes and is
+# often down to one processor, as a build is.
 images_begin() {
   images_log=$(cib_cache)/images.log
   # A process group of its own, so that it can be ended with all that it started.
   set -m
-  (images_make) >"$images_log" 2>&1 &
+  (images_make && host_packages && web_packages && claude_for_tests) >"$images_log" 2>&1 &
   images_pid=$!
   set +m
   trap 'images_give_up' EXIT
