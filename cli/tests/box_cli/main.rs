@@ -13,6 +13,7 @@ mod life;
 mod offload;
 mod pushes;
 mod remote;
+mod rootless;
 mod runner;
 mod shapes;
 mod stage;
