@@ -141,6 +141,8 @@ function "described" {
     "org.opencontainers.image.version"       = version()
     "org.opencontainers.image.revision"      = REVISION == "" ? null : REVISION
     "org.opencontainers.image.base.name"     = BASE_IMAGE
+    # Of the box itself, also in an image that is made of this one and has a version of its own.
+    "claude-in-box.image"                    = version()
   }
 }
 

@@ -28,7 +28,7 @@ use crate::image::ImageType;
 use crate::limits::{Limits, Resources, Usage};
 use crate::purge::Purged;
 use crate::secret::Secret;
-use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta};
+use crate::session::{AuthMode, Driver, PermissionMode, SessionId, SessionMeta, Tools};
 
 pub use accounts::{
     AccountInfo, AccountList, ChangeAccount, CreateAccount, SetUp, SignIn, SignInInfo, SignInList,
@@ -136,6 +136,11 @@ pub struct CreateSession {
         schemars(with = "Option<BTreeMap<String, Vec<serde_json::Value>>>")
     )]
     pub hooks: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Rules for Claude's tools, on top of those of the user's settings. With something in `allow`
+    /// what is not allowed is asked about, unless `permission_mode` says otherwise. On resuming as
+    /// before, if absent.
+    #[serde(default, deserialize_with = "crate::object::option")]
+    pub tools: Option<Tools>,
     /// What the session may use; on resuming as before, if absent.
     #[serde(default, deserialize_with = "crate::object::option")]
     pub limits: Option<Limits>,

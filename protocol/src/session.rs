@@ -164,6 +164,20 @@ pub struct Resume {
     pub fork: bool,
 }
 
+/// Which of Claude's tools need no asking, and which are refused, as rules of the CLI's own:
+/// `Read`, `Bash(npm run test:*)`, `mcp__name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Tools {
+    /// What needs no asking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// What is refused, whatever else allows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+}
+
 /// Everything a keeper needs to run a session. Control makes it, init passes it on, the
 /// keeper reads it from standard input; it is never written to disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,6 +225,9 @@ pub struct SessionSpec {
     /// image and of the user. Absent on resuming, the session has those that it had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Rules for tools. Absent on resuming, the session has those that it had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,

@@ -1,10 +1,13 @@
 //! The settings file that Claude gets with `--settings`: hooks of the image, of the user, of
-//! the session and of the keeper. All of them run; none takes another's place.
+//! the session and of the keeper, all of which run, and the session's rules for tools.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use cib_protocol::session::Tools;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::own;
@@ -16,7 +19,10 @@ pub const IMAGE_HOOKS: &str = "/etc/claude-in-box/hooks.json";
 /// Name of the file in a session's directory that keeps its hooks.
 const OWN_HOOKS: &str = "hooks.json";
 
-/// Bytes of that file that are read.
+/// Name of the one that keeps its rules for tools.
+const OWN_TOOLS: &str = "tools.json";
+
+/// Bytes of such a file that are read.
 const MOST: u64 = 16 * 1024 * 1024;
 
 /// Seconds that a hook of the keeper may take. One that asks the user waits for the user.
@@ -27,6 +33,8 @@ const PATIENCE_S: u32 = 24 * 60 * 60;
 pub struct Settings {
     /// Hooks by event; empty if there are none.
     hooks: Map<String, Value>,
+    /// Rules for tools.
+    tools: Tools,
     /// Sources and events that were left out, and why.
     pub notes: Vec<String>,
     /// What is put in front of every hook's command, so that the keeper hears how it went.
@@ -112,10 +120,23 @@ impl Settings {
         }
     }
 
+    /// Adds rules for tools.
+    pub fn add_tools(&mut self, tools: &Tools) {
+        self.tools.allow.extend(tools.allow.iter().cloned());
+        self.tools.deny.extend(tools.deny.iter().cloned());
+    }
+
     /// The file's text; `None` if there is nothing to say.
     #[must_use]
     pub fn text(&self) -> Option<String> {
-        (!self.hooks.is_empty()).then(|| json!({"hooks": self.hooks}).to_string())
+        let mut all = Map::new();
+        if !self.hooks.is_empty() {
+            all.insert("hooks".to_owned(), json!(self.hooks));
+        }
+        if self.tools != Tools::default() {
+            all.insert("permissions".to_owned(), json!(self.tools));
+        }
+        (!all.is_empty()).then(|| Value::Object(all).to_string())
     }
 
     fn append(&mut self, event: &str, mut matchers: Vec<Value>) {
@@ -160,20 +181,39 @@ pub fn own_hooks(
     given: Option<Map<String, Value>>,
     is_new: bool,
 ) -> io::Result<Option<Map<String, Value>>> {
-    let path = dir.join(OWN_HOOKS);
-    let hooks = match given {
-        Some(hooks) => {
-            cib_base::files::replace(&path, &serde_json::to_vec(&hooks)?)?;
-            hooks
-        }
-        None if is_new => Map::new(),
-        None => match own::open(&path, OpenOptions::new().read(true), 0o600) {
-            Ok(file) => serde_json::from_reader(io::BufReader::new(file.take(MOST)))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
-            Err(error) => return Err(error),
-        },
-    };
+    let hooks: Map<String, Value> = kept(&dir.join(OWN_HOOKS), given, is_new)?;
     Ok(Some(hooks).filter(|hooks| !hooks.is_empty()))
+}
+
+/// The rules for tools of a session, as [`own_hooks`] has its hooks.
+///
+/// # Errors
+/// If the file cannot be written, or what was kept cannot be read.
+pub fn own_tools(dir: &Path, given: Option<Tools>, is_new: bool) -> io::Result<Option<Tools>> {
+    let tools: Tools = kept(&dir.join(OWN_TOOLS), given, is_new)?;
+    Ok(Some(tools).filter(|tools| *tools != Tools::default()))
+}
+
+/// What is given, which is kept from now on, else what was kept.
+fn kept<T: Default + Serialize + DeserializeOwned>(
+    path: &Path,
+    given: Option<T>,
+    is_new: bool,
+) -> io::Result<T> {
+    match given {
+        Some(given) => {
+            cib_base::files::replace(path, &serde_json::to_vec(&given)?)?;
+            Ok(given)
+        }
+        None if is_new => Ok(T::default()),
+        None => match own::open(path, OpenOptions::new().read(true), 0o600) {
+            Ok(file) => Ok(serde_json::from_reader(io::BufReader::new(
+                file.take(MOST),
+            ))?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+            Err(error) => Err(error),
+        },
+    }
 }
 
 /// The user's hooks of the box, if there is a home.
@@ -244,7 +284,34 @@ mod tests {
     }
 
     #[test]
-    fn no_hooks_are_no_settings() {
+    fn no_hooks_and_no_rules_are_no_settings() {
         assert_eq!(Settings::default().text(), None);
+    }
+
+    #[test]
+    fn rules_for_tools_stand_beside_hooks_and_are_kept_for_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let tools = Tools {
+            allow: vec!["Read".to_owned()],
+            deny: vec!["Bash(git push:*)".to_owned()],
+        };
+        let given = own_tools(folder.path(), Some(tools.clone()), true).unwrap();
+        assert_eq!(given.as_ref(), Some(&tools));
+        let kept = own_tools(folder.path(), None, false).unwrap();
+        assert_eq!(kept, Some(tools));
+        let none = own_tools(folder.path(), Some(Tools::default()), false).unwrap();
+        assert_eq!(
+            (none, own_tools(folder.path(), None, false).unwrap()),
+            (None, None)
+        );
+        let mut settings = Settings::default();
+        settings.add("user", r#"{"Stop": [{"hooks": [2]}]}"#, new());
+        settings.add_tools(&given.unwrap());
+        let text: Value = serde_json::from_str(&settings.text().unwrap()).unwrap();
+        assert_eq!(
+            text["permissions"],
+            json!({"allow": ["Read"], "deny": ["Bash(git push:*)"]})
+        );
+        assert_eq!(text["hooks"]["Stop"][0]["hooks"][0], 2);
     }
 }

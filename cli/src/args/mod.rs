@@ -1,5 +1,6 @@
 //! The command line.
 
+mod speaking;
 mod standing;
 
 use std::path::PathBuf;
@@ -7,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use standing::{Offload, OffloadInstall, OffloadVerb, Runner, Update};
+pub use speaking::{Login, Logs, Send, Tokens};
+pub use standing::{Config, ConfigVerb, Offload, OffloadInstall, OffloadVerb, Runner, Update};
 
 /// Boxes for the repository at hand: Claude Code with a copy of it, behind a wall.
 ///
@@ -105,6 +107,12 @@ pub enum Command {
     Shell(Which),
     /// Copy files to a box or from it: SOURCE and TARGET are paths or BOX:PATH
     Cp(Copy),
+    /// Say something to Claude in a box
+    Send(Send),
+    /// Say something to Claude in a box, and wait for the answer
+    Ask(Send),
+    /// Show a box: its sessions, what they do and ask, its credential
+    Status(Which),
     /// Log Claude in, in a box
     Login(Login),
     /// Tokens of a box for other devices
@@ -157,9 +165,15 @@ pub struct Start {
     /// File with the proxy's URL; then nothing leaves but through it
     #[arg(long, value_name = "FILE")]
     pub proxy_file: Option<String>,
+    /// The proxy's URL itself, if it has no password: that belongs into a file
+    #[arg(long, value_name = "URL", conflicts_with = "proxy_file")]
+    pub proxy: Option<String>,
     /// Another container holds the proxy and its rules: not even root in the box changes them
     #[arg(long)]
     pub hardened: bool,
+    /// One container, whatever the configuration says
+    #[arg(long, conflicts_with = "hardened")]
+    pub single: bool,
     /// stream or tty [default: stream with a page, tty for this terminal]
     #[arg(long)]
     pub driver: Option<String>,
@@ -206,11 +220,14 @@ pub struct Start {
     /// Start without a credential of Claude's; `cib login` gives one later
     #[arg(long)]
     pub without_credential: bool,
+    /// Open the browser, although the configuration says `detached`
+    #[arg(long, conflicts_with_all = ["no_web", "detach"])]
+    pub web: bool,
     /// Print the address and open no browser; attach this terminal instead
     #[arg(long)]
     pub no_web: bool,
     /// Neither browser nor terminal
-    #[arg(long, short)]
+    #[arg(long, short, visible_alias = "no-attach")]
     pub detach: bool,
     /// A shell instead of a session
     #[arg(long)]
@@ -221,8 +238,15 @@ pub struct Start {
     /// Nor made a pull request
     #[arg(long, visible_alias = "no-create-pr")]
     pub no_pr: bool,
+    /// What of this machine goes in as well: ssh-agent, ssh-keys, gpg-agent, gpg-keys, and github,
+    /// with which the box opens pull requests and Claude does not
+    #[arg(
+        long = "with", value_name = "WHAT", value_delimiter = ',',
+        value_parser = ["ssh-agent", "ssh-keys", "gpg-agent", "gpg-keys", "gpg", "github"]
+    )]
+    pub with: Vec<String>,
     /// Neither agents nor keys of this machine go in, whatever the configuration says
-    #[arg(long)]
+    #[arg(long, conflicts_with = "with")]
     pub no_keys: bool,
     /// Your CLAUDE.md, agents, commands, skills and settings of Claude's stay here
     #[arg(long)]
@@ -247,7 +271,7 @@ pub struct List {
     /// Those that do not run, too
     #[arg(long, short)]
     pub all: bool,
-    /// Names alone
+    /// Names alone, as `--quiet` has it
     #[arg(long)]
     pub names: bool,
     /// Those of other repositories, too
@@ -317,23 +341,6 @@ pub struct Stop {
     pub time: u32,
 }
 
-/// `logs`
-#[derive(Clone, Debug, Default, Args)]
-pub struct Logs {
-    /// The box
-    #[command(flatten)]
-    pub which: Which,
-    /// Go on until the box ends
-    #[arg(long, short)]
-    pub follow: bool,
-    /// How many of the last lines
-    #[arg(long, short = 'n', default_value_t = 50)]
-    pub tail: u32,
-    /// Those since a time, or since so long ago, as 10m
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-}
-
 /// `rm`
 #[derive(Clone, Debug, Default, Args)]
 pub struct Remove {
@@ -346,14 +353,17 @@ pub struct Remove {
     /// Keep its volumes
     #[arg(long)]
     pub keep_volumes: bool,
+    /// Its volumes go as well, which is so unless they are kept
+    #[arg(long, hide = true, conflicts_with = "keep_volumes")]
+    pub volumes: bool,
 }
 
 /// `clean`
 #[derive(Clone, Debug, Default, Args)]
 pub struct Clean {
-    /// Those alone that were made so many days ago, or before
-    #[arg(long, value_name = "DAYS")]
-    pub older: Option<u32>,
+    /// Those alone that were made so long ago, or before: 7d, 12h, 2w; a number alone is days
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    pub older: Option<jiff::SignedDuration>,
     /// Also those that run, and whatever is lost with them
     #[arg(long, short)]
     pub force: bool,
@@ -363,6 +373,28 @@ pub struct Clean {
     /// Keep their volumes
     #[arg(long)]
     pub keep_volumes: bool,
+    /// Their volumes go as well, which is so unless they are kept
+    #[arg(long, hide = true, conflicts_with = "keep_volumes")]
+    pub volumes: bool,
+    /// Also the images of this project's that no box has any more, but the one that a start takes
+    #[arg(long)]
+    pub images: bool,
+    /// Do not ask before anything goes
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// A time that has passed: a number of days, or one with its unit.
+fn age(text: &str) -> Result<jiff::SignedDuration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let hours = match &text[digits.len()..] {
+        "h" => 1,
+        "" | "d" => 24,
+        "w" => 7 * 24,
+        _ => return Err("a number of days, or one with h, d or w behind it".to_owned()),
+    };
+    let count: u32 = digits.parse().map_err(|_| "that is no number".to_owned())?;
+    Ok(jiff::SignedDuration::from_hours(i64::from(count) * hours))
 }
 
 /// `fetch`
@@ -468,8 +500,11 @@ pub struct Watch {
     /// Push what is committed, unless it changes what acts by itself
     #[arg(long)]
     pub auto_push: bool,
+    /// Push it, and open a pull request
+    #[arg(long)]
+    pub auto_pr: bool,
     /// Do not, whatever the configuration says
-    #[arg(long, conflicts_with = "auto_push")]
+    #[arg(long, conflicts_with_all = ["auto_push", "auto_pr"])]
     pub no_push: bool,
     /// End after so many commits
     #[arg(long, value_name = "N")]
@@ -485,6 +520,9 @@ pub struct Exec {
     /// A variable
     #[arg(long = "env", short, value_name = "NAME=VALUE")]
     pub variables: Vec<String>,
+    /// As coder, which is so without it, as root, or as another user of the box's
+    #[arg(long, short, value_name = "USER", conflicts_with = "root")]
+    pub user: Option<String>,
     /// As the container's root, past the agent's restrictions
     #[arg(long)]
     pub root: bool,
@@ -503,66 +541,6 @@ pub struct Copy {
     pub source: String,
     /// A path, or BOX:PATH
     pub target: String,
-}
-
-/// `login`
-#[derive(Clone, Debug, Default, Args)]
-pub struct Login {
-    /// The box
-    #[command(flatten)]
-    pub which: Which,
-    /// Say whether it is logged in, and do nothing
-    #[arg(long)]
-    pub status: bool,
-    /// The code that the page has shown, for a login that was begun
-    #[arg(long)]
-    pub code: Option<String>,
-}
-
-/// `tokens`
-#[derive(Clone, Debug, Default, Args)]
-pub struct Tokens {
-    /// The box
-    #[command(flatten)]
-    pub which: Which,
-    /// Make one with this label, and print it this once
-    #[arg(long, value_name = "LABEL", conflicts_with = "revoke")]
-    pub create: Option<String>,
-    /// What it may do
-    #[arg(long, value_name = "SCOPE", requires = "create", default_values_t = ["sessions:read".to_owned()])]
-    pub scope: Vec<String>,
-    /// Seconds that it lives
-    #[arg(long, requires = "create")]
-    pub ttl: Option<u64>,
-    /// Revoke the one with this id
-    #[arg(long, value_name = "ID")]
-    pub revoke: Option<String>,
-}
-
-/// `config`
-#[derive(Clone, Debug, Default, Args)]
-pub struct Config {
-    /// What to do with it; `show` without a word
-    #[command(subcommand)]
-    pub verb: Option<ConfigVerb>,
-    /// The same as `--config`
-    #[arg(long, short, value_name = "FILE", hide = true)]
-    pub path: Option<PathBuf>,
-}
-
-/// What to do with the configuration.
-#[derive(Clone, Debug, Subcommand)]
-pub enum ConfigVerb {
-    /// Print each key's value and where it stands
-    Show,
-    /// Exit with 0 if everything can be used, else with 78 and what cannot
-    Check,
-    /// Open the project's file, or a new .cib/config.json, in the editor
-    Edit,
-    /// Print every key with what it is
-    Keys,
-    /// Print a JSON Schema of the file, for editors
-    Schema,
 }
 
 #[cfg(test)]

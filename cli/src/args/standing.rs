@@ -84,3 +84,37 @@ pub struct Update {
     #[arg(long, conflicts_with_all = ["check", "to", "from", "key"])]
     pub rollback: bool,
 }
+
+/// `config`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Config {
+    /// What to do with it; `show` without a word
+    #[command(subcommand)]
+    pub verb: Option<ConfigVerb>,
+    /// The same as `--config`
+    #[arg(long, short, value_name = "FILE", hide = true)]
+    pub path: Option<PathBuf>,
+    /// The same as `migrate`
+    #[arg(long, hide = true)]
+    pub migrate: bool,
+    /// The same as `schema`
+    #[arg(long, hide = true, conflicts_with = "migrate")]
+    pub schema: bool,
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print each key's value and where it stands
+    Show,
+    /// Exit with 0 if everything can be used, else with 78 and what cannot
+    Check,
+    /// Open the project's file, or a new .cib/config.json, in the editor
+    Edit,
+    /// Print every key with what it is
+    Keys,
+    /// Print a JSON Schema of the file, for editors
+    Schema,
+    /// Write what a claude-run.config.json says into .cib/config.json, and leave it as it is
+    Migrate,
+}

@@ -1,4 +1,5 @@
-//! What is kept of a box on this machine: its token. It is found again if it is lost.
+//! What is kept of a box on this machine: its token, which is found again if it is lost, and when
+//! its credential ends.
 
 use std::fs;
 use std::io;
@@ -6,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use super::Found;
+use crate::credentials::Credential;
 use crate::engine::{Engine, EngineError};
 use crate::surroundings::Surroundings;
 
@@ -99,6 +101,28 @@ impl State {
         )?;
         self.keep(&token)?;
         Ok(token)
+    }
+
+    /// Keeps which credential the box has, and when that ends.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_credential(&self, credential: &Credential) -> Result<(), StateError> {
+        self.make()?;
+        let path = self.folder.join("credential.json");
+        let kept = serde_json::json!({
+            "variable": credential.variable, "origin": credential.origin, "ends": credential.ends,
+        });
+        cib_base::files::replace(&path, kept.to_string().as_bytes())
+            .map_err(|source| StateError::Folder { path, source })
+    }
+
+    /// When the box's credential ends, in seconds since 1970, if that is known here.
+    #[must_use]
+    pub fn credential_ends(&self) -> Option<i64> {
+        let text = cib_foreign::own::read_to_string(self.folder.join("credential.json")).ok()?;
+        let kept: serde_json::Value = serde_json::from_str(&text).ok()?;
+        kept["ends"].as_i64()
     }
 
     /// Forgets the box.

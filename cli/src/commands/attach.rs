@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, renew};
 use crate::api::Api;
 use crate::api::stream::{Left, lives};
 use crate::args::Attach;
@@ -16,16 +16,34 @@ pub(super) fn run(context: &Context<'_>, arguments: &Attach) -> Result<u8, Failu
     let (engine, found) = context.choose(arguments.which.name.as_deref())?;
     let api = context.api(&engine, &found)?;
     let session = chosen(&api, &found, arguments)?;
+    renew::tell(context, &found);
     to(context, &engine, &found, &session, arguments)
 }
 
 /// The session or shell that is meant: by its id, else the newest that lives.
 fn chosen(api: &Api, found: &Found, arguments: &Attach) -> Result<Value, Failure> {
+    let newest = newest(api, arguments.session.as_deref(), true)?;
+    newest.ok_or_else(|| {
+        Failure::failed(format!("no session lives in {}", found.name)).remedy(format!(
+            "cib shell {}, or cib open {}",
+            found.name, found.name
+        ))
+    })
+}
+
+/// The newest session, and with `shells` the newest of both, whose id begins with a word, or
+/// without a word the newest that lives.
+pub(super) fn newest(
+    api: &Api,
+    word: Option<&str>,
+    shells: bool,
+) -> Result<Option<Value>, Failure> {
     let mut all = Vec::new();
-    for (path, list, kind) in [
+    let lists = [
         ("/api/sessions", "sessions", "claude"),
         ("/api/shells", "shells", "shell"),
-    ] {
+    ];
+    for (path, list, kind) in lists.into_iter().take(1 + usize::from(shells)) {
         let answer = api.get(path)?;
         for one in answer[list].as_array().into_iter().flatten() {
             let mut one = one.clone();
@@ -33,21 +51,27 @@ fn chosen(api: &Api, found: &Found, arguments: &Attach) -> Result<Value, Failure
             all.push(one);
         }
     }
-    let id = |one: &Value| one["id"].as_str().unwrap_or_default().to_owned();
-    let meant = |one: &Value| match &arguments.session {
-        Some(word) => id(one).starts_with(word.as_str()),
+    let meant = |one: &Value| match word {
+        Some(word) => one["id"].as_str().unwrap_or_default().starts_with(word),
         None => lives(one),
     };
     all.retain(meant);
-    let newest = all
+    Ok(all
         .into_iter()
-        .max_by_key(|one| one["created_at"].as_str().unwrap_or_default().to_owned());
-    newest.ok_or_else(|| {
-        Failure::failed(format!("no session lives in {}", found.name)).remedy(format!(
-            "cib shell {}, or cib open {}",
-            found.name, found.name
-        ))
-    })
+        .max_by_key(|one| one["created_at"].as_str().unwrap_or_default().to_owned()))
+}
+
+/// A session's id, if it is one that can stand in a path.
+///
+/// # Errors
+/// It is none.
+pub(super) fn id_of(session: &Value) -> Result<&str, Failure> {
+    let id = session["id"].as_str().unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if id.is_empty() || !id.bytes().all(plain) {
+        return Err(Failure::failed("the box names a session by no id"));
+    }
+    Ok(id)
 }
 
 /// Gives this terminal to a session or shell; what it ended with, if it did.
@@ -69,14 +93,7 @@ pub(super) fn to(
     let matcher =
         Matcher::new(named).map_err(|what| Failure::usage(format!("--detach-keys: {what}")))?;
     let api = context.api(engine, found)?;
-    let id = session["id"].as_str().unwrap_or_default();
-    if id.is_empty()
-        || !id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    {
-        return Err(Failure::failed("the box names a session by no id"));
-    }
+    let id = id_of(session)?;
     let is_shell = session["program"] == "shell" || session.get("driver").is_none();
     let path = format!("/api/{}/{id}", if is_shell { "shells" } else { "sessions" });
     if !is_shell && session["driver"] != "tty" {

@@ -23,8 +23,14 @@ pub(super) fn run(context: &Context<'_>, arguments: &Config) -> Result<u8, Failu
         },
         can_ask: context.can_ask,
     };
-    match arguments.verb {
+    let verb = match &arguments.verb {
+        None if arguments.migrate => Some(ConfigVerb::Migrate),
+        None if arguments.schema => Some(ConfigVerb::Schema),
+        verb => verb.clone(),
+    };
+    match verb {
         None | Some(ConfigVerb::Show) => show(&named),
+        Some(ConfigVerb::Migrate) => migrate(&named),
         Some(ConfigVerb::Check) => check(&named),
         Some(ConfigVerb::Edit) => edit(&named),
         Some(ConfigVerb::Keys) => {
@@ -133,6 +139,57 @@ fn edit(context: &Context<'_>) -> Result<u8, Failure> {
         return Err(Failure::failed(format!("{editor} has failed")));
     }
     check(context)
+}
+
+/// Writes what the file of the tool before says as a file of ours, with that tool's defaults where
+/// ours are others.
+fn migrate(context: &Context<'_>) -> Result<u8, Failure> {
+    let top = context.repository()?.top;
+    let from = match &context.global.config {
+        Some(path) => context.around.folder.join(path),
+        None => top.join(crate::config::SEED_FILE),
+    };
+    let to = top.join(".cib/config.json");
+    let absent = || {
+        Failure::new(
+            Exit::Configuration,
+            format!("there is no {}", from.display()),
+        )
+    };
+    let read = crate::config::file::read(&from).map_err(crate::config::ConfigError::from)?;
+    let read = read.ok_or_else(absent)?;
+    // What cannot be meant is told here, and not by the next start.
+    context.configuration(Vec::new())?;
+    let mut all = serde_json::Map::new();
+    let mut left = Vec::new();
+    for key in KEYS {
+        let set = read.get(key.name).cloned();
+        if key.ignored {
+            left.extend(set.map(|_| key.name));
+            continue;
+        }
+        let theirs = crate::config::keys::default(key.name, true);
+        let differs = theirs != crate::config::keys::default(key.name, false);
+        if let Some(value) = set.or_else(|| differs.then_some(theirs)) {
+            all.insert(key.name.to_owned(), value);
+        }
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(
+            Failure::failed(format!("{} is there already", to.display()))
+                .remedy("move it away, or edit it: cib config edit"),
+        );
+    }
+    std::fs::create_dir_all(top.join(".cib"))?;
+    std::fs::write(&to, format!("{:#}\n", Value::Object(all)))?;
+    let result =
+        json!({"from": from.display().to_string(), "file": to.display().to_string(), "left": left});
+    context.output.result(&result, || to.display().to_string());
+    let name = from.display();
+    context
+        .output
+        .note(&format!("{name} counts as long as it is there: remove it"));
+    Ok(0)
 }
 
 fn keys(context: &Context<'_>) {

@@ -108,9 +108,10 @@ fn image(engine: &Engine, configuration: Option<&Configuration>) -> Look {
     let name = configuration
         .and_then(|configuration| configuration.text("dockerImage"))
         .unwrap_or("claude-in-box:latest");
-    match engine.image(name) {
-        Ok(Some(_)) => look("image", name),
-        _ => missing(
+    match super::image::here(engine, name) {
+        Ok(true) => look("image", name),
+        Err(failure) => missing("image", failure.words(), failure.remedy.unwrap_or_default()),
+        Ok(false) => missing(
             "image",
             format!("{name} is not here"),
             "cib start fetches it; docker buildx bake builds claude-in-box:latest",

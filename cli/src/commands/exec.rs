@@ -24,20 +24,47 @@ pub(super) fn exec(context: &Context<'_>, arguments: &Exec) -> Result<u8, Failur
         words.push(variable.clone());
     }
     words.extend(arguments.command.iter().cloned());
-    run(context, &engine, &found, arguments.root, &words)
+    // Only coder's commands have coder's restrictions: another user's are of the engine's own.
+    let user = match arguments.user.as_deref() {
+        _ if arguments.root => Some("0"),
+        None | Some("coder") => None,
+        Some("root") => Some("0"),
+        Some(user) => Some(user),
+    };
+    if let Some(user) = user.filter(|user| !is_user(user)) {
+        let shown = text::line(user);
+        return Err(Failure::usage(format!(
+            "--user {shown} is no user's name or id"
+        )));
+    }
+    run(context, &engine, &found, user, &words)
+}
+
+/// Whether a word can be a user, or a user and a group.
+fn is_user(word: &str) -> bool {
+    let part = |part: &str| {
+        let character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && part.chars().all(character)
+    };
+    match word.split_once(':') {
+        Some((user, group)) => part(user) && part(group),
+        None => part(word),
+    }
 }
 
 pub(super) fn shell(context: &Context<'_>, which: &Which) -> Result<u8, Failure> {
     let (engine, found) = context.choose(which.name.as_deref())?;
-    run(context, &engine, &found, false, &[])
+    run(context, &engine, &found, None, &[])
 }
 
-/// Runs a command in a box on this process's own input and outputs; its exit code.
+/// Runs a command in a box on this process's own input and outputs; its exit code. Without a user
+/// of the engine's it is coder's, with the agent's restrictions.
 fn run(
     context: &Context<'_>,
     engine: &Engine,
     found: &Found,
-    root: bool,
+    user: Option<&str>,
     words: &[String],
 ) -> Result<u8, Failure> {
     found.running()?;
@@ -49,8 +76,8 @@ fn run(
             command.args(["--env", &format!("TERM={terminal}")]);
         }
     }
-    command.args(["--user", "0", &found.id]);
-    if !root {
+    command.args(["--user", user.unwrap_or("0"), &found.id]);
+    if user.is_none() {
         command.args(["cib-init", "exec", "--"]);
     }
     let ended = command.args(words).status()?;
@@ -289,6 +316,16 @@ fn stays(path: &Path, name: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_a_name_or_an_id_and_never_an_option() {
+        for good in ["root", "0", "1000:1000", "cib-keeper", "_apt"] {
+            assert!(is_user(good), "{good}");
+        }
+        for bad in ["", "-u", "--privileged", "a b", "a:", ":a", "a/b"] {
+            assert!(!is_user(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn a_box_and_a_path_are_told_apart() {

@@ -46,6 +46,18 @@ const BUNDLES: [&str; 3] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// A token of GitHub's: out of the variables, else the one that `gh` has.
+pub(super) fn of_github(around: &Surroundings) -> Option<String> {
+    let given = KNOWN[0].3.iter().find_map(|name| around.variable(name));
+    if let Some(token) = given {
+        return Some(token.to_owned());
+    }
+    let mut command = std::process::Command::new(around.program("gh")?);
+    command.args(["auth", "token"]);
+    let ran = crate::process::run(&mut command, b"", PATIENCE).ok()?;
+    Some(ran.text()).filter(|token| ran.good() && !token.is_empty())
+}
+
 /// A repository at a forge that takes calls.
 pub(super) struct Place {
     forge: Arc<Forge>,

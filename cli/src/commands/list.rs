@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, renew};
 use crate::args::List;
 use crate::boxes::{Boxes, Found};
 use crate::engine::Engine;
@@ -18,22 +18,28 @@ pub(super) fn run(context: &Context<'_>, arguments: &List) -> Result<u8, Failure
         (all_repos || Some(&found.repository) == repository.as_ref())
             && (arguments.all || found.runs())
     });
-    if arguments.names {
+    if arguments.names || (context.output.quiet && !context.output.json) {
         for found in boxes {
             context.output.line(&found.name);
         }
         return Ok(0);
     }
+    let boxes: Vec<Found> = boxes.collect();
     let rows: Vec<Value> = boxes
-        .map(|found| described(context, &engine, &found))
+        .iter()
+        .map(|found| described(context, &engine, found))
         .collect();
     context.output.result(&rows, || shown(&rows));
+    for found in boxes.iter().filter(|found| found.runs()) {
+        renew::tell(context, found);
+    }
     Ok(0)
 }
 
-fn described(context: &Context<'_>, engine: &Engine, found: &Found) -> Value {
+pub(super) fn described(context: &Context<'_>, engine: &Engine, found: &Found) -> Value {
     let mut row = json!(found);
     row["commits"] = json!(commits(engine, found));
+    row["credential_ends"] = json!(renew::ends(context, found).map(|at| at.to_string()));
     // A box that is starting, or has no API any more, is listed all the same.
     let sessions = found
         .runs()

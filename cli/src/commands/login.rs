@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, renew};
 use crate::api::Api;
 use crate::args::Login;
 use crate::failure::{Exit, Failure};
@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(context: &Context<'_>, arguments: &Login) -> Result<u8, Failure> {
     let (engine, found) = context.choose(arguments.which.name.as_deref())?;
+    if arguments.renew {
+        return renew::run(context, &engine, &found);
+    }
     let api = context.api(&engine, &found)?;
     if arguments.status {
         let status = api.get("/api/auth/claude/status")?;

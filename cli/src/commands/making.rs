@@ -91,6 +91,9 @@ impl Making<'_> {
             &archive(&secrets)?,
         )?;
         state.keep(&token)?;
+        if let Some(credential) = &plan.credential {
+            state.keep_credential(credential)?;
+        }
         engine.ask_for("start the box", &["start", name])?;
         self.await_health(token)
     }

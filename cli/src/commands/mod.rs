@@ -12,6 +12,7 @@ mod forges;
 mod habits;
 mod holder;
 mod image;
+mod images;
 mod inside;
 mod list;
 mod login;
@@ -24,9 +25,12 @@ mod port;
 mod pr;
 mod push;
 mod remove;
+mod renew;
 mod runner;
 mod start;
+mod status;
 mod stop;
+mod talk;
 mod tokens;
 mod update;
 mod watch;
@@ -39,7 +43,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::args::{Command, CommandLine, Global, Start};
 use crate::boxes::state::State;
-use crate::boxes::{Boxes, Found, PORT};
+use crate::boxes::{Boxes, Found, PORT, SelectError};
 use crate::config::{Configuration, Origin};
 use crate::engine::{Engine, forward};
 use crate::failure::Failure;
@@ -97,6 +101,9 @@ pub fn run(around: &Surroundings, output: &Output, line: CommandLine) -> Result<
         Command::Exec(arguments) => exec::exec(&context, &arguments),
         Command::Shell(which) => exec::shell(&context, &which),
         Command::Cp(arguments) => exec::copy(&context, &arguments),
+        Command::Send(arguments) => talk::send(&context, &arguments),
+        Command::Ask(arguments) => talk::ask(&context, &arguments),
+        Command::Status(which) => status::run(&context, &which),
         Command::Login(arguments) => login::run(&context, &arguments),
         Command::Tokens(arguments) => tokens::run(&context, &arguments),
         Command::Offload(arguments) => offload::run(&context, &arguments),
@@ -188,8 +195,33 @@ impl Context<'_> {
             Some(_) => None,
             None => Some(self.repository()?.id()),
         };
-        let found = boxes.choose(word, repository.as_deref())?.clone();
+        let found = match boxes.choose(word, repository.as_deref()) {
+            Ok(found) => found.clone(),
+            Err(SelectError::Several(names)) if self.can_ask => {
+                let name = self.pick("Which box?", &names, "its name")?;
+                boxes.named(&name)?.clone()
+            }
+            Err(error) => return Err(error.into()),
+        };
         Ok((engine, found))
+    }
+
+    /// Has a person choose one of several words; `flag` is what answers for them.
+    ///
+    /// # Errors
+    /// There is nobody to ask, or nothing is chosen.
+    pub fn pick(&self, question: &str, words: &[String], flag: &str) -> Result<String, Failure> {
+        let mut menu = String::new();
+        for (at, word) in words.iter().enumerate() {
+            menu.push_str(&format!("  {}  {word}\n", at + 1));
+        }
+        let answer = self.ask(&format!("{menu}{question} "), flag)?;
+        let number = answer.parse::<usize>().ok();
+        let chosen = number.and_then(|number| words.get(number.checked_sub(1)?));
+        let chosen = chosen.or_else(|| words.iter().find(|word| **word == answer));
+        chosen
+            .cloned()
+            .ok_or_else(|| Failure::usage("nothing was chosen").remedy(format!("say {flag}")))
     }
 
     /// The repository that a box is of: the one at hand, else the one that its label names.

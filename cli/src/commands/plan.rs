@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::habits::Habits;
 use super::inside::{Load, Origin};
-use super::{Context, mounts};
+use super::{Context, forges, mounts, renew};
 use crate::args::Start;
 use crate::config::{Configuration, env_file, is_the_boxs_own};
 use crate::credentials::{self, Choice, Credential};
@@ -64,12 +64,29 @@ pub(super) fn flags(arguments: &Start) -> Vec<(&'static str, &'static str, Value
             flags.push((key, "--no-keys", json!(false)));
         }
     }
+    for what in &arguments.with {
+        let keys: &[&'static str] = match what.as_str() {
+            "ssh-agent" => &["forwardSshAgent"],
+            "ssh-keys" => &["forwardSshKeys"],
+            "gpg-agent" => &["forwardGpgAgent"],
+            "gpg-keys" => &["forwardGpgKeys"],
+            "gpg" => &["forwardGpgAgent", "enableGpgSigning"],
+            _ => &["github"],
+        };
+        flags.extend(keys.iter().map(|key| (*key, "--with", json!(true))));
+    }
+    if arguments.web {
+        flags.push(("detached", "--web", json!(false)));
+    }
     if arguments.no_claude_settings {
         let flag = "--no-claude-settings";
         flags.push(("claudeSettings", flag, json!(false)));
     }
     if arguments.hardened {
         flags.push(("hardened", "--hardened", json!(true)));
+    }
+    if arguments.single {
+        flags.push(("hardened", "--single", json!(false)));
     }
     if arguments.skip_reconnect_check {
         flags.push(("skipReconnectCheck", "--skip-reconnect-check", json!(true)));
@@ -92,6 +109,8 @@ pub(super) struct Plan {
     pub remote: Option<String>,
     /// Variables of the box, by name.
     pub variables: Vec<(String, String)>,
+    /// Claude's credential, which is among the secrets, too.
+    pub credential: Option<Credential>,
     /// Files below `/run/secrets`, each with the variable that names it.
     pub secrets: Vec<(&'static str, &'static str, String)>,
     /// What of this machine it sees.
@@ -155,18 +174,26 @@ impl Plan {
             let (variable, file) = file_of(credential.variable);
             secrets.push((variable, file, credential.value.clone()));
             tell(context, credential);
+            renew::usable(credential)?;
             for (name, value) in &credential.beside {
                 if !variables.iter().any(|(known, _)| known == name) {
                     variables.push(((*name).to_owned(), value.clone()));
                 }
             }
         }
+        if configuration.is("github") {
+            let token = forges::of_github(context.around).ok_or_else(|| {
+                Failure::new(Exit::Credential, "no token of GitHub's was found")
+                    .remedy("set GITHUB_TOKEN, or log in with `gh auth login`")
+            })?;
+            secrets.push(("CIB_GITHUB_TOKEN_FILE", "github_token", token));
+            context.output.note(
+                "a token of GitHub's goes in: the box opens pull requests, and Claude cannot read it",
+            );
+        }
         let hardened = configuration.is("hardened");
         let mut held = None;
-        if let Some(path) = configuration.path("proxyFile", context.around) {
-            let url = cib_foreign::read_to_string(&path, 1 << 16)
-                .map_err(|error| Failure::new(Exit::Configuration, error))?;
-            let url = url.trim().to_owned();
+        if let Some(url) = proxy(context, arguments, configuration)? {
             if hardened {
                 held = Some(url);
             } else {
@@ -197,6 +224,7 @@ impl Plan {
         let plan = Self {
             commit: origin.commit,
             branch,
+            credential: found,
             tree,
             work,
             remote,
@@ -225,8 +253,32 @@ impl Plan {
     }
 }
 
+/// The proxy's URL, if there is one.
+fn proxy(
+    context: &Context<'_>,
+    arguments: &Start,
+    configuration: &Configuration,
+) -> Result<Option<String>, Failure> {
+    if let Some(url) = &arguments.proxy {
+        let authority = url.split_once("://").map_or(&url[..], |(_, rest)| rest);
+        let authority = authority.split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            // Everybody on this machine sees a command line.
+            let what = "--proxy has a user or a password in it, which does not belong there";
+            return Err(Failure::usage(what).remedy("put the URL into a file: --proxy-file FILE"));
+        }
+        return Ok(Some(url.clone()));
+    }
+    let Some(path) = configuration.path("proxyFile", context.around) else {
+        return Ok(None);
+    };
+    let url = cib_foreign::read_to_string(&path, 1 << 16)
+        .map_err(|error| Failure::new(Exit::Configuration, error))?;
+    Ok(Some(url.trim().to_owned()))
+}
+
 /// The variable that names a credential's file in the box, and the file's name.
-fn file_of(variable: &str) -> (&'static str, &'static str) {
+pub(super) fn file_of(variable: &str) -> (&'static str, &'static str) {
     match variable {
         "ANTHROPIC_AUTH_TOKEN" => ("ANTHROPIC_AUTH_TOKEN_FILE", "anthropic_auth_token"),
         "CLAUDE_CODE_OAUTH_TOKEN" => ("CLAUDE_CODE_OAUTH_TOKEN_FILE", "claude_code_oauth_token"),
@@ -238,7 +290,7 @@ fn file_of(variable: &str) -> (&'static str, &'static str) {
 }
 
 /// Says which credential goes in, and what that means.
-fn tell(context: &Context<'_>, credential: &Credential) {
+pub(super) fn tell(context: &Context<'_>, credential: &Credential) {
     let output = context.output;
     output.note(&format!(
         "Claude's credential: {} from {}",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, holder};
+use super::{Context, holder, images};
 use crate::args::{Clean, Remove};
 use crate::boxes::state::State;
 use crate::boxes::{Boxes, Found, volumes};
@@ -31,10 +31,7 @@ pub(super) fn rm(context: &Context<'_>, arguments: &Remove) -> Result<u8, Failur
 pub(super) fn clean(context: &Context<'_>, arguments: &Clean) -> Result<u8, Failure> {
     let engine = context.engine()?;
     let repository = context.repository().ok().map(|repository| repository.id());
-    let limit = arguments.older.map(|days| {
-        let age = jiff::SignedDuration::from_hours(24 * i64::from(days));
-        jiff::Timestamp::now() - age
-    });
+    let limit = arguments.older.map(|age| jiff::Timestamp::now() - age);
     // One whose age is not known is not old.
     let is_old = |found: &Found| {
         let made = found.created.parse::<jiff::Timestamp>();
@@ -46,7 +43,18 @@ pub(super) fn clean(context: &Context<'_>, arguments: &Clean) -> Result<u8, Fail
     };
     let mut removed = Vec::new();
     let mut kept = Vec::new();
-    for found in Boxes::of(&engine)?.0.into_iter().filter(ours) {
+    let boxes: Vec<Found> = Boxes::of(&engine)?.0.into_iter().filter(ours).collect();
+    if !boxes.is_empty() && context.can_ask && !(arguments.yes || arguments.force) {
+        let names: Vec<&str> = boxes.iter().map(|found| found.name.as_str()).collect();
+        let question = format!(
+            "Remove {}, but what has work that is nowhere else?",
+            names.join(", ")
+        );
+        if !context.confirm(&question, "--yes")? {
+            return Ok(0);
+        }
+    }
+    for found in boxes {
         if !arguments.force
             && let Err(failure) = refuse_loss(context, &engine, &found)
         {
@@ -57,9 +65,11 @@ pub(super) fn clean(context: &Context<'_>, arguments: &Clean) -> Result<u8, Fail
         remove(context, &engine, &found, arguments.keep_volumes)?;
         removed.push(found.name);
     }
-    context
-        .output
-        .result(&json!({"removed": removed, "kept": kept}), String::new);
+    let mut result = json!({"removed": removed, "kept": kept});
+    if arguments.images {
+        result["images"] = json!(images::clean(context, &engine, arguments.yes)?);
+    }
+    context.output.result(&result, String::new);
     if kept.is_empty() {
         return Ok(0);
     }

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::making::{self, BOOT, Making};
 use super::plan::{self, Plan};
-use super::{Context, dry, holder, image, open};
+use super::{Context, dry, holder, image, open, renew};
 use crate::api::Api;
 use crate::args::Start;
 use crate::boxes::state::State;
-use crate::boxes::{Boxes, is_name, volumes};
+use crate::boxes::{Boxes, Found, is_name, volumes};
 use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::failure::Failure;
@@ -282,6 +282,10 @@ fn first(
     if let Some(model) = configuration.text("model") {
         body["model"] = json!(model);
     }
+    if let Some(tools) = configuration.allowed_tools() {
+        body["tools"] = json!({"allow": tools});
+        body["permission_mode"] = json!("default");
+    }
     let prompt = arguments.prompt.join(" ");
     if !prompt.is_empty() {
         body["prompt"] = json!(prompt);
@@ -293,18 +297,14 @@ fn first(
 pub(super) fn again(context: &Context<'_>, name: &str) -> Result<u8, Failure> {
     let (engine, found) = context.choose(Some(name))?;
     if !found.runs() {
-        if found.holder.is_some() {
-            holder::start(&engine, &found.name)?;
+        // One that has ended is of no use to a box that begins.
+        if renew::is_over(context, &found) {
+            renew::give(context, &engine, &found)?;
         }
-        engine.ask_for("start the box", &["start", &found.id])?;
+        begin_again(&engine, &found)?;
     }
-    let boxes = Boxes::of(&engine)?;
-    let found = boxes.named(&found.name)?;
-    let api = context.api(&engine, found)?;
-    if process::wait_for(BOOT, || api.is_healthy().then_some(())).is_none() {
-        return Err(Failure::failed("the box did not become healthy in time")
-            .remedy(making::last_lines(&engine, &found.name)));
-    }
+    let (found, api) = await_again(context, &engine, &found.name)?;
+    renew::tell(context, &found);
     let url = reached(&engine, &api);
     let result = json!({"name": found.name, "branch": found.branch, "url": url});
     context.output.result(&result, || {
@@ -312,6 +312,31 @@ pub(super) fn again(context: &Context<'_>, name: &str) -> Result<u8, Failure> {
         format!("Box     {}\nURL     {address}", found.name)
     });
     Ok(0)
+}
+
+/// Starts a box that was stopped, and what holds its network before it.
+pub(super) fn begin_again(engine: &Engine, found: &Found) -> Result<(), Failure> {
+    if found.holder.is_some() {
+        holder::start(engine, &found.name)?;
+    }
+    engine.ask_for("start the box", &["start", &found.id])?;
+    Ok(())
+}
+
+/// A box that was started once more, when it is healthy.
+pub(super) fn await_again(
+    context: &Context<'_>,
+    engine: &Engine,
+    name: &str,
+) -> Result<(Found, Api), Failure> {
+    let boxes = Boxes::of(engine)?;
+    let found = boxes.named(name)?.clone();
+    let api = context.api(engine, &found)?;
+    if process::wait_for(BOOT, || api.is_healthy().then_some(())).is_none() {
+        return Err(Failure::failed("the box did not become healthy in time")
+            .remedy(making::last_lines(engine, name)));
+    }
+    Ok((found, api))
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub(super) fn stop(context: &Context<'_>, arguments: &Stop) -> Result<u8, Failur
 
 pub(super) fn logs(context: &Context<'_>, arguments: &Logs) -> Result<u8, Failure> {
     let (engine, found) = context.choose(arguments.which.name.as_deref())?;
+    if let Some(session) = &arguments.session {
+        return super::talk::log(context, &engine, &found, session, arguments);
+    }
     let mut command = engine.command();
     command.args(["logs", "--tail", &arguments.tail.to_string()]);
     if arguments.follow {

@@ -12,7 +12,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &Tokens) -> Result<u8, Failu
     let (engine, found) = context.choose(arguments.which.name.as_deref())?;
     let api = context.api(&engine, &found)?;
     if let Some(label) = &arguments.create {
-        let body = json!({"label": label, "scopes": arguments.scope, "ttl": arguments.ttl});
+        let body = json!({
+            "label": label, "scopes": arguments.scope, "ttl": arguments.ttl, "kind": arguments.kind,
+        });
         let made = api.post("/api/tokens", &body)?;
         context.output.result(&made, || {
             text::line(made["plaintext"].as_str().unwrap_or_default())
@@ -32,7 +34,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Tokens) -> Result<u8, Failu
     let list = api.get("/api/tokens")?;
     context.output.result(&list["tokens"], || {
         let mut rows = vec![
-            ["ID", "LABEL", "SCOPES", "ENDS"]
+            ["ID", "LABEL", "KIND", "SCOPES", "ENDS"]
                 .map(str::to_owned)
                 .to_vec(),
         ];
@@ -47,6 +49,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Tokens) -> Result<u8, Failu
             rows.push(vec![
                 word("id"),
                 word("label"),
+                text::line(token["kind"].as_str().unwrap_or("bearer")),
                 text::line(&scopes.join(" ")),
                 word("expires_at"),
             ]);

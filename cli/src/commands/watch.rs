@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::{Context, apply, diff, pr, push};
+use super::{Context, apply, diff, pr, push, renew};
 use crate::args::{Pr, Push, Watch};
 use crate::boxes::Found;
 use crate::engine::Engine;
@@ -24,14 +24,15 @@ pub(super) fn run(context: &Context<'_>, arguments: &Watch) -> Result<u8, Failur
     found.running()?;
     let repository = context.repository_of(&found)?;
     let configuration = context.configuration(Vec::new())?;
-    let push = (arguments.auto_push || configuration.is("autoPush")) && !arguments.no_push;
+    let asked = arguments.auto_push || arguments.auto_pr;
+    let push = (asked || configuration.is("autoPush")) && !arguments.no_push;
     let watcher = Watcher {
         context,
         engine: &engine,
         found: &found,
         repository: &repository,
         push,
-        request: push && configuration.is("autoCreatePR"),
+        request: push && (arguments.auto_pr || configuration.is("autoCreatePR")),
     };
     context.output.step(&format!(
         "Watching {} of {}; Ctrl-C ends it",
@@ -77,6 +78,7 @@ impl Watcher<'_> {
         let mut listing = Vec::new();
         let mut seen = self.known()?;
         let mut commits = 0;
+        let mut told = renew::Told::default();
         loop {
             let begun = listing.len();
             let left = (LISTING - begun) as u64;
@@ -99,6 +101,7 @@ impl Watcher<'_> {
                 .into_iter()
                 .find(|b| b.name == self.found.branch);
             listing.clear();
+            told.once(self.context, self.found);
             if own.is_none_or(|branch| branch.id == seen) {
                 continue;
             }

@@ -174,7 +174,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("volumes", Kind::Texts, "mounts as SOURCE:TARGET[:ro]"),
     key("mounts", Kind::Mounts, "mounts as objects"),
-    key("allowedTools", Kind::Texts, "tools of Claude; only [\"*\"]"),
+    key(
+        "allowedTools",
+        Kind::Texts,
+        "tools that Claude uses without asking, as Read or Bash(npm:*); [\"*\"] are all",
+    ),
     key(
         "maxThinkingTokens",
         Kind::MayNumber,
@@ -230,6 +234,11 @@ pub const KEYS: &[Key] = &[
         "enableGpgSigning",
         Kind::Switch,
         "commits are signed by gpg",
+    ),
+    key(
+        "github",
+        Kind::Switch,
+        "a token of GitHub's goes in: the box opens pull requests, and Claude cannot read it",
     ),
     key(
         "claudeSettings",
@@ -327,7 +336,7 @@ pub fn default(name: &str, seed: bool) -> Value {
         "allowedTools" => json!(["*"]),
         "forwardSshKeys" | "forwardGpgKeys" => json!(seed),
         "hardened" | "detached" | "skipReconnectCheck" | "forwardGpgAgent" | "enableGpgSigning"
-        | "autoPush" | "autoCreatePR" => json!(false),
+        | "autoPush" | "autoCreatePR" | "github" => json!(false),
         _ => Value::Null,
     }
 }

@@ -217,10 +217,10 @@ impl Configuration {
         if !matches!(self.text("driver"), None | Some("stream" | "tty")) {
             return fault("driver", "has to be stream or tty");
         }
-        if self.texts("allowedTools") != ["*"] {
+        if !self.texts("allowedTools").into_iter().all(is_rule) {
             return fault(
                 "allowedTools",
-                "can only be [\"*\"]: the box's API has no rules for tools yet",
+                "has to name tools, as Read or Bash(npm run test:*)",
             );
         }
         for (name, _) in self.variables("environment") {
@@ -277,6 +277,13 @@ impl Configuration {
             .collect()
     }
 
+    /// The tools that Claude uses without asking, unless it is all of them.
+    #[must_use]
+    pub fn allowed_tools(&self) -> Option<Vec<&str>> {
+        let tools = self.texts("allowedTools");
+        (!tools.contains(&"*")).then_some(tools)
+    }
+
     /// Texts by name.
     #[must_use]
     pub fn variables(&self, name: &str) -> Vec<(String, String)> {
@@ -320,6 +327,19 @@ impl Configuration {
 impl Mount {
     fn deserialize_all(value: &Value) -> Vec<Self> {
         Vec::deserialize(value).unwrap_or_default()
+    }
+}
+
+/// Whether a text names a tool of Claude's, or everything, or what a tool may be used for.
+fn is_rule(text: &str) -> bool {
+    let name = |text: &str| {
+        let character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*');
+        !text.is_empty() && text.chars().all(character)
+    };
+    let plain = !text.chars().any(char::is_control);
+    match text.split_once('(') {
+        None => name(text),
+        Some((tool, rest)) => name(tool) && rest.len() > 1 && rest.ends_with(')') && plain,
     }
 }
 
@@ -465,7 +485,8 @@ mod tests {
             (r#"{"dockerImage": "--privileged"}"#, "no name of an image"),
             (r#"{"driver": "telnet"}"#, "stream or tty"),
             (r#"{"credential": "mine"}"#, "bedrock or vertex"),
-            (r#"{"allowedTools": ["Read"]}"#, "rules for tools"),
+            (r#"{"allowedTools": ["Read", "rm -rf"]}"#, "name tools"),
+            (r#"{"allowedTools": ["Bash("]}"#, "name tools"),
             (r#"{"detach": true}"#, "did you mean `detached`?"),
         ] {
             let place = Place::new();

@@ -92,6 +92,12 @@ impl Version {
         })
     }
 
+    /// Its first two numbers: what is of one series speaks with each other.
+    #[must_use]
+    pub fn series(&self) -> (u64, u64) {
+        (self.numbers[0], self.numbers[1])
+    }
+
     /// That of this program.
     #[must_use]
     pub fn of_this_program() -> Self {

@@ -14,6 +14,7 @@ mod life;
 mod offload;
 mod pushes;
 mod remote;
+mod rootless;
 mod runner;
 mod shapes;
 mod stage;

@@ -24,6 +24,19 @@ pub(crate) struct Ran {
 pub(crate) struct Stage {
     home: TempDir,
     world: Container,
+    /// As whom everything of the person's is run, if not as this process.
+    pub(crate) person: Option<Person>,
+}
+
+/// Another user of this machine, who has an engine of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    /// What a command of theirs begins with.
+    pub(crate) wrapper: Vec<String>,
+    /// Their `cib`.
+    pub(crate) cib: PathBuf,
+    /// Their variables.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Stage {
@@ -36,6 +49,7 @@ impl Stage {
         let stage = Self {
             home: tempfile::tempdir().unwrap(),
             world,
+            person: None,
         };
         std::fs::create_dir_all(stage.path("")).unwrap();
         let remote = stage.remote();
@@ -128,7 +142,17 @@ impl Stage {
     }
 
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.person {
+            None => Command::new(program),
+            Some(person) => {
+                let mut command = Command::new(&person.wrapper[0]);
+                // What changes to another view of the machine begins at its top.
+                let folder = format!("--chdir={}", self.path("").display());
+                command.args(&person.wrapper[1..]).args(["env", &folder]);
+                command.arg(program);
+                command
+            }
+        };
         command
             .current_dir(self.path(""))
             .env("HOME", self.home.path())
@@ -147,7 +171,19 @@ impl Stage {
         ] {
             command.env_remove(name);
         }
+        if self.person.is_some() {
+            // Where this process's engine is.
+            command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONFIG");
+        }
+        let variables = self.person.iter().flat_map(|person| &person.variables);
+        command.envs(variables.map(|(name, value)| (name, value)));
         command
+    }
+
+    /// The program under test.
+    fn program(&self) -> &str {
+        let own = self.person.as_ref().map(|person| &person.cib);
+        own.map_or(env!("CARGO_BIN_EXE_cib"), |path| path.to_str().unwrap())
     }
 
     pub(crate) fn finish(mut command: Command) -> Ran {
@@ -179,7 +215,7 @@ impl Stage {
     }
 
     pub(crate) fn cib(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.command(env!("CARGO_BIN_EXE_cib"));
+        let mut command = self.command(self.program());
         command.args(arguments);
         Self::finish(command)
     }

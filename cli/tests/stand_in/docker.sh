@@ -41,7 +41,7 @@ fi
 case $1 in
   version) echo 26.1.5 ;;
   context) cat "$STATE/context" ;;
-  image) echo '[{"Config": {"Entrypoint": ["/init"]}}]' ;;
+  image) echo "[{\"Config\": {\"Entrypoint\": [\"/init\"], \"Labels\": {\"claude-in-box.image\": \"${IMAGE_VERSION-latest}\"}}}]" ;;
   ps)
     case $* in
       *holder-of*) ;;

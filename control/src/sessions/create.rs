@@ -7,7 +7,7 @@ use cib_protocol::api::{CreateSession, CreateShell};
 use cib_protocol::limits::Limits;
 use cib_protocol::secret::Secret;
 use cib_protocol::session::{
-    AuthMode, PermissionMode, Program, Resume, SessionId, SessionMeta, SessionSpec, Uuid,
+    AuthMode, PermissionMode, Program, Resume, SessionId, SessionMeta, SessionSpec, Tools, Uuid,
 };
 
 use serde_json::{Map, Value};
@@ -79,6 +79,9 @@ pub async fn spec(
     if let Some(hooks) = &request.hooks {
         check_hooks(hooks)?;
     }
+    if let Some(tools) = &request.tools {
+        check_tools(tools)?;
+    }
     let mut env = environment(request.env, request.api_key, request.oauth_token)?;
     for (name, value) in provider.iter().flat_map(Kept::variables) {
         if env.insert(name.clone(), value).is_some() {
@@ -125,6 +128,7 @@ pub async fn spec(
             .or_else(|| earlier.map(|meta| meta.limits.clone()))
             .unwrap_or_default(),
         hooks: request.hooks,
+        tools: request.tools,
         title: request
             .title
             .or_else(|| earlier.and_then(|meta| meta.title.clone())),
@@ -164,6 +168,7 @@ pub fn shell(request: CreateShell, roots: &[PathBuf]) -> Result<SessionSpec, Fau
         resume: None,
         env: environment(request.env, None, None)?,
         hooks: None,
+        tools: None,
         limits,
         title: request.title,
         size,
@@ -218,7 +223,11 @@ fn permission_mode(request: &CreateSession) -> Result<Option<PermissionMode>, Fa
         (Some(mode), None) => Ok(Some(mode)),
         (None, Some(true)) => Ok(Some(PermissionMode::BypassPermissions)),
         (None, Some(false)) => Ok(Some(PermissionMode::Default)),
-        (None, None) => Ok(None),
+        // Where everything is allowed, a list of what is allowed says nothing.
+        (None, None) => {
+            let allow = request.tools.as_ref().map(|tools| !tools.allow.is_empty());
+            Ok((allow == Some(true)).then_some(PermissionMode::Default))
+        }
     }
 }
 
@@ -366,6 +375,30 @@ fn check_hooks(hooks: &Map<String, Value>) -> Result<(), Fault> {
             .is_some_and(|list| list.iter().all(Value::is_object));
         if !is_list {
             return bad(format!("`hooks.{event}` is not a list of objects"));
+        }
+    }
+    Ok(())
+}
+
+/// Rules that a session has, at most, and characters of one.
+const MAX_RULES: (usize, usize) = (500, 1000);
+
+/// Checks rules for tools.
+///
+/// # Errors
+/// Names the list that cannot be used.
+fn check_tools(tools: &Tools) -> Result<(), Fault> {
+    for (name, rules) in [("allow", &tools.allow), ("deny", &tools.deny)] {
+        let is_rule = |rule: &String| {
+            !rule.trim().is_empty()
+                && rule.len() <= MAX_RULES.1
+                && !rule.chars().any(char::is_control)
+        };
+        if rules.len() > MAX_RULES.0 || !rules.iter().all(is_rule) {
+            return bad(format!(
+                "`tools.{name}` is a list of at most {} rules, as `Read` or `Bash(npm:*)`",
+                MAX_RULES.0
+            ));
         }
     }
     Ok(())

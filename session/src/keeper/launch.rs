@@ -73,6 +73,7 @@ impl Launch<'_> {
             let abilities = self.ask_version()?;
             self.add_hooks(&mut settings, abilities);
         }
+        self.add_tools(&mut settings);
         self.write_files(&settings)?;
         let model = self.model.as_deref();
         let command = self.command.stream(self.spec, model);
@@ -102,6 +103,7 @@ impl Launch<'_> {
         let mut settings = Settings::wrapped(format!("{carrier} --run"));
         self.add_hooks(&mut settings, abilities);
         settings.add_own(&carrier, abilities);
+        self.add_tools(&mut settings);
         self.write_files(&settings)?;
         let id = self.command.conversation.id().to_string();
         let found = self.home.transcript.take();
@@ -144,6 +146,13 @@ impl Launch<'_> {
         }
         if let Some(events) = &self.spec.hooks {
             settings.add_events("the session's hooks", events.clone(), abilities);
+        }
+    }
+
+    /// Adds the session's rules for tools.
+    fn add_tools(&self, settings: &mut Settings) {
+        if let Some(tools) = &self.spec.tools {
+            settings.add_tools(tools);
         }
     }
 

@@ -128,6 +128,12 @@ pub fn run(mut spec: SessionSpec, mut options: Options) -> Result<(), StartError
             source,
         }
     })?;
+    spec.tools = settings::own_tools(&options.dir, spec.tools, is_new).map_err(|source| {
+        StartError::System {
+            what: "keep the session's rules for tools",
+            source,
+        }
+    })?;
     let mut now = meta::begin(&spec, earlier, Timestamp::now());
     let conversation = conversation(&spec, is_new);
     now.claude_session = Some(conversation.id());
