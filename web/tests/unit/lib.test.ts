@@ -7,6 +7,7 @@ import { lines } from '../../src/lib/diff';
 import { bytes, count, duration, money, visible } from '../../src/lib/format';
 import { isSubmit } from '../../src/lib/keys';
 import { openable, settled } from '../../src/lib/markdown';
+import { between, marks } from '../../src/lib/marks';
 import { rank } from '../../src/lib/match';
 import { Pump } from '../../src/lib/pump';
 import { control } from '../../src/lib/terminal-keys';
@@ -177,4 +178,25 @@ test('both languages have the same things put in', () => {
       expect(part.zh[key]?.trim(), key).not.toBe('');
     }
   }
+});
+
+test('the words that changed within a line are marked, and none where a line is another one', () => {
+  const cut = (text: string, parts: [number, number][]) => parts.map(([from, to]) => text.slice(from, to));
+  const [before, after] = ['let total = price * count;', 'let total = price * amount + 1;'];
+  const [out, fresh] = between(before, after) ?? [[], []];
+  expect(cut(before, out)).toEqual(['count']);
+  expect(cut(after, fresh)).toEqual(['amount + 1']);
+  // By the character where words have no spaces between them.
+  expect(between('删除会话', '结束会话')).toEqual([[[0, 2]], [[0, 2]]]);
+  expect(between('use std::io;', 'a quite different line')).toBeNull();
+  expect(between('x'.repeat(2000), 'x')).toBeNull();
+  // Places are those of what is shown, in which marks that turn text around have names.
+  const line = (mark: '-' | '+', text: string) => ({ mark, text, old: null, new: null });
+  const turned = marks([line('-', 'a\u202eb = 1'), line('+', 'a\u202eb = 2')]);
+  expect(turned.get(0)).toEqual([[13, 14]]);
+  const found = marks(lines('same\none two\nthree\nend', 'same\none too\nend'));
+  expect([...found]).toEqual([
+    [1, [[4, 7]]],
+    [3, [[4, 7]]],
+  ]);
 });
