@@ -6,8 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open as open_at_once, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open as open_at_once, openat2};
 use nix::sys::stat::Mode;
+
+use crate::stat;
 
 /// Why a foreign file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +96,26 @@ pub fn open_beneath(folder: impl AsFd, path: &Path) -> Result<File, ForeignError
             | ResolveFlag::RESOLVE_NO_MAGICLINKS,
     );
     regular(openat2(folder, path, how), path)
+}
+
+/// Opens a regular file for writing, and makes it with this mode if it is not there. No link
+/// anywhere on the way is followed, and what is in the file stays. Needs Linux 5.6.
+///
+/// # Errors
+/// If a link is on the way, it is anything but a regular file, or it has another name as well.
+pub fn open_to_write(path: &Path, mode: u32) -> Result<File, ForeignError> {
+    let how = OpenHow::new()
+        .flags(flags() | OFlag::O_WRONLY | OFlag::O_CREAT)
+        .mode(Mode::from_bits_truncate(mode))
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let file = regular(openat2(AT_FDCWD, path, how), path)?;
+    let names = stat::of(&file).map_or(0, |stat| stat.st_nlink);
+    if names == 1 {
+        Ok(file)
+    } else {
+        let path = path.to_owned();
+        Err(ForeignError::NotRegular { path })
+    }
 }
 
 /// Whether a regular file, and not a link to one, stands there.

@@ -12,4 +12,4 @@ pub mod json;
 pub mod own;
 pub mod stat;
 
-pub use file::{ForeignError, is_file, open, open_beneath, read, read_to_string};
+pub use file::{ForeignError, is_file, open, open_beneath, open_to_write, read, read_to_string};

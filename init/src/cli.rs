@@ -1,18 +1,21 @@
 //! Decides whether the bare init or a subcommand of the box was asked for, and calls it.
 //!
 //! Called as `init` (the image's `/init`), every word that is no option is a command to run,
-//! so that `docker run IMAGE status` runs a program named `status`. Called by any other name,
+//! so that `docker run IMAGE status` runs a program named `status`; but for `task`, which boots the
+//! box for one task. Called by any other name,
 //! the box's subcommands come first, and `--` in front makes a command of anything.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use cib_protocol::init::InitRequest;
 use clap::{Parser, Subcommand};
 
+use crate::environment::{Environment, Purpose};
 use crate::steps::accounts::CODER;
 use crate::sys::start;
-use crate::{bare, commands, exit};
+use crate::{bare, commands, exit, job};
 
 /// What a person asks of a box, or of its configuration.
 #[derive(Debug, Parser)]
@@ -31,6 +34,8 @@ struct CommandLine {
 enum Asked {
     /// Boot the box, as PID 1
     Box,
+    /// Boot the box, do one task, and end; `task --help` says more
+    Task,
     /// Print the boot plan, and do nothing of it
     Plan {
         /// As JSON
@@ -119,8 +124,9 @@ enum Egress {
 }
 
 /// The names of [`Asked`], which a start of the bare init is too short to have clap tell.
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 12] = [
     "box",
+    "task",
     "plan",
     "check",
     "status",
@@ -142,6 +148,8 @@ fn is_for_the_box(arguments: &[OsString]) -> bool {
     let is_init = name == Some(OsStr::new("init"));
     match arguments.get(1) {
         None => is_init,
+        // The one word that is no command there either: a task is a container's main job.
+        Some(word) if word == job::NAME => true,
         Some(word) => !is_init && SUBCOMMANDS.iter().any(|name| word == name),
     }
 }
@@ -153,6 +161,9 @@ pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // The box itself needs nobody who explains a command line.
     match arguments.get(1..).unwrap_or_default() {
+        [word, words @ ..] if word == job::NAME && is_for_the_box(&arguments) => {
+            return boot_for_task(words);
+        }
         [word, words @ ..] if word == "box" && is_for_the_box(&arguments) => return boot(words),
         [] if is_for_the_box(&arguments) => return boot(&[]),
         words if !is_for_the_box(&arguments) => return bare::main(words),
@@ -175,6 +186,8 @@ pub fn main() -> u8 {
     }
     match asked {
         Asked::Box => boot(&[]),
+        // Its words are read before these.
+        Asked::Task => boot_for_task(&[]),
         Asked::Plan { json } => commands::plan(json),
         Asked::Check => commands::check(),
         Asked::Status { json } => commands::status(json),
@@ -199,6 +212,25 @@ fn service(verb: Service) -> u8 {
         Service::Restart { service } => InitRequest::ServiceRestart { service },
         Service::Logs { service, lines } => InitRequest::Logs { service, lines },
     })
+}
+
+/// Boots the box for a task, whose options the words are; the exit code.
+fn boot_for_task(words: &[OsString]) -> u8 {
+    let variables = match job::words(words) {
+        Ok(job::Words::Task(variables)) => variables,
+        Ok(job::Words::Help) => {
+            return match io::stdout().write_all(job::help().as_bytes()) {
+                Ok(()) => exit::OK,
+                Err(_) => exit::INTERNAL,
+            };
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "cib-init: {error}");
+            return exit::USAGE;
+        }
+    };
+    let environment = Environment::of_process().read_for(Purpose::Task, variables);
+    crate::boot::run_in(environment)
 }
 
 /// Boots the box, or does a piece of its work in another process than PID 1.
@@ -240,11 +272,19 @@ mod tests {
 
     #[test]
     fn the_name_decides_whether_a_word_is_a_subcommand_or_a_command() {
-        for line in ["/init", "/usr/bin/cib-init status", "cib-init box"] {
+        for line in [
+            "/init",
+            "/init task --prompt x",
+            "/usr/bin/cib-init status",
+            "cib-init box",
+            "cib-init task",
+        ] {
             assert!(is_for_the_box(&words(line)), "{line}");
         }
         for line in [
             "/init status",
+            "/init -- task",
+            "/init tasks",
             "cib-init -- status",
             "cib-init run",
             "cib-init --help",

@@ -25,6 +25,7 @@ pub fn main(words: &[String]) -> Option<u8> {
     match verb.as_str() {
         "take-over" => Some(take_over(rest)),
         "probe" => Some(probe(rest)),
+        "job" => Some(crate::job::main()),
         _ => None,
     }
 }

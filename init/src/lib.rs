@@ -25,6 +25,7 @@ pub mod exit;
 pub mod files;
 pub mod fuzz;
 pub mod helper;
+pub mod job;
 pub mod logs;
 pub mod pace;
 pub mod pause;

@@ -106,10 +106,7 @@ pub(super) fn write_auth(
     let long = secrets.iter().filter(|secret| secret.len() >= LEAST);
     let prints = long.map(print).collect();
     let content = ControlAuth {
-        master_sha256: match auth {
-            Auth::Token(token) => Some(digest(token)),
-            Auth::Disabled => None,
-        },
+        master_sha256: auth.token().map(digest),
         proxy_sha256: proxy.map(digest),
         disabled: matches!(auth, Auth::Disabled),
         salt: Some(salt),

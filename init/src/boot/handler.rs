@@ -208,7 +208,7 @@ impl Running {
 fn is_log_name(name: &str) -> bool {
     matches!(
         name,
-        "init" | "egress" | "session" | "setup" | "agent" | "files"
+        "init" | "egress" | "session" | "setup" | "agent" | "files" | "task"
     )
 }
 

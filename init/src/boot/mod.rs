@@ -10,6 +10,7 @@ mod ending;
 mod handler;
 mod health;
 mod helped;
+mod job;
 mod life;
 mod listeners;
 mod live;
@@ -21,6 +22,7 @@ mod trim;
 
 use std::cell::Cell;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -32,6 +34,7 @@ use nix::sys::signal::SigSet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use crate::boot::job::Job;
 use crate::boot::life::{Booted, Phase};
 use crate::boot::live::Parts;
 use crate::boot::progress::Progress;
@@ -75,7 +78,14 @@ pub struct Survey {
 /// # Errors
 /// Every fault at once, then every warning.
 pub fn survey() -> Result<Survey, (Vec<Fault>, Vec<Fault>)> {
-    let environment = Environment::of_process();
+    survey_of(Environment::of_process())
+}
+
+/// The same for another environment.
+///
+/// # Errors
+/// As [`survey`].
+pub fn survey_of(environment: Environment) -> Result<Survey, (Vec<Fault>, Vec<Fault>)> {
     match Configuration::load(Path::new(DIRECTORY), &environment) {
         Ok(mut configuration) => {
             let (paths, facts, mut faults, warnings) = judge(&configuration.settings);
@@ -157,13 +167,23 @@ pub fn refuse(faults: &[Fault], warnings: &[Fault]) -> u8 {
 /// Boots the box, supervises it until it is to end, and ends it; the exit code.
 #[must_use]
 pub fn run() -> u8 {
-    let mut survey = match survey() {
+    run_in(Environment::of_process())
+}
+
+/// The same with another environment.
+#[must_use]
+pub fn run_in(environment: Environment) -> u8 {
+    let mut survey = match survey_of(environment) {
         Ok(survey) => survey,
         Err((faults, warnings)) => return refuse(&faults, &warnings),
     };
     if let Err(faults) = secrets::close(&mut survey) {
         return refuse(&faults, &survey.configuration.warnings);
     }
+    let result = match job::place(&survey.configuration.settings) {
+        Ok(result) => result,
+        Err(fault) => return refuse(&[fault], &survey.configuration.warnings),
+    };
     let surveyed = Duration::from_micros(start::uptime_us());
     environ::scrub(secrets::VARIABLES);
     memory::be_sparing();
@@ -183,7 +203,7 @@ pub fn run() -> u8 {
     };
     panics::install();
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        LocalSet::new().block_on(&runtime, live(survey, surveyed))
+        LocalSet::new().block_on(&runtime, live(survey, surveyed, result))
     }));
     // A task that panics while it is dropped must not take the rest with it.
     let dropped = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
@@ -204,25 +224,34 @@ enum End {
     Asked,
     /// A step of the boot failed whose failure ends the box with this code.
     Boot(u8),
+    /// The task of the container has ended, or was cancelled.
+    Job(u8),
     /// Something inside failed.
     Internal,
 }
 
 impl End {
-    fn code(&self) -> u8 {
+    /// The box's exit code. One that was to do a task and was stopped before has not done it.
+    fn code(&self, has_task: bool) -> u8 {
         match self {
+            Self::Asked if has_task => crate::job::CANCELLED,
             Self::Asked => exit::OK,
-            Self::Boot(code) => *code,
+            Self::Boot(code) | Self::Job(code) => *code,
             Self::Internal => exit::INTERNAL,
         }
     }
 }
 
 /// The life of the box, and its exit code. The survey took until `surveyed`.
-async fn live(survey: Survey, surveyed: Duration) -> u8 {
+async fn live(survey: Survey, surveyed: Duration, result: Option<OwnedFd>) -> u8 {
     let settings = &survey.configuration.settings;
     let no_colour = survey.environment.get("NO_COLOR").is_some();
-    let logs = Logs::new(
+    let log = if settings.task.is_some() {
+        Logs::aside
+    } else {
+        Logs::new
+    };
+    let logs = log(
         settings.container.log_format,
         settings.container.log_level,
         no_colour,
@@ -240,7 +269,7 @@ async fn live(survey: Survey, surveyed: Duration) -> u8 {
         Ok(signals) => drop(tokio::task::spawn_local(listen(
             signals,
             processes.clone(),
-            asked,
+            asked.clone(),
         ))),
         Err(error) => {
             tracing::error!("cannot listen for signals: {error}");
@@ -275,7 +304,15 @@ async fn live(survey: Survey, surveyed: Duration) -> u8 {
         error = live::boot(&survey, &parts, &booted) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
-                until_the_end(&mut asks, &mut given_up).await
+                let task = settings.task.as_ref();
+                let job = task.map(|task| Job::start(settings, task, &parts, result));
+                match job.transpose() {
+                    Ok(job) => until_the_end(job, &asked, &mut asks, &mut given_up).await,
+                    Err(error) => {
+                        tracing::error!(service = crate::job::NAME, "cannot be begun: {error}");
+                        End::Internal
+                    }
+                }
             }
             Err(error) => {
                 tracing::error!("{}", chain(&error));
@@ -285,12 +322,17 @@ async fn live(survey: Survey, surveyed: Duration) -> u8 {
     };
     phase.set(Phase::ShuttingDown);
     let budget = settings.container.shutdown_timeout;
+    // Cancelling a task has taken of it.
+    let budget = match end {
+        End::Job(crate::job::CANCELLED) => budget / 4,
+        _ => budget,
+    };
     ending::end(&parts, &booted, budget, &mut asks).await;
     logs.flush(LAST_WORDS).await;
     if panics::happened() {
         return exit::INTERNAL;
     }
-    end.code()
+    end.code(settings.task.is_some())
 }
 
 /// Under another init (`docker run --init`, compose `init: true`) orphans would go there.
@@ -305,15 +347,34 @@ fn take_orphans() {
     tracing::info!("{line}");
 }
 
-/// Supervises until somebody asks for the end, or a service goes without which there is no
-/// box.
+/// Supervises until somebody asks for the end, a task that is the container's job has ended, or a
+/// service goes without which there is no box.
 async fn until_the_end(
+    mut job: Option<Job>,
+    asked: &mpsc::UnboundedSender<()>,
     asks: &mut mpsc::UnboundedReceiver<()>,
     given_up: &mut mpsc::UnboundedReceiver<GivenUp>,
 ) -> End {
     loop {
+        let ended = async {
+            match &mut job {
+                Some(job) => job.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = asks.recv() => return End::Asked,
+            code = ended => return End::Job(code),
+            _ = asks.recv() => {
+                let Some(job) = &mut job else {
+                    return End::Asked;
+                };
+                let (code, hurried) = job.cancel(asks).await;
+                if hurried {
+                    // Whoever ends the rest hears of it as well.
+                    let _ = asked.send(());
+                }
+                return End::Job(code);
+            }
             () = panics::first() => return End::Internal,
             Some(gone) = given_up.recv() => {
                 if gone.essential {

@@ -1,7 +1,7 @@
 //! Decides which variables are scrubbed, which values are masked, and which files are closed.
 
 use super::Survey;
-use crate::environment::{Auth, CATALOG, ContainerSettings, Fault, Settings};
+use crate::environment::{CATALOG, ContainerSettings, Fault, Settings, TaskSettings};
 use crate::steps::accounts::{Account, Accounts, CODER};
 use crate::steps::secrets;
 
@@ -22,6 +22,7 @@ pub(super) const VARIABLES: &[&str] = &[
     "CIB_GITHUB_TOKEN",
     "CIB_GITLAB_TOKEN",
     "CIB_GITEA_TOKEN",
+    "CIB_TASK_REQUEST",
 ];
 
 /// Coder, with the ids that it is going to have.
@@ -68,9 +69,9 @@ pub(super) fn values(settings: &Settings) -> Vec<String> {
             .all(|v| VARIABLES.contains(&v.name))
     );
     let mut values = Vec::new();
-    if let Auth::Token(token) = &settings.auth {
-        values.push(token.expose().to_owned());
-    }
+    values.extend(settings.auth.token().map(|token| token.expose().to_owned()));
+    let task = settings.task.iter();
+    values.extend(task.filter_map(TaskSettings::webhook_secret));
     let proxy = settings.trusted_proxy_secret.iter();
     values.extend(proxy.map(|secret| secret.expose().to_owned()));
     let channels = settings.channels.iter();

@@ -12,7 +12,7 @@ use cib_base::errors::chain;
 use tokio::task::LocalSet;
 
 use crate::boot;
-use crate::environment::{LogFormat, LogLevel};
+use crate::environment::{Environment, LogFormat, LogLevel, Purpose};
 use crate::exit;
 use crate::logs::Logs;
 use crate::process::Processes;
@@ -24,7 +24,8 @@ use crate::steps::child_env::{Additions, ChildEnvironment};
 /// Runs a command as a user, or that user's shell if the command is empty; its exit code.
 #[must_use]
 pub fn exec(user: &str, command: Vec<OsString>) -> u8 {
-    let survey = match boot::survey() {
+    let environment = Environment::of_process().read_for(Purpose::Inside, Vec::new());
+    let survey = match boot::survey_of(environment) {
         Ok(survey) => survey,
         Err((faults, warnings)) => return boot::refuse(&faults, &warnings),
     };

@@ -28,7 +28,7 @@ pub use service::{
 };
 
 use crate::environment::{
-    Environment, Fault, FileSettings, Place, ReadFile, Settings, read_secret_file,
+    Environment, Fault, FileSettings, Place, ReadFile, Settings, read_named_file,
 };
 use declared::Declared;
 use document::Table;
@@ -39,7 +39,7 @@ pub const DIRECTORY: &str = "/etc/claude-in-box";
 /// Names that no configured service may have: the box's own services and log names.
 pub const RESERVED: &[&str] = &[
     "agent", "connect", "control", "egress", "files", "init", "redsocks", "resolver", "session",
-    "setup",
+    "setup", "task",
 ];
 
 /// The box's own services that a configured one may need. The way out always stands before
@@ -78,7 +78,7 @@ impl Configuration {
     pub fn load(directory: &Path, environment: &Environment) -> Result<Self, Refusal> {
         let (mut faults, mut warnings) = (Vec::new(), Vec::new());
         let files = files::read(directory, &mut faults, &mut warnings);
-        Self::assembled(&files, environment, &read_secret_file, faults, warnings)
+        Self::assembled(&files, environment, &read_named_file, faults, warnings)
     }
 
     /// Puts files, of which the later ones win, and the environment together.

@@ -242,6 +242,52 @@ catalog! {
         CIB_GITEA_URL, Setting, Kind::Text("`https://host`"), "",
         "Its address, such as `https://codeberg.org`. Needed with `CIB_GITEA_TOKEN`.";
     }
+    Task {
+        CIB_TASK_PROMPT, SettingOrFile, Kind::Lines("what is to be done"), "",
+        "Makes a task the container's main job (`docs/guides/tasks-at-scale.md`): the box boots, does \
+         it, says on standard output what became of it, and ends with a code that means something. \
+         At most 1 MiB, in a file; a variable or an argument can have 128 KiB.";
+        CIB_TASK_REQUEST, Secret, Kind::Text("a JSON object, as `POST /api/tasks` takes it"), "",
+        "The same for everything that a task can be asked for, such as a webhook. The variables below \
+         come before what it says.";
+        CIB_TASK_REPO, Setting, Kind::Text("`owner/name`, a URL, or a folder in `/workspace`"), "",
+        "The repository. Unset: the one that the prompt names, or the only one that there is.";
+        CIB_TASK_BASE, Setting, Kind::Text("a branch"), "",
+        "Where the task's branch begins. Unset: at the repository's own.";
+        CIB_TASK_BRANCH, Setting, Kind::Text("a branch"), "",
+        "The branch to work on. Unset: `claude/` and the task's id.";
+        CIB_TASK_MODEL, Setting, Kind::Text("a model's name"), "",
+        "Model of the task.";
+        CIB_TASK_EFFORT, Setting, Kind::Text("`low`, `medium`, `high`, `xhigh` or `max`"), "",
+        "Reasoning effort of the task.";
+        CIB_TASK_SETUP, Setting, Kind::Lines("a JSON array of commands, or one command a line"), "",
+        "Shell commands that run in the work tree before Claude begins.";
+        CIB_TASK_PUSH, Setting, Kind::Flag, "",
+        "Whether the branch is pushed. Unset: `1`.";
+        CIB_TASK_DRAFT, Setting, Kind::Flag, "",
+        "Whether the pull request stays a draft when the task is completed. Unset: `1`.";
+        CIB_TASK_PRIVATE_PROMPT, Setting, Kind::Flag, "",
+        "Whether the pull request says nothing of the prompt. Unset: `0`.";
+        CIB_TASK_TURNS, Setting, Kind::Integer { min: 1, max: 1_000_000 }, "",
+        "Turns that Claude may take. Unset: any number.";
+        CIB_TASK_COST, Setting, Kind::Text("US dollars, such as `2.50`"), "",
+        "What the task may cost, by Claude's own accounting. Unset: anything.";
+        CIB_TASK_TIME, Setting, Kind::Duration { min_ms: 1000, max_ms: 86_400_000 }, "",
+        "How long Claude may work, without what it waits for. Unset: an hour.";
+        CIB_TASK_TIMEOUT, Setting, Kind::Duration { min_ms: 1000, max_ms: 604_800_000 }, "",
+        "How long all of it may take once the box is up; then the task is cancelled, and its work is \
+         saved. Unset: as long as its steps may take.";
+        CIB_TASK_QUESTIONS, Setting, Kind::Choice(&["fail", "wait"]), "fail",
+        "What a question means that only a person can answer: `fail` cancels the task, and its work is \
+         saved; `wait` waits for an answer over the API or by a notice.";
+        CIB_TASK_KEY, Variable, Kind::Text("1 to 200 printable characters without a space"), "",
+        "What one task is told from another by, in a data volume that outlives the container: of two \
+         starts with one key the second goes on with the first one's task. Unset: the container's host \
+         name and what is asked for, so that a container that is started again goes on.";
+        CIB_TASK_RESULT, Variable, Kind::Path, "",
+        "File that the result is written to, instead of standard output. It is made, and emptied, when \
+         the box begins; no link on the way to it is followed.";
+    }
 }
 
 /// Names that programs of a similar box understand and this one does not, with the reason.

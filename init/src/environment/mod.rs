@@ -15,6 +15,7 @@ mod reference;
 mod secret_file;
 mod settings;
 mod source;
+mod task;
 mod unknown;
 mod variable;
 mod written;
@@ -27,14 +28,14 @@ pub(crate) use parse::{Wrong, duration, path, size};
 pub use read::Reading;
 pub use reader::ReadFile;
 pub use reference::markdown;
-pub use secret_file::{SecretFileError, read_secret_file};
+pub use secret_file::{SecretFileError, read_named_file, read_secret_file};
 pub use settings::{
     Admin, AgentSettings, Auth, ContainerSettings, Credentials, EgressSettings, ExposedSecrets,
     GitSettings, HostKeyPolicy, JournalSync, KeySettings, LogFormat, LogLevel, Mode,
-    OnSetupFailure, ProbeTarget, ProxyMode, Resume, SecretFile, SecretSettings, SessionSettings,
-    SessionUsers, Settings, SetupRun, SetupSettings, Signing,
+    OnSetupFailure, ProbeTarget, ProxyMode, Questions, Resume, SecretFile, SecretSettings,
+    SessionSettings, SessionUsers, Settings, SetupRun, SetupSettings, Signing, TaskSettings,
 };
-pub use source::{Environment, FileSetting, FileSettings, Value};
+pub use source::{Environment, FileSetting, FileSettings, Purpose, Value};
 pub use variable::{Delivery, Group, Kind, Variable};
 
 #[cfg(test)]

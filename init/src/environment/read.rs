@@ -19,7 +19,7 @@ use super::settings::{
     OnSetupFailure, ProxyMode, Resume, SecretSettings, SessionSettings, SessionUsers, Settings,
     SetupRun, SetupSettings, Signing,
 };
-use super::source::{Environment, FileSettings};
+use super::source::{Environment, FileSettings, Purpose};
 use super::unknown::unknown;
 
 /// Least number of characters of the master token.
@@ -76,7 +76,8 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let proxy_mode = reader.choice(&names::CIB_PROXY_MODE);
     let (trusted_proxies, trusted_proxy_secret) = proxies(reader);
     // Faults are told in this order.
-    let auth = auth(reader, proxy_mode);
+    let task = super::task::task(reader, proxy_mode);
+    let auth = auth(reader, proxy_mode, task.is_some());
     let mode = reader.choice(&names::CIB_MODE);
     let api_port = port(reader, &names::CIB_PORT);
     Settings {
@@ -122,6 +123,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         },
         claude: claude(reader),
         forges: super::forges::forges(reader),
+        task,
         // The last, when every file has been read.
         secrets: SecretSettings {
             exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),
@@ -178,8 +180,9 @@ fn tcp_port(reader: &mut Reader<'_>, api_port: u16) -> Option<u16> {
     Some(number)
 }
 
-/// A container that only holds the network serves nobody, and needs no token.
-fn auth(reader: &mut Reader<'_>, mode: ProxyMode) -> Auth {
+/// A container that only holds the network serves nobody, and needs no token; nor does one that
+/// does a task and ends.
+fn auth(reader: &mut Reader<'_>, mode: ProxyMode, has_task: bool) -> Auth {
     let faults = reader.faults.len();
     let token = reader.value(&names::CIB_AUTH_TOKEN, token);
     let faulty = reader.faults.len() > faults;
@@ -194,8 +197,10 @@ fn auth(reader: &mut Reader<'_>, mode: ProxyMode) -> Auth {
             );
             Auth::Disabled
         }
+        (None, false) if has_task && !faulty => Auth::Made(super::task::token()),
         (None, disabled) => {
-            if !disabled && !faulty && mode != ProxyMode::Hold {
+            let is_needed = mode != ProxyMode::Hold && reader.purpose() != Purpose::Inside;
+            if !disabled && !faulty && is_needed {
                 reader.fault(
                     Place::variable("CIB_AUTH_TOKEN"),
                     Wrong::new(

@@ -9,7 +9,7 @@ use super::parse::{self, Wrong};
 use super::quoted;
 use super::secret_file::SecretFileError;
 use super::settings::SecretFile;
-use super::source::{Environment, FileSettings, Value};
+use super::source::{Environment, FileSettings, Purpose, Value};
 use super::unknown::is_service_link;
 use super::variable::{Kind, Variable};
 use super::written;
@@ -62,6 +62,10 @@ impl<'a> Reader<'a> {
             #[cfg(test)]
             asked: std::collections::BTreeSet::new(),
         }
+    }
+
+    pub(super) fn purpose(&self) -> Purpose {
+        self.environment.purpose()
     }
 
     pub(super) fn fault(&mut self, place: Place, wrong: Wrong) {
@@ -132,6 +136,16 @@ impl<'a> Reader<'a> {
             Ok(text) if text.trim_end_matches(['\n', '\r']).is_empty() => Err(Wrong::new(
                 format!("the file {shown} is empty"),
                 "put the value into it",
+            )),
+            Ok(text) if text.len() > variable.most() => Err(Wrong::new(
+                format!(
+                    "the file {shown} is larger than {} KiB",
+                    variable.most() / 1024
+                ),
+                format!(
+                    "name a text file that holds the value of {} alone",
+                    variable.name
+                ),
             )),
             Ok(text) => {
                 if variable.secret() {

@@ -6,8 +6,7 @@ use std::path::Path;
 use cib_foreign::ForeignError;
 use thiserror::Error;
 
-/// The most bytes a value may have.
-const MOST: u64 = 64 * 1024;
+use super::variable::{MOST, MOST_OF_A_TASK};
 
 /// Why such a file cannot be used. The message completes "the file FILE".
 #[derive(Debug, Error)]
@@ -19,9 +18,9 @@ pub enum SecretFileError {
     /// which could keep the boot waiting for ever.
     #[error("is not a regular file")]
     NotRegular,
-    /// More bytes than any token or URL has.
-    #[error("is larger than 64 KiB")]
-    TooLarge,
+    /// More bytes than the reader takes.
+    #[error("is larger than {} KiB", .0 / 1024)]
+    TooLarge(u64),
     /// Not UTF-8.
     #[error("is not text")]
     NotText,
@@ -34,13 +33,27 @@ pub enum SecretFileError {
 ///
 /// A [`SecretFileError`], which never holds any of the text.
 pub fn read_secret_file(path: &Path) -> Result<String, SecretFileError> {
+    read(path, MOST)
+}
+
+/// The same for a file that a variable names, whose own limit ([`super::Variable::most`]) its
+/// reader looks at.
+///
+/// # Errors
+///
+/// As [`read_secret_file`].
+pub fn read_named_file(path: &Path) -> Result<String, SecretFileError> {
+    read(path, MOST_OF_A_TASK)
+}
+
+fn read(path: &Path, most: usize) -> Result<String, SecretFileError> {
     let file = std::fs::canonicalize(path).map_err(SecretFileError::Read)?;
-    cib_foreign::read_to_string(&file, MOST).map_err(|error| match error {
+    cib_foreign::read_to_string(&file, most as u64).map_err(|error| match error {
         ForeignError::Open { source, .. } | ForeignError::Read { source, .. } => {
             SecretFileError::Read(source)
         }
         ForeignError::NotRegular { .. } => SecretFileError::NotRegular,
-        ForeignError::TooLarge { .. } => SecretFileError::TooLarge,
+        ForeignError::TooLarge { most, .. } => SecretFileError::TooLarge(most),
         ForeignError::NotText { .. } => SecretFileError::NotText,
     })
 }
@@ -93,7 +106,7 @@ mod tests {
         std::fs::write(&file, vec![b'x'; 65 * 1024]).unwrap();
         assert!(matches!(
             read_secret_file(&file),
-            Err(SecretFileError::TooLarge)
+            Err(SecretFileError::TooLarge(_))
         ));
         std::fs::write(&file, b"\xff\xfe").unwrap();
         assert!(matches!(

@@ -59,6 +59,8 @@ pub struct Settings {
     pub claude: Credentials,
     /// Accounts at forges.
     pub forges: Vec<ForgeAccount>,
+    /// The task that is this container's main job, if it has one.
+    pub task: Option<TaskSettings>,
     /// Where secrets came from.
     pub secrets: SecretSettings,
 }
@@ -95,8 +97,51 @@ pub enum ExposedSecrets {
 pub enum Auth {
     /// Whoever sends this token.
     Token(Secret),
+    /// As before, with a token that nobody was told: a box with one task needs none.
+    Made(Secret),
     /// Everybody on the box's own loopback.
     Disabled,
+}
+
+impl Auth {
+    /// What lets in, if something has to.
+    #[must_use]
+    pub fn token(&self) -> Option<&Secret> {
+        match self {
+            Self::Token(token) | Self::Made(token) => Some(token),
+            Self::Disabled => None,
+        }
+    }
+
+    /// Whether anybody outside could be let in.
+    #[must_use]
+    pub fn serves_others(&self) -> bool {
+        matches!(self, Self::Token(_))
+    }
+}
+
+/// The task that is a container's main job.
+#[derive(Clone, Debug)]
+pub struct TaskSettings {
+    /// The body of `POST /api/tasks`, without its key. It may have the secret of a webhook.
+    pub request: Secret,
+    /// What tells it from other tasks, if that was said.
+    pub key: Option<String>,
+    /// Where the result goes; standard output if nowhere else.
+    pub result: Option<PathBuf>,
+    /// How long all of it may take.
+    pub timeout: Option<Duration>,
+    /// What a question means.
+    pub questions: Questions,
+}
+
+/// What a question means that only a person can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Questions {
+    /// The task is cancelled.
+    Fail,
+    /// Somebody will answer.
+    Wait,
 }
 
 /// The account that the box begins with.

@@ -10,6 +10,19 @@ use super::fault::Place;
 pub struct Environment {
     variables: BTreeMap<String, String>,
     not_text: Vec<String>,
+    purpose: Purpose,
+}
+
+/// What an environment is read for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A box, which may have a task.
+    #[default]
+    Box,
+    /// A box that was asked for its task.
+    Task,
+    /// A command in a box that runs already, whoever may use its API.
+    Inside,
 }
 
 /// A value as it was written.
@@ -38,6 +51,28 @@ impl Environment {
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
+    }
+
+    /// The same, read for something else, with variables that come before its own.
+    #[must_use]
+    pub fn read_for(mut self, purpose: Purpose, variables: Vec<(String, String)>) -> Self {
+        self.purpose = purpose;
+        for (name, value) in variables {
+            // Of a value and the file of its twin it is the later that was meant.
+            let twin = match name.strip_suffix("_FILE") {
+                Some(own) => own.to_owned(),
+                None => format!("{name}_FILE"),
+            };
+            self.variables.remove(&twin);
+            self.variables.insert(name, value);
+        }
+        self
+    }
+
+    /// What it is read for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// The value of a variable. An empty one counts as unset, because compose files write

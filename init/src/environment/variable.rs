@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// The most bytes of a value that stands in a file: more than any token or URL has.
+pub(super) const MOST: usize = 64 * 1024;
+
+/// The most bytes of what a task is to do, and of how it is asked for.
+pub(super) const MOST_OF_A_TASK: usize = 1024 * 1024;
+
 /// One documented variable. The catalog of all of them is [`super::CATALOG`].
 #[derive(Debug)]
 pub struct Variable {
@@ -55,6 +61,8 @@ pub enum Group {
     Claude,
     /// Accounts at forges.
     Forges,
+    /// The task of a container that does one and ends.
+    Task,
 }
 
 /// What a value has to look like.
@@ -101,6 +109,16 @@ impl Variable {
         matches!(self.delivery, Delivery::Secret | Delivery::SettingOrFile)
     }
 
+    /// The most bytes that the file of the twin may have.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        if self.group == Group::Task {
+            MOST_OF_A_TASK
+        } else {
+            MOST
+        }
+    }
+
     /// The name of the variable that names a file with the value.
     #[must_use]
     pub fn file_name(&self) -> String {
@@ -121,7 +139,7 @@ impl Variable {
 
 impl Group {
     /// Every chapter, in the page's order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Access,
         Self::Egress,
         Self::Container,
@@ -130,6 +148,7 @@ impl Group {
         Self::Sessions,
         Self::Claude,
         Self::Forges,
+        Self::Task,
     ];
 }
 
@@ -144,6 +163,7 @@ impl fmt::Display for Group {
             Self::Sessions => "Sessions",
             Self::Claude => "Claude",
             Self::Forges => "Forges",
+            Self::Task => "One task, as the container's main job",
         })
     }
 }

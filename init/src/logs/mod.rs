@@ -69,7 +69,16 @@ impl Logs {
     /// `no_colour` (the variable `NO_COLOR`) says so. Must be called within a `LocalSet`.
     #[must_use]
     pub fn new(format: Format, least: Level, no_colour: bool) -> Self {
-        let output = Output::stdout();
+        Self::unless(no_colour, Output::stdout(), format, least)
+    }
+
+    /// The same on standard error, where standard output is for a result alone.
+    #[must_use]
+    pub fn aside(format: Format, least: Level, no_colour: bool) -> Self {
+        Self::unless(no_colour, Output::stderr(), format, least)
+    }
+
+    fn unless(no_colour: bool, output: Output, format: Format, least: Level) -> Self {
         let colours = format == Format::Text && !no_colour && output.is_terminal();
         Self::on(output, format, least, colours)
     }

@@ -1,4 +1,4 @@
-//! Writes to standard output, which may be a pipe that nobody reads.
+//! Writes to standard output or standard error, which may be a pipe that nobody reads.
 //!
 //! Making it non-blocking would make it so for whoever shares it, so it is asked before each
 //! write whether it takes anything: a pipe or terminal that says so takes at least
@@ -59,6 +59,11 @@ impl Output {
     /// Standard output. Must be called within a `LocalSet`.
     pub(super) fn stdout() -> Self {
         Self::on(io::stdout().as_fd().try_clone_to_owned().ok())
+    }
+
+    /// Standard error. Must be called within a `LocalSet`.
+    pub(super) fn stderr() -> Self {
+        Self::on(io::stderr().as_fd().try_clone_to_owned().ok())
     }
 
     pub(super) fn on(fd: Option<OwnedFd>) -> Self {

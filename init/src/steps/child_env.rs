@@ -246,9 +246,7 @@ fn leads_nowhere(name: &str, value: &str, settings: &Settings) -> bool {
 /// write the proxy's URL into `HTTP_PROXY` as well.
 fn secrets(settings: &Settings) -> Vec<String> {
     let mut secrets = Vec::new();
-    if let crate::environment::Auth::Token(token) = &settings.auth {
-        secrets.push(token.expose().to_owned());
-    }
+    secrets.extend(settings.auth.token().map(|token| token.expose().to_owned()));
     if let Some(credentials) = settings
         .egress
         .upstream

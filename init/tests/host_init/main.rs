@@ -20,6 +20,7 @@ mod box_purge;
 mod box_secrets;
 mod box_sessions;
 mod box_storm;
+mod box_task;
 mod box_users;
 mod box_way;
 mod boxed;

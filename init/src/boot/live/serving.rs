@@ -8,7 +8,7 @@ use tokio::net::UnixListener;
 
 use super::{Stage, StepError, ids, ids_of};
 use crate::boot::{control, listeners, secrets};
-use crate::environment::{Auth, SessionUsers};
+use crate::environment::SessionUsers;
 use crate::files::{self, Desk};
 use crate::plan::StepId;
 use crate::session::directory::Directories;
@@ -84,7 +84,7 @@ impl Stage<'_> {
             return Ok(Rc::clone(held));
         }
         let settings = self.settings();
-        let (port, everywhere) = (settings.port, settings.auth != Auth::Disabled);
+        let (port, everywhere) = (settings.port, settings.auth.serves_others());
         let held = listeners::port(port, everywhere).map_err(|source| StepError::Port {
             variable: "CIB_PORT",
             port,
@@ -102,7 +102,7 @@ impl Stage<'_> {
         let Some(port) = settings.tcp_port else {
             return Ok(None);
         };
-        let everywhere = settings.auth != Auth::Disabled;
+        let everywhere = settings.auth.serves_others();
         let held = listeners::port(port, everywhere).map_err(|source| StepError::Port {
             variable: "CIB_TCP_PORT",
             port,
