@@ -10,7 +10,7 @@
 //! [`disks`] says how full it is; [`feed`] tells what changes in the whole box; [`chat`] tells frames
 //! as a conversation; [`web`] is what a browser is given; [`providers`] are others than Anthropic that
 //! pay; [`sessions`] knows the disk, init and the keepers; [`tasks`] has sessions work on what was asked,
-//! and [`publish`] publishes what they make; [`notices`] tells somebody outside; [`fault`] is what
+//! and [`publish`] publishes what they make; [`notices`] tells somebody outside; [`mqtt`] keeps the box at a broker; [`fault`] is what
 //! can be wrong.
 
 #![deny(unsafe_code)]
@@ -30,6 +30,7 @@ pub mod hooks;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod mqtt;
 pub mod notices;
 pub mod offers;
 pub mod once;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cib_nft::Lan;
 use cib_protocol::api::CreateChannel;
 use cib_protocol::forge::ForgeAccount;
+use cib_protocol::mqtt::MqttSettings;
 use cib_protocol::secret::Secret;
 use cib_resolver::DnsServer;
 use cib_resolver::config::LocalName;
@@ -59,6 +60,10 @@ pub struct Settings {
     pub claude: Credentials,
     /// Accounts at forges.
     pub forges: Vec<ForgeAccount>,
+    /// Whether the sealed envelopes that were published before are served.
+    pub aes_legacy: bool,
+    /// The MQTT broker, if there is to be one.
+    pub mqtt: Option<MqttSettings>,
     /// Where secrets came from.
     pub secrets: SecretSettings,
 }

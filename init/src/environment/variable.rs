@@ -55,6 +55,8 @@ pub enum Group {
     Claude,
     /// Accounts at forges.
     Forges,
+    /// Devices, and the broker that they may be at.
+    Devices,
 }
 
 /// What a value has to look like.
@@ -121,7 +123,7 @@ impl Variable {
 
 impl Group {
     /// Every chapter, in the page's order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Access,
         Self::Egress,
         Self::Container,
@@ -130,6 +132,7 @@ impl Group {
         Self::Sessions,
         Self::Claude,
         Self::Forges,
+        Self::Devices,
     ];
 }
 
@@ -144,6 +147,7 @@ impl fmt::Display for Group {
             Self::Sessions => "Sessions",
             Self::Claude => "Claude",
             Self::Forges => "Forges",
+            Self::Devices => "Devices and MQTT",
         })
     }
 }
