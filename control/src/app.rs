@@ -21,6 +21,7 @@ use crate::files::Files;
 use crate::forges::Forges;
 use crate::journal::hub::Hub;
 use crate::metrics::Metrics;
+use crate::mqtt;
 use crate::notices::Notices;
 use crate::offers;
 use crate::once::Once;
@@ -108,6 +109,8 @@ pub struct App {
     pub feed: Feed,
     /// What is not done twice.
     pub once: Arc<Once>,
+    /// How it stands with the MQTT broker.
+    pub mqtt: Arc<mqtt::Status>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     shutdown: watch::Sender<bool>,
@@ -170,6 +173,7 @@ impl App {
             web,
             feed: Feed::default(),
             once: Arc::default(),
+            mqtt: Arc::default(),
             metrics: Arc::default(),
             shutdown: watch::Sender::new(false),
             seats,

@@ -7,10 +7,12 @@ use std::time::Duration;
 use cib_base::errors::chain;
 use cib_base::log::Format;
 use cib_protocol::init::FirstAccount;
+use cib_protocol::mqtt::MqttSettings;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::address::{Network, TrustedProxies};
 use crate::auth::gate::{self, Mode};
+use crate::auth::scope::Scopes;
 use crate::http::listen::Listen;
 use crate::notices::Setup;
 use crate::options::Options;
@@ -55,6 +57,8 @@ pub struct Config {
     pub logout_url: Option<String>,
     /// How notices are set up.
     pub notices: Setup,
+    /// The MQTT broker that the box speaks to.
+    pub mqtt: Option<MqttSettings>,
     /// How long a stream may be silent.
     pub heartbeat: Duration,
     /// Whether sessions that were working when the box stopped are resumed.
@@ -136,21 +140,25 @@ impl Config {
             "CIB_FORGES_FILE",
             runtime.join("control/forges.json"),
         );
-        let (auth, proxy_secret, first_account, secrets, channels) = gate::load(&auth_file)
+        let loaded = gate::load(&auth_file)
             .map_err(|error| fault(&auth_file.display().to_string(), chain(&error)))
-            .map_or(
-                (None, None, None, Secrets::default(), Vec::new()),
-                |loaded| {
-                    let (secrets, channels) = (loaded.secrets, loaded.channels);
-                    (
-                        Some(loaded.mode),
-                        loaded.proxy,
-                        loaded.first,
-                        secrets,
-                        channels,
-                    )
-                },
-            );
+            .ok();
+        let (auth, proxy_secret, first_account, secrets, channels, mqtt) = match loaded {
+            Some(loaded) => (
+                Some(loaded.mode),
+                loaded.proxy,
+                loaded.first,
+                loaded.secrets,
+                loaded.channels,
+                loaded.mqtt,
+            ),
+            None => (None, None, None, Secrets::default(), Vec::new(), None),
+        };
+        if let Some(mqtt) = &mqtt
+            && let Err(error) = Scopes::parse(&mqtt.scopes)
+        {
+            fault("CIB_MQTT_SCOPES", error.to_string());
+        }
 
         let mode = options.mode.or_else(|| set("CIB_MODE")).unwrap_or_default();
         if !matches!(&*mode, "" | "headless") {
@@ -259,6 +267,7 @@ impl Config {
                     channels,
                     ..Setup::default()
                 },
+                mqtt,
                 heartbeat: Duration::from_secs(heartbeat),
                 resume: resume == "always",
                 max_sessions,

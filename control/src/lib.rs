@@ -11,7 +11,7 @@
 //! as a conversation; [`web`] is what a browser is given; [`providers`] are others than Anthropic that
 //! pay; [`sessions`] knows the disk, init and the keepers; [`tasks`] has sessions work on what was asked,
 //! and [`publish`] publishes what they make; [`notices`] tells somebody outside; [`mcp`] offers tools to
-//! agents; [`fault`] is what can be wrong.
+//! agents; [`mqtt`] keeps the box at a broker; [`fault`] is what can be wrong.
 
 #![deny(unsafe_code)]
 
@@ -31,6 +31,7 @@ pub mod http;
 pub mod journal;
 pub mod mcp;
 pub mod metrics;
+pub mod mqtt;
 pub mod notices;
 pub mod offers;
 pub mod once;

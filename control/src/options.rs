@@ -115,6 +115,10 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub tcp_fd: Option<u32>,
 
+    /// Whether versions 1 and 2 of the sealed envelope are served, as they were published before.
+    #[arg(long)]
+    pub aes_legacy: bool,
+
     /// Descriptor of a local socket that listens, on which health is asked.
     #[arg(long, value_name = "N")]
     pub health_fd: Option<u32>,

@@ -21,6 +21,7 @@ use crate::files::Files;
 use crate::forges::Forges;
 use crate::http::limits::Limits;
 use crate::http::{health, listen, server};
+use crate::mqtt;
 use crate::notices::{self, Notices};
 use crate::prefs::Prefs;
 use crate::providers::Providers;
@@ -176,6 +177,9 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         tasks::schedule::keep(going_on).await;
     });
     tokio::spawn(notices::run(Arc::clone(&app)));
+    if let Some(bridge) = bridge(config, &app) {
+        tokio::spawn(bridge);
+    }
     let watching = Arc::clone(&app).watch();
     let serving = server::serve(listener, records, Arc::clone(&app), limits);
     tokio::pin!(serving);
@@ -201,6 +205,24 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         tracing::warn!(%error, "when tokens and sign-ins were last used is forgotten");
     }
     Ok(())
+}
+
+/// What keeps the box at its MQTT broker, if it has one.
+#[must_use]
+pub fn bridge(config: &Config, app: &Arc<App>) -> Option<impl Future<Output = ()> + Send + use<>> {
+    let setup = mqtt::Setup {
+        settings: config.mqtt.clone()?,
+        bridge: config.bridge,
+        public_url: config.public_url.clone(),
+        bundle: config.notices.bundle.clone(),
+    };
+    let (app, own) = (Arc::clone(app), config.data.join("control"));
+    Some(async move {
+        if let Err(error) = mqtt::run(app, &own, setup).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "the box is not at its MQTT broker");
+        }
+    })
 }
 
 /// What publishes.

@@ -54,6 +54,9 @@ pub enum HttpsError {
         #[source]
         source: io::Error,
     },
+    /// The certificate that is to be shown, or its key, cannot be used.
+    #[error("the certificate to show cannot be used with its key")]
+    Identity(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// TLS cannot be set up at all.
     #[error("cannot set TLS up")]
     Setup(#[source] rustls::Error),
@@ -95,6 +98,7 @@ impl HttpsError {
             Self::Address
             | Self::Forbidden { .. }
             | Self::Trust { .. }
+            | Self::Identity(_)
             | Self::Setup(_)
             | Self::Large(_) => false,
         }

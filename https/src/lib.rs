@@ -28,6 +28,7 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 
 pub use error::HttpsError;
+pub use trust::Identity;
 
 use connect::{Place, Stream};
 

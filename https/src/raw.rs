@@ -1,13 +1,12 @@
 //! Streams for what is not HTTP, found and trusted as those of HTTP are.
 
 use rustls::pki_types::ServerName;
-use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::connect::{self, Place};
-use crate::{Client, HttpsError, trust};
+use crate::{Client, HttpsError, Identity, trust};
 
 impl Client {
     /// Connects to a port of a host, if [`crate::Options::permits`] allows one of its addresses. The
@@ -35,11 +34,22 @@ impl Client {
         host: &str,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, HttpsError> {
+        self.secure_as(host, stream, &Identity::default()).await
+    }
+
+    /// As [`Client::secure`], with certificates of one's own.
+    ///
+    /// # Errors
+    /// As there, and [`HttpsError::Identity`].
+    pub async fn secure_as(
+        &self,
+        host: &str,
+        stream: TcpStream,
+        identity: &Identity,
+    ) -> Result<TlsStream<TcpStream>, HttpsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| HttpsError::Address)?;
-        // What is spoken is not HTTP, so it is not offered.
-        let mut tls = trust::config(&self.options.bundle)?.as_ref().clone();
-        tls.alpn_protocols.clear();
-        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream);
+        let tls = trust::line(&self.options.bundle, identity)?;
+        let stream = TlsConnector::from(tls).connect(name, stream);
         stream.await.map_err(|source| HttpsError::Tls {
             host: host.to_owned(),
             source,

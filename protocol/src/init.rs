@@ -255,6 +255,9 @@ pub struct ControlAuth {
     /// Where notices go that the box's variables name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<crate::api::CreateChannel>,
+    /// The MQTT broker that the box speaks to, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<crate::mqtt::MqttSettings>,
 }
 
 /// By what a secret is found by who does not know it (`cib_base::print`).

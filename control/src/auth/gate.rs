@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use cib_protocol::api::CreateChannel;
 use cib_protocol::init::{ControlAuth, FirstAccount};
+use cib_protocol::mqtt::MqttSettings;
 use cib_protocol::time::Timestamp;
 use http::HeaderMap;
 
@@ -70,6 +71,8 @@ pub struct Loaded {
     pub secrets: Secrets,
     /// Where notices go that the box's variables name.
     pub channels: Vec<CreateChannel>,
+    /// The MQTT broker that the box speaks to.
+    pub mqtt: Option<MqttSettings>,
 }
 
 /// Reads `/run/cib/control/auth.json`.
@@ -104,6 +107,7 @@ pub fn load(path: &Path) -> Result<Loaded, ModeError> {
             allowed: Vec::new(),
         },
         channels: auth.channels,
+        mqtt: auth.mqtt,
     })
 }
 

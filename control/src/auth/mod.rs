@@ -46,6 +46,8 @@ pub enum Who {
     Anybody,
     /// Whoever has a one-time link, by what it was sent by.
     Link(String),
+    /// Whoever may publish under the box's topics at its MQTT broker.
+    Broker,
 }
 
 impl Who {
@@ -63,6 +65,7 @@ impl Who {
             Self::Account(name) | Self::User(name) => name.into(),
             Self::Anybody => "anybody".into(),
             Self::Link(via) => format!("link {via}").into(),
+            Self::Broker => "mqtt".into(),
         }
     }
 }
@@ -70,7 +73,7 @@ impl Who {
 /// Whether a person's name reads as what somebody else is called.
 fn is_taken(name: &str) -> bool {
     let name = name.trim().to_lowercase();
-    ["master", "anybody"].contains(&name.as_str())
+    ["master", "anybody", "mqtt"].contains(&name.as_str())
         || ["device ", "user ", "link "]
             .iter()
             .any(|kind| name.starts_with(kind))
@@ -85,6 +88,7 @@ impl fmt::Display for Who {
             Self::User(name) => write!(f, "user {name:?}"),
             Self::Anybody => f.write_str("anybody"),
             Self::Link(via) => write!(f, "link by {via:?}"),
+            Self::Broker => f.write_str("somebody at the MQTT broker"),
         }
     }
 }
@@ -148,6 +152,17 @@ impl Caller {
         Self {
             who,
             scopes: Scopes::ALL,
+            sign_in: None,
+            authority_until: None,
+            tenure: Tenure::default(),
+        }
+    }
+
+    /// Whoever is at the other end of a bridge that the variables set up.
+    pub(crate) fn bridge(scopes: Scopes) -> Self {
+        Self {
+            who: Who::Broker,
+            scopes,
             sign_in: None,
             authority_until: None,
             tenure: Tenure::default(),
@@ -268,7 +283,14 @@ mod tests {
         assert_eq!(device("master").label(), "device master");
         assert_eq!(device("").label(), "device 0a");
         assert_eq!(Who::Account("ann".to_owned()).label(), "ann");
-        for name in ["master", "MASTER ", "anybody", "device phone", "User ann"] {
+        for name in [
+            "master",
+            "MASTER ",
+            "anybody",
+            "mqtt",
+            "device phone",
+            "User ann",
+        ] {
             let told = Who::User(name.to_owned()).label().into_owned();
             assert_eq!(told, format!("user {name}"));
         }

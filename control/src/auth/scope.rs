@@ -186,6 +186,12 @@ mod tests {
     }
 
     #[test]
+    fn init_checks_by_the_same_words() {
+        let words: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        assert_eq!(words, cib_protocol::scopes::SCOPES);
+    }
+
+    #[test]
     fn an_unknown_scope_is_named_with_the_known_ones() {
         let error = Scopes::parse(&["sessions:read", "sessions:reed"]).unwrap_err();
         assert!(error.to_string().contains("`sessions:reed`"));

@@ -10,6 +10,7 @@ mod compress;
 mod envelope;
 pub mod health;
 mod held;
+pub mod inside;
 pub mod limits;
 mod line;
 pub mod listen;

@@ -65,6 +65,7 @@ impl From<&Who> for Holder {
             Who::Account(name) => Self::Other(format!("account {name}")),
             Who::User(name) => Self::Other(format!("user {name}")),
             Who::Link(via) => Self::Other(format!("link {via}")),
+            Who::Broker => Self::Other("mqtt".to_owned()),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::routes::call::{Call, Query, Reply, Upload};
 use crate::routes::{Access, Answer, Route, Shape, Verb, runner, sign_ins};
 
 /// The peer of a request that came by no connection: one that is trusted with nothing.
-const NOBODY: Peer = Peer {
+pub(super) const NOBODY: Peer = Peer {
     ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     is_own: true,
 };

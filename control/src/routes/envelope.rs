@@ -16,6 +16,8 @@ use http::StatusCode;
 use tokio::time::timeout;
 
 use super::call::{Call, Reply, Upload};
+use crate::app::App;
+use crate::auth::gate::Arrival;
 use crate::envelope::{Asked, Known, Sealed};
 use crate::fault::{Code, Fault};
 
@@ -45,13 +47,44 @@ impl From<Fault> for Unsealed {
     }
 }
 
+/// What a whole message is answered with.
+pub(crate) enum Opened {
+    /// A challenge, or a word that anybody may hear.
+    Clear(Vec<u8>),
+    /// What the request in it is answered with, sealed.
+    Sealed(Box<Sealed>),
+}
+
+/// Opens a message that came as a whole, by no connection of its own.
+pub(crate) async fn open_whole(app: &App, arrival: Arrival, message: &[u8]) -> Opened {
+    let mut incoming = Incoming {
+        upload: Upload::of(Bytes::new()),
+        waiting: message.to_vec(),
+    };
+    let reply = match open(app, arrival, &mut incoming).await {
+        Ok(Some(sealed)) => return Opened::Sealed(Box::new(sealed)),
+        Ok(None) => fresh_challenge(app),
+        Err(Unsealed::Refusal(refusal)) => refuse(refusal),
+        Err(Unsealed::Fault(fault)) => Err(fault),
+    };
+    Opened::Clear(match reply {
+        Ok(Reply::Bytes { bytes, .. }) => bytes,
+        Ok(_) => Vec::new(),
+        Err(fault) => format!(r#"{{"error":"{}"}}"#, fault.code().as_str()).into_bytes(),
+    })
+}
+
 pub(super) fn challenge(call: &Call) -> Result<Reply, Fault> {
+    fresh_challenge(&call.app)
+}
+
+fn fresh_challenge(app: &App) -> Result<Reply, Fault> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(Fault::internal)?;
     Ok(Reply::Bytes {
         status: StatusCode::OK,
         media: MEDIA,
-        bytes: call.app.envelope.challenge(random).to_vec(),
+        bytes: app.envelope.challenge(random).to_vec(),
     })
 }
 
@@ -63,7 +96,7 @@ pub(super) async fn sealed(mut call: Call) -> Result<Reply, Fault> {
         upload,
         waiting: Vec::new(),
     };
-    let opened = timeout(WHOLE, open(&call, &mut incoming)).await;
+    let opened = timeout(WHOLE, open(&call.app, call.arrival, &mut incoming)).await;
     match opened.unwrap_or_else(|_| Err(late().into())) {
         Ok(Some(sealed)) => Ok(Reply::Sealed(Box::new(sealed))),
         Ok(None) => challenge(&call),
@@ -136,8 +169,11 @@ impl Incoming {
 }
 
 /// Opens a message; nothing for a hello.
-async fn open(call: &Call, incoming: &mut Incoming) -> Result<Option<Sealed>, Unsealed> {
-    let app = &call.app;
+async fn open(
+    app: &App,
+    arrival: Arrival,
+    incoming: &mut Incoming,
+) -> Result<Option<Sealed>, Unsealed> {
     let prefix = incoming.prefix().await?;
     let opens = match &prefix {
         Prefix::Hello if incoming.waiting.is_empty() && incoming.more().await?.is_none() => {
@@ -165,12 +201,12 @@ async fn open(call: &Call, incoming: &mut Incoming) -> Result<Option<Sealed>, Un
         }
     };
     let Some(first) = first else {
-        app.gate.wrong_key(call.arrival)?;
+        app.gate.wrong_key(arrival)?;
         return Err(Refusal::Refused.into());
     };
     let Known { caller, responder } = match app.envelope.known(app, proven, opens) {
         Err(Refusal::Refused) => {
-            app.gate.wrong_key(call.arrival)?;
+            app.gate.wrong_key(arrival)?;
             return Err(Refusal::Refused.into());
         }
         known => known?,

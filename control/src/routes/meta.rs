@@ -28,10 +28,11 @@ pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
     let app = &call.app;
     let caller = call.caller()?;
     let sessions = app.store.list(Program::Claude).await?;
-    let status = app.status().await.unwrap_or_else(|fault| {
+    let mut status = app.status().await.unwrap_or_else(|fault| {
         fault.log("info");
         unknown()
     });
+    status.warnings.extend(app.mqtt.trouble());
     let live = sessions.iter().filter(|meta| meta.state.is_live()).count();
     Reply::json(&Info {
         version: VERSION.to_owned(),

@@ -1,6 +1,6 @@
 //! Following a session: one source of events, written down by each transport in its own way.
 
-mod preview;
+pub(crate) mod preview;
 pub mod size;
 pub mod socket;
 pub mod sse;

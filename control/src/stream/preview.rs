@@ -21,7 +21,7 @@ struct Readable {
 
 /// A frame's line with its data cut, so that it has `most` bytes at most; `most` is more than
 /// everything else in a frame. A line that is none stays.
-pub(super) fn shortened(line: &[u8], most: usize) -> Vec<u8> {
+pub(crate) fn shortened(line: &[u8], most: usize) -> Vec<u8> {
     let Ok(mut frame) = serde_json::from_slice::<BTreeMap<&str, &RawValue>>(line) else {
         return line.to_vec();
     };

@@ -4,5 +4,6 @@ mod chaos;
 #[expect(dead_code, reason = "these tests take what they need of it")]
 #[path = "../api/common/mod.rs"]
 mod common;
+mod mqtt;
 mod ports;
 mod proxies;

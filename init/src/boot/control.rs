@@ -10,6 +10,7 @@ use cib_base::{hex, print};
 use cib_protocol::api::CreateChannel;
 use cib_protocol::forge::{ForgeAccount, ForgeAccounts};
 use cib_protocol::init::{ControlAuth, FirstAccount, SecretPrint};
+use cib_protocol::mqtt::MqttSettings;
 use cib_protocol::secret::Secret;
 use cib_upstream::connect::CONNECT_PORT;
 use sha2::{Digest, Sha256};
@@ -54,6 +55,12 @@ pub(super) const FORGES: &str = "forges.json";
 /// Where control keeps accounts, below the folder of what outlives the container.
 const ACCOUNTS: &str = "control/accounts.json";
 
+/// Where the kernel says how the container is called.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Characters of that which are used.
+const MAX_NAME: usize = 64;
+
 /// What the kernel fills anew, with 122 random bits, at each reading.
 const RANDOM: &str = "/proc/sys/kernel/random/uuid";
 
@@ -90,6 +97,7 @@ pub(super) fn write_auth(
     admin: Option<FirstAccount>,
     secrets: &[String],
     channels: Vec<CreateChannel>,
+    mqtt: Option<MqttSettings>,
 ) -> io::Result<()> {
     // Random, and new each time.
     let salt = cib_foreign::own::read_to_string(RANDOM)?.trim().to_owned();
@@ -113,8 +121,21 @@ pub(super) fn write_auth(
         admin,
         prints,
         channels,
+        mqtt: mqtt.map(named).transpose()?,
     };
     write_for_control(path, &serde_json::to_vec(&content)?)
+}
+
+/// The broker with a prefix of topics: the container's own name, if none is said.
+fn named(mut mqtt: MqttSettings) -> io::Result<MqttSettings> {
+    if mqtt.prefix.is_empty() {
+        let name = cib_foreign::own::read_to_string(HOST_NAME)?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let word = name.trim().chars().take(MAX_NAME);
+        let word: String = word.map(|c| if fits(c) { c } else { '-' }).collect();
+        mqtt.prefix = format!("cib/{word}");
+    }
+    Ok(mqtt)
 }
 
 /// Writes the accounts at forges, tokens and all: control shows them to the forges. Without any
@@ -207,6 +228,9 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     if settings.webhook_private {
         command.push("--webhook-private".to_owned());
     }
+    if settings.aes_legacy {
+        command.push("--aes-legacy".to_owned());
+    }
     if settings.tcp_port.is_some() {
         command.extend(["--tcp-fd".to_owned(), TCP_FD.to_string()]);
     }
@@ -290,7 +314,7 @@ mod tests {
     use crate::environment::{Environment, FileSettings};
 
     fn written(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> ControlAuth {
-        write_auth(path, auth, proxy, None, &[], Vec::new()).unwrap();
+        write_auth(path, auth, proxy, None, &[], Vec::new(), None).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
         assert!(!text.contains("0123456789abcdef\""), "{text}");
         serde_json::from_str(&text).unwrap()
@@ -347,7 +371,7 @@ mod tests {
         ));
         let path = dir.path().join("auth.json");
         let made = Some(first.clone());
-        write_auth(&path, &Auth::Disabled, None, made, &[], Vec::new()).unwrap();
+        write_auth(&path, &Auth::Disabled, None, made, &[], Vec::new(), None).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("correct horse"), "{text}");
         let read: ControlAuth = serde_json::from_str(&text).unwrap();
@@ -364,7 +388,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("auth.json");
         let own = ["a-secret-of-the-box".to_owned(), "short".to_owned()];
-        write_auth(&path, &Auth::Disabled, None, None, &own, Vec::new()).unwrap();
+        write_auth(&path, &Auth::Disabled, None, None, &own, Vec::new(), None).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains(&own[0]), "{text}");
         let content: ControlAuth = serde_json::from_str(&text).unwrap();

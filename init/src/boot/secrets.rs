@@ -23,7 +23,12 @@ pub(super) const VARIABLES: &[&str] = &[
     "CIB_GITLAB_TOKEN",
     "CIB_GITEA_TOKEN",
     "CIB_TASK_REQUEST",
+    "CIB_MQTT_URL",
+    "CIB_MQTT_KEY",
 ];
+
+/// Least characters of a key's line that are masked: a shorter last one may be any word.
+const LINE: usize = 16;
 
 /// Coder, with the ids that it is going to have.
 pub(super) fn coder(accounts: &Accounts, container: &ContainerSettings) -> Option<Account> {
@@ -110,5 +115,20 @@ pub(super) fn values(settings: &Settings) -> Vec<String> {
         .iter()
         .filter_map(|forge| forge.token.as_ref());
     values.extend(forges.map(|token| token.expose().to_owned()));
+    if let Some(mqtt) = &settings.mqtt {
+        for password in mqtt
+            .password
+            .iter()
+            .map(cib_protocol::secret::Secret::expose)
+        {
+            values.push(password.to_owned());
+            let encode = percent_encoding::utf8_percent_encode;
+            values.push(encode(password, percent_encoding::NON_ALPHANUMERIC).to_string());
+        }
+        // A log has lines, and none of them has the whole of a key.
+        let key = mqtt.key.iter().flat_map(|key| key.expose().lines());
+        let key = key.filter(|line| !line.starts_with("-----") && line.len() >= LINE);
+        values.extend(key.map(str::to_owned));
+    }
     values
 }

@@ -288,6 +288,35 @@ catalog! {
         "File that the result is written to, instead of standard output. It is made, and emptied, when \
          the box begins; no link on the way to it is followed.";
     }
+    Devices {
+        CIB_AES_LEGACY, Setting, Kind::Flag, "0",
+        "Serves versions 1 and 2 of the sealed envelope at `/aes/`, as clients that were published \
+         before speak it. What they cannot protect no server can: `docs/AES-TRANSPORT.md`.";
+        CIB_MQTT_URL, Secret,
+        Kind::Text("`mqtt://` or `mqtts://`, then `[user:password@]host[:port]`, and `?v=3` for MQTT 3.1.1"), "",
+        "The MQTT broker at which the box says what its sessions do (`docs/guides/mqtt.md`). User and \
+         password are percent-encoded. It is reached as everything is: through the proxy, or by \
+         `CIB_LAN`.";
+        CIB_MQTT_CA, SettingOrFile, Kind::Lines("certificates in PEM"), "",
+        "Who says who the broker is, and nobody else. Unset: whom the box trusts in general.";
+        CIB_MQTT_CERT, SettingOrFile, Kind::Lines("certificates in PEM"), "",
+        "The certificate that the box shows the broker, and what leads to it.";
+        CIB_MQTT_KEY, Secret, Kind::Lines("a key in PEM"), "",
+        "The key of `CIB_MQTT_CERT`.";
+        CIB_MQTT_PREFIX, Setting, Kind::Text("words with `/` between them"), "",
+        "What every topic of the box begins with; its last word is the box's name at the broker. \
+         Unset: `cib/` and the container's host name, which is another for each new container unless \
+         it is set.";
+        CIB_MQTT_SCOPES, Setting, Kind::List("scopes, as a device token has them"), "",
+        "What commands at the broker may do. Unset, the box listens to none: whoever may publish \
+         there would command it, and the broker's rules are all that stands before that.";
+        CIB_MQTT_KINDS, Setting, Kind::List("kinds of frames such as `status` or `tool.use.*`"),
+        "status, stop, ask.question, todo.update, usage, tool.use.*, meta",
+        "Which frames are published. `*` is all of them, also every word that Claude writes.";
+        CIB_MQTT_HOME_ASSISTANT, Setting, Kind::Flag, "0",
+        "Tells Home Assistant of the box and its sessions, as devices with sensors and, if there are \
+         `CIB_MQTT_SCOPES`, a text input and buttons.";
+    }
 }
 
 /// Names that programs of a similar box understand and this one does not, with the reason.

@@ -8,6 +8,7 @@ pub mod catalog;
 mod cloud;
 mod fault;
 mod forges;
+mod mqtt;
 mod parse;
 mod read;
 mod reader;

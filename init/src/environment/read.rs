@@ -124,6 +124,8 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
         claude: claude(reader),
         forges: super::forges::forges(reader),
         task,
+        aes_legacy: reader.flag(&names::CIB_AES_LEGACY),
+        mqtt: super::mqtt::mqtt(reader),
         // The last, when every file has been read.
         secrets: SecretSettings {
             exposed: reader.choice(&names::CIB_EXPOSED_SECRETS),

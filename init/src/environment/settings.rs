@@ -7,6 +7,7 @@ use std::time::Duration;
 use cib_nft::Lan;
 use cib_protocol::api::CreateChannel;
 use cib_protocol::forge::ForgeAccount;
+use cib_protocol::mqtt::MqttSettings;
 use cib_protocol::secret::Secret;
 use cib_resolver::DnsServer;
 use cib_resolver::config::LocalName;
@@ -61,6 +62,10 @@ pub struct Settings {
     pub forges: Vec<ForgeAccount>,
     /// The task that is this container's main job, if it has one.
     pub task: Option<TaskSettings>,
+    /// Whether the sealed envelopes that were published before are served.
+    pub aes_legacy: bool,
+    /// The MQTT broker, if there is to be one.
+    pub mqtt: Option<MqttSettings>,
     /// Where secrets came from.
     pub secrets: SecretSettings,
 }

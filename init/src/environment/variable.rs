@@ -63,6 +63,8 @@ pub enum Group {
     Forges,
     /// The task of a container that does one and ends.
     Task,
+    /// Devices, and the broker that they may be at.
+    Devices,
 }
 
 /// What a value has to look like.
@@ -139,7 +141,7 @@ impl Variable {
 
 impl Group {
     /// Every chapter, in the page's order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Access,
         Self::Egress,
         Self::Container,
@@ -149,6 +151,7 @@ impl Group {
         Self::Claude,
         Self::Forges,
         Self::Task,
+        Self::Devices,
     ];
 }
 
@@ -164,6 +167,7 @@ impl fmt::Display for Group {
             Self::Claude => "Claude",
             Self::Forges => "Forges",
             Self::Task => "One task, as the container's main job",
+            Self::Devices => "Devices and MQTT",
         })
     }
 }

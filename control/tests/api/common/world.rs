@@ -155,6 +155,9 @@ impl World {
             tokio::spawn(async move { gate::serve(gits, app).await.unwrap() });
         }
         tokio::spawn(cib_control::notices::run(Arc::clone(&app)));
+        if let Some(bridge) = run::bridge(config, &app) {
+            tokio::spawn(bridge);
+        }
         let records = listen::bind(Listen::Address("127.0.0.1:0".parse().unwrap())).unwrap();
         let records_address = records.local_addr().unwrap();
         let serving = server::serve(listener, Some(records), Arc::clone(&app), self.limits);

@@ -120,7 +120,8 @@ impl Stage<'_> {
             .map_err(StepError::Auth)?;
         let secrets = secrets::values(settings);
         let channels = settings.channels.clone();
-        control::write_auth(&auth, &settings.auth, proxy, first, &secrets, channels)
+        let (mode, mqtt) = (&settings.auth, settings.mqtt.clone());
+        control::write_auth(&auth, mode, proxy, first, &secrets, channels, mqtt)
             .map_err(StepError::Auth)?;
         control::write_forges(&auth.with_file_name(control::FORGES), &settings.forges)
             .map_err(StepError::Auth)?;

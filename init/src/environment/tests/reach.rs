@@ -164,3 +164,35 @@ fn an_account_at_a_forge_is_a_token_and_an_address_that_can_be_one() {
         assert_eq!(reading.warnings.len(), warns, "{:?}", reading.warnings);
     }
 }
+
+#[test]
+fn a_broker_is_read_with_all_that_belongs_to_it_and_half_of_it_is_told() {
+    assert!(settings(&[]).mqtt.is_none());
+    let mqtt = settings(&[
+        ("CIB_MQTT_URL", "mqtts://box:hush@broker.example"),
+        ("CIB_MQTT_PREFIX", "home/desk"),
+        ("CIB_MQTT_SCOPES", "sessions:input, sessions:write"),
+    ]);
+    let mqtt = mqtt.mqtt.unwrap();
+    assert_eq!((mqtt.name(), mqtt.port), ("desk", 8883));
+    assert_eq!(mqtt.scopes, ["sessions:input", "sessions:write"]);
+    assert!(mqtt.kinds.contains(&"tool.use.*".to_owned()) && !mqtt.home_assistant);
+    let pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----";
+    for (name, value, told) in [
+        ("CIB_MQTT_URL", "http://u:hush@broker", "CIB_MQTT_URL: "),
+        ("CIB_MQTT_PREFIX", "a/#", "CIB_MQTT_PREFIX: "),
+        ("CIB_MQTT_SCOPES", "everything", "CIB_MQTT_SCOPES: "),
+        ("CIB_MQTT_KINDS", "A", "CIB_MQTT_KINDS: "),
+        ("CIB_MQTT_CA", "hush", "CIB_MQTT_CA: "),
+        ("CIB_MQTT_KEY", "hush", "CIB_MQTT_KEY: "),
+        ("CIB_MQTT_CERT", pem, "CIB_MQTT_CERT: is one half of two"),
+    ] {
+        let mut variables = vec![("CIB_AUTH_TOKEN", TOKEN), (name, value)];
+        if name != "CIB_MQTT_URL" {
+            variables.push(("CIB_MQTT_URL", "mqtts://broker"));
+        }
+        let faults = shown(&variables);
+        assert!(faults[0].starts_with(told), "{name}: {faults:?}");
+        assert!(!faults[0].contains("hush"), "{faults:?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! The target of the fuzzer, which the tests call with its corpus as well.
+
+use cib_protocol::mqtt::MqttSettings;
+
+use super::topics::Topics;
+use super::wire::{Heard, Speaks, Wire};
+
+/// What a broker, or somebody on the line to it, sends.
+pub fn broker(bytes: &[u8]) {
+    let settings = MqttSettings {
+        host: "broker".to_owned(),
+        port: 1883,
+        tls: false,
+        is_three: false,
+        user: None,
+        password: None,
+        ca: None,
+        certificate: None,
+        key: None,
+        prefix: "cib/desk".to_owned(),
+        scopes: Vec::new(),
+        kinds: Vec::new(),
+        home_assistant: false,
+    };
+    let topics = Topics::new(&settings.prefix);
+    for speaks in [Speaks::Five, Speaks::Three] {
+        let Ok(mut wire) = Wire::begin(speaks, &settings, "cib-desk", "cib/desk/status") else {
+            return;
+        };
+        for piece in bytes.chunks(11) {
+            for heard in wire.input(piece) {
+                match heard {
+                    Heard::Message(message) => drop(topics.subject(&message.topic)),
+                    Heard::Over(_) | Heard::Refused(_) => return,
+                    _ => {}
+                }
+            }
+        }
+    }
+}

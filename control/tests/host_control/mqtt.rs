@@ -1,0 +1,451 @@
+//! The box at a real broker, with that broker's own clients.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cib_control::config::Config;
+use cib_protocol::init::ControlAuth;
+use cib_protocol::keeper::KeeperRequest;
+use cib_protocol::mqtt::MqttSettings;
+use serde_json::{Value, json};
+
+use crate::common::keeper::text;
+use crate::common::process::free_address;
+use crate::common::until;
+use crate::common::world::{Server, World};
+
+/// Longer than anything here takes on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tells one listener's mark from another's.
+static MARKS: AtomicU64 = AtomicU64::new(0);
+
+/// A mosquitto of one test.
+struct Broker {
+    dir: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Broker {
+    fn start(more: &str) -> Self {
+        let mut broker = Self {
+            dir: tempfile::tempdir().unwrap(),
+            port: free_address().port(),
+            child: None,
+        };
+        let (port, dir) = (broker.port, broker.dir.path().display());
+        let config = format!(
+            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+             persistence_location {dir}/\nlog_dest none\n{more}\n"
+        );
+        std::fs::write(broker.config(), config).unwrap();
+        broker.begin();
+        broker
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("mosquitto.conf")
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn begin(&mut self) {
+        let child = Command::new("mosquitto")
+            .arg("-c")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto is there: apt-get install mosquitto mosquitto-clients");
+        self.child = Some(child);
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "the broker does not listen");
+            thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it in order, so that it writes down what it has; or at once, and then it does not.
+    fn end(&mut self, is_orderly: bool) {
+        if let Some(mut child) = self.child.take() {
+            if is_orderly {
+                let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+            } else {
+                child.kill().unwrap();
+            }
+            child.wait().unwrap();
+        }
+    }
+
+    fn settings(&self) -> MqttSettings {
+        MqttSettings {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            tls: false,
+            is_three: false,
+            user: None,
+            password: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            prefix: "cib/desk".to_owned(),
+            scopes: Vec::new(),
+            kinds: vec!["text.delta".to_owned(), "status".to_owned()],
+            home_assistant: false,
+        }
+    }
+
+    /// Says something there.
+    fn publish(&self, topic: &str, payload: &str, more: &[&str]) {
+        let mut child = Command::new("mosquitto_pub")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-q",
+                "1",
+                "-V",
+                "5",
+            ])
+            .args(["-t", topic, "-s"])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(payload.as_bytes())
+            .unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+/// Somebody who listens at the broker.
+struct Listener {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+/// What was said there.
+#[derive(Debug)]
+struct Said {
+    topic: String,
+    payload: String,
+    is_retained: bool,
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.payload).unwrap_or(Value::Null)
+    }
+}
+
+impl Listener {
+    fn of(broker: &Broker, filter: &str, more: &[&str]) -> Self {
+        let mut child = Command::new("mosquitto_sub")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &broker.port.to_string(),
+                "-q",
+                "1",
+                "-V",
+                "5",
+            ])
+            .args(["-t", filter, "-F", "%r %t %p"])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let listener = Self { child, lines };
+        // It hears what is said from here on.
+        let mark = format!("mark/{}", MARKS.fetch_add(1, Ordering::Relaxed));
+        let began = Instant::now();
+        if more.is_empty() {
+            loop {
+                let topic = filter.split(['#', '+']).next().unwrap_or_default();
+                broker.publish(topic.trim_end_matches('/'), &mark, &[]);
+                match listener.lines.recv_timeout(Duration::from_millis(200)) {
+                    Ok(line) if line.ends_with(&mark) => break,
+                    _ => assert!(began.elapsed() < PATIENCE, "it does not listen"),
+                }
+            }
+        }
+        listener
+    }
+
+    async fn next(&self) -> Said {
+        let began = Instant::now();
+        loop {
+            if let Ok(line) = self.lines.try_recv() {
+                let mut parts = line.splitn(3, ' ');
+                let is_retained = parts.next() == Some("1");
+                let topic = parts.next().unwrap_or_default().to_owned();
+                let payload = parts.next().unwrap_or_default().to_owned();
+                if payload.starts_with("mark/") {
+                    continue;
+                }
+                return Said {
+                    topic,
+                    payload,
+                    is_retained,
+                };
+            }
+            assert!(began.elapsed() < PATIENCE, "nothing is said");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What is said next under a topic.
+    async fn under(&self, topic: &str) -> Said {
+        loop {
+            let said = self.next().await;
+            if said.topic == topic {
+                return said;
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn config(world: &World, settings: MqttSettings) -> Config {
+    let auth = std::fs::read(world.auth()).unwrap();
+    let auth: ControlAuth = serde_json::from_slice(&auth).unwrap();
+    world.write_auth(&ControlAuth {
+        mqtt: Some(settings),
+        ..auth
+    });
+    world.config()
+}
+
+/// A box at a broker, when it is there.
+async fn serve(world: &World, settings: MqttSettings) -> Server {
+    let server = world.serve_with(&config(world, settings));
+    until("the broker has the box", async || {
+        server.app.mqtt.is_connected()
+    })
+    .await;
+    server
+}
+
+fn seqs(topic: &str, said: &[Said]) -> Vec<u64> {
+    let frames = said.iter().filter(|said| said.topic == topic);
+    frames
+        .map(|said| said.json()["seq"].as_u64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_broker_has_the_box_its_sessions_and_each_frame_once_also_after_it_was_away() {
+    let mut broker = Broker::start("");
+    let world = World::new();
+    let mut keeper = world.keeper();
+    keeper.append(&[text("before the broker was known")]);
+    // One that the broker keeps for while it is away.
+    let kept = ["-c", "-i", "reader", "-x", "3600"];
+    let listener = Listener::of(&broker, "cib/desk/#", &kept);
+    let mut server = serve(&world, broker.settings()).await;
+    assert_eq!(listener.under("cib/desk/status").await.payload, "online");
+    let state = format!("cib/desk/sessions/{}/state", keeper.id);
+    assert_eq!(listener.under(&state).await.json()["state"], "idle");
+    let frames = format!("cib/desk/sessions/{}/frames/text/delta", keeper.id);
+    keeper.append(&[text("one"), text("two")]);
+    assert_eq!(listener.under(&frames).await.json()["seq"], 2);
+    assert_eq!(listener.under(&frames).await.json()["data"]["text"], "two");
+
+    broker.end(true);
+    until("the box has seen it", async || {
+        !server.app.mqtt.is_connected()
+    })
+    .await;
+    keeper.append(&[text("three"), text("four")]);
+    let info = server.client().get("/api/info").await.ok();
+    let warnings = info["warnings"].to_string();
+    assert!(warnings.contains("CIB_MQTT_URL"), "{warnings}");
+    broker.begin();
+    let mut heard = Vec::new();
+    while seqs(&frames, &heard).last() != Some(&5) {
+        heard.push(listener.next().await);
+    }
+    // The broker may say again what it had said, and its listener knows it by its seq.
+    let mut seqs = seqs(&frames, &heard);
+    seqs.retain(|seq| *seq > 3);
+    assert_eq!(seqs, [4, 5]);
+    // What is retained was said anew, and whoever comes later has it.
+    let late = Listener::of(&broker, "cib/desk/#", &["--retained-only"]);
+    let said = late.under("cib/desk/status").await;
+    assert!(said.is_retained && said.payload == "online", "{said:?}");
+    assert!(server.end().await);
+    while listener.under("cib/desk/status").await.payload != "offline" {}
+    // The next control goes on where this one was.
+    keeper.append(&[text("five")]);
+    let _server = serve(&world, broker.settings()).await;
+    assert_eq!(listener.under(&frames).await.json()["seq"], 6);
+}
+
+#[tokio::test]
+async fn commands_do_what_the_scopes_say_and_are_answered() {
+    let broker = Broker::start("");
+    let world = World::new();
+    let mut keeper = world.keeper();
+    keeper.append(&[text("one"), text("two"), text("three")]);
+    let mut settings = broker.settings();
+    settings.scopes = vec!["sessions:input".to_owned(), "sessions:read".to_owned()];
+    // What was retained before is refused at each connect.
+    let interrupt = format!("cib/desk/sessions/{}/cmd/interrupt", keeper.id);
+    let listener = Listener::of(&broker, "cib/desk/reply/#", &[]);
+    let input = format!("cib/desk/sessions/{}/cmd/input", keeper.id);
+    broker.publish(&input, r#"{"data":"retained\n","ref":"r"}"#, &["-r"]);
+    let _server = serve(&world, settings).await;
+    let refused = listener.under("cib/desk/reply").await.json();
+    assert_eq!(
+        (&refused["ref"], &refused["body"]["error"]),
+        (&json!("r"), &json!("retained"))
+    );
+
+    let hello = r#"{"data":"hello\n","ref":"1"}"#;
+    broker.publish(&input, hello, &[]);
+    let answer = listener.under("cib/desk/reply").await.json();
+    assert_eq!(
+        answer,
+        json!({"ref": "1", "status": 200, "body": {"bytes": 5}})
+    );
+    // The same once more is answered and not done.
+    broker.publish(&input, hello, &[]);
+    assert_eq!(listener.under("cib/desk/reply").await.json(), answer);
+    let told = keeper.told();
+    assert!(
+        matches!(&*told, [KeeperRequest::Input { text, .. }] if text == "hello"),
+        "{told:?}"
+    );
+
+    broker.publish(&interrupt, r#"{"ref":"2"}"#, &[]);
+    let answer = listener.under("cib/desk/reply").await.json();
+    assert_eq!(
+        (&answer["status"], &answer["body"]["error"]),
+        (&json!(403), &json!("scope_missing"))
+    );
+    // By MQTT 5's own properties.
+    let properties = ["-D", "publish", "response-topic", "cib/desk/reply/phone"];
+    broker.publish("cib/desk/cmd/sessions", "{}", &properties);
+    let answer = listener.under("cib/desk/reply/phone").await.json();
+    assert_eq!(answer["body"]["sessions"][0]["id"], keeper.id.to_string());
+
+    let replay =
+        json!({"session": keeper.id, "from": 1, "to": 2, "reply_to": "cib/desk/reply/again"});
+    broker.publish("cib/desk/cmd/replay", &replay.to_string(), &[]);
+    let again = "cib/desk/reply/again";
+    assert_eq!(listener.under(again).await.json()["seq"], 2);
+    let done = listener.under(again).await.json();
+    assert_eq!(
+        (&done["status"], &done["body"]["last_seq"]),
+        (&json!(200), &json!(2))
+    );
+    assert_eq!(keeper.told().len(), 1);
+}
+
+/// A broker that takes no long messages, and does not know MQTT 5.
+#[tokio::test]
+async fn without_scopes_nobody_commands_and_a_long_frame_is_cut_to_what_the_broker_takes() {
+    let broker = Broker::start("max_packet_size 3000");
+    let world = World::new();
+    let mut keeper = world.keeper();
+    let listener = Listener::of(&broker, "cib/desk/#", &[]);
+    let server = serve(&world, broker.settings()).await;
+    // What is there when a broker is first seen is not told, so it has to be seen before.
+    let state = format!("cib/desk/sessions/{}/state", keeper.id);
+    assert_eq!(listener.under(&state).await.json()["state"], "idle");
+    let input = format!("cib/desk/sessions/{}/cmd/input", keeper.id);
+    broker.publish(&input, r#"{"data":"hello\n","ref":"1"}"#, &[]);
+    keeper.append(&[text("x".repeat(9000)), text("short")]);
+    let frames = format!("cib/desk/sessions/{}/frames/text/delta", keeper.id);
+    let long = listener.under(&frames).await.json();
+    assert_eq!(
+        (&long["seq"], &long["data"]["truncated"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(
+        listener.under(&frames).await.json()["data"]["text"],
+        "short"
+    );
+    assert!(keeper.told().is_empty());
+    drop(server);
+    let world = World::new();
+    let keeper = world.keeper();
+    let mut settings = broker.settings();
+    settings.is_three = true;
+    settings.prefix = "cib/old".to_owned();
+    let _server = serve(&world, settings).await;
+    let listener = Listener::of(&broker, "cib/old/#", &["--retained-only"]);
+    let state = format!("cib/old/sessions/{}/state", keeper.id);
+    assert_eq!(listener.under(&state).await.json()["state"], "idle");
+}
+
+#[tokio::test]
+async fn home_assistant_is_told_of_the_box_and_its_sessions_and_again_when_it_starts() {
+    let broker = Broker::start("");
+    let world = World::new();
+    let keeper = world.keeper();
+    let mut settings = broker.settings();
+    settings.home_assistant = true;
+    settings.scopes = vec!["sessions:input".to_owned()];
+    let listener = Listener::of(&broker, "homeassistant/#", &[]);
+    let _server = serve(&world, settings).await;
+    let the_box = "homeassistant/device/cib_desk/config";
+    let told = listener.under(the_box).await.json();
+    assert_eq!(told["avty"][0]["t"], "cib/desk/status");
+    let parts = told["cmps"].as_object().unwrap();
+    assert!(
+        parts
+            .values()
+            .all(|part| part["p"].is_string() && part["unique_id"].is_string())
+    );
+    assert_eq!(parts["new_session"]["cmd_t"], "cib/desk/cmd/create");
+    let id = keeper.id.to_string().replace('-', "_");
+    let session = format!("homeassistant/device/cib_desk_{id}/config");
+    let told = listener.under(&session).await.json();
+    assert_eq!(told["dev"]["via_device"], "cib_desk");
+    assert_eq!(told["cmps"]["prompt"]["p"], "text");
+    assert_eq!(told["cmps"]["interrupt"]["p"], "button");
+    assert_eq!(told["cmps"]["answer"], json!({"p": "select"}));
+    broker.publish("homeassistant/status", "online", &[]);
+    assert_eq!(listener.under(the_box).await.json()["dev"]["name"], "desk");
+}
