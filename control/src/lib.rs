@@ -10,8 +10,8 @@
 //! [`disks`] says how full it is; [`feed`] tells what changes in the whole box; [`chat`] tells frames
 //! as a conversation; [`web`] is what a browser is given; [`providers`] are others than Anthropic that
 //! pay; [`sessions`] knows the disk, init and the keepers; [`tasks`] has sessions work on what was asked,
-//! and [`publish`] publishes what they make; [`notices`] tells somebody outside; [`fault`] is what
-//! can be wrong.
+//! and [`publish`] publishes what they make; [`notices`] tells somebody outside; [`mcp`] offers tools to
+//! agents; [`fault`] is what can be wrong.
 
 #![deny(unsafe_code)]
 
@@ -29,6 +29,7 @@ pub mod forges;
 pub mod hooks;
 pub mod http;
 pub mod journal;
+pub mod mcp;
 pub mod metrics;
 pub mod notices;
 pub mod offers;
