@@ -57,6 +57,70 @@ fn every_command_has_help_completions_and_a_manual_page() {
 }
 
 #[test]
+fn the_file_of_the_tool_before_becomes_one_of_ours_with_that_tools_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let made = Command::new("git").args(["init", "-q", place]).status();
+    assert!(made.unwrap().success());
+    assert_eq!(code(&["-C", place, "config", "migrate"]), 78);
+    let file = folder.path().join("claude-run.config.json");
+    let text = r#"{"dockerImage": "mine", "setupCommands": ["npm ci"], "codexConfigPath": "x"}"#;
+    std::fs::write(&file, text).unwrap();
+    let told = said(&["-C", place, "config", "--migrate", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["left"], serde_json::json!(["codexConfigPath"]));
+    let effective = |folder: &str| -> serde_json::Value {
+        serde_json::from_str(&said(&["-C", folder, "config", "--json"])).unwrap()
+    };
+    let before = effective(place);
+    assert_eq!(
+        code(&["-C", place, "config", "migrate"]),
+        1,
+        "it is there already"
+    );
+    std::fs::remove_file(&file).unwrap();
+    let after = effective(place);
+    for (key, value) in before.as_object().unwrap() {
+        if key != "codexConfigPath" {
+            assert_eq!(after[key]["value"], value["value"], "{key}");
+        }
+    }
+    let schema = said(&["config", "--schema"]);
+    assert!(schema.contains("allowedTools"));
+}
+
+#[test]
+fn a_doctor_names_what_is_missing_and_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let words = [
+        "-C",
+        place,
+        "doctor",
+        "--json",
+        "--engine",
+        "/nonexistent/docker.sock",
+    ];
+    let looked = cib(&words);
+    assert_eq!(looked.status.code(), Some(69));
+    let looks: serde_json::Value = serde_json::from_slice(&looked.stdout).unwrap();
+    let of = |what: &str| {
+        let mut all = looks.as_array().unwrap().iter();
+        all.find(|look| look["what"] == what).unwrap().clone()
+    };
+    assert_eq!(of("git")["good"], true);
+    for what in ["repository", "engine", "credential"] {
+        let look = of(what);
+        assert_eq!(look["good"], false, "{look}");
+        assert!(!look["remedy"].as_str().unwrap().is_empty(), "{look}");
+    }
+    std::fs::write(folder.path().join("cib.toml"), "memry = 1\n").unwrap();
+    let looked = cib(&["-C", place, "doctor"]);
+    let said = String::from_utf8(looked.stdout).unwrap();
+    assert!(said.contains("`memory`"), "{said}");
+}
+
+#[test]
 fn a_wrong_word_ends_with_2_and_no_engine_with_69_in_either_form() {
     assert_eq!(code(&["sart"]), 2);
     assert_eq!(code(&["start", "--nothing"]), 2);

@@ -1,5 +1,8 @@
 //! A box after its start: stopped, started once more, logged, logged in.
 
+use cib_testkit::wait::wait_until;
+
+use crate::SOON;
 use crate::stage::Stage;
 
 #[test]
@@ -38,6 +41,26 @@ fn a_log_is_text_and_as_long_as_was_asked_for() {
 }
 
 #[test]
+fn a_tool_that_the_configuration_does_not_allow_is_asked_about() {
+    let stage = Stage::new();
+    stage.write("cib.toml", "allowedTools = [\"Bash(touch allowed)\"]\n");
+    let name = stage.start(&["--", "@bash touch allowed\n@bash touch asked\n@text Done."]);
+    let mut asked = serde_json::Value::Null;
+    wait_until(SOON, "the question", || {
+        let status = stage.json(&["status", &name, "--json"]);
+        asked = status["all_sessions"][0]["open_questions"][0].clone();
+        !asked.is_null()
+    });
+    assert_eq!(asked["tool"], "Bash");
+    assert!(
+        asked["prompt"].to_string().contains("touch asked"),
+        "{asked}"
+    );
+    let there = stage.inside(&name, "test -e allowed && test ! -e asked && echo right");
+    assert_eq!(there, "right\n");
+}
+
+#[test]
 fn a_login_is_begun_with_an_address_and_asks_nobody_who_is_not_there() {
     let stage = Stage::new();
     let name = stage.start(&["--shell"]);
@@ -65,6 +88,20 @@ fn a_token_for_a_device_is_shown_once_and_can_be_revoked() {
     );
     let id = made["token"]["id"].as_str().unwrap();
     stage.good(&["tokens", &name, "--revoke", id]);
+    // For what has no TLS it is a key of the sealed envelope.
+    let words = [
+        "tokens", &name, "--create", "sensor", "--kind", "device", "--json",
+    ];
+    let key = stage.json(&words);
+    let text = key["plaintext"].as_str().unwrap();
+    assert!(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(key["token"]["kind"], "device");
+    stage.good(&[
+        "tokens",
+        &name,
+        "--revoke",
+        key["token"]["id"].as_str().unwrap(),
+    ]);
     assert_eq!(
         stage.json(&["tokens", &name, "--json"]),
         serde_json::json!([])

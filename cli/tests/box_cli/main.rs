@@ -59,6 +59,18 @@ fn a_dirty_repository_arrives_as_it_is_and_what_claude_commits_comes_back() {
     );
     assert_eq!(stage.inside(name, "git log --format=%s").lines().count(), 3);
 
+    let asked = stage.json(&["ask", "--box", name, "--json", "@text Forty-two."]);
+    assert_eq!(asked["text"], "Forty-two.", "{asked}");
+    let said = stage.good(&["logs", name, "--session", "last"]);
+    for words in ["> @text Forty-two.\nForty-two.\n", "    Bash (ok"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let last = stage.good(&["logs", name, "--session", "last", "-n", "1"]);
+    assert_eq!(last, "Forty-two.\n");
+    let status = stage.json(&["status", name, "--json"]);
+    assert_eq!(status["all_sessions"][0]["state"], "idle", "{status}");
+    assert_eq!(stage.good(&["list", "-q"]).trim(), name);
+
     let listed = stage.json(&["list", "--json"]);
     assert_eq!(listed[0]["name"], name);
     assert_eq!(listed[0]["commits"], 1, "{listed}");
@@ -225,6 +237,25 @@ fn commands_and_copies_have_the_agents_rights_and_not_the_containers() {
         "{}",
         ran.stdout
     );
+
+    for (user, restricted) in [("coder", true), ("root", false), ("cib-keeper", false)] {
+        let words = [
+            "exec",
+            "-u",
+            user,
+            &name,
+            "sh",
+            "-c",
+            "id -un; grep CapBnd /proc/self/status",
+        ];
+        let ran = stage.good(&words);
+        assert!(ran.starts_with(&format!("{user}\n")), "{ran}");
+        assert_eq!(
+            ran.contains("CapBnd:\t0000000000000000"),
+            restricted,
+            "{ran}"
+        );
+    }
 
     stage.write("folder/a.txt", "there");
     stage.good(&["cp", "folder", &format!("{name}:copied")]);

@@ -157,10 +157,12 @@ impl Drop for Rootless {
         let storage = self.stage.home().join(".local/share/containers");
         let storage = storage.to_str().unwrap_or_default();
         if self.stage.person.is_some() {
+            // What is in the storage has ids of which this process can be none.
+            let empty = ["unshare", "rm", "-rf", storage];
+            let is_root = self.view.is_some();
             for words in [
                 &["rm", "--all", "--force", "--time", "0"][..],
-                // What is in them has ids that this process need not be able to remove.
-                &["unshare", "rm", "-rf", storage],
+                if is_root { &["version"] } else { &empty },
                 // Ends the process that holds the user's ids.
                 &["system", "migrate"],
             ] {
@@ -213,6 +215,24 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     stage.good(&["rm", "--force", name]);
     assert_eq!(rootless.podman(&["ps", "--all", "--quiet"]), "");
     assert_eq!(rootless.podman(&["volume", "ls", "--quiet"]), "");
+
+    // An image of an older box is refused, and goes with those that nobody uses.
+    rootless.podman(&["create", "--name", "older", BOX_IMAGE]);
+    let label = "LABEL claude-in-box.image=0.0.1";
+    rootless.podman(&["commit", "--quiet", "--change", label, "older", "older-box"]);
+    rootless.podman(&["rm", "older"]);
+    let refused = stage.cib(&["start", "--image", "older-box"]);
+    assert_eq!(refused.code, 78, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("older than this cib"),
+        "{}",
+        refused.stderr
+    );
+    let cleaned = stage.json(&["clean", "--images", "--json"]);
+    assert_eq!(
+        cleaned["images"],
+        serde_json::json!(["localhost/older-box:latest"])
+    );
 
     // From this machine what is behind the proxy could be reached without it, too.
     let beyond = Beyond::of(stage);

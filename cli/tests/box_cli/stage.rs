@@ -173,7 +173,9 @@ impl Stage {
         }
         if self.person.is_some() {
             // Where this process's engine is.
-            command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONFIG");
+            command
+                .env_remove("DOCKER_HOST")
+                .env_remove("DOCKER_CONFIG");
         }
         let variables = self.person.iter().flat_map(|person| &person.variables);
         command.envs(variables.map(|(name, value)| (name, value)));

@@ -61,7 +61,7 @@ case $1 in
       ports="{\"8080/tcp\": [{\"HostIp\": \"127.0.0.1\", \"HostPort\": \"$(cat "$STATE/port")\"}]}"
     fi
     echo "[{\"Id\": \"box-0123456789\", \"Created\": \"2026-11-30T00:00:00Z\",
-      \"State\": {\"Status\": \"$status\"}, \"Config\": {\"Image\": \"i\", \"Labels\": {$labels \"x\": \"y\"}},
+      \"State\": {\"Status\": \"$status\"}, \"Config\": {\"Image\": \"i\", \"Env\": [$(cat "$STATE/env") \"X=y\"], \"Labels\": {$labels \"x\": \"y\"}},
       \"NetworkSettings\": {\"Ports\": $ports}}]"
     ;;
   volume)
@@ -75,11 +75,13 @@ case $1 in
   create)
     mkdir -p "$STATE/volumes"
     : >"$STATE/unpublished"
+    : >"$STATE/env"
     while [ $# -gt 0 ]; do
       case $1 in
         --label) echo "$2" >>"$STATE/box.part" ;;
         --volume) case $2 in /*) ;; *) : >"$STATE/volumes/${2%%:*}" ;; esac ;;
         --publish) rm "$STATE/unpublished" ;;
+        --env) printf '"%s", ' "$2" >>"$STATE/env" ;;
         --env-file) cat "$2" >"$STATE/variables" ;;
       esac
       shift

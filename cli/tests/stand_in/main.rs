@@ -33,6 +33,28 @@ fn a_box_is_started_and_its_repository_is_as_the_one_here() {
     assert!(stage.read("state/log").contains("start "));
 }
 
+#[test]
+fn a_boxs_page_is_opened_with_a_token_that_no_server_sees() {
+    let stage = Stage::new();
+    let started = stage.cib(&["start", "--json"]).output().unwrap();
+    assert!(started.status.success(), "{}", said(&started));
+    let page = format!(
+        "http://127.0.0.1:{}/#token=a%2Dtoken",
+        stage.read("state/port")
+    );
+    let printed = stage.cib(&["open", "--print"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&printed.stdout).trim(), page);
+    let seen = stage.at("state/opened");
+    stage.program("browser", "#!/bin/sh\necho \"$*\" >\"$STATE/opened.part\"; mv \"$STATE/opened.part\" \"$STATE/opened\"\n");
+    let mut command = stage.cib(&["open"]);
+    command.env("BROWSER", stage.at("bin/browser"));
+    let opened = command.output().unwrap();
+    assert!(opened.status.success(), "{}", said(&opened));
+    assert!(!said(&opened).contains("token"), "{}", said(&opened));
+    wait_until(SOON, "the browser", || there(&seen));
+    assert_eq!(stage.read("state/opened").trim(), page);
+}
+
 /// Interrupts a start when the stand-in is held at a step; what is left.
 fn interrupted(stage: &Stage, step: &str, signal: Signal, more: &[(&str, &str)]) -> Vec<String> {
     let mut command = stage.cib(&["start", "--json"]);
@@ -182,6 +204,87 @@ fn a_credential_for_bedrock_goes_in_as_a_file_and_its_region_as_a_variable() {
         secrets.contains("secret-of-the-test") && !secrets.contains("sk-ant"),
         "{secrets}"
     );
+}
+
+#[test]
+fn a_key_that_ends_is_told_before_it_does_and_given_anew() {
+    let stage = Stage::new();
+    std::fs::create_dir(stage.at("home/.aws")).unwrap();
+    let profile = "[default]\nsso_session = my\nregion = us-east-1\n";
+    std::fs::write(stage.at("home/.aws/config"), profile).unwrap();
+    let key = |id: &str, minutes: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+        let key = format!(
+            r#"{{"AccessKeyId": "{id}", "SecretAccessKey": "secret-of-{id}", "Expiration": "{at}"}}"#
+        );
+        stage.program("aws", &format!("#!/bin/sh\necho '{key}'\n"));
+    };
+    let secrets = || {
+        let archive = std::fs::read(stage.at("state/secrets.tar")).unwrap();
+        String::from_utf8_lossy(&archive).into_owned()
+    };
+    // One that has ended already is of no use to a box.
+    key("AKIAPAST", -5);
+    let start = ["start", "--json", "--credential", "bedrock"];
+    let refused = stage.cib(&start).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("aws sso login"),
+        "{}",
+        said(&refused)
+    );
+    assert!(stage.left().is_empty(), "{:?}", stage.left());
+
+    key("AKIAFIRST", 10);
+    let started = stage.cib(&start).output().unwrap();
+    assert!(started.status.success(), "{}", said(&started));
+    assert!(secrets().contains("secret-of-AKIAFIRST"));
+    let listed = stage.cib(&["list"]).output().unwrap();
+    assert!(said(&listed).contains("--renew"), "{}", said(&listed));
+
+    key("AKIASECOND", 120);
+    let renewed = stage.cib(&["login", "--renew", "--json"]).output().unwrap();
+    assert!(renewed.status.success(), "{}", said(&renewed));
+    let now = secrets();
+    assert!(now.contains("secret-of-AKIASECOND") && !now.contains("AKIAFIRST"));
+    let log = stage.read("state/log");
+    assert!(
+        log.contains("stop -t 15") && !log.contains("secret-of"),
+        "{log}"
+    );
+    let listed = stage.cib(&["list"]).output().unwrap();
+    assert!(!said(&listed).contains("--renew"), "{}", said(&listed));
+
+    // What was stopped over night gets another one when it is started once more.
+    key("AKIATHIRD", 120);
+    let about = std::fs::read_dir(stage.at("home/.local/state/cib/boxes"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+        .join("credential.json");
+    std::fs::write(about, r#"{"ends": 1}"#).unwrap();
+    let name = serde_json::from_slice::<serde_json::Value>(&started.stdout).unwrap();
+    let name = name["name"].as_str().unwrap();
+    assert!(stage.cib(&["stop"]).output().unwrap().status.success());
+    let again = stage.cib(&["start", "--again", name]).output().unwrap();
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(secrets().contains("secret-of-AKIATHIRD"));
+}
+
+#[test]
+fn an_image_of_an_older_box_is_refused_with_what_helps() {
+    for (version, words) in [("0.0.1", "older than this cib"), ("", "does not say which")] {
+        let stage = Stage::new();
+        let mut command = stage.cib(&["start"]);
+        let output = command.env("IMAGE_VERSION", version).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+        for words in [words, "docker buildx bake"] {
+            assert!(said(&output).contains(words), "{}", said(&output));
+        }
+        assert!(stage.left().is_empty(), "{:?}", stage.left());
+    }
 }
 
 #[test]

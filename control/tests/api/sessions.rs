@@ -22,7 +22,7 @@ async fn a_session_is_started_through_init_with_what_was_asked_for() {
             &json!({
                 "workdir": workdir, "model": "opus", "prompt": "hello", "driver": "tty",
                 "effort": "high", "permission_mode": "plan", "api_key": "sk-secret",
-                "hooks": {"Stop": [{"hooks": []}]}, "env": {"LANG": "C"}, "limits": {"max_turns": 3}, "title": "A title",
+                "hooks": {"Stop": [{"hooks": []}]}, "env": {"LANG": "C"}, "tools": {"deny": ["WebFetch"]}, "limits": {"max_turns": 3}, "title": "A title",
             }),
         )
         .await;
@@ -44,6 +44,7 @@ async fn a_session_is_started_through_init_with_what_was_asked_for() {
     assert_eq!(spec.env["LANG"].expose(), "C");
     assert_eq!(spec.limits.max_turns, Some(3));
     assert_eq!(spec.hooks.unwrap()["Stop"], json!([{"hooks": []}]));
+    assert_eq!(spec.tools.unwrap().deny, ["WebFetch"]);
     assert_eq!(spec.title.as_deref(), Some("A title"));
     assert!(!answer.body.windows(9).any(|bytes| bytes == b"sk-secret"));
 }
@@ -64,6 +65,17 @@ async fn an_empty_request_starts_a_session_that_may_do_everything() {
         (spec.driver, spec.auth_mode),
         (Driver::Stream, AuthMode::Auto)
     );
+}
+
+#[tokio::test]
+async fn where_tools_are_listed_the_others_are_asked_about() {
+    let world = World::new();
+    let server = world.serve();
+    let body = json!({"tools": {"allow": ["Read", "Bash(npm run test:*)"]}});
+    server.client().post("/api/sessions", &body).await.created();
+    let spec = world.init().specs[0].clone();
+    assert_eq!(spec.permission_mode, PermissionMode::Default);
+    assert_eq!(spec.tools.unwrap().allow.len(), 2);
 }
 
 #[tokio::test]
@@ -131,6 +143,21 @@ async fn a_request_that_cannot_be_meant_is_refused_by_name() {
             "`hooks.Stop`",
         ),
         (json!({"hooks": []}), "bad_value", "invalid type"),
+        (
+            json!({"tools": ["Read"]}),
+            "bad_value",
+            "expected an object",
+        ),
+        (
+            json!({"tools": {"allow": [" "]}}),
+            "bad_value",
+            "`tools.allow`",
+        ),
+        (
+            json!({"tools": {"deny": ["a\nb"]}}),
+            "bad_value",
+            "`tools.deny`",
+        ),
         (json!({"env": {"A=B": "c"}}), "bad_value", "`env`"),
         (
             json!({"env": {"LD_PRELOAD": "/workspace/x.so"}}),

@@ -235,6 +235,27 @@ fn in_the_default_mode_a_tool_asks_and_a_refusal_is_obeyed() {
 }
 
 #[test]
+fn what_a_sessions_rules_allow_is_not_asked_and_what_they_deny_is_refused_in_every_mode() {
+    let real = Real::new();
+    let mut spec = real.spec("@bash touch allowed\n@bash touch asked\n@text done");
+    spec["permission_mode"] = "default".into();
+    spec["tools"] = json!({"allow": ["Bash(touch allowed)"]});
+    let keeper = real.place.start(&spec);
+    let question = keeper.wait_frame("ask.question", |_| true);
+    assert!(
+        question["prompt"].to_string().contains("touch asked"),
+        "{question}"
+    );
+    assert!(real.place.path("work/allowed").exists());
+    let mut spec = real.spec("@bash touch denied\n@text done");
+    spec["tools"] = json!({"deny": ["Bash(touch:*)"]});
+    let keeper = real.place.start(&spec);
+    let frames = wait_turns(&keeper, 1);
+    assert_eq!(data(&frames, "tool.use.result")[0]["is_error"], true);
+    assert!(!real.place.path("work/denied").exists());
+}
+
+#[test]
 fn a_killed_session_is_resumed_with_its_conversation() {
     let real = Real::new();
     let keeper = real.start("@text remember me");
