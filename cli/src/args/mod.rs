@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use crate::task::args::Task;
 pub use standing::{Offload, OffloadInstall, OffloadVerb, Runner, Update};
 
 /// Boxes for the repository at hand: Claude Code with a copy of it, behind a wall.
@@ -109,6 +110,9 @@ pub enum Command {
     Login(Login),
     /// Tokens of a box for other devices
     Tokens(Tokens),
+    /// Send tasks to a box, to Kubernetes or to a Swarm, and follow them
+    #[command(subcommand)]
+    Task(Task),
     /// Have plans that are approved in Claude on this machine carried out in boxes
     Offload(Offload),
     /// A box of this repository that stays, with a shell to work in
