@@ -21,6 +21,7 @@ pub mod paint;
 pub mod process;
 pub mod release;
 pub mod surroundings;
+pub mod task;
 pub mod terminal;
 pub mod text;
 

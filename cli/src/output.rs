@@ -95,6 +95,11 @@ impl Output {
         }
     }
 
+    /// A line of something that goes on, as it is.
+    pub fn progress_line(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
     fn progress(&self, sgr: &str, mark: &str, what: &str) {
         let mark = if self.color_progress {
             format!("\x1b[{sgr}m{mark}\x1b[0m")

@@ -160,7 +160,29 @@ claim_it_starts_and_ends_under_rootless_podman() { # FLAVOUR
   podman_ exec box cib-init status
   podman_ stop --time 10 box
   [[ $(podman_ inspect --format '{{.State.ExitCode}}' box) == 0 ]]
+  plays_a_job "docker.io/library/$(image_tag "$1")"
 }
+
+# plays_a_job IMAGE: deploy/kubernetes/task.yaml by `podman kube play`, which is what there is here of
+# Kubernetes: a pod with its Secret, its arguments and its variables. There is no network and no
+# repository, and the box says so by its code.
+plays_a_job() {
+  local said
+  {
+    sed -e 's/generateName: .*/name: play/' -e "s|image: .*|image: $1|" -e 's|acme/api|nowhere|' \
+      -e '/^    metadata:/,/labels:/s/labels:/&\n        batch.kubernetes.io\/job-name: play/' \
+      "$CIB_ROOT/deploy/kubernetes/task.yaml"
+    printf -- '---\napiVersion: v1\nkind: Secret\nmetadata: {name: cib-task}\n'
+    printf 'stringData: {anthropic_api_key: sk-ant-play, github_token: ghp_play0123456789}\n'
+  } | podman_ kube play --network none -
+  wait_until 60 job_has_ended
+  said=$(podman_ logs play-pod-box 2>&1)
+  printf '%s\n' "$said"
+  [[ $(podman_ inspect --format '{{.State.ExitCode}}' play-pod-box) == 66 ]]
+  grep '^{"exit_code":66,' <<<"$said" | jq -e '.error.kind == "no_repo"'
+}
+
+job_has_ended() { [[ $(podman_ inspect --format '{{.State.Status}}' play-pod-box) == exited ]]; }
 
 # ---- a derived image -----------------------------------------------------------------------
 

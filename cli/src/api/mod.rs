@@ -132,6 +132,18 @@ impl Api {
         self.ask(Method::GET, path, None)
     }
 
+    /// Asks for a text.
+    ///
+    /// # Errors
+    /// An [`ApiError`].
+    pub fn text(&self, path: &str) -> Result<String, ApiError> {
+        let (status, bytes) = self.send(Method::GET, path, "text/plain", None, PATIENCE)?;
+        if status != 200 {
+            return Err(refused(status, &bytes));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Sends something.
     ///
     /// # Errors
@@ -150,20 +162,13 @@ impl Api {
 
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let (status, bytes) = self.send(method, path, "application/json", body, PATIENCE)?;
-        let value: Value = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes)?
-        };
-        if (200..300).contains(&status) {
-            return Ok(value);
+        if !(200..300).contains(&status) {
+            return Err(refused(status, &bytes));
         }
-        let word = |key: &str| text::plain(value[key].as_str().unwrap_or("?"));
-        Err(ApiError::Refused {
-            status,
-            code: word("error"),
-            detail: word("detail"),
-        })
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(serde_json::from_slice(&bytes)?)
     }
 
     fn send(
@@ -208,6 +213,17 @@ impl Api {
         let body = body.collect().await.map_err(ApiError::Body)?.to_bytes();
         connection.abort();
         Ok((status, body))
+    }
+}
+
+/// What a box says that refuses.
+fn refused(status: u16, body: &[u8]) -> ApiError {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let word = |key: &str| text::plain(value[key].as_str().unwrap_or("?"));
+    ApiError::Refused {
+        status,
+        code: word("error"),
+        detail: word("detail"),
     }
 }
 

@@ -11,6 +11,8 @@ use clap_complete::Shell;
 pub use speaking::{Login, Logs, Send, Tokens};
 pub use standing::{Config, ConfigVerb, Offload, OffloadInstall, OffloadVerb, Runner, Update};
 
+pub use crate::task::args::Task;
+
 /// Boxes for the repository at hand: Claude Code with a copy of it, behind a wall.
 ///
 /// In a Git repository `cib` alone is `cib start`: a new branch, a box with a copy of everything,
@@ -117,6 +119,9 @@ pub enum Command {
     Login(Login),
     /// Tokens of a box for other devices
     Tokens(Tokens),
+    /// Send tasks to a box, to Kubernetes or to a Swarm, and follow them
+    #[command(subcommand)]
+    Task(Task),
     /// Have plans that are approved in Claude on this machine carried out in boxes
     Offload(Offload),
     /// A box of this repository that stays, with a shell to work in

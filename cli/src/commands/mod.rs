@@ -106,6 +106,7 @@ pub fn run(around: &Surroundings, output: &Output, line: CommandLine) -> Result<
         Command::Status(which) => status::run(&context, &which),
         Command::Login(arguments) => login::run(&context, &arguments),
         Command::Tokens(arguments) => tokens::run(&context, &arguments),
+        Command::Task(verb) => crate::task::run(&context, &verb),
         Command::Offload(arguments) => offload::run(&context, &arguments),
         Command::Runner(verb) => runner::run(&context, &verb),
         Command::SelfUpdate(arguments) => update::run(&context, &arguments),

@@ -10,6 +10,7 @@ mod forge;
 mod parts;
 mod remote;
 mod stage;
+mod tasks;
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cib_base::errors::chain;
 use cib_cgroup::Hierarchy;
@@ -224,8 +224,8 @@ enum End {
     Asked,
     /// A step of the boot failed whose failure ends the box with this code.
     Boot(u8),
-    /// The task of the container has ended, or was cancelled.
-    Job(u8),
+    /// The task of the container has ended, or was cancelled, which took so long.
+    Job { code: u8, took: Duration },
     /// Something inside failed.
     Internal,
 }
@@ -236,7 +236,7 @@ impl End {
         match self {
             Self::Asked if has_task => crate::job::CANCELLED,
             Self::Asked => exit::OK,
-            Self::Boot(code) | Self::Job(code) => *code,
+            Self::Boot(code) | Self::Job { code, .. } => *code,
             Self::Internal => exit::INTERNAL,
         }
     }
@@ -324,7 +324,7 @@ async fn live(survey: Survey, surveyed: Duration, result: Option<OwnedFd>) -> u8
     let budget = settings.container.shutdown_timeout;
     // Cancelling a task has taken of it.
     let budget = match end {
-        End::Job(crate::job::CANCELLED) => budget / 4,
+        End::Job { took, .. } => budget.saturating_sub(took).max(budget / 4),
         _ => budget,
     };
     ending::end(&parts, &booted, budget, &mut asks).await;
@@ -363,17 +363,18 @@ async fn until_the_end(
             }
         };
         tokio::select! {
-            code = ended => return End::Job(code),
+            code = ended => return End::Job { code, took: Duration::ZERO },
             _ = asks.recv() => {
                 let Some(job) = &mut job else {
                     return End::Asked;
                 };
+                let began = Instant::now();
                 let (code, hurried) = job.cancel(asks).await;
                 if hurried {
                     // Whoever ends the rest hears of it as well.
                     let _ = asked.send(());
                 }
-                return End::Job(code);
+                return End::Job { code, took: began.elapsed() };
             }
             () = panics::first() => return End::Internal,
             Some(gone) = given_up.recv() => {

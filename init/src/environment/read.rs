@@ -76,8 +76,11 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
     let proxy_mode = reader.choice(&names::CIB_PROXY_MODE);
     let (trusted_proxies, trusted_proxy_secret) = proxies(reader);
     // Faults are told in this order.
+    let known = reader.faults.len();
     let task = super::task::task(reader, proxy_mode);
-    let auth = auth(reader, proxy_mode, task.is_some());
+    // A task that was asked for wrongly needs a token no more than one that was not.
+    let has_task = task.is_some() || reader.faults.len() > known;
+    let auth = auth(reader, proxy_mode, has_task);
     let mode = reader.choice(&names::CIB_MODE);
     let api_port = port(reader, &names::CIB_PORT);
     Settings {

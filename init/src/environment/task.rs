@@ -212,6 +212,7 @@ mod tests {
         // Whoever runs a command in such a box was not told either.
         assert!(read_for(Purpose::Inside, &[]).settings.is_ok());
         let faults = read_for(Purpose::Task, &[]).settings.unwrap_err();
+        assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
             faults[0].to_string().contains("there is no task"),
             "{faults:?}"

@@ -213,21 +213,20 @@ impl Job {
                 () = sleep(LOOK) => {}
             }
         };
-        if !matches!(ending, Ending::Itself | Ending::Broken(_)) {
-            let within = match ending {
-                Ending::Stopped => self.spec.cancel * 3 / 4,
-                _ => AFTER_TIMEOUT,
-            };
-            if let Ok(Err(error)) = timeout(within, self.cancel(id)).await {
-                let _ = say(
-                    &format!("task {id} cannot be cancelled: {}", chain(&error)),
-                    0,
-                );
-            }
+        // Whoever is stopped has to be done before the rest of the box is ended.
+        let (within, rest) = match ending {
+            Ending::Stopped => (self.spec.cancel * 3 / 4, self.spec.cancel / 12),
+            _ => (AFTER_TIMEOUT, LAST_LINES),
+        };
+        if !matches!(ending, Ending::Itself | Ending::Broken(_))
+            && let Ok(Err(error)) = timeout(within, self.cancel(id)).await
+        {
+            let why = chain(&error);
+            let _ = say(&format!("task {id} cannot be cancelled: {why}"), 0);
         }
         // What the log has of the end stands before the result.
-        let _ = timeout(LAST_LINES, log).await;
-        let task = timeout(LAST_LINES, self.look(id)).await;
+        let _ = timeout(rest, log).await;
+        let task = timeout(rest, self.look(id)).await;
         ending.line(task.ok().and_then(Result::ok))
     }
 

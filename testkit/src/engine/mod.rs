@@ -75,6 +75,12 @@ impl Engine {
         Spec::new(self, &self.box_image, "box")
     }
 
+    /// The name of the box's image.
+    #[must_use]
+    pub fn box_image(&self) -> &str {
+        &self.box_image
+    }
+
     /// A container of the kit's image, called after its `role`, not yet started.
     #[must_use]
     pub fn kit(&self, role: &str) -> Spec {

@@ -11,3 +11,4 @@ mod kit;
 mod main_job;
 mod rules;
 mod secrets;
+mod task;

@@ -1,0 +1,200 @@
+//! A task as the container's main job, in the real image: with the real control, the real git and
+//! the real Claude beside a stand-in for the Messages API, under a plain engine and under a Swarm.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use cib_testkit::engine::{Container, Engine, Network, Spec};
+use cib_testkit::wait::wait_for;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+/// Boot, clone, a turn, push and end.
+const TASK: Duration = Duration::from_secs(120);
+
+/// Makes a repository in the workspace.
+const REPOSITORY: &str = "git init -q -b main api && cd api && \
+    git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first";
+
+/// What Claude is to do and say.
+const PROMPT: &str = "Keep a word.\n\
+    @bash echo kept > word && git add word && git commit -qm kept\n\
+    @text It is kept.";
+
+/// A stand-in for the Messages API, and its address.
+fn api(spec: Spec) -> Container {
+    let api = spec.arguments(["api", "--listen", "0.0.0.0:8000"]).start();
+    api.wait_for_log(SOON, "listening on 0.0.0.0:8000");
+    api
+}
+
+/// Standard output of a container, which has to be one line of JSON, and standard error.
+#[track_caller]
+fn said(container: &Container) -> (Value, String) {
+    let output = Engine::get().run(&["logs", container.name()]);
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(out.lines().count(), 1, "{out:?}\n{log}");
+    let result = serde_json::from_str(&out);
+    (result.unwrap_or_else(|error| panic!("{error}: {out}")), log)
+}
+
+/// A box with a task, and a network with the stand-in.
+fn stage() -> (Network, Container, Spec) {
+    let network = Network::private(Engine::get());
+    let api = api(Engine::get().kit("api").on(&network, 2));
+    let address = format!("http://{}:8000", network.addr(2));
+    let spec = Engine::get()
+        .a_box()
+        .on(&network, 3)
+        .env("ANTHROPIC_BASE_URL", &address)
+        .env("ANTHROPIC_API_KEY", "sk-ant-task")
+        .env("CIB_SETUP_COMMANDS", REPOSITORY);
+    (network, api, spec)
+}
+
+#[test]
+fn a_container_does_one_task_and_ends_with_its_result() {
+    let (_network, _api, spec) = stage();
+    let words = ["task", "--repo", "api", "--prompt", PROMPT];
+    let cage = spec.arguments(words).start();
+    let code = cage.wait_exit(TASK);
+    let (result, log) = said(&cage);
+    assert_eq!(code, 0, "{result}\n{log}");
+    assert_eq!(result["exit_code"], 0);
+    assert_eq!(result["state"], "completed");
+    assert_eq!(result["result"], "It is kept.");
+    assert_eq!(result["commits"], 1, "{result}");
+    assert!(log.contains("task      It is kept."), "{log}");
+
+    // Started again it knows that it is done, and does nothing.
+    cage.start_again();
+    assert_eq!(cage.wait_exit(TASK), 0);
+    let log = cage.logs();
+    assert!(log.contains("is done already"), "{log}");
+    assert_eq!(log.matches("a task was submitted").count(), 1, "{log}");
+}
+
+#[test]
+fn a_container_that_is_stopped_saves_the_work_of_its_task() {
+    let (_network, _api, spec) = stage();
+    let prompt = "Keep a word.\n@bash echo half > word; echo begun; sleep 600\n@text Kept.";
+    let cage = spec
+        .env("CIB_TASK_REPO", "api")
+        .env("CIB_TASK_PROMPT", prompt)
+        .start();
+    cage.wait_for_log(SOON, "task      [");
+    let tree = "ls /workspace/tasks/*/api/word >/dev/null 2>&1";
+    cage.wait_inside(SOON, "Claude to work", tree);
+    cage.stop(Duration::from_secs(10));
+    assert_eq!(cage.wait_exit(SOON), 143);
+    let (result, log) = said(&cage);
+    assert_eq!(result["state"], "cancelled", "{result}\n{log}");
+    assert_eq!(result["exit_code"], 143);
+    // The work is a commit, pushed to where the repository came from.
+    assert_eq!(result["commits"], 1, "{result}\n{log}");
+    assert_eq!(result["push"]["commit"], result["head"], "{result}");
+}
+
+/// Only one Swarm at a time is an engine's.
+static SWARM: Mutex<()> = Mutex::new(());
+
+/// A Swarm of this engine alone, which ends with the test.
+struct Swarm;
+
+impl Swarm {
+    fn new() -> Self {
+        let swarm = Self;
+        let init = ["swarm", "init", "--advertise-addr", "127.0.0.1"];
+        let _words = Engine::get().docker(&init);
+        swarm
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        let left = Engine::get().run(&["swarm", "leave", "--force"]);
+        // What it leaves behind by itself.
+        let _bridge = Engine::get().run(&["network", "rm", "docker_gwbridge"]);
+        if !left.status.success() && !std::thread::panicking() {
+            panic!("{}", String::from_utf8_lossy(&left.stderr));
+        }
+    }
+}
+
+#[test]
+fn a_swarm_runs_a_task_as_a_job_and_knows_how_it_ended() {
+    let _one = SWARM.lock().unwrap_or_else(PoisonError::into_inner);
+    let engine = Engine::get();
+    let _swarm = Swarm::new();
+    // Services without a network of their own are on the engine's first bridge.
+    let api = api(engine.kit("api"));
+    let address = format!(
+        "http://{}:8000",
+        api.inspect("{{.NetworkSettings.IPAddress}}")
+    );
+    let key = "ANTHROPIC_API_KEY";
+    let name = format!("cib-task-{:08x}", std::process::id());
+    let create = |image: &str, repo: &str, name: &str| {
+        let options = [
+            "service",
+            "create",
+            "--detach",
+            "--quiet",
+            "--mode=replicated-job",
+            "--restart-condition=none",
+            "--stop-grace-period=60s",
+            "--cap-drop=ALL",
+        ];
+        let mut words: Vec<String> = options.map(str::to_owned).into();
+        let kept = [
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FOWNER",
+            "KILL",
+            "SETGID",
+            "SETUID",
+        ];
+        words.extend(kept.map(|capability| format!("--cap-add={capability}")));
+        words.push(format!("--name={name}"));
+        words.push(format!("--env=ANTHROPIC_BASE_URL={address}"));
+        words.push(format!("--env={key}=sk-ant-task"));
+        words.push(format!("--env=CIB_SETUP_COMMANDS={REPOSITORY}"));
+        words.push(format!("--env=CIB_TASK_REPO={repo}"));
+        words.push(format!("--env=CIB_TASK_PROMPT={PROMPT}"));
+        words.extend([image.to_owned(), "task".to_owned()]);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let _id = engine.docker(&words);
+    };
+    let image = engine.box_image();
+    create(image, "api", &name);
+    let other = format!("{name}-other");
+    create(image, "nowhere", &other);
+    let ended = |name: &str| {
+        wait_for(TASK, "the end of the job", || {
+            let words = [
+                "service",
+                "ps",
+                "--format={{.CurrentState}} {{.Error}}",
+                name,
+            ];
+            let state = engine.docker(&words);
+            let is_over = state.starts_with("Complete") || state.starts_with("Failed");
+            is_over.then_some(state)
+        })
+    };
+    let logs = |name: &str| engine.run(&["service", "logs", "--raw", name]);
+    let state = ended(&name);
+    let output = logs(&name);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(state.starts_with("Complete"), "{state}\n{log}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_eq!(result["result"], "It is kept.", "{result}\n{log}");
+    // A folder that is not there is no repository.
+    let state = ended(&other);
+    let log = String::from_utf8_lossy(&logs(&other).stderr).into_owned();
+    assert!(state.contains("non-zero exit (66)"), "{state}\n{log}");
+    for name in [&name, &other] {
+        let _name = engine.docker(&["service", "rm", name]);
+    }
+}
