@@ -32,6 +32,7 @@ use crate::sessions::init::Init;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::stream::size::{Act, Client, Size, Sizes};
+use crate::talk::known::Known as Talks;
 use crate::tasks::store::Tasks;
 use crate::web::Web;
 use crate::work;
@@ -108,6 +109,8 @@ pub struct App {
     pub feed: Feed,
     /// What is not done twice.
     pub once: Arc<Once>,
+    /// Which sessions have had which conversations.
+    pub talks: Talks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     shutdown: watch::Sender<bool>,
@@ -170,6 +173,7 @@ impl App {
             web,
             feed: Feed::default(),
             once: Arc::default(),
+            talks: Talks::default(),
             metrics: Arc::default(),
             shutdown: watch::Sender::new(false),
             seats,

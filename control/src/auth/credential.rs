@@ -20,6 +20,24 @@ pub fn token(headers: &HeaderMap) -> Option<&str> {
     header.or_else(|| subprotocols(headers).find_map(|protocol| protocol.strip_prefix(SUBPROTOCOL)))
 }
 
+/// The header in which clients of Anthropic's API send their key.
+const KEY: &str = "x-api-key";
+
+/// Takes the key of a client of Anthropic's API for the token that it is, if there is no other.
+pub fn move_key(headers: &mut HeaderMap) {
+    if headers.contains_key(AUTHORIZATION) {
+        return;
+    }
+    let Some(key) = headers.remove(KEY) else {
+        return;
+    };
+    let bearer = [b"Bearer ", key.as_bytes()].concat();
+    if let Ok(mut bearer) = http::HeaderValue::from_bytes(&bearer) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+}
+
 /// What a subprotocol that carries the proof of a sign-in begins with.
 pub const PROOF_SUBPROTOCOL: &str = "proof.";
 
@@ -133,6 +151,19 @@ mod tests {
             Some("abc")
         );
         assert_eq!(token(&headers(&[])), None);
+    }
+
+    #[test]
+    fn a_key_is_a_token_where_there_is_no_other() {
+        let moved = |pairs| {
+            let mut sent = headers(pairs);
+            move_key(&mut sent);
+            token(&sent).map(str::to_owned)
+        };
+        assert_eq!(moved(&[(KEY, "abc")]).as_deref(), Some("abc"));
+        let both = [(KEY, "abc"), ("authorization", "Bearer def")];
+        assert_eq!(moved(&both).as_deref(), Some("def"));
+        assert_eq!(moved(&[]), None);
     }
 
     #[test]

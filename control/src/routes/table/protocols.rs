@@ -1,0 +1,122 @@
+//! Protocols that others' clients speak.
+
+use super::body::{body, input};
+use super::faults::{CHANGING_FILES, TALKING};
+use super::params::BETA;
+use crate::auth::scope::Scope;
+use crate::fault::Code;
+use crate::routes::call::Call;
+use crate::routes::{Access, Answer, Route, Served, Shape, Verb, agentapi, anthropic, mcp, openai};
+
+/// Their rows of the table.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        name: "mcp",
+        verb: Verb::Post,
+        paths: &["/mcp"],
+        // Each tool is a request to other routes, which have scopes of their own.
+        access: Access::Caller,
+        summary: "The box as an MCP server over streamable HTTP: `docs/spec/protocols.md`.",
+        query: &[],
+        body: body(Shape::Foreign),
+        answer: Answer::Foreign(&["application/json", "text/event-stream"]),
+        faults: &[],
+        handler: handler!(mcp::post),
+    },
+    Route {
+        name: "anthropic_messages",
+        verb: Verb::Post,
+        paths: &["/v1/messages"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "Anthropic's Messages API in front of a session: `docs/spec/protocols.md`.",
+        query: &[BETA],
+        body: input(Shape::Foreign),
+        answer: Answer::Foreign(&["application/json", "text/event-stream"]),
+        faults: TALKING,
+        handler: handler!(anthropic::messages),
+    },
+    Route {
+        name: "openai_chat",
+        verb: Verb::Post,
+        paths: &["/openai/v1/chat/completions"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "OpenAI's Chat Completions in front of a session: `docs/spec/protocols.md`.",
+        query: &[],
+        body: input(Shape::Foreign),
+        answer: Answer::Foreign(&["application/json", "text/event-stream"]),
+        faults: TALKING,
+        handler: handler!(openai::chat),
+    },
+    Route {
+        name: "openai_models",
+        verb: Verb::Get,
+        paths: &["/openai/v1/models"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "What Chat Completions takes as `model`: models, and live sessions.",
+        query: &[],
+        body: None,
+        answer: Answer::Foreign(&["application/json"]),
+        faults: &[],
+        handler: handler!(openai::models),
+    },
+    Route {
+        name: "agentapi_status",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/agentapi/status"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "Whether the session is at work, as agentapi says it: `docs/spec/protocols.md`.",
+        query: &[],
+        body: None,
+        answer: Answer::Foreign(&["application/json"]),
+        faults: &[Code::NoSuchSession],
+        handler: handler!(agentapi::status),
+    },
+    Route {
+        name: "agentapi_messages",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/agentapi/messages"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "The session as agentapi's messages.",
+        query: &[],
+        body: None,
+        answer: Answer::Foreign(&["application/json"]),
+        faults: &[Code::NoSuchSession, Code::JournalUnreadable],
+        handler: handler!(agentapi::messages),
+    },
+    Route {
+        name: "agentapi_message",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/agentapi/message"],
+        access: Access::Scope(Scope::SessionsInput),
+        summary: "Sends a message, or keys, as a client of agentapi does.",
+        query: &[],
+        body: input(Shape::Foreign),
+        answer: Answer::Foreign(&["application/json"]),
+        faults: TALKING,
+        handler: handler!(agentapi::send),
+    },
+    Route {
+        name: "agentapi_events",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/agentapi/events"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "The same messages and states as agentapi's server-sent events.",
+        query: &[],
+        body: None,
+        answer: Answer::Foreign(&["text/event-stream"]),
+        faults: &[Code::NoSuchSession, Code::JournalUnreadable],
+        handler: handler!(agentapi::events),
+    },
+    Route {
+        name: "agentapi_upload",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/agentapi/upload"],
+        access: Access::Scope(Scope::FsWrite),
+        summary: "Takes a file of a form, for the agent to read.",
+        query: &[],
+        body: input(Shape::Form),
+        answer: Answer::Foreign(&["application/json"]),
+        faults: CHANGING_FILES,
+        handler: handler!(agentapi::upload),
+    },
+];
