@@ -194,8 +194,10 @@ fn admit(app: &App, route: &Route, parts: &mut Parts) -> Result<Option<Caller>, 
     let caller = match parts.extensions.get::<Vouched>() {
         Some(Vouched(caller)) => caller.clone(),
         None => {
-            if Manner::of(route) == Manner::Anthropic {
-                credential::move_key(&mut parts.headers);
+            match Manner::of(route) {
+                Manner::Anthropic => credential::move_key(&mut parts.headers),
+                Manner::Ttyd => credential::move_password(&mut parts.headers),
+                _ => {}
             }
             app.gate.admit(peer(parts), &parts.headers)?
         }

@@ -63,7 +63,7 @@ async fn every_other_route_needs_a_token() {
                 .request(method(route.verb), &path, "{}")
                 .await;
             match Manner::of(route) {
-                Manner::Ours => drop(answer.fault(401, "unauthorized")),
+                Manner::Ours | Manner::Ttyd => drop(answer.fault(401, "unauthorized")),
                 Manner::Runner => assert_eq!(answer.json(), json!({"error": "Unauthorized"})),
                 // In the protocol's own words.
                 _ => assert!(answer.json().is_object()),
@@ -199,7 +199,7 @@ async fn each_route_is_opened_by_its_scope_and_by_no_other() {
                 } else {
                     assert_eq!(answer.status, 403);
                     let detail = match Manner::of(route) {
-                        Manner::Ours => answer.fault(403, "scope_missing"),
+                        Manner::Ours | Manner::Ttyd => answer.fault(403, "scope_missing"),
                         _ => answer.json().to_string(),
                     };
                     assert!(detail.contains(wanted.as_str()), "{detail}");

@@ -115,7 +115,10 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
     }
     if let Answer::Socket = route.answer {
         operation["x-websocket"] = json!({
-            "subprotocols": ["json", "jsonl", "bearer.<token>", "proof.<proof>"],
+            "subprotocols": match Manner::of(route) {
+                Manner::Ttyd => json!(["tty", "bearer.<token>", "proof.<proof>"]),
+                _ => json!(["json", "jsonl", "bearer.<token>", "proof.<proof>"]),
+            },
             "client": reference("StreamRequest"),
             "server": {"anyOf": [reference("Frame"), reference("StreamReply")]},
         });
@@ -287,7 +290,7 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
     }
     let manner = Manner::of(route);
     let refused = match manner {
-        Manner::Ours => reference("ErrorBody"),
+        Manner::Ours | Manner::Ttyd => reference("ErrorBody"),
         Manner::Runner => json!({
             "type": "object",
             "properties": {"error": {"type": "string", "description": "A sentence."}},

@@ -2,11 +2,13 @@
 
 use super::body::{body, input};
 use super::faults::{CHANGING_FILES, TALKING};
-use super::params::BETA;
+use super::params::{BETA, FROM, TAIL};
 use crate::auth::scope::Scope;
 use crate::fault::Code;
 use crate::routes::call::Call;
-use crate::routes::{Access, Answer, Route, Served, Shape, Verb, agentapi, anthropic, mcp, openai};
+use crate::routes::{
+    Access, Answer, Route, Served, Shape, Verb, agentapi, anthropic, mcp, openai, streams,
+};
 
 /// Their rows of the table.
 pub(super) const ROUTES: &[Route] = &[
@@ -118,5 +120,53 @@ pub(super) const ROUTES: &[Route] = &[
         answer: Answer::Foreign(&["application/json"]),
         faults: CHANGING_FILES,
         handler: handler!(agentapi::upload),
+    },
+    Route {
+        name: "ttyd_session",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/ttyd/ws"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "The session's terminal in the words of ttyd: `docs/spec/protocols.md`.",
+        query: &[FROM, TAIL],
+        body: None,
+        answer: Answer::Socket,
+        faults: &[Code::NoSuchSession, Code::UpgradeRequired],
+        handler: handler!(streams::ttyd),
+    },
+    Route {
+        name: "ttyd_session_token",
+        verb: Verb::Get,
+        paths: &["/api/sessions/{id}/ttyd/token"],
+        access: Access::Scope(Scope::SessionsRead),
+        summary: "What a page of ttyd's asks for before it connects: nothing.",
+        query: &[],
+        body: None,
+        answer: Answer::Foreign(&["application/json"]),
+        faults: &[],
+        handler: handler!(now streams::ttyd_token),
+    },
+    Route {
+        name: "ttyd_shell",
+        verb: Verb::Get,
+        paths: &["/api/shells/{id}/ttyd/ws"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "A shell in the words of ttyd.",
+        query: &[FROM, TAIL],
+        body: None,
+        answer: Answer::Socket,
+        faults: &[Code::NoSuchShell, Code::UpgradeRequired],
+        handler: handler!(streams::shell_ttyd),
+    },
+    Route {
+        name: "ttyd_shell_token",
+        verb: Verb::Get,
+        paths: &["/api/shells/{id}/ttyd/token"],
+        access: Access::Scope(Scope::ShellsRead),
+        summary: "As `ttyd_session_token`.",
+        query: &[],
+        body: None,
+        answer: Answer::Foreign(&["application/json"]),
+        faults: &[],
+        handler: handler!(now streams::ttyd_token),
     },
 ];

@@ -5,6 +5,7 @@ mod agentapi;
 mod mcp;
 mod sdks;
 mod talk;
+mod ttyd;
 
 use std::collections::HashMap;
 use std::future::Future;
