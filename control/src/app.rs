@@ -33,6 +33,7 @@ use crate::sessions::init::Init;
 use crate::sessions::seats::Seats;
 use crate::sessions::store::Store;
 use crate::stream::size::{Act, Client, Size, Sizes};
+use crate::talk::known::Known as Talks;
 use crate::tasks::store::Tasks;
 use crate::web::Web;
 use crate::work;
@@ -111,6 +112,8 @@ pub struct App {
     pub once: Arc<Once>,
     /// How it stands with the MQTT broker.
     pub mqtt: Arc<mqtt::Status>,
+    /// Which sessions have had which conversations.
+    pub talks: Talks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     shutdown: watch::Sender<bool>,
@@ -174,6 +177,7 @@ impl App {
             feed: Feed::default(),
             once: Arc::default(),
             mqtt: Arc::default(),
+            talks: Talks::default(),
             metrics: Arc::default(),
             shutdown: watch::Sender::new(false),
             seats,

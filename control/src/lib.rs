@@ -11,7 +11,8 @@
 //! as a conversation; [`web`] is what a browser is given; [`providers`] are others than Anthropic that
 //! pay; [`sessions`] knows the disk, init and the keepers; [`tasks`] has sessions work on what was asked,
 //! and [`publish`] publishes what they make; [`notices`] tells somebody outside; [`mcp`] offers tools to
-//! agents; [`mqtt`] keeps the box at a broker; [`fault`] is what can be wrong.
+//! agents, and [`talk`] has a session answer as a model does; [`mqtt`] keeps the box at a broker;
+//! [`fault`] is what can be wrong.
 
 #![deny(unsafe_code)]
 
@@ -46,6 +47,7 @@ pub mod search;
 pub mod sessions;
 pub mod stream;
 mod sys;
+pub mod talk;
 pub mod tasks;
 pub mod usage;
 pub mod web;

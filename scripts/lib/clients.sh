@@ -20,6 +20,17 @@ clients_packages() {
     qemu-system-arm qemu-system-misc
 }
 
+# clients_sdks: what the lock file of the official SDKs names, installed once for each state of it. No
+# package's own script is run.
+clients_sdks() {
+  local wanted folder=$CIB_ROOT/clients/conformance
+  wanted=$(sha256sum <"$folder/package-lock.json")
+  [[ $(cat "$folder/node_modules/.cib-lock" 2>/dev/null) == "$wanted" ]] && return 0
+  step "Installing the official SDKs"
+  (cd "$folder" && quietly "$(cib_cache)/npm-sdks.log" npm ci --ignore-scripts --no-audit --no-fund)
+  printf '%s' "$wanted" >"$folder/node_modules/.cib-lock"
+}
+
 # clients_mbedtls: the folder with mbedTLS's source, as this Debian has it, for chips that Debian has
 # no library for.
 clients_mbedtls() {
@@ -92,6 +103,7 @@ clients_build() {
     "${arm[@]}" "${small[@]}" --specs=picolibc.specs -Iinclude -Iexamples/stm32/stubs -c examples/stm32/follow.c -o "$out/stm32.o"
   )
   (cd "$CIB_ROOT/clients/js" && "$CIB_ROOT/web/node_modules/.bin/tsc" -p .)
+  clients_sdks
 }
 
 # clients_flash MACHINE MOST: how much flash the client takes, which is no more than MOST.
@@ -131,8 +143,8 @@ clients_test() {
   step "Against a real server"
   export CIB_CLIENTS=$out
   if cargo nextest --version >/dev/null 2>&1; then
-    rust_tests "$out/clients.log" --test api --run-ignored only -E 'test(envelope::clients)'
+    rust_tests "$out/clients.log" --test api --run-ignored only -E 'test(envelope::clients) | test(protocols::sdks)'
   else
-    rust_tests "$out/clients.log" --test api -- --ignored envelope::clients
+    rust_tests "$out/clients.log" --test api -- --ignored envelope::clients protocols::sdks
   fi
 }

@@ -1,6 +1,8 @@
 //! Where a token or a proof stands in a request's headers, and what says that a browser page of another
 //! origin made the request.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 
@@ -18,6 +20,50 @@ pub fn token(headers: &HeaderMap) -> Option<&str> {
             .then(|| token.trim_matches(' '))
     });
     header.or_else(|| subprotocols(headers).find_map(|protocol| protocol.strip_prefix(SUBPROTOCOL)))
+}
+
+/// The header in which clients of Anthropic's API send their key.
+const KEY: &str = "x-api-key";
+
+/// Takes the key of a client of Anthropic's API for the token that it is, if there is no other.
+pub fn move_key(headers: &mut HeaderMap) {
+    if headers.contains_key(AUTHORIZATION) {
+        return;
+    }
+    let Some(key) = headers.remove(KEY) else {
+        return;
+    };
+    let bearer = [b"Bearer ", key.as_bytes()].concat();
+    if let Ok(mut bearer) = http::HeaderValue::from_bytes(&bearer) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+}
+
+/// Takes the password of a client of ttyd's for the token that it is, whatever the name with it. A
+/// page of another origin has a browser send one by itself.
+pub fn move_password(headers: &mut HeaderMap) {
+    if is_cross_origin(headers) {
+        return;
+    }
+    let Some(token) = password(headers) else {
+        return;
+    };
+    if let Ok(mut bearer) = http::HeaderValue::try_from(format!("Bearer {token}")) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+}
+
+fn password(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, pair) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(pair.trim_matches(' ')).ok()?).ok()?;
+    let (_, password) = pair.split_once(':')?;
+    Some(password.to_owned())
 }
 
 /// What a subprotocol that carries the proof of a sign-in begins with.
@@ -133,6 +179,40 @@ mod tests {
             Some("abc")
         );
         assert_eq!(token(&headers(&[])), None);
+    }
+
+    #[test]
+    fn a_key_is_a_token_where_there_is_no_other() {
+        let moved = |pairs| {
+            let mut sent = headers(pairs);
+            move_key(&mut sent);
+            token(&sent).map(str::to_owned)
+        };
+        assert_eq!(moved(&[(KEY, "abc")]).as_deref(), Some("abc"));
+        let both = [(KEY, "abc"), ("authorization", "Bearer def")];
+        assert_eq!(moved(&both).as_deref(), Some("def"));
+        assert_eq!(moved(&[]), None);
+    }
+
+    #[test]
+    fn a_password_is_a_token_unless_a_page_of_another_origin_sends_it() {
+        let moved = |pairs: &[(&'static str, &str)]| {
+            let mut sent = headers(pairs);
+            move_password(&mut sent);
+            token(&sent).map(str::to_owned)
+        };
+        let pair = format!("Basic {}", STANDARD.encode("me:to:ken"));
+        let basic = ("authorization", &*pair);
+        assert_eq!(moved(&[basic]).as_deref(), Some("to:ken"));
+        let evil = [basic, ("host", "box"), ("origin", "https://evil.example")];
+        assert_eq!(moved(&evil), None);
+        let line = format!("Basic {}", STANDARD.encode("me:a\nb"));
+        assert_eq!(moved(&[("authorization", &line)]), None);
+        assert_eq!(moved(&[("authorization", "Basic ??")]), None);
+        assert_eq!(
+            moved(&[("authorization", "Bearer x")]).as_deref(),
+            Some("x")
+        );
     }
 
     #[test]

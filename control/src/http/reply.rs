@@ -101,10 +101,12 @@ pub(super) fn fault(fault: &Fault) -> Response {
     refusal(fault, serde_json::to_vec(&body).unwrap_or_default())
 }
 
-/// A fault's answer to a client that knows no codes.
-pub(super) fn words(fault: &Fault, words: &str) -> Response {
-    let body = serde_json::json!({"error": words});
-    refusal(fault, body.to_string().into_bytes())
+/// A fault's answer in the words of another's protocol.
+pub(super) fn words(fault: &Fault, media: &'static str, words: Vec<u8>) -> Response {
+    let mut response = refusal(fault, words);
+    let media = HeaderValue::from_static(media);
+    response.headers_mut().insert(CONTENT_TYPE, media);
+    response
 }
 
 fn refusal(fault: &Fault, json: Vec<u8>) -> Response {

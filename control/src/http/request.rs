@@ -24,10 +24,12 @@ use super::{compress, envelope, reply, websocket};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::address::Peer;
+use crate::auth::credential;
 use crate::auth::gate::Arrival;
 use crate::fault::{Code, Fault};
 use crate::routes::call::{Call, Query, Reply, Upload};
-use crate::routes::{Access, Answer, Route, Shape, Verb, runner, sign_ins};
+use crate::routes::manner::Manner;
+use crate::routes::{Access, Answer, Route, Shape, Verb, sign_ins};
 
 /// The peer of a request that came by no connection: one that is trusted with nothing.
 pub(super) const NOBODY: Peer = Peer {
@@ -56,10 +58,10 @@ pub(super) async fn serve(
         Ok(response) => response,
         Err(fault) => {
             fault.log(route.name);
-            if runner::is_one(route) {
-                reply::words(&fault, runner::words(&fault))
-            } else {
-                reply::fault(&fault)
+            let manner = Manner::of(route);
+            match manner.words(&fault) {
+                Some(words) => reply::words(&fault, manner.media(), words),
+                None => reply::fault(&fault),
             }
         }
     };
@@ -183,7 +185,7 @@ pub(super) fn broken(panic: &(dyn Any + Send)) -> Fault {
 }
 
 /// Lets the caller in, if the route wants one.
-fn admit(app: &App, route: &Route, parts: &Parts) -> Result<Option<Caller>, Fault> {
+fn admit(app: &App, route: &Route, parts: &mut Parts) -> Result<Option<Caller>, Fault> {
     let scope = match route.access {
         Access::Open => return Ok(None),
         Access::Caller | Access::Administrator => None,
@@ -191,7 +193,14 @@ fn admit(app: &App, route: &Route, parts: &Parts) -> Result<Option<Caller>, Faul
     };
     let caller = match parts.extensions.get::<Vouched>() {
         Some(Vouched(caller)) => caller.clone(),
-        None => app.gate.admit(peer(parts), &parts.headers)?,
+        None => {
+            match Manner::of(route) {
+                Manner::Anthropic => credential::move_key(&mut parts.headers),
+                Manner::Ttyd => credential::move_password(&mut parts.headers),
+                _ => {}
+            }
+            app.gate.admit(peer(parts), &parts.headers)?
+        }
     };
     if let Some(hold) = parts.extensions.get::<Hold>() {
         hold.claim(&caller.who)?;

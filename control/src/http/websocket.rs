@@ -12,14 +12,14 @@ use bytes::Bytes;
 use cib_protocol::frame::{Frame, PtyRaw};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::held::Hold;
 use crate::auth::credential;
 use crate::feed::reader::Told;
 use crate::routes::call::{Broadcast, Conversation};
-use crate::stream::socket::{BINARY, LINES, MAX_MESSAGE, SUBPROTOCOL, Speaker, Wire};
-use crate::stream::{Event, Finish, Follow};
+use crate::stream::socket::{BINARY, LINES, MAX_MESSAGE, SUBPROTOCOL, Speaker, TTYD, Wire};
+use crate::stream::{Event, Finish, Follow, ttyd};
 
 /// Answers that may wait to be sent. With more of them the client is not listened to.
 const REPLIES: usize = 16;
@@ -32,6 +32,9 @@ const WRITE_BUFFER: usize = 16 * 1024;
 
 /// Most bytes of a message that has several frames. A single longer one is a message alone.
 const MESSAGE: usize = 64 * 1024;
+
+/// How long a client hears nothing that wants to, before it is told some more.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a client has to answer that the conversation is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -80,6 +83,7 @@ fn choose(upgrade: &WebSocketUpgrade, wire: Wire) -> Option<HeaderValue> {
         Wire::Json => |text: &str| text == SUBPROTOCOL,
         Wire::Lines => |text: &str| text == LINES,
         Wire::Terminal => |text: &str| text == BINARY,
+        Wire::Ttyd => |text: &str| text == TTYD,
     };
     let bearer = |text: &str| {
         text.starts_with(credential::SUBPROTOCOL) || text.starts_with(credential::PROOF_SUBPROTOCOL)
@@ -103,9 +107,19 @@ async fn converse(socket: WebSocket, conversation: Conversation) {
     } = conversation;
     let (mut sink, mut source) = socket.split();
     let (replies, waiting) = mpsc::channel(REPLIES);
+    let (pause, paused) = watch::channel(false);
+    let speaking = async {
+        if wire == Wire::Ttyd {
+            for message in ttyd::greeting() {
+                sink.feed(Message::Binary(message)).await.ok()?;
+            }
+        }
+        let replies = Replies { waiting, paused };
+        speak(&mut sink, &mut follow, replies, (wire, tells_life), &gauge).await
+    };
     let finished = tokio::select! {
-        finished = speak(&mut sink, &mut follow, waiting, (wire, tells_life), &gauge) => finished,
-        () = listen(&mut source, &speaker, wire, replies) => None,
+        finished = speaking => finished,
+        () = listen(&mut source, &speaker, wire, replies, &pause) => None,
     };
     let finished = finished.map(|finish| (finish.close, finish.reason));
     part(sink, source, finished).await;
@@ -154,7 +168,7 @@ async fn broadcast_to(
             Told::Events(events) => {
                 let most = match broadcast.wire {
                     Wire::Lines => MESSAGE,
-                    Wire::Json | Wire::Terminal => 0,
+                    Wire::Json | Wire::Terminal | Wire::Ttyd => 0,
                 };
                 let mut text = String::new();
                 for event in &events {
@@ -185,18 +199,31 @@ async fn broadcast_to(
     }
 }
 
+/// What the client has caused.
+struct Replies {
+    waiting: mpsc::Receiver<String>,
+    /// Whether it wants to hear nothing for a while.
+    paused: watch::Receiver<bool>,
+}
+
 /// Sends frames and answers until the stream ends; `None` if the client has gone.
 async fn speak(
     sink: &mut SplitSink<WebSocket, Message>,
     follow: &mut Follow,
-    mut replies: mpsc::Receiver<String>,
+    mut replies: Replies,
     (wire, tells_life): (Wire, bool),
     gauge: &crate::metrics::StreamGauge,
 ) -> Option<Finish> {
     loop {
+        // The client is asked now and then: a token may have ended meanwhile.
+        let _ = tokio::time::timeout(PAUSE, replies.paused.wait_for(|paused| !paused)).await;
         tokio::select! {
-            Some(reply) = replies.recv() => {
-                sink.send(Message::Text(reply.into())).await.ok()?;
+            Some(reply) = replies.waiting.recv() => {
+                let message = match wire {
+                    Wire::Ttyd => Message::Binary(ttyd::complaint(&reply)),
+                    _ => Message::Text(reply.into()),
+                };
+                sink.send(message).await.ok()?;
             }
             event = follow.next() => match event {
                 Event::Frames(batch) => {
@@ -232,10 +259,14 @@ async fn speak(
 fn message(line: Bytes, wire: Wire) -> Option<Message> {
     match wire {
         Wire::Json | Wire::Lines => Some(Message::Text(Utf8Bytes::try_from(line).ok()?)),
-        Wire::Terminal => {
+        Wire::Terminal | Wire::Ttyd => {
             let frame: Frame = serde_json::from_slice(&line).ok()?;
             let raw: PtyRaw = serde_json::from_str(frame.data.get()).ok()?;
-            Some(Message::Binary(STANDARD.decode(raw.data).ok()?.into()))
+            let bytes = STANDARD.decode(raw.data).ok()?;
+            Some(Message::Binary(match wire {
+                Wire::Ttyd => ttyd::output(&bytes),
+                _ => bytes.into(),
+            }))
         }
     }
 }
@@ -246,9 +277,18 @@ async fn listen(
     speaker: &Speaker,
     wire: Wire,
     replies: mpsc::Sender<String>,
+    pause: &watch::Sender<bool>,
 ) {
     while let Some(Ok(message)) = source.next().await {
         let reply = match message {
+            Message::Binary(_) | Message::Text(_) if wire == Wire::Ttyd => {
+                let bytes = message.into_data();
+                let message = ttyd::Message::read(&bytes);
+                if let ttyd::Message::Pause(is_on) = message {
+                    pause.send_replace(is_on);
+                }
+                speaker.hear_ttyd(message).await
+            }
             Message::Binary(bytes) if wire == Wire::Terminal => speaker.type_in(&bytes).await,
             Message::Text(text) if wire == Wire::Terminal => speaker.hear_terminal(&text).await,
             Message::Text(text) => speaker.hear(&text).await,

@@ -4,6 +4,8 @@
 //! it, and `docs/reference/openapi.json` is generated from it, so none of them can disagree.
 
 pub mod accounts;
+pub mod agentapi;
+pub mod anthropic;
 pub mod call;
 pub mod chat;
 pub mod commands;
@@ -15,9 +17,12 @@ pub mod git;
 pub mod hooks;
 pub mod links;
 pub mod login;
+pub mod manner;
+pub mod mcp;
 pub mod meta;
 pub mod notices;
 pub mod offers;
+pub mod openai;
 pub mod place;
 pub mod providers;
 pub mod runner;
@@ -30,6 +35,7 @@ pub mod table;
 pub mod tasks;
 pub mod tokens;
 pub mod usage;
+pub(crate) mod within;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -68,7 +74,7 @@ pub enum Access {
 }
 
 /// JSON values that cross the API, by the name of their type in `cib_protocol`. `File` and
-/// `Envelope` are bytes, which are passed on as they come.
+/// `Envelope` are bytes, which are passed on as they come, and `Foreign` is of another's protocol, as `Form` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is named as its type is")]
 pub enum Shape {
@@ -101,6 +107,8 @@ pub enum Shape {
     FileEntry,
     FileList,
     FileRoots,
+    Form,
+    Foreign,
     ForgeList,
     ForgeRepositories,
     GitDiff,
@@ -209,6 +217,8 @@ pub enum Answer {
     File,
     /// 200 with a message of the sealed envelope.
     Sealed,
+    /// 200 in the words of another's protocol, in one of these media types.
+    Foreign(&'static [&'static str]),
 }
 
 /// How a parameter is written.

@@ -3,20 +3,13 @@
 use cib_protocol::api::{CreateTask, RunnerHealth, RunnerPrompt, RunnerTask, RunnerTasks};
 use cib_protocol::task::TaskState;
 
-use super::Route;
 use super::call::{Call, Reply};
 use super::tasks;
 use crate::fault::{Code, Fault};
 use crate::tasks::entry::Entry;
 
 /// How the names of these routes begin.
-const PREFIX: &str = "runner_";
-
-/// Whether a route is one of these.
-#[must_use]
-pub fn is_one(route: &Route) -> bool {
-    route.name.starts_with(PREFIX)
-}
+pub(super) const PREFIX: &str = "runner_";
 
 /// What is wrong, in the words that such a client knows.
 #[must_use]

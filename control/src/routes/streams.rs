@@ -42,11 +42,24 @@ pub(super) async fn shell_events(call: Call) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn socket(call: Call) -> Result<Reply, Fault> {
-    follow_socket(&call, Program::Claude).await
+    follow_socket(&call, Program::Claude, wire(&call)).await
+}
+
+pub(super) async fn ttyd(call: Call) -> Result<Reply, Fault> {
+    follow_socket(&call, Program::Claude, Wire::Ttyd).await
+}
+
+pub(super) async fn shell_ttyd(call: Call) -> Result<Reply, Fault> {
+    follow_socket(&call, Program::Shell, Wire::Ttyd).await
+}
+
+/// What a page of ttyd's asks for before it connects. Its token is what it has shown to get this.
+pub(super) fn ttyd_token(_: &Call) -> Result<Reply, Fault> {
+    Reply::json(&serde_json::json!({"token": ""}))
 }
 
 pub(super) async fn shell_socket(call: Call) -> Result<Reply, Fault> {
-    follow_socket(&call, Program::Shell).await
+    follow_socket(&call, Program::Shell, wire(&call)).await
 }
 
 pub(super) async fn transcript(call: Call) -> Result<Reply, Fault> {
@@ -71,11 +84,10 @@ async fn follow_events(call: &Call, program: Program) -> Result<Reply, Fault> {
     })
 }
 
-async fn follow_socket(call: &Call, program: Program) -> Result<Reply, Fault> {
-    let wire = wire(call);
+async fn follow_socket(call: &Call, program: Program, wire: Wire) -> Result<Reply, Fault> {
     let (start, kinds) = match wire {
         Wire::Json | Wire::Lines => (start(call, None)?, kinds(call)),
-        Wire::Terminal => (start(call, Some(SCROLLBACK))?, Kinds::parse(TERMINAL)),
+        Wire::Terminal | Wire::Ttyd => (start(call, Some(SCROLLBACK))?, Kinds::parse(TERMINAL)),
     };
     let follow = follow(call, program, start, kinds).await?;
     let speaker = Speaker::new(call.app.clone(), call.caller()?, program, call.id(program)?);

@@ -4,6 +4,7 @@ pub(crate) mod preview;
 pub mod size;
 pub mod socket;
 pub mod sse;
+pub mod ttyd;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::size::{Act, Client};
+use super::ttyd;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::scope::Scope;
@@ -32,6 +33,9 @@ pub const LINES: &str = "jsonl";
 /// Subprotocol of a stream for terminals: binary messages are the terminal's bytes.
 pub const BINARY: &str = "binary";
 
+/// Subprotocol of ttyd: the first byte of a message says what the rest is.
+pub const TTYD: &str = "tty";
+
 /// How a WebSocket is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -41,6 +45,8 @@ pub enum Wire {
     Lines,
     /// The terminal's bytes both ways, and commands as JSON texts.
     Terminal,
+    /// As `Terminal`, in the words of ttyd.
+    Ttyd,
 }
 
 /// Largest message that a client may send, in bytes: an input of the largest size, as JSON.
@@ -110,6 +116,19 @@ impl Speaker {
         };
         let typed = self.obey(command).await;
         answer(None, typed)
+    }
+
+    /// Does what a message of ttyd's asks, and returns why that could not be done.
+    pub async fn hear_ttyd(&self, message: ttyd::Message<'_>) -> Option<String> {
+        match message {
+            ttyd::Message::Input(bytes) => self.type_in(bytes).await,
+            ttyd::Message::Size { cols, rows } => {
+                let take = false;
+                let resized = self.obey(StreamCommand::Resize { cols, rows, take });
+                answer(None, resized.await)
+            }
+            ttyd::Message::Pause(_) | ttyd::Message::Unknown => None,
+        }
     }
 
     async fn obey(&self, command: StreamCommand) -> Result<(), Fault> {

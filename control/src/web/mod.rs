@@ -30,8 +30,8 @@ const NONCE: &str = "__CIB_NONCE__";
 
 /// Paths that are the API's, now or in clients that exist: a slip in one of them is answered as
 /// a slip, and never with a page.
-const NOT_PAGES: [&str; 8] = [
-    "/api", "/ws", "/sse", "/metrics", "/aes", "/v1", "/openai", "/task",
+const NOT_PAGES: [&str; 9] = [
+    "/api", "/ws", "/sse", "/metrics", "/aes", "/v1", "/openai", "/mcp", "/task",
 ];
 
 /// What may be kept for ever: its name changes with its content.

@@ -24,6 +24,7 @@ mod notices;
 mod offers;
 mod place;
 mod process;
+mod protocols;
 mod providers;
 mod published;
 mod purge;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use cib_control::auth::scope::WILDCARD;
 use cib_control::fault::Code;
+use cib_control::routes::manner::Manner;
 use cib_control::routes::table::ROUTES;
-use cib_control::routes::{Access, Answer, Kind, Param, Route, Shape, Verb, runner};
+use cib_control::routes::{Access, Answer, Kind, Param, Route, Shape, Verb};
 use serde_json::{Map, Value, json};
 
 use super::shapes::{Shapes, reference};
@@ -103,6 +104,7 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
         let (most, media) = match body.shape {
             Shape::File => ("`CIB_MAX_UPLOAD`".to_owned(), "application/octet-stream"),
             Shape::Envelope => (body.limit.to_string(), cib_envelope::MEDIA),
+            Shape::Form => (body.limit.to_string(), "multipart/form-data"),
             _ => (body.limit.to_string(), "application/json"),
         };
         operation["requestBody"] = json!({
@@ -113,7 +115,10 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
     }
     if let Answer::Socket = route.answer {
         operation["x-websocket"] = json!({
-            "subprotocols": ["json", "jsonl", "bearer.<token>", "proof.<proof>"],
+            "subprotocols": match Manner::of(route) {
+                Manner::Ttyd => json!(["tty", "bearer.<token>", "proof.<proof>"]),
+                _ => json!(["json", "jsonl", "bearer.<token>", "proof.<proof>"]),
+            },
             "client": reference("StreamRequest"),
             "server": {"anyOf": [reference("Frame"), reference("StreamReply")]},
         });
@@ -244,6 +249,18 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
                 "content": {(cib_envelope::MEDIA): {"schema": shapes.refer(Shape::Envelope)}},
             }),
         ),
+        Answer::Foreign(media) => {
+            let content = media
+                .iter()
+                .map(|media| ((*media).to_owned(), json!({"schema": {}})));
+            (
+                "200",
+                json!({
+                    "description": "As the protocol says.",
+                    "content": content.collect::<Map<_, _>>(),
+                }),
+            )
+        }
         Answer::File => (
             "200",
             json!({
@@ -271,14 +288,15 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
         faults.remove(&408);
         responses.insert("408".to_owned(), late);
     }
-    let refused = if runner::is_one(route) {
-        json!({
+    let manner = Manner::of(route);
+    let refused = match manner {
+        Manner::Ours | Manner::Ttyd => reference("ErrorBody"),
+        Manner::Runner => json!({
             "type": "object",
             "properties": {"error": {"type": "string", "description": "A sentence."}},
             "required": ["error"],
-        })
-    } else {
-        reference("ErrorBody")
+        }),
+        _ => json!({"type": "object", "description": "As the protocol says."}),
     };
     for (number, codes) in faults {
         let description: Vec<_> = codes
@@ -287,7 +305,7 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
             .collect();
         let response = json!({
             "description": description.join(" "),
-            "content": json(refused.clone()),
+            "content": {(manner.media()): {"schema": refused.clone()}},
         });
         responses.insert(number.to_string(), response);
     }

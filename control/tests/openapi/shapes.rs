@@ -85,7 +85,7 @@ impl Shapes {
             Shape::Hooks => generator.subschema_for::<Hooks>(),
             Shape::Info => generator.subschema_for::<Info>(),
             Shape::Input => generator.subschema_for::<Input>(),
-            Shape::JsonSchema => return json!({"type": "object"}),
+            Shape::Foreign | Shape::Form | Shape::JsonSchema => return json!({"type": "object"}),
             Shape::InputTaken => generator.subschema_for::<InputTaken>(),
             Shape::LoginCode => generator.subschema_for::<LoginCode>(),
             Shape::MakeFolder => generator.subschema_for::<MakeFolder>(),

@@ -63,6 +63,26 @@ pub(super) const CREATING: &[Code] = &[
     Code::InitUnreachable,
 ];
 
+/// Faults of a message to a session that is found, resumed or begun for it.
+pub(super) const TALKING: &[Code] = &[
+    Code::WorkdirOutside,
+    Code::NoSuchSession,
+    Code::NoSuchQuestion,
+    Code::SessionRunning,
+    Code::SessionEnded,
+    Code::WrongDriver,
+    Code::NothingToResume,
+    Code::TooManySessions,
+    Code::ClaudeRefused,
+    Code::KeeperFailed,
+    Code::NotNow,
+    Code::InitUnreachable,
+    Code::Busy,
+    Code::JournalUnreadable,
+    Code::JournalUnwritable,
+    Code::KeeperTimeout,
+];
+
 /// Faults of a session's end, and of its purge.
 pub(super) const ENDING: &[Code] = &[
     Code::NoSuchSession,

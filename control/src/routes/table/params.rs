@@ -87,6 +87,12 @@ pub(super) const SIGNAL: Param = Param {
     kind: Kind::Word(&["term", "kill"]),
 };
 
+pub(super) const BETA: Param = Param {
+    name: "beta",
+    help: "What Anthropic's own clients send for what is not final; it changes nothing.",
+    kind: Kind::Word(&["true", "false"]),
+};
+
 pub(super) const PURGE: Param = Param {
     name: "purge",
     help: "`true` removes its record as well, and the home of its user if it has one of its own. \

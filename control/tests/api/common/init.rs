@@ -30,6 +30,8 @@ pub struct State {
     pub signals: Vec<InitRequest>,
     pub purged: Vec<SessionId>,
     pub keepers: Vec<Keeper>,
+    /// Whether keepers that are resumed go on where their journals end.
+    pub go_on: bool,
     pub logins: Vec<Logins>,
 }
 
@@ -62,8 +64,12 @@ fn answer(state: &mut State, data: &Path, runtime: &Path, request: InitRequest) 
             detail: "because the test wants it".to_owned(),
         },
         (Mood::Willing, InitRequest::SessionStart { spec }) => {
-            let keeper = Keeper::start(data, runtime, &spec);
-            state.keepers.retain(|known| known.id != keeper.id);
+            // One that is resumed leaves its socket to its successor.
+            state.keepers.retain(|known| known.id != spec.id);
+            let mut keeper = Keeper::start(data, runtime, &spec);
+            if state.go_on {
+                keeper.go_on();
+            }
             state.keepers.push(keeper);
             state.specs.push(*spec);
             InitReply::SessionStarted { pid: 4711 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use cib_protocol::frame::{Data, Frame, Meta, Opening, Status, Stop, Text};
 use cib_protocol::keeper::{KeeperReply, KeeperRequest};
-use cib_protocol::session::{SessionId, SessionMeta, SessionSpec, State};
+use cib_protocol::session::{OpenQuestion, SessionId, SessionMeta, SessionSpec, State};
 use cib_protocol::time::Timestamp;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -68,6 +68,18 @@ impl Keeper {
         keeper.write_meta();
         keeper.listen();
         keeper
+    }
+
+    /// Goes on where the journal ends, if it is resumed.
+    pub fn go_on(&mut self) {
+        let journal = self.journal();
+        let mut lines = journal.split(|byte| *byte == b'\n');
+        let last = lines.rfind(|line| !line.is_empty());
+        let last = last.map_or(0, |line| serde_json::from_slice::<Frame>(line).unwrap().seq);
+        if self.meta.last_seq == 0 && last > 0 {
+            self.meta.last_seq = last;
+            self.become_state(State::Idle);
+        }
     }
 
     pub fn listen(&mut self) {
@@ -164,6 +176,12 @@ impl Keeper {
             elapsed_ms: 1,
         })]);
         self.meta.state = state;
+        *self.shared.lock().unwrap() = self.meta.clone();
+    }
+
+    /// Tells from now on which questions wait.
+    pub fn ask(&mut self, open: Vec<OpenQuestion>) {
+        self.meta.open_questions = open;
         *self.shared.lock().unwrap() = self.meta.clone();
     }
 

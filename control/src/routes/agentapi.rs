@@ -1,0 +1,441 @@
+//! A session as clients of agentapi know an agent: messages of two speakers, and whether it is at
+//! work.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use cib_protocol::api::{Encoding, FileRoots, Input, MakeFolder, Transcript};
+use cib_protocol::frame::{Data, Role};
+use cib_protocol::session::{Program, SessionId, SessionMeta, State, Uuid};
+use cib_protocol::time::Timestamp;
+use futures_util::stream;
+use http::header::CONTENT_TYPE;
+use memchr::memmem;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply};
+use super::within::{Frames, Step, Within};
+use crate::fault::{Code, Fault};
+use crate::talk::turn::{give, told};
+use crate::talk::{Message, Speaker};
+
+/// What an agent of ours is called there.
+const AGENT: &str = "claude";
+
+/// Kinds of which messages are made.
+const KINDS: &str = "text.delta,ask.question,status";
+
+/// Frames that are read at once.
+const PAGE: usize = 5000;
+
+/// Bytes of messages that are told, the newest.
+const MOST: usize = 8 * 1024 * 1024;
+
+/// Where files go that are sent.
+const UPLOADS: &str = "uploads";
+
+/// The root that they are in.
+const ROOT: &str = "workspace";
+
+pub(super) async fn status(call: Call) -> Result<Reply, Fault> {
+    let (within, id) = of(&call)?;
+    let meta: SessionMeta = within.get("get_session", Some(id), "").await?;
+    Reply::json(&status_of(meta.state))
+}
+
+fn of(call: &Call) -> Result<(Within, SessionId), Fault> {
+    Ok((Within::new(call)?, call.id(Program::Claude)?))
+}
+
+fn status_of(state: State) -> Value {
+    let word = match state {
+        State::Starting | State::Working => "running",
+        _ => "stable",
+    };
+    json!({"agent_type": AGENT, "status": word})
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    content: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
+    let (within, id) = of(&call)?;
+    let sent: Sent = call.json()?;
+    match &*sent.kind {
+        "user" => {
+            let meta: SessionMeta = within.get("get_session", Some(id), "").await?;
+            let mut message = Message::of(Speaker::User);
+            message.say(&sent.content);
+            give(&within, &meta, message).await?;
+        }
+        "raw" => {
+            let input = Input {
+                data: sent.content,
+                encoding: Encoding::Raw,
+                ..Input::default()
+            };
+            within.post("send_input", Some(id), &input).await?;
+        }
+        _ => return Err(Fault::new(Code::BadValue, "`type` is `user` or `raw`")),
+    }
+    Reply::json(&json!({"ok": true}))
+}
+
+pub(super) async fn messages(call: Call) -> Result<Reply, Fault> {
+    let (within, id) = of(&call)?;
+    let (said, _) = past(&within, id).await?;
+    let messages = said.messages.iter().map(
+        |one| json!({"id": one.id, "role": one.role(), "content": one.text, "time": one.time}),
+    );
+    Reply::json(&json!({"messages": messages.collect::<Vec<_>>()}))
+}
+
+/// What was said up to now, and up to which frame that is.
+async fn past(within: &Within, id: SessionId) -> Result<(Said, u64), Fault> {
+    let (mut said, mut from) = (Said::default(), 0);
+    loop {
+        let query = format!("from={from}&limit={PAGE}&kinds={KINDS}");
+        let page: Transcript = within.get("get_transcript", Some(id), &query).await?;
+        for frame in &page.frames {
+            if let Ok(Some(data)) = frame.decode() {
+                said.take(frame.ts, &data);
+            }
+        }
+        from = page.next;
+        if page.frames.len() < PAGE {
+            return Ok((said, from));
+        }
+    }
+}
+
+pub(super) async fn events(call: Call) -> Result<Reply, Fault> {
+    let (within, id) = of(&call)?;
+    let (said, from) = past(&within, id).await?;
+    let frames = within.follow(id, from, KINDS).await?;
+    let live = Live {
+        said,
+        frames,
+        count: 0,
+    };
+    let chunks = stream::unfold(Some(live), |live| async move {
+        let (text, live) = live?.next().await;
+        Some((Ok::<_, Infallible>(text.into()), live))
+    });
+    Ok(Reply::Chunks {
+        media: "text/event-stream",
+        chunks: Box::pin(chunks),
+    })
+}
+
+/// A message.
+#[derive(Debug)]
+struct One {
+    id: u64,
+    is_user: bool,
+    text: String,
+    time: Timestamp,
+    /// Claude's message that is being said.
+    saying: Option<String>,
+}
+
+impl One {
+    fn role(&self) -> &'static str {
+        if self.is_user { "user" } else { "agent" }
+    }
+}
+
+/// A session as messages: what Claude says from one message of the user's to the next is one.
+#[derive(Debug)]
+struct Said {
+    messages: VecDeque<One>,
+    next: u64,
+    size: usize,
+    /// The oldest message that is not told as it is now.
+    changed: u64,
+    state: State,
+    is_state_told: bool,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Self {
+            messages: VecDeque::new(),
+            next: 0,
+            size: 0,
+            changed: 0,
+            state: State::Starting,
+            is_state_told: false,
+        }
+    }
+}
+
+impl Said {
+    fn take(&mut self, time: Timestamp, data: &Data) {
+        match data {
+            Data::Text(text) if text.agent.is_none() => {
+                let is_user = text.role == Role::User;
+                self.say(time, is_user, text.message_id.as_ref(), &text.text);
+            }
+            Data::AskQuestion(question) => self.say(time, false, None, &told(question)),
+            Data::Status(status) => {
+                self.is_state_told &= status_of(self.state) == status_of(status.state);
+                self.state = status.state;
+            }
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, time: Timestamp, is_user: bool, saying: Option<&String>, text: &str) {
+        self.size += text.len();
+        match self.messages.back_mut() {
+            Some(last) if !is_user && !last.is_user => {
+                if last.saying.as_ref() != saying {
+                    last.text.push_str("\n\n");
+                }
+                last.text.push_str(text);
+                last.saying = saying.cloned();
+            }
+            _ => {
+                self.messages.push_back(One {
+                    id: self.next,
+                    is_user,
+                    text: text.to_owned(),
+                    time,
+                    saying: saying.cloned(),
+                });
+                self.next += 1;
+            }
+        }
+        self.changed = self.changed.min(self.next - 1);
+        while self.size > MOST && self.messages.len() > 1 {
+            let gone = self.messages.pop_front();
+            self.size -= gone.map_or(0, |gone| gone.text.len());
+        }
+    }
+
+    /// What has changed since it was told last.
+    fn news(&mut self, count: &mut u64) -> String {
+        let mut out = String::new();
+        let mut event = |name: &str, data: &Value| {
+            out.push_str(&format!("id: {count}\nevent: {name}\ndata: {data}\n\n"));
+            *count += 1;
+        };
+        for one in self.messages.iter().filter(|one| one.id >= self.changed) {
+            let data = json!({
+                "id": one.id, "role": one.role(), "message": one.text, "time": one.time,
+            });
+            event("message_update", &data);
+        }
+        if !self.is_state_told {
+            event("status_change", &status_of(self.state));
+        }
+        self.is_state_told = true;
+        self.changed = self.next;
+        out
+    }
+}
+
+/// The events of a session.
+struct Live {
+    said: Said,
+    frames: Frames,
+    count: u64,
+}
+
+impl Live {
+    /// The next events, and whether more come.
+    async fn next(mut self) -> (String, Option<Self>) {
+        let mut news = self.said.news(&mut self.count);
+        while news.is_empty() {
+            match self.frames.next().await {
+                Step::Life => news.push_str(":keepalive\n\n"),
+                Step::End(_) => return (":end\n\n".to_owned(), None),
+                Step::Frame(time, data) => {
+                    self.said.take(time, &data);
+                    // What came together is told together.
+                    if !self.frames.has_more() {
+                        news = self.said.news(&mut self.count);
+                    }
+                }
+            }
+        }
+        (news, Some(self))
+    }
+}
+
+pub(super) async fn upload(call: Call) -> Result<Reply, Fault> {
+    let (within, id) = of(&call)?;
+    let media = call.headers.get(CONTENT_TYPE);
+    let media = media.and_then(|media| media.to_str().ok());
+    let file = File::find(media.unwrap_or_default(), &call.body).ok_or_else(|| {
+        let detail = "the body is no multipart/form-data with a part `file`";
+        Fault::new(Code::BadValue, detail)
+    })?;
+    // There has to be such a session, though the file is the box's.
+    let _: SessionMeta = within.get("get_session", Some(id), "").await?;
+    let roots: FileRoots = within.get("list_file_roots", None, "").await?;
+    let root = roots.roots.into_iter().find(|root| root.name == ROOT);
+    let root = root.ok_or_else(|| Fault::new(Code::NoSuchFile, "there is no workspace"))?;
+    let folder = MakeFolder {
+        root: Some(ROOT.to_owned()),
+        path: UPLOADS.to_owned(),
+        parents: true,
+    };
+    within.post("make_folder", None, &folder).await?;
+    let path = format!("{UPLOADS}/{}-{}", Uuid::new_v4().simple(), file.name);
+    let query = format!(
+        "root={ROOT}&path={}",
+        utf8_percent_encode(&path, NON_ALPHANUMERIC)
+    );
+    let bytes = call.body.slice_ref(file.bytes);
+    within.ask("upload_file", None, &query, bytes).await?;
+    Reply::json(&json!({"ok": true, "filePath": format!("{}/{path}", root.path)}))
+}
+
+/// A file in a form.
+#[derive(Debug, PartialEq, Eq)]
+struct File<'b> {
+    name: String,
+    bytes: &'b [u8],
+}
+
+impl<'b> File<'b> {
+    /// The part of a form that is called `file`.
+    fn find(media: &str, body: &'b [u8]) -> Option<Self> {
+        let (kind, parameters) = media.split_once(';')?;
+        if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+            return None;
+        }
+        let boundary = parameter(parameters, "boundary").filter(|text| !text.is_empty())?;
+        let (first, between) = (format!("--{boundary}"), format!("\r\n--{boundary}"));
+        let mut rest = &body[memmem::find(body, first.as_bytes())? + first.len()..];
+        loop {
+            // `--` ends the form.
+            rest = rest.strip_prefix(b"\r\n")?;
+            let head = memmem::find(rest, b"\r\n\r\n")?;
+            let end = head + 4 + memmem::find(&rest[head + 4..], between.as_bytes())?;
+            let headers = std::str::from_utf8(&rest[..head]).ok()?;
+            let disposition = headers.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                let is_it = name.eq_ignore_ascii_case("content-disposition");
+                is_it.then_some(value)
+            });
+            if let Some(disposition) = disposition
+                && parameter(disposition, "name").as_deref() == Some("file")
+            {
+                let name = parameter(disposition, "filename").unwrap_or_default();
+                return Some(Self {
+                    name: plain(&name),
+                    bytes: &rest[head + 4..end],
+                });
+            }
+            rest = &rest[end + between.len()..];
+        }
+    }
+}
+
+/// A parameter of a header's value.
+fn parameter(text: &str, name: &str) -> Option<String> {
+    text.split(';').find_map(|pair| {
+        let (known, value) = pair.trim().split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        known
+            .trim()
+            .eq_ignore_ascii_case(name)
+            .then(|| value.to_owned())
+    })
+}
+
+/// A name that is one name and nothing more.
+fn plain(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let kept = last.chars().map(|letter| match letter {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_' => letter,
+        _ => '_',
+    });
+    let kept: String = kept.take(100).collect();
+    if kept.trim_matches('.').is_empty() {
+        return "file".to_owned();
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: &str = "multipart/form-data; boundary=xy";
+
+    #[test]
+    fn a_file_is_found_in_its_form_whatever_is_in_it() {
+        let body = b"--xy\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--xy\r\n\
+            content-disposition: form-data; name=\"file\"; filename=\"../a b.txt\"\r\n\
+            Content-Type: text/plain\r\n\r\none\r\n--x\r\ntwo\r\n--xy--\r\n";
+        let file = File::find(FORM, body).unwrap();
+        assert_eq!(file.name, "a_b.txt");
+        assert_eq!(file.bytes, b"one\r\n--x\r\ntwo");
+        for size in 0..body.len() - 8 {
+            assert_eq!(File::find(FORM, &body[..size]), None, "{size}");
+        }
+        assert_eq!(File::find("multipart/form-data; boundary=zz", body), None);
+        assert_eq!(File::find("multipart/form-data; boundary=\"\"", body), None);
+        assert_eq!(File::find("application/json", body), None);
+    }
+
+    #[test]
+    fn a_name_leads_nowhere() {
+        for (name, kept) in [
+            ("..", "file"),
+            ("", "file"),
+            ("a/../../b", "b"),
+            ("C:\\x\\y.png", "y.png"),
+            ("\u{202e}x", "_x"),
+        ] {
+            assert_eq!(plain(name), kept);
+        }
+    }
+
+    #[test]
+    fn what_claude_says_between_two_messages_is_one_and_only_what_changed_is_told() {
+        let mut said = Said::default();
+        let data = |kind: &str, data: Value| -> Data {
+            serde_json::from_value(json!({"kind": kind, "data": data})).unwrap()
+        };
+        let now = Timestamp::from_millis(0);
+        let text = |role: &str, id: &str, text: &str| {
+            data(
+                "text.delta",
+                json!({"role": role, "message_id": id, "text": text}),
+            )
+        };
+        for frame in [
+            text("user", "u", "hi"),
+            text("assistant", "a", "hel"),
+            text("assistant", "a", "lo"),
+            text("assistant", "b", "there"),
+            data("status", json!({"state": "idle", "elapsed_ms": 1})),
+        ] {
+            said.take(now, &frame);
+        }
+        let mut count = 0;
+        let news = said.news(&mut count);
+        assert_eq!(count, 3, "{news}");
+        assert!(news.contains(r#""message":"hello\n\nthere""#), "{news}");
+        assert!(news.contains(r#""status":"stable""#), "{news}");
+        assert_eq!(said.news(&mut count), "");
+        said.take(now, &text("assistant", "b", "!"));
+        let news = said.news(&mut count);
+        assert_eq!((count, news.contains("there!")), (4, true), "{news}");
+        said.take(
+            now,
+            &data("status", json!({"state": "working", "elapsed_ms": 1})),
+        );
+        assert!(said.news(&mut count).contains("running"));
+    }
+}
