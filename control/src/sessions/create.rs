@@ -125,6 +125,7 @@ pub async fn spec(
             .or_else(|| earlier.map(|meta| meta.limits.clone()))
             .unwrap_or_default(),
         hooks: request.hooks,
+        toolbox: None,
         title: request
             .title
             .or_else(|| earlier.and_then(|meta| meta.title.clone())),
@@ -164,6 +165,7 @@ pub fn shell(request: CreateShell, roots: &[PathBuf]) -> Result<SessionSpec, Fau
         resume: None,
         env: environment(request.env, None, None)?,
         hooks: None,
+        toolbox: None,
         limits,
         title: request.title,
         size,
