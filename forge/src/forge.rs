@@ -185,8 +185,22 @@ impl Forge {
         }
     }
 
+    /// Repositories of the account's own, of its organisations and those that it works on, as many
+    /// as are looked through: nothing that only a search of the forge would find.
+    ///
+    /// # Errors
+    /// A [`ForgeError`].
+    pub async fn own_repositories(&self) -> Result<Arc<[Repository]>, ForgeError> {
+        match self.kind() {
+            ForgeKind::Git => self.lacks("list of repositories"),
+            _ if !self.has_token() => Ok(Arc::from([])),
+            _ => self.own().await,
+        }
+    }
+
     async fn own_page(&self, page: u32) -> Result<Listed, ForgeError> {
         match self.kind() {
+            ForgeKind::GitLab => gitlab::list(&self.line, "", page).await,
             ForgeKind::GitHub => github::own(&self.line, page).await,
             _ => gitea::own(&self.line, page).await,
         }

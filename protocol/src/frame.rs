@@ -470,12 +470,27 @@ pub struct Meta {
     /// Anything else worth telling a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// A usage limit of Claude's that is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_limit: Option<UsageLimit>,
     /// Which client asked for this change, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Said once by every keeper, as soon as it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Box<Opening>>,
+}
+
+/// A usage limit of Claude's that is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UsageLimit {
+    /// Which one, in Claude's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// When it is reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<Timestamp>,
 }
 
 /// What a session was asked to be, and what it brings from before.

@@ -178,6 +178,18 @@ pub struct Tools {
     pub deny: Vec<String>,
 }
 
+/// The only tools of a session: those of one server, which speaks MCP over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Toolbox {
+    /// Where the server is.
+    pub url: String,
+    /// What opens it.
+    pub key: Secret,
+    /// What the tools are called there.
+    pub tools: Vec<String>,
+}
+
 /// Everything a keeper needs to run a session. Control makes it, init passes it on, the
 /// keeper reads it from standard input; it is never written to disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,6 +240,9 @@ pub struct SessionSpec {
     /// Rules for tools. Absent on resuming, the session has those that it had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Tools>,
+    /// The only tools that it has, if it is to have no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toolbox: Option<Box<Toolbox>>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,

@@ -129,6 +129,7 @@ pub async fn spec(
             .unwrap_or_default(),
         hooks: request.hooks,
         tools: request.tools,
+        toolbox: None,
         title: request
             .title
             .or_else(|| earlier.and_then(|meta| meta.title.clone())),
@@ -169,6 +170,7 @@ pub fn shell(request: CreateShell, roots: &[PathBuf]) -> Result<SessionSpec, Fau
         env: environment(request.env, None, None)?,
         hooks: None,
         tools: None,
+        toolbox: None,
         limits,
         title: request.title,
         size,

@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cib_protocol::session::{AuthMode, GOOGLE_CREDENTIALS, PermissionMode, SessionSpec};
+use cib_protocol::session::{AuthMode, GOOGLE_CREDENTIALS, PermissionMode, SessionSpec, Toolbox};
+use serde_json::json;
 use uuid::Uuid;
 
 /// Which conversation the CLI runs.
@@ -69,6 +70,21 @@ const OPTIONAL: [&str; 3] = [
     "--thinking-display",
 ];
 
+/// What the server of a toolbox is called.
+const TOOLBOX: &str = "box";
+
+/// What the file says of a toolbox.
+#[must_use]
+pub fn toolbox(toolbox: &Toolbox) -> String {
+    let key = format!("Bearer {}", toolbox.key.expose());
+    let server = json!({
+        "type": "http",
+        "url": toolbox.url,
+        "headers": {"Authorization": key},
+    });
+    json!({"mcpServers": {TOOLBOX: server}}).to_string()
+}
+
 /// Everything that the command line is made of.
 #[derive(Clone, Debug)]
 pub struct CommandLine {
@@ -78,6 +94,8 @@ pub struct CommandLine {
     pub conversation: Conversation,
     /// A settings file on top of the user's.
     pub settings: Option<PathBuf>,
+    /// A file that says where the only tools are that Claude has.
+    pub toolbox: Option<PathBuf>,
     /// A file with Google's credentials.
     pub google: Option<PathBuf>,
     /// Options that this version has refused.
@@ -92,6 +110,7 @@ impl CommandLine {
             program,
             conversation,
             settings: None,
+            toolbox: None,
             google: None,
             refused: Vec::new(),
         }
@@ -156,6 +175,15 @@ impl CommandLine {
         }
         if let Some(settings) = &self.settings {
             command.arg("--settings").arg(settings);
+        }
+        if let (Some(toolbox), Some(file)) = (&spec.toolbox, &self.toolbox) {
+            let named = |tool: &String| format!("mcp__{TOOLBOX}__{tool}");
+            let tools: Vec<_> = toolbox.tools.iter().map(named).collect();
+            // No other server's, none of its own, and nothing that a folder's settings bring.
+            command.arg("--mcp-config").arg(file);
+            command.args(["--strict-mcp-config", "--tools", ""]);
+            command.args(["--allowedTools", &tools.join(",")]);
+            command.args(["--setting-sources", "user"]);
         }
         command.current_dir(&spec.workdir);
         if let Some(google) = &self.google {
@@ -231,4 +259,46 @@ pub fn find(program: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(&path.map_or_else(OsString::new, OsStr::to_owned))
         .map(|dir| dir.join(program))
         .find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toolbox_is_all_that_claude_has_and_its_key_is_on_no_command_line() {
+        let spec: SessionSpec = serde_json::from_value(json!({
+            "id": Uuid::from_u128(7), "workdir": "/work", "permission_mode": "default",
+            "toolbox": {"url": "http://127.0.0.1/mcp", "key": "secret", "tools": ["find", "choose"]},
+        }))
+        .unwrap();
+        let mut line = CommandLine::new("claude".into(), Conversation::New(Uuid::from_u128(8)));
+        line.toolbox = Some("/run/tools.json".into());
+        let command = line.stream(&spec, None);
+        let words: Vec<_> = command
+            .get_args()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        let has = |wanted: &[&str]| words.windows(wanted.len()).any(|words| words == wanted);
+        assert!(
+            has(&["--mcp-config", "/run/tools.json", "--strict-mcp-config"]),
+            "{words:?}"
+        );
+        assert!(has(&["--tools", ""]), "{words:?}");
+        assert!(
+            has(&["--allowedTools", "mcp__box__find,mcp__box__choose"]),
+            "{words:?}"
+        );
+        assert!(has(&["--setting-sources", "user"]), "{words:?}");
+        assert!(!has(&["--dangerously-skip-permissions"]), "{words:?}");
+        assert!(
+            !words.iter().any(|word| word.contains("secret")),
+            "{words:?}"
+        );
+        let file = toolbox(&spec.toolbox.unwrap());
+        assert!(
+            file.contains(r#""Authorization":"Bearer secret""#),
+            "{file}"
+        );
+    }
 }

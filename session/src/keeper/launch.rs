@@ -19,7 +19,7 @@ use super::requests::sized;
 use super::watch::Watch;
 use super::{Keeper, Options, line_limits};
 use crate::claude::Process;
-use crate::claude::command::{CommandLine, Conversation, environment};
+use crate::claude::command::{CommandLine, Conversation, environment, toolbox};
 use crate::claude::version;
 use crate::home::{self, Home};
 use crate::ledger::Ledger;
@@ -156,9 +156,13 @@ impl Launch<'_> {
         }
     }
 
-    /// Writes the files that Claude is told of: its settings, and Google's credentials.
+    /// Writes the files that Claude is told of: its settings, Google's credentials, its only tools.
     fn write_files(&mut self, settings: &Settings) -> io::Result<()> {
-        let old = [self.command.settings.take(), self.command.google.take()];
+        let old = [
+            self.command.settings.take(),
+            self.command.google.take(),
+            self.command.toolbox.take(),
+        ];
         for file in old.into_iter().flatten() {
             // Of an earlier Claude, which is gone.
             let _ = fs::remove_file(file);
@@ -166,6 +170,8 @@ impl Launch<'_> {
         let google = std::env::var(session::GOOGLE_CREDENTIALS).ok();
         self.command.settings = self.write("settings", settings.text())?;
         self.command.google = self.write("google", google)?;
+        let tools = self.spec.toolbox.as_deref().map(toolbox);
+        self.command.toolbox = self.write("tools", tools)?;
         Ok(())
     }
 

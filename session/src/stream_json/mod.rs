@@ -196,6 +196,10 @@ impl Stream {
                 self.turns.lives(&id, state.as_deref());
                 Some(())
             }
+            "rate_limit_event" => {
+                self.limited(&heard.message, out);
+                Some(())
+            }
             // A heartbeat: nothing that other lines do not say.
             "tool_progress" | "keep_alive" => Some(()),
             _ => None,

@@ -1,14 +1,18 @@
 //! `system` lines: facts, states, hooks, notices.
 
 use cib_foreign::json::{self, Object};
-use cib_protocol::frame::{Agent, Data, Hook, Meta};
+use cib_protocol::frame::{Agent, Data, Hook, Meta, UsageLimit};
 use cib_protocol::session::State;
+use cib_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Heard, Out, Stream};
 
 /// Subagents remembered, oldest forgotten first.
 const MAX_AGENTS: usize = 256;
+
+/// A number of seconds since 1970 is smaller, one of milliseconds is not.
+const SECONDS_END: u64 = 100_000_000_000;
 
 /// Hooks that run and are remembered.
 const MAX_HOOKS: usize = 64;
@@ -86,6 +90,32 @@ impl Stream {
             _ => return None,
         }
         Some(())
+    }
+
+    /// How the account's usage limit is. One that is not reached, or beyond which the account pays,
+    /// is in nobody's way.
+    pub(super) fn limited(&mut self, message: &Object<'_>, out: &mut Out) {
+        let info = message.object("rate_limit_info").unwrap_or_default();
+        let is_reached = info.text("status").as_deref() == Some("rejected")
+            && !info.flag("isUsingOverage").unwrap_or(false);
+        if !is_reached {
+            return;
+        }
+        // Seconds, where a client might as well have said milliseconds.
+        let resets_at = info.count("resetsAt").map(|at| match at {
+            at if at < SECONDS_END => at.saturating_mul(1000),
+            at => at,
+        });
+        let resets_at = resets_at.and_then(|at| i64::try_from(at).ok());
+        let news = Meta {
+            note: Some("a usage limit of Claude's is reached".to_owned()),
+            usage_limit: Some(UsageLimit {
+                kind: info.string("rateLimitType"),
+                resets_at: resets_at.map(Timestamp::from_millis),
+            }),
+            ..Meta::default()
+        };
+        self.tell(news, out);
     }
 
     /// A turn begins; the line tells what the session is.
