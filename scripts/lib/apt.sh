@@ -102,6 +102,15 @@ apt_options() {
     grep -E '^Acquire::(http|https)::(Proxy|CaInfo)|^Acquire::(Check-Valid-Until|Check-Date|Retries) ' || true
 }
 
+# apt_install_podman: Podman as a user without root has it. runc is another package's part where the
+# engine is Docker's own, and two of them exclude each other.
+apt_install_podman() {
+  local -a packages=(podman uidmap slirp4netns)
+  # crun refuses machines with control groups of both versions.
+  [[ -e /sys/fs/cgroup/cgroup.controllers ]] || command -v runc >/dev/null || packages+=(runc)
+  apt_install "${packages[@]}"
+}
+
 # apt_install_dante: the SOCKS server of the tests. Debian 13 does not carry it; there it
 # comes from Debian 12, by apt with lists of its own, so that the machine's sources stay.
 apt_install_dante() {

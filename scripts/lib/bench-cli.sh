@@ -43,7 +43,8 @@ bench_cli_own() {
   "$3" -C "$2" rm --force "$name" >/dev/null 2>&1
 }
 
-# bench_cli: fails if cib takes more than BENCH_CLI_MOST ms longer.
+# bench_cli: fails if cib takes more than BENCH_CLI_MOST ms longer. CIB_BENCH_PROGRAM is a cib that is
+# built already.
 bench_cli() {
   local image=${CIB_TEST_IMAGE:-claude-in-box:latest-headless} folder cib took round
   local -a peers=() owns=()
@@ -55,8 +56,11 @@ bench_cli() {
     base_image_ensure
     bake headless
   }
-  quietly "$(cib_cache)/bench-cli.log" cargo build --locked --release --package cib-cli
-  cib=$CIB_ROOT/target/release/cib
+  cib=${CIB_BENCH_PROGRAM:-}
+  if [[ -z $cib ]]; then
+    quietly "$(cib_cache)/bench-cli.log" cargo build --locked --release --package cib-cli
+    cib=$CIB_ROOT/target/release/cib
+  fi
   folder=$(mktemp -d)
   # shellcheck disable=SC2064 # the folder is known now
   trap "rm -rf '$folder'" RETURN

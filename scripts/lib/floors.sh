@@ -133,6 +133,7 @@ images_make() {
 # box: the images in an engine, as a person would run them.
 floor_box() {
   apt_install jq curl openssh-client musl-tools binutils zstd perl procps strace util-linux
+  apt_install_podman
   rust_ensure
   images_make
   step "Looking at the images"

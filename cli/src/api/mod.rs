@@ -162,13 +162,16 @@ impl Api {
 
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let (status, bytes) = self.send(method, path, "application/json", body, PATIENCE)?;
-        if !(200..300).contains(&status) {
-            return Err(refused(status, &bytes));
+        let value = match &bytes[..] {
+            [] => Ok(Value::Null),
+            bytes => serde_json::from_slice(bytes),
+        };
+        match value {
+            // What was said before the time was up is an answer, too.
+            Ok(value) if (200..300).contains(&status) || value["partial"] == true => Ok(value),
+            Err(error) if (200..300).contains(&status) => Err(error.into()),
+            _ => Err(refused(status, &bytes)),
         }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(serde_json::from_slice(&bytes)?)
     }
 
     fn send(

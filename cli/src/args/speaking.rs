@@ -28,7 +28,7 @@ pub struct Logs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Send {
     /// Name or id of the box, or a beginning of it [default: the only one of this repository]
-    #[arg(long = "box", short, value_name = "BOX")]
+    #[arg(long = "box", short = 'b', value_name = "BOX")]
     pub name: Option<String>,
     /// A session's id, or a beginning of it [default: the newest that lives, else a new one]
     #[arg(long)]

@@ -1,6 +1,5 @@
 //! `cib send`, `cib ask` and `cib logs --session`: a session as a conversation.
 
-use std::collections::VecDeque;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,8 @@ use crate::engine::Engine;
 use crate::failure::{Exit, Failure};
 use crate::text;
 
-/// How often a conversation is looked at for more.
-const LOOK: Duration = Duration::from_millis(500);
+/// Milliseconds that one call waits for something new in a conversation.
+const NEW_MS: u32 = 10_000;
 
 /// How long one call waits for a turn's end; there is another call behind it.
 const WAIT: Duration = Duration::from_secs(45);
@@ -39,32 +38,34 @@ pub(super) fn ask(context: &Context<'_>, arguments: &Send) -> Result<u8, Failure
     let said = said(context, arguments)?;
     let (api, session) = session(context, arguments)?;
     let id = id_of(&session)?;
-    let end = Instant::now() + Duration::from_secs(arguments.time.into());
-    let left = || end.saturating_duration_since(Instant::now()).min(WAIT);
-    let wait = u64::try_from(left().as_millis()).unwrap_or_default();
-    let body = json!({"prompt": said, "timeout_ms": wait});
+    let before = session["last_seq"].as_u64().unwrap_or_default();
+    let patience = Duration::from_secs(arguments.time.into());
+    let end = Instant::now() + patience;
+    let first = u64::try_from(patience.min(WAIT).as_millis()).unwrap_or_default();
+    let body = json!({"prompt": said, "timeout_ms": first});
     let mut answer = api.post(&format!("/api/sessions/{id}/send"), &body)?;
     let mut messages = messages(&answer);
-    while answer["partial"] == true {
+    if answer["partial"] == true {
         let since = answer["last_seq"].as_u64().unwrap_or_default();
-        let about = api.get(&format!("/api/sessions/{id}"))?;
-        // What was said before the turn ended is asked for after it has.
-        answer = api.get(&format!("/api/sessions/{id}/chat?since={since}"))?;
-        messages.extend(self::messages(&answer));
-        answer["partial"] = json!(true);
-        if about["state"] != "working" && about["state"] != "starting" {
-            let question = about["open_questions"][0]["id"].clone();
-            answer = json!({"question": question, "stop": about["state"]});
-            break;
-        }
-        if left().is_zero() {
+        let about = ended(&api, id, since, end)?.ok_or_else(|| {
             let what = format!("Claude has not ended its turn within {} s", arguments.time);
-            return Err(Failure::failed(what).remedy(format!(
+            Failure::failed(what).remedy(format!(
                 "it goes on; cib logs --session {id} shows what it says"
-            )));
-        }
-        std::thread::sleep(LOOK);
+            ))
+        })?;
+        // All of it once more: a message whose end was missing is one now.
+        messages = conversation(&api, id, before)?.0;
+        answer = json!({"question": about["open_questions"][0]["id"], "stop": about["state"]});
     }
+    // What was being said when this was asked is no answer to it.
+    let own = |message: &Value| {
+        let text = message["text"].as_str().unwrap_or_default();
+        message["role"] == "user" && text.trim() == said.trim()
+    };
+    let messages = match messages.iter().rposition(own) {
+        Some(at) => messages.split_off(at),
+        None => messages,
+    };
     let words: Vec<&str> = messages
         .iter()
         .filter(|message| message["role"] == "assistant")
@@ -84,6 +85,33 @@ pub(super) fn ask(context: &Context<'_>, arguments: &Send) -> Result<u8, Failure
                 "cib attach, or cib open, answers it; the session is {id}"
             )),
         ),
+    }
+}
+
+/// Waits for the end of a turn, or for a question in it; the session, unless the time is up before.
+fn ended(api: &Api, id: &str, mut since: u64, end: Instant) -> Result<Option<Value>, Failure> {
+    loop {
+        let about = api.get(&format!("/api/sessions/{id}"))?;
+        if about["state"] != "working" && about["state"] != "starting" {
+            return Ok(Some(about));
+        }
+        if Instant::now() >= end {
+            return Ok(None);
+        }
+        since = wait(api, id, since)?;
+    }
+}
+
+/// What was said in a session behind a frame, and the last frame of that.
+fn conversation(api: &Api, id: &str, mut since: u64) -> Result<(Vec<Value>, u64), Failure> {
+    let mut all = Vec::new();
+    loop {
+        let answer = api.get(&format!("/api/sessions/{id}/chat?since={since}"))?;
+        since = answer["last_seq"].as_u64().unwrap_or(since);
+        all.extend(messages(&answer));
+        if answer["partial"] != true {
+            return Ok((all, since));
+        }
     }
 }
 
@@ -145,36 +173,35 @@ pub(super) fn log(
     let session = newest(&api, Some(word), false)?
         .ok_or_else(|| Failure::failed(format!("{} has no such session", found.name)))?;
     let id = id_of(&session)?;
-    let mut since = 0;
-    let mut last = VecDeque::new();
     let tail = usize::try_from(arguments.tail).unwrap_or(usize::MAX);
-    let mut begun = false;
+    let (mut since, mut skip) = (0, None);
     loop {
         let about = api.get(&format!("/api/sessions/{id}"))?;
-        let answer = api.get(&format!("/api/sessions/{id}/chat?since={since}"))?;
-        since = answer["last_seq"].as_u64().unwrap_or(since);
-        for message in messages(&answer) {
-            if begun {
-                context.output.result(&message, || line(&message));
-            } else {
-                last.push_back(message);
-                if last.len() > tail {
-                    last.pop_front();
-                }
-            }
+        let goes_on = arguments.follow && lives(&about);
+        let (mut all, last) = conversation(&api, id, since)?;
+        since = last;
+        // The end of what is being said is not there yet.
+        let part = (goes_on && about["state"] == "working").then(|| all.pop());
+        if let Some(seq) = part.flatten().and_then(|part| part["seq"].as_u64()) {
+            since = seq.saturating_sub(1);
         }
-        if answer["partial"] == true {
-            continue;
+        let skipped = *skip.get_or_insert(all.len().saturating_sub(tail));
+        for message in all.iter().skip(skipped) {
+            context.output.result(message, || line(message));
         }
-        begun = true;
-        for message in last.drain(..) {
-            context.output.result(&message, || line(&message));
-        }
-        if !arguments.follow || !lives(&about) {
+        skip = Some(0);
+        if !goes_on {
             return Ok(0);
         }
-        std::thread::sleep(LOOK);
+        wait(&api, id, last)?;
     }
+}
+
+/// Waits until there is something behind a frame, and not for ever; the frame that is last then.
+fn wait(api: &Api, id: &str, since: u64) -> Result<u64, Failure> {
+    let path = format!("/api/sessions/{id}/transcript?from={since}&limit=1&wait_ms={NEW_MS}");
+    let page = api.get(&path)?;
+    Ok(page["last_seq"].as_u64().unwrap_or(since))
 }
 
 /// A message as a person reads it.

@@ -59,6 +59,15 @@ fn a_dirty_repository_arrives_as_it_is_and_what_claude_commits_comes_back() {
     );
     assert_eq!(stage.inside(name, "git log --format=%s").lines().count(), 3);
 
+    // A turn that takes its time is waited for, and not for longer than was said.
+    let slow = "@bash timeout 3 tail -f /dev/null; true\n@text At last.";
+    let late = stage.cib(&["ask", "--box", name, "--time", "1", slow]);
+    assert_eq!(late.code, 1, "{}", late.stdout);
+    assert!(late.stderr.contains("within 1 s"), "{}", late.stderr);
+    wait_until(SOON, "the turn's end", || {
+        let status = stage.json(&["status", name, "--json"]);
+        status["all_sessions"][0]["state"] == "idle"
+    });
     let asked = stage.json(&["ask", "--box", name, "--json", "@text Forty-two."]);
     assert_eq!(asked["text"], "Forty-two.", "{asked}");
     let said = stage.good(&["logs", name, "--session", "last"]);

@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use cib_testkit::engine::BOX_IMAGE;
 use cib_testkit::wait::wait_until;
 
 use crate::stage::{self, Person, Stage};
@@ -86,7 +85,7 @@ impl Rootless {
     /// Takes the image over from the engine that the other tests use.
     fn load(&self) {
         let mut save = Command::new("docker")
-            .args(["save", BOX_IMAGE])
+            .args(["save", &stage::image()])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -94,7 +93,7 @@ impl Rootless {
         load.args(["load", "--quiet"]);
         load.stdin(save.stdout.take().unwrap());
         let loaded = Stage::finish(load);
-        assert!(save.wait().unwrap().success(), "docker save {BOX_IMAGE}");
+        assert!(save.wait().unwrap().success(), "docker save");
         assert_eq!(loaded.code, 0, "podman load: {}", loaded.stderr);
     }
 
@@ -217,7 +216,7 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     assert_eq!(rootless.podman(&["volume", "ls", "--quiet"]), "");
 
     // An image of an older box is refused, and goes with those that nobody uses.
-    rootless.podman(&["create", "--name", "older", BOX_IMAGE]);
+    rootless.podman(&["create", "--name", "older", &stage::image()]);
     let label = "LABEL claude-in-box.image=0.0.1";
     rootless.podman(&["commit", "--quiet", "--change", label, "older", "older-box"]);
     rootless.podman(&["rm", "older"]);

@@ -13,6 +13,12 @@ pub(crate) const KIT_IMAGE: &str = cib_testkit::engine::KIT_IMAGE;
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// The image of the boxes, as other box tests have it.
+pub(crate) fn image() -> String {
+    let named = std::env::var("CIB_TEST_IMAGE");
+    named.unwrap_or_else(|_| cib_testkit::engine::BOX_IMAGE.to_owned())
+}
+
 /// What a program came to.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -156,7 +162,7 @@ impl Stage {
         command
             .current_dir(self.path(""))
             .env("HOME", self.home.path())
-            .env("CIB_IMAGE", cib_testkit::engine::BOX_IMAGE)
+            .env("CIB_IMAGE", image())
             .env("ANTHROPIC_BASE_URL", format!("http://{}", self.api()))
             .env("ANTHROPIC_API_KEY", API_KEY)
             .env("GIT_CONFIG_NOSYSTEM", "1")

@@ -2356,6 +2356,13 @@ export interface components {
              */
             title?: string | null;
             /**
+             * @description Rules for Claude's tools, on top of those of the user's settings. With something in `allow`
+             *     what is not allowed is asked about, unless `permission_mode` says otherwise. On resuming as
+             *     before, if absent.
+             * @default null
+             */
+            tools?: components["schemas"]["Tools"] | null;
+            /**
              * @description Absolute directory in the box; `/workspace` if absent.
              * @default null
              */
@@ -4920,6 +4927,16 @@ export interface components {
             tool: string;
             /** @description The call's id, which its result names. */
             tool_use_id: string;
+        };
+        /**
+         * @description Which of Claude's tools need no asking, and which are refused, as rules of the CLI's own:
+         *     `Read`, `Bash(npm run test:*)`, `mcp__name`.
+         */
+        Tools: {
+            /** @description What needs no asking. */
+            allow?: string[];
+            /** @description What is refused, whatever else allows it. */
+            deny?: string[];
         };
         /** @description A page of the journal. */
         Transcript: {
