@@ -137,7 +137,10 @@ pub fn help() -> String {
 }
 
 fn first_sentence(text: &str) -> &str {
-    text.split(". ").next().unwrap_or(text).trim_end_matches('.')
+    text.split(". ")
+        .next()
+        .unwrap_or(text)
+        .trim_end_matches('.')
 }
 
 #[cfg(test)]
