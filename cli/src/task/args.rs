@@ -125,6 +125,10 @@ pub struct Submit {
     /// [default: ANTHROPIC_API_KEY and CIB_GITHUB_TOKEN]
     #[arg(long = "credential", value_name = "VARIABLE")]
     pub credentials: Vec<String>,
+    /// Nothing leaves a job but through a proxy, whose URL is the file proxy_url of the Secret
+    /// cib-egress, or the secret cib_proxy_url of a Swarm
+    #[arg(long)]
+    pub proxy: bool,
     /// The queue of a job, with Kueue
     #[arg(long, value_name = "NAME")]
     pub queue: Option<String>,

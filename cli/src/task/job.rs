@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) queue: Option<String>,
     /// Memory, as Kubernetes has it.
     pub(super) memory: String,
+    /// Whether nothing leaves it but through a proxy, which a secret of the cluster's names.
+    pub(super) proxied: bool,
 }
 
 impl Job {
@@ -76,6 +78,7 @@ impl Job {
             secret: arguments.secret.clone(),
             queue: arguments.queue.clone(),
             memory: arguments.memory.clone(),
+            proxied: arguments.proxy,
         })
     }
 

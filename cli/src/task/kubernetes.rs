@@ -142,14 +142,15 @@ impl Place for Kubernetes {
         if let Some(pod) = running {
             // The box cancels the task, saves its work and ends with a code that ends the Job. Its log
             // stays, as that of a Job that is deleted would not.
+            // By the shell: the image has no such program.
             let words = [
                 "exec",
                 label(&pod),
                 "--container=box",
                 "--",
-                "kill",
-                "-TERM",
-                "1",
+                "sh",
+                "-c",
+                "kill -TERM 1",
             ];
             self.ask("tell the box", &words, b"")?;
             task["state"] = json!("cancelling");
@@ -244,7 +245,7 @@ pub(super) fn manifest(job: &Job, request: &Value) -> Value {
     if let Some(repo) = request["repo"].as_str() {
         annotations["claude-in-box/repo"] = json!(repo);
     }
-    json!({
+    let mut manifest = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": job.name(), "labels": labels, "annotations": annotations},
@@ -292,7 +293,52 @@ pub(super) fn manifest(job: &Job, request: &Value) -> Value {
                 },
             },
         },
-    })
+    });
+    if job.proxied {
+        put_behind_proxy(&mut manifest, &job.image);
+    }
+    manifest
+}
+
+/// Has another container of the pod hold its network, with the proxy and its rules: only that one
+/// has NET_ADMIN, and the box never sees the proxy (`deploy/kubernetes/task-proxied.yaml`).
+fn put_behind_proxy(manifest: &mut Value, image: &str) {
+    let template = &mut manifest["spec"]["template"];
+    template["metadata"]["labels"]["app.kubernetes.io/component"] = json!("task-proxied");
+    let pod = &mut template["spec"];
+    let mut security = pod["containers"][0]["securityContext"].clone();
+    if let Some(kept) = security["capabilities"]["add"].as_array_mut() {
+        kept.push(json!("NET_ADMIN"));
+    }
+    if let Some(variables) = pod["containers"][0]["env"].as_array_mut() {
+        variables.push(json!({"name": "CIB_PROXY_MODE", "value": "join"}));
+    }
+    pod["initContainers"] = json!([{
+        "name": "egress",
+        "restartPolicy": "Always",
+        "image": image,
+        "env": [
+            {"name": "CIB_PROXY_MODE", "value": "hold"},
+            {"name": "CIB_PROXY_URL_FILE", "value": format!("{SECRETS}/proxy_url")},
+        ],
+        "startupProbe": {
+            "exec": {"command": ["cib-init", "healthcheck"]},
+            "periodSeconds": 1,
+            "failureThreshold": 60,
+        },
+        "securityContext": security,
+        "resources": {
+            "requests": {"cpu": "20m", "memory": "32Mi"},
+            "limits": {"memory": "128Mi"},
+        },
+        "volumeMounts": [{"name": "egress", "mountPath": SECRETS, "readOnly": true}],
+    }]);
+    if let Some(volumes) = pod["volumes"].as_array_mut() {
+        volumes.push(json!({
+            "name": "egress",
+            "secret": {"secretName": "cib-egress", "defaultMode": 0o400},
+        }));
+    }
 }
 
 #[cfg(test)]

@@ -184,6 +184,15 @@ fn words(task: &Submission) -> Vec<String> {
             "--secret=source=cib_{file},target={SECRETS}/{file},mode=0400"
         ));
     }
+    if job.proxied {
+        // Services share no network, so that the box holds its own.
+        let file = format!("{SECRETS}/proxy_url");
+        words.push("--cap-add=NET_ADMIN".to_owned());
+        words.push(format!("--env=CIB_PROXY_URL_FILE={file}"));
+        words.push(format!(
+            "--secret=source=cib_proxy_url,target={file},mode=0400"
+        ));
+    }
     words.extend([job.image.clone(), "task".to_owned()]);
     words
 }

@@ -156,7 +156,7 @@ fn a_job_is_listed_followed_and_cancelled_as_a_task_of_a_box_is() {
     let task = json(&stage, &[&["cancel", id], &TO[..]].concat(), 0);
     assert_eq!(task["state"], "cancelling");
     let told = stage.read("state/kubectl");
-    let exec = "--namespace=team exec the-pod --container=box -- kill -TERM 1";
+    let exec = "--namespace=team exec the-pod --container=box -- sh -c kill -TERM 1";
     assert!(told.lines().any(|line| line == exec), "{told}");
     status(r#"{"conditions":[{"type":"Failed","status":"True"}]}"#);
     write(
@@ -233,6 +233,27 @@ fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
     let manifest: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(manifest["kind"], "Job");
     assert_eq!(stage.read("state/kubectl"), "");
+    // With a proxy another container holds it, and it alone has NET_ADMIN.
+    let words = [&words[..5], &["--proxy", "--", "x"]].concat();
+    let output = stage.cib(&words).output().unwrap();
+    let manifest: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pod = &manifest["spec"]["template"]["spec"];
+    let (egress, cage) = (
+        pod["initContainers"][0].to_string(),
+        pod["containers"][0].to_string(),
+    );
+    assert!(
+        egress.contains("NET_ADMIN") && egress.contains("proxy_url"),
+        "{egress}"
+    );
+    assert!(
+        !cage.contains("NET_ADMIN") && !cage.contains("proxy_url"),
+        "{cage}"
+    );
+    assert!(
+        cage.contains(r#""name":"CIB_PROXY_MODE","value":"join""#),
+        "{cage}"
+    );
     // A namespace is never an option.
     let words = [
         "task",

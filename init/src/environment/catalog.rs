@@ -286,7 +286,7 @@ catalog! {
          name and what is asked for, so that a container that is started again goes on.";
         CIB_TASK_RESULT, Variable, Kind::Path, "",
         "File that the result is written to, instead of standard output. It is made, and emptied, when \
-         the box begins; no link on the way to it is followed.";
+         the box begins; no link on the way to it is followed, and no folder of the agent's is taken.";
     }
     Devices {
         CIB_AES_LEGACY, Setting, Kind::Flag, "0",

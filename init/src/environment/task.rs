@@ -1,5 +1,6 @@
 //! The task of a container that does one and ends, as its variables ask for it.
 
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use cib_protocol::secret::Secret;
@@ -77,7 +78,7 @@ pub(super) fn task(reader: &mut Reader<'_>, mode: ProxyMode) -> Option<TaskSetti
     let task = TaskSettings {
         request: Secret::new(Value::Object(request).to_string()),
         key: reader.value(&names::CIB_TASK_KEY, key),
-        result: reader.value(&names::CIB_TASK_RESULT, parse::path),
+        result: reader.value(&names::CIB_TASK_RESULT, result),
         timeout: span(reader, &names::CIB_TASK_TIMEOUT),
         questions: reader.choice(&names::CIB_TASK_QUESTIONS),
     };
@@ -135,6 +136,22 @@ fn limits(reader: &mut Reader<'_>, request: &mut Map<String, Value>) {
 fn span(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Duration> {
     let time = reader.duration(variable);
     (!time.is_zero()).then_some(time)
+}
+
+/// A file that the agent cannot put another in the place of, whoever the file itself belongs to.
+fn result(text: &str) -> Result<PathBuf, Wrong> {
+    let path = parse::path(text)?;
+    let is_agents = ["/workspace", "/home/coder"]
+        .iter()
+        .any(|folder| path.starts_with(folder));
+    let leads_back = path.components().any(|part| part == Component::ParentDir);
+    if is_agents || leads_back {
+        return Err(Wrong::new(
+            "is in a folder of the agent's, which could put another file there",
+            "name a file in a folder of its own, such as a mount at /result",
+        ));
+    }
+    Ok(path)
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, Wrong> {
@@ -264,6 +281,8 @@ mod tests {
             ("CIB_TASK_COST", "inf"),
             ("CIB_TASK_KEY", "a b"),
             ("CIB_TASK_RESULT", "relative"),
+            ("CIB_TASK_RESULT", "/workspace/api/result"),
+            ("CIB_TASK_RESULT", "/result/../workspace/x"),
             ("CIB_TASK_TIMEOUT", "0"),
         ] {
             let faults = read(&[prompt, (name, value)]).settings.unwrap_err();

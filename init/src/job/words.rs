@@ -127,13 +127,20 @@ pub fn help() -> String {
         }
         text.push_str(&format!(
             "      {} [{}]\n",
-            variable.doc.split(". ").next().unwrap_or_default(),
+            first_sentence(variable.doc),
             variable.name
         ));
     }
     text.push_str("\nExit codes:\n");
     text.push_str(super::outcome::TABLE);
     text
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.split(". ")
+        .next()
+        .unwrap_or(text)
+        .trim_end_matches('.')
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ while (accept(my $peer, $listen)) {
     my ($method, $path) = split ' ', $head;
     exit unless $path;
     keep('asked', "$method $path $body\n", '>>') if $method ne 'GET';
+    keep('auth', $1, '>') if $head =~ /authorization: bearer (\S+)/i;
     my ($status, $answer) = ('200 OK', '{}');
     if ($path =~ /logs$/) {
         print $peer "HTTP/1.0 200 OK\r\n\r\n[now] working\nWorking on it.\n";
@@ -74,7 +75,7 @@ impl Stage {
         recipe.set("CIB_AUTH_TOKEN", "");
         recipe.program("cib-control", CONTROL);
         recipe.program("serves", SERVES);
-        for name in ["task.json", "asked", "paused", "refusal"] {
+        for name in ["task.json", "asked", "paused", "refusal", "auth"] {
             recipe.file(&format!("workspace/{name}"), "", 970, 0o666);
         }
         let stdout = recipe.folder("stdout");
@@ -191,6 +192,33 @@ fn a_box_that_is_stopped_cancels_its_task_and_says_so() {
 }
 
 #[test]
+fn the_agent_learns_no_token_of_its_task_and_writes_no_result() {
+    let mut stage = Stage::new();
+    let place = stage.recipe.folder("data").join("result");
+    let words = [&PROMPT[..], &["--result", "/var/lib/claude-in-box/result"]].concat();
+    let mut running = stage.start(&words);
+    stage.reaches("working");
+    running.says("Working on it.");
+    let token = stage.read("auth");
+    assert!(token.len() > 60, "{token}");
+    let looks = "chmod 0600 /workspace/* 2>/dev/null; cd /proc; cat [0-9]*/cmdline [0-9]*/environ \
+        2>/dev/null | tr '\\0' '\\n'; for fd in [0-9]*/fd/*; do readlink $fd; done; true";
+    let seen = running.as_coder(looks);
+    assert!(
+        seen.contains("cib-init") && !seen.contains(&token),
+        "{seen}"
+    );
+    assert!(!running.said().contains(&token));
+    let writes = "cd /var/lib/claude-in-box && { echo forged >result; echo forged >x && mv x result; \
+        rm -f result; } 2>/dev/null; true";
+    let _nothing = running.as_coder(writes);
+    stage.ends(&json!({"state": "failed", "error": {"kind": "stuck", "detail": "-"}}));
+    assert_eq!(running.wait().code(), Some(1));
+    let result: Value = serde_json::from_str(&std::fs::read_to_string(place).unwrap()).unwrap();
+    assert_eq!(result["exit_code"], 1);
+}
+
+#[test]
 fn a_box_that_is_started_again_goes_on_with_its_task_and_does_nothing_twice() {
     let mut stage = Stage::new();
     let mut running = stage.start(&PROMPT);
@@ -253,24 +281,26 @@ fn what_nobody_answers_or_waits_for_is_cancelled_with_a_code_that_says_why() {
 #[test]
 fn a_result_goes_into_a_file_and_what_is_wrong_is_said_before_anything_is_begun() {
     let mut stage = Stage::new();
-    stage.write("result", "of yesterday, and much longer than what comes");
-    let words = [&PROMPT[..], &["--result", "/workspace/result"]].concat();
+    std::fs::create_dir(stage.recipe.folder("data")).unwrap();
+    let place = stage.recipe.folder("data").join("result");
+    std::fs::write(&place, "of yesterday, and much longer than what comes").unwrap();
+    let words = [&PROMPT[..], &["--result", "/var/lib/claude-in-box/result"]].concat();
     let mut running = stage.start(&words);
     stage.reaches("working");
-    assert_eq!(stage.read("result"), "");
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "");
     stage.ends(&json!({"state": "completed"}));
     assert_eq!(running.wait().code(), Some(0));
     assert_eq!(std::fs::read_to_string(&stage.stdout).unwrap(), "");
-    let result: Value = serde_json::from_str(&stage.read("result")).unwrap();
+    let result: Value = serde_json::from_str(&std::fs::read_to_string(&place).unwrap()).unwrap();
     assert_eq!(result["exit_code"], 0);
 
-    let link = stage.recipe.folder("workspace").join("link");
+    let link = stage.recipe.folder("data").join("link");
     std::os::unix::fs::symlink("/etc/passwd", link).unwrap();
     let wrong: [(&[&str], i32, &str); 4] = [
         (&[], 78, "CIB_TASK_PROMPT: is not set"),
         (&["--prompt"], 64, "`--prompt` needs a value"),
         (
-            &["--prompt", "x", "--result", "/workspace/link"],
+            &["--prompt", "x", "--result", "/var/lib/claude-in-box/link"],
             78,
             "CIB_TASK_RESULT",
         ),

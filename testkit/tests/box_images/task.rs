@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cib_testkit::engine::{Container, Engine, Network, Spec};
+use cib_testkit::lab::Lab;
 use cib_testkit::wait::wait_for;
 use serde_json::Value;
 
@@ -28,15 +29,17 @@ fn api(spec: Spec) -> Container {
     api
 }
 
-/// Standard output of a container, which has to be one line of JSON, and standard error.
+/// The result that a command of `docker` shows on standard output, which has to be all that is
+/// there, and standard error. A log lags behind its container.
 #[track_caller]
-fn said(container: &Container) -> (Value, String) {
-    let output = Engine::get().run(&["logs", container.name()]);
-    let out = String::from_utf8_lossy(&output.stdout).into_owned();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(out.lines().count(), 1, "{out:?}\n{log}");
-    let result = serde_json::from_str(&out);
-    (result.unwrap_or_else(|error| panic!("{error}: {out}")), log)
+fn said(words: &[&str]) -> (Value, String) {
+    wait_for(SOON, "the result", || {
+        let output = Engine::get().run(words);
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(out.lines().count() < 2, "{out}");
+        Some((serde_json::from_str(&out).ok()?, log))
+    })
 }
 
 /// A box with a task, and a network with the stand-in.
@@ -54,18 +57,29 @@ fn stage() -> (Network, Container, Spec) {
 }
 
 #[test]
-fn a_container_does_one_task_and_ends_with_its_result() {
-    let (_network, _api, spec) = stage();
+fn a_container_does_one_task_behind_its_proxy_and_ends_with_its_result() {
+    let lab = Lab::new();
     let words = ["task", "--repo", "api", "--prompt", PROMPT];
-    let cage = spec.arguments(words).start();
+    let cage = lab
+        .a_box()
+        // It needs none.
+        .env("CIB_AUTH_TOKEN", "")
+        .env("CIB_SETUP_COMMANDS", REPOSITORY)
+        .arguments(words)
+        .start();
     let code = cage.wait_exit(TASK);
-    let (result, log) = said(&cage);
+    let (result, log) = said(&["logs", cage.name()]);
     assert_eq!(code, 0, "{result}\n{log}");
     assert_eq!(result["exit_code"], 0);
     assert_eq!(result["state"], "completed");
     assert_eq!(result["result"], "It is kept.");
     assert_eq!(result["commits"], 1, "{result}");
     assert!(log.contains("task      It is kept."), "{log}");
+    let asked = lab.world_log();
+    let by_others = asked
+        .iter()
+        .find(|entry| entry.peer.ip() != lab.proxy_outside());
+    assert!(!asked.is_empty() && by_others.is_none(), "{by_others:?}");
 
     // Started again it knows that it is done, and does nothing.
     cage.start_again();
@@ -88,7 +102,7 @@ fn a_container_that_is_stopped_saves_the_work_of_its_task() {
     cage.wait_inside(SOON, "Claude to work", tree);
     cage.stop(Duration::from_secs(10));
     assert_eq!(cage.wait_exit(SOON), 143);
-    let (result, log) = said(&cage);
+    let (result, log) = said(&["logs", cage.name()]);
     assert_eq!(result["state"], "cancelled", "{result}\n{log}");
     assert_eq!(result["exit_code"], 143);
     // The work is a commit, pushed to where the repository came from.
@@ -183,17 +197,16 @@ fn a_swarm_runs_a_task_as_a_job_and_knows_how_it_ended() {
             is_over.then_some(state)
         })
     };
-    let logs = |name: &str| engine.run(&["service", "logs", "--raw", name]);
+    let logs = |name: &str| said(&["service", "logs", "--raw", name]);
     let state = ended(&name);
-    let output = logs(&name);
-    let log = String::from_utf8_lossy(&output.stderr);
+    let (result, log) = logs(&name);
     assert!(state.starts_with("Complete"), "{state}\n{log}");
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     assert_eq!(result["result"], "It is kept.", "{result}\n{log}");
     // A folder that is not there is no repository.
     let state = ended(&other);
-    let log = String::from_utf8_lossy(&logs(&other).stderr).into_owned();
+    let (result, log) = logs(&other);
     assert!(state.contains("non-zero exit (66)"), "{state}\n{log}");
+    assert_eq!(result["error"]["kind"], "no_repo", "{result}");
     for name in [&name, &other] {
         let _name = engine.docker(&["service", "rm", name]);
     }
