@@ -200,3 +200,29 @@ pub fn progress(token: &Id, progress: u64) -> Vec<u8> {
         .to_string()
         .into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_posted_is_read_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            at in 0_usize..60,
+            byte in any::<u8>(),
+        ) {
+            let _ = read(&bytes);
+            let mut message = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#.to_vec();
+            let at = at % message.len();
+            message[at] = byte;
+            if let Ok(Incoming::Request(request)) = read(&message) {
+                // What it is answered with is JSON, whatever its id is.
+                let answer = result(&request.id, &Value::Null);
+                prop_assert!(serde_json::from_slice::<Value>(&answer).is_ok());
+            }
+        }
+    }
+}

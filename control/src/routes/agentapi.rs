@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use cib_protocol::api::{Encoding, FileRoots, Input, MakeFolder, Transcript};
 use cib_protocol::frame::{Data, Role};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
-use super::within::{Frames, Step, Within};
+use super::within::{At, Frames, Step, Within};
 use crate::fault::{Code, Fault};
 use crate::talk::turn::{give, told};
 use crate::talk::{Message, Speaker};
@@ -27,11 +28,11 @@ const AGENT: &str = "claude";
 /// Kinds of which messages are made.
 const KINDS: &str = "text.delta,ask.question,status";
 
-/// Frames that are read at once.
-const PAGE: usize = 5000;
-
 /// Bytes of messages that are told, the newest.
 const MOST: usize = 8 * 1024 * 1024;
+
+/// How long a journal is read for them.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Where files go that are sent.
 const UPLOADS: &str = "uploads";
@@ -96,22 +97,33 @@ pub(super) async fn messages(call: Call) -> Result<Reply, Fault> {
     Reply::json(&json!({"messages": messages.collect::<Vec<_>>()}))
 }
 
-/// What was said up to now, and up to which frame that is.
+/// What was said up to now, and up to which frame that is. It is read backwards, page by page, until
+/// there is enough of it.
 async fn past(within: &Within, id: SessionId) -> Result<(Said, u64), Fault> {
-    let (mut said, mut from) = (Said::default(), 0);
+    let by = Instant::now() + LOOK;
+    let (mut pages, mut size, mut before, mut end) = (Vec::new(), 0, u64::MAX, None);
     loop {
-        let query = format!("from={from}&limit={PAGE}&kinds={KINDS}");
+        let query = format!("before={before}&kinds={KINDS}");
         let page: Transcript = within.get("get_transcript", Some(id), &query).await?;
-        for frame in &page.frames {
-            if let Ok(Some(data)) = frame.decode() {
-                said.take(frame.ts, &data);
-            }
-        }
-        from = page.next;
-        if page.frames.len() < PAGE {
-            return Ok((said, from));
+        end.get_or_insert(page.next);
+        before = page.previous.unwrap_or_default();
+        size += page
+            .frames
+            .iter()
+            .map(|frame| frame.data.get().len())
+            .sum::<usize>();
+        pages.push(page.frames);
+        if before == 0 || size > MOST || Instant::now() > by {
+            break;
         }
     }
+    let mut said = Said::default();
+    for frame in pages.iter().rev().flatten() {
+        if let Ok(Some(data)) = frame.decode() {
+            said.take(At::of(frame), &data);
+        }
+    }
+    Ok((said, end.unwrap_or_default()))
 }
 
 pub(super) async fn events(call: Call) -> Result<Reply, Fault> {
@@ -136,6 +148,7 @@ pub(super) async fn events(call: Call) -> Result<Reply, Fault> {
 /// A message.
 #[derive(Debug)]
 struct One {
+    /// Seq of its first frame.
     id: u64,
     is_user: bool,
     text: String,
@@ -154,7 +167,6 @@ impl One {
 #[derive(Debug)]
 struct Said {
     messages: VecDeque<One>,
-    next: u64,
     size: usize,
     /// The oldest message that is not told as it is now.
     changed: u64,
@@ -166,7 +178,6 @@ impl Default for Said {
     fn default() -> Self {
         Self {
             messages: VecDeque::new(),
-            next: 0,
             size: 0,
             changed: 0,
             state: State::Starting,
@@ -176,13 +187,13 @@ impl Default for Said {
 }
 
 impl Said {
-    fn take(&mut self, time: Timestamp, data: &Data) {
+    fn take(&mut self, at: At, data: &Data) {
         match data {
             Data::Text(text) if text.agent.is_none() => {
                 let is_user = text.role == Role::User;
-                self.say(time, is_user, text.message_id.as_ref(), &text.text);
+                self.say(at, is_user, text.message_id.as_ref(), &text.text);
             }
-            Data::AskQuestion(question) => self.say(time, false, None, &told(question)),
+            Data::AskQuestion(question) => self.say(at, false, None, &told(question)),
             Data::Status(status) => {
                 self.is_state_told &= status_of(self.state) == status_of(status.state);
                 self.state = status.state;
@@ -191,7 +202,7 @@ impl Said {
         }
     }
 
-    fn say(&mut self, time: Timestamp, is_user: bool, saying: Option<&String>, text: &str) {
+    fn say(&mut self, at: At, is_user: bool, saying: Option<&String>, text: &str) {
         self.size += text.len();
         match self.messages.back_mut() {
             Some(last) if !is_user && !last.is_user => {
@@ -203,16 +214,16 @@ impl Said {
             }
             _ => {
                 self.messages.push_back(One {
-                    id: self.next,
+                    id: at.seq,
                     is_user,
                     text: text.to_owned(),
-                    time,
+                    time: at.time,
                     saying: saying.cloned(),
                 });
-                self.next += 1;
             }
         }
-        self.changed = self.changed.min(self.next - 1);
+        let last = self.messages.back().map_or(0, |last| last.id);
+        self.changed = self.changed.min(last);
         while self.size > MOST && self.messages.len() > 1 {
             let gone = self.messages.pop_front();
             self.size -= gone.map_or(0, |gone| gone.text.len());
@@ -236,7 +247,7 @@ impl Said {
             event("status_change", &status_of(self.state));
         }
         self.is_state_told = true;
-        self.changed = self.next;
+        self.changed = u64::MAX;
         out
     }
 }
@@ -256,8 +267,8 @@ impl Live {
             match self.frames.next().await {
                 Step::Life => news.push_str(":keepalive\n\n"),
                 Step::End(_) => return (":end\n\n".to_owned(), None),
-                Step::Frame(time, data) => {
-                    self.said.take(time, &data);
+                Step::Frame(at, data) => {
+                    self.said.take(at, &data);
                     // What came together is told together.
                     if !self.frames.has_more() {
                         news = self.said.news(&mut self.count);
@@ -388,6 +399,23 @@ mod tests {
         assert_eq!(File::find("application/json", body), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_form_is_its_file_is_a_part_of_it(
+            head in "[a-zA-Z:;=\"\r\n -]{0,80}",
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+        ) {
+            let part = b"--xy\r\nContent-Disposition: form-data; name=file\r\n";
+            let body = [&part[..], head.as_bytes(), b"\r\n\r\n", &bytes, b"\r\n--xy--"].concat();
+            for body in [&body[..], &bytes] {
+                if let Some(file) = File::find(FORM, body) {
+                    proptest::prop_assert!(memmem::find(body, file.bytes).is_some());
+                    proptest::prop_assert!(!file.name.contains('/'));
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_name_leads_nowhere() {
         for (name, kept) in [
@@ -407,7 +435,12 @@ mod tests {
         let data = |kind: &str, data: Value| -> Data {
             serde_json::from_value(json!({"kind": kind, "data": data})).unwrap()
         };
-        let now = Timestamp::from_millis(0);
+        let mut seq = 0;
+        let mut at = || {
+            seq += 1;
+            let time = Timestamp::from_millis(0);
+            At { seq, time }
+        };
         let text = |role: &str, id: &str, text: &str| {
             data(
                 "text.delta",
@@ -421,7 +454,7 @@ mod tests {
             text("assistant", "b", "there"),
             data("status", json!({"state": "idle", "elapsed_ms": 1})),
         ] {
-            said.take(now, &frame);
+            said.take(at(), &frame);
         }
         let mut count = 0;
         let news = said.news(&mut count);
@@ -429,11 +462,11 @@ mod tests {
         assert!(news.contains(r#""message":"hello\n\nthere""#), "{news}");
         assert!(news.contains(r#""status":"stable""#), "{news}");
         assert_eq!(said.news(&mut count), "");
-        said.take(now, &text("assistant", "b", "!"));
+        said.take(at(), &text("assistant", "b", "!"));
         let news = said.news(&mut count);
         assert_eq!((count, news.contains("there!")), (4, true), "{news}");
         said.take(
-            now,
+            at(),
             &data("status", json!({"state": "working", "elapsed_ms": 1})),
         );
         assert!(said.news(&mut count).contains("running"));

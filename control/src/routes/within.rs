@@ -114,7 +114,7 @@ impl Within {
         session: Option<SessionId>,
         query: &str,
     ) -> Result<Vec<u8>, Fault> {
-        whole(self.ask(name, session, query, Bytes::new()).await?).await
+        whole(self.ask(name, session, query, Bytes::new()).await?)
     }
 
     /// What a route answers to a body, as JSON.
@@ -128,7 +128,7 @@ impl Within {
         body: &(impl Serialize + Sync),
     ) -> Result<Vec<u8>, Fault> {
         let body = serde_json::to_vec(body).map_err(Fault::internal)?;
-        whole(self.ask(name, session, "", body).await?).await
+        whole(self.ask(name, session, "", body).await?)
     }
 
     /// What a route answers, as a value.
@@ -177,18 +177,11 @@ fn row(name: &'static str) -> Result<&'static Route, Fault> {
         .ok_or_else(|| Fault::internal(format!("there is no route {name}")))
 }
 
-/// The JSON that a route answers, however it comes.
-async fn whole(reply: Reply) -> Result<Vec<u8>, Fault> {
+/// The JSON that a route answers at once. What comes piece by piece may be of any size.
+fn whole(reply: Reply) -> Result<Vec<u8>, Fault> {
     match reply {
         Reply::Json(json) | Reply::Partial(json) | Reply::Created { json, .. } => Ok(json),
         Reply::Nothing => Ok(b"{}".to_vec()),
-        Reply::Chunks { mut chunks, .. } => {
-            let mut json = Vec::new();
-            while let Some(Ok(chunk)) = chunks.next().await {
-                json.extend_from_slice(&chunk);
-            }
-            Ok(json)
-        }
         _ => Err(Fault::internal("the route does not answer in JSON")),
     }
 }
@@ -200,11 +193,27 @@ pub(crate) struct Frames {
     told: VecDeque<Step>,
 }
 
+/// A frame's place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    pub(crate) seq: u64,
+    pub(crate) time: Timestamp,
+}
+
+impl At {
+    pub(crate) fn of(frame: &Frame) -> Self {
+        Self {
+            seq: frame.seq,
+            time: frame.ts,
+        }
+    }
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A frame: when it was written, and what it says.
-    Frame(Timestamp, Box<Data>),
+    /// A frame: which it is, and what it says.
+    Frame(At, Box<Data>),
     /// Nothing, but the session is followed.
     Life,
     /// The last, and why.
@@ -247,7 +256,7 @@ fn step(told: Told) -> Option<Step> {
         Told::Event(json, _) => {
             let frame: Frame = serde_json::from_slice(&json).ok()?;
             let data = frame.decode().ok()??;
-            Some(Step::Frame(frame.ts, Box::new(data)))
+            Some(Step::Frame(At::of(&frame), Box::new(data)))
         }
         Told::End(json) => {
             let end: Option<StreamEnd> = serde_json::from_slice(&json).ok();

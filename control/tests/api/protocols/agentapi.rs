@@ -35,7 +35,7 @@ async fn messages_are_two_speakers_in_turn_and_the_state_is_one_of_two() {
     assert_eq!(list.len(), 2);
     assert_eq!(
         (&list[0]["id"], &list[0]["role"]),
-        (&json!(0), &json!("user"))
+        (&json!(1), &json!("user"))
     );
     assert_eq!(list[1]["content"], "hello\n\nthere");
     assert_eq!(list[1]["role"], "agent");
@@ -68,7 +68,7 @@ async fn events_are_the_messages_up_to_now_and_then_what_changes() {
         (&*event.event, &event.json()["message"]),
         ("message_update", &json!("hello!"))
     );
-    assert_eq!(event.json()["id"], 0);
+    assert_eq!(event.json()["id"], 1);
 }
 
 #[tokio::test]
