@@ -60,7 +60,7 @@ floor_changed() {
 floor_host() {
   need_root "the host floor (it makes network namespaces)"
   apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
-    openssh-client openssh-server gnupg git ripgrep strace gh dpkg
+    openssh-client openssh-server gnupg git ripgrep strace gh dpkg mosquitto mosquitto-clients
   apt_install_dante
   rust_ensure
   claude_for_tests

@@ -146,7 +146,7 @@ struct Replay {
 /// What a message asks for, if it may be asked.
 pub(super) fn work(
     subject: &Subject,
-    message: Message,
+    message: &Message,
     caller: &Caller,
     topics: &Topics,
     memory: &mut Memory,
@@ -338,7 +338,7 @@ mod tests {
             assert_eq!(caller.who, Who::Broker);
             work(
                 &subject,
-                message,
+                &message,
                 &caller,
                 &topics,
                 &mut self.memory,

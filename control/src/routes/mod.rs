@@ -209,6 +209,8 @@ pub enum Answer {
     File,
     /// 200 with a message of the sealed envelope.
     Sealed,
+    /// 101: a WebSocket with messages and records of the sealed envelope.
+    SealedSocket,
 }
 
 /// How a parameter is written.
