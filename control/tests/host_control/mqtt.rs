@@ -1,4 +1,5 @@
 //! The box at a real broker, with that broker's own clients.
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
