@@ -73,6 +73,8 @@ pub struct Config {
     pub ready_fd: Option<u32>,
     /// Descriptor of a socket that listens already.
     pub listen_fd: Option<u32>,
+    /// Whether the envelopes that were published before are served.
+    pub aes_legacy: bool,
     /// Descriptor of a socket on which devices speak without HTTP.
     pub tcp_fd: Option<u32>,
     /// Descriptor of the socket on which health is asked.
@@ -278,6 +280,7 @@ impl Config {
                     .map(Duration::from_secs),
                 ready_fd: options.ready_fd,
                 listen_fd: options.listen_fd,
+                aes_legacy: options.aes_legacy,
                 tcp_fd: options.tcp_fd,
                 health_fd: options.health_fd,
                 accounts_fd: options.accounts_fd,

@@ -69,6 +69,8 @@ pub struct Metrics {
     streams: Family<By, Gauge>,
     streams_opened: Family<By, Counter>,
     frames_sent: Family<By, Counter>,
+    mqtt_connected: Gauge,
+    mqtt_frames: Counter,
 }
 
 impl Default for Metrics {
@@ -81,6 +83,8 @@ impl Default for Metrics {
             streams: Family::default(),
             streams_opened: Family::default(),
             frames_sent: Family::default(),
+            mqtt_connected: Gauge::default(),
+            mqtt_frames: Counter::default(),
         };
         // What has not happened yet is a zero and not absent.
         for transport in [Transport::Sse, Transport::WebSocket] {
@@ -124,7 +128,27 @@ impl Metrics {
             "Frames handed to streams",
             self.frames_sent.clone(),
         );
+        registry.register(
+            "cib_mqtt_connected",
+            "Whether the MQTT broker has the box",
+            self.mqtt_connected.clone(),
+        );
+        registry.register(
+            "cib_mqtt_frames",
+            "Frames handed to the MQTT broker",
+            self.mqtt_frames.clone(),
+        );
         self
+    }
+
+    /// Whether the MQTT broker has the box now.
+    pub fn at_broker(&self, is_there: bool) {
+        self.mqtt_connected.set(i64::from(is_there));
+    }
+
+    /// A frame was handed to the MQTT broker.
+    pub fn published(&self) {
+        self.mqtt_frames.inc();
     }
 
     /// A request was answered. `route` is the name of its row in the route table.

@@ -118,7 +118,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, RunError> {
         Providers::new(&own),
         offers::Known::open(&own),
         gate,
-        Envelope::begin().map_err(OpenError::Random)?,
+        envelope(config)?,
         Seats::new(config.max_sessions),
         config.logout_url.clone(),
         pages(config),
@@ -205,6 +205,16 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
         tracing::warn!(%error, "when tokens and sign-ins were last used is forgotten");
     }
     Ok(())
+}
+
+/// The sealed sessions of devices, and what was published before where that is asked for.
+fn envelope(config: &Config) -> Result<Envelope, RunError> {
+    let envelope = Envelope::begin().map_err(OpenError::Random)?;
+    if !config.aes_legacy {
+        return Ok(envelope);
+    }
+    tracing::warn!("{}", crate::envelope::WARNING);
+    Ok(envelope.with_earlier(&config.data.join("control")))
 }
 
 /// What keeps the box at its MQTT broker, if it has one.

@@ -168,3 +168,62 @@ fn an_opening_with_a_suite_or_a_kind_of_another_is_no_message_or_opens_nothing()
     }
     assert_eq!(server.sessions(), 0);
 }
+
+#[test]
+fn a_counter_that_went_back_an_answer_sent_back_and_another_devices_id_open_nothing() {
+    let mut server = Server::new(Key::new([1; 32]));
+    let challenge = server.challenge(BEGIN, [3; 16]);
+    let of = |who: &Device| who.session(Kind::Open, &challenge, [3; 16]).unwrap();
+    let mut session = of(&holder(1));
+    let opening = ask(&mut session);
+    assert_eq!(judge(&mut server, &opening, BEGIN), Ok(()));
+    let next = ask(&mut session);
+    assert_eq!(judge(&mut server, &next, BEGIN), Ok(()));
+    // Retained memory that was restored: the same keys and numbers, and other salts.
+    let mut restored = of(&holder(1));
+    ask(&mut restored);
+    let head = Request {
+        time_ms: BEGIN,
+        max_record: 256,
+        method: Method::Delete,
+        target: "/api/sessions".to_owned(),
+    };
+    let again = restored.request(&head, b"", [9; 8]).0;
+    assert_eq!(judge(&mut server, &again, BEGIN), Err(Refusal::Replayed));
+
+    // An answer, as it is and with the beginning of a request.
+    let (prefix, records) = Prefix::parse(&next).unwrap();
+    let sid = next[8..24].to_vec();
+    let third = ask(&mut session);
+    let (prefix_of_third, records_of_third) = Prefix::parse(&third).unwrap();
+    let (mut opener, proven) = candidate_opener(server.judge(&prefix_of_third, BEGIN).unwrap());
+    opener.push(records_of_third);
+    assert!(opener.record().unwrap().is_some());
+    let responder = server.accept(proven, BEGIN).unwrap();
+    let (mut answer, mut sealer) = responder.begin([4; 8]);
+    let begins = answer.len();
+    sealer.seal(&[b"{}"], true, &mut answer).unwrap();
+    assert_eq!(judge(&mut server, &answer, BEGIN), Err(Refusal::Malformed));
+    let dressed = [
+        &next[..8],
+        &sid,
+        &7_u32.to_be_bytes(),
+        &[4; 8],
+        &answer[begins..],
+    ]
+    .concat();
+    assert_eq!(judge(&mut server, &dressed, BEGIN), Err(Refusal::Refused));
+    assert!(!records.is_empty() && matches!(prefix, Prefix::Next(_)));
+
+    // One device under another's name, and a challenge whose time somebody has changed.
+    let borrowed = Device {
+        id: holder(2).id,
+        secret: holder(1).secret,
+    };
+    let message = ask(&mut of(&borrowed));
+    assert_eq!(judge(&mut server, &message, BEGIN), Err(Refusal::Refused));
+    let mut moved = challenge;
+    moved[15] ^= 1;
+    let message = ask(&mut holder(1).session(Kind::Open, &moved, [5; 16]).unwrap());
+    assert_eq!(judge(&mut server, &message, BEGIN), Err(Refusal::Stale));
+}

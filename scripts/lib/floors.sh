@@ -70,7 +70,7 @@ floor_host() {
 
 host_packages() {
   apt_install jq curl iproute2 nftables redsocks microsocks musl-tools tcpdump procps util-linux \
-    openssh-client openssh-server gnupg git ripgrep strace gh dpkg
+    openssh-client openssh-server gnupg git ripgrep strace gh dpkg mosquitto mosquitto-clients
   apt_install_dante
   clients_packages
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! scripts/bench sessions            # everything, about five minutes
-//! scripts/bench sessions stream     # one measurement: stream, tty, memory or devices
+//! scripts/bench sessions stream     # one measurement: stream, tty, memory, devices or mqtt
 //! ```
 //!
 //! * stream: a scripted CLI, through a keeper and its journal, to readers of server-sent
@@ -12,6 +12,7 @@
 //! * tty: a program on a terminal, to readers of a WebSocket; and the same with terminado.
 //! * memory: control and its keepers, idle and at work.
 //! * devices: the sealed envelope, beside the same requests over plain HTTP.
+//! * mqtt: frames to a local mosquitto, beside mosquitto's own client.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -20,6 +21,7 @@
 
 mod devices;
 mod echo;
+mod mqtt;
 mod peer;
 mod program;
 mod readers;
@@ -63,6 +65,7 @@ fn main() {
         ("tty", tty),
         ("memory", memory),
         ("devices", devices::measure),
+        ("mqtt", mqtt::measure),
     ] {
         if chosen.is_empty() || chosen.iter().any(|word| **word == name) {
             measure();

@@ -125,10 +125,25 @@ impl TokenStore {
     /// Who holds the key of a device, once it is proven that somebody does.
     #[must_use]
     pub fn device(&self, id: KeyId, now: Timestamp) -> Holder {
-        let id = id.to_string();
+        self.of_kind(&id.to_string(), TokenKind::Device, now)
+    }
+
+    /// As [`TokenStore::key`], for the earlier envelopes. It is never good for the present one, nor the
+    /// other way round.
+    #[must_use]
+    pub fn legacy_key(&self, id: KeyId) -> Key {
+        keys::legacy_device(&self.root, id)
+    }
+
+    /// As [`TokenStore::device`], for the earlier envelopes.
+    #[must_use]
+    pub fn legacy(&self, id: &str, now: Timestamp) -> Holder {
+        self.of_kind(id, TokenKind::DeviceLegacy, now)
+    }
+
+    fn of_kind(&self, id: &str, kind: TokenKind, now: Timestamp) -> Holder {
         let mut tokens = self.tokens();
-        let is_it =
-            |token: &&mut Token| token.info.id == id && token.info.kind == TokenKind::Device;
+        let is_it = |token: &&mut Token| token.info.id == id && token.info.kind == kind;
         let Some(token) = tokens.iter_mut().find(is_it) else {
             return Holder::Nobody;
         };
@@ -189,6 +204,7 @@ impl TokenStore {
         let text = match kind {
             TokenKind::Bearer => bearer.clone(),
             TokenKind::Device => hex::encode(self.key(KeyId(id)).bytes()),
+            TokenKind::DeviceLegacy => hex::encode(self.legacy_key(KeyId(id)).bytes()),
         };
         let info = TokenInfo {
             id: hex::encode(&id),

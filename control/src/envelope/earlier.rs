@@ -66,8 +66,9 @@ pub(crate) fn translate(method: &str, path: &str, mut body: Map<String, Value>) 
     };
     let parts: Vec<&str> = rest.split('/').skip(1).collect();
     // An id becomes a part of a target: nothing else than one may.
-    let is_id = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !parts.first().is_none_or(|id| is_id(&id)) || (parts.is_empty() && !rest.is_empty()) {
+    let is_id =
+        |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !parts.first().is_none_or(is_id) || (parts.is_empty() && !rest.is_empty()) {
         return Earlier::Nothing;
     }
     let target = |id: &str, rest: &str| format!("/api/sessions/{id}{rest}");
@@ -94,7 +95,11 @@ pub(crate) fn translate(method: &str, path: &str, mut body: Map<String, Value>) 
         ("POST", [id, "input"]) => (Method::Post, target(id, "/input"), Answer::Same),
         ("POST", [id, "chat"]) => {
             let since = number(&body, "since").unwrap_or(0);
-            (Method::Get, target(id, &format!("/chat?since={since}")), Answer::Same)
+            (
+                Method::Get,
+                target(id, &format!("/chat?since={since}")),
+                Answer::Same,
+            )
         }
         ("POST", [id, "events", "poll"]) => {
             let from = number(&body, "from").unwrap_or(0);
@@ -111,9 +116,15 @@ pub(crate) fn translate(method: &str, path: &str, mut body: Map<String, Value>) 
                 .into_iter()
                 .flatten()
                 .filter_map(Value::as_str)
-                .filter(|kind| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"._*".contains(&b)))
+                .filter(|kind| {
+                    kind.bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"._*".contains(&b))
+                })
                 .collect();
-            let mut query = format!("/events?from={from}&max_frame={}", cib_envelope::legacy::PAYLOAD);
+            let mut query = format!(
+                "/events?from={from}&max_frame={}",
+                cib_envelope::legacy::PAYLOAD
+            );
             if !kinds.is_empty() {
                 query += &format!("&kinds={}", kinds.join(","));
             }
@@ -130,7 +141,11 @@ pub(crate) fn translate(method: &str, path: &str, mut body: Map<String, Value>) 
     Earlier::Ask(Translated {
         method,
         target,
-        body: if takes { Value::Object(body) } else { Value::Null },
+        body: if takes {
+            Value::Object(body)
+        } else {
+            Value::Null
+        },
         answer,
     })
 }
@@ -197,13 +212,24 @@ mod tests {
     fn each_route_of_theirs_is_one_of_ours_and_others_are_none() {
         let to = |method, path, body| target(method, path, body).unwrap().1;
         assert_eq!(to("GET", "/aes/sessions", json!({})), "/api/sessions");
-        assert_eq!(to("DELETE", "/aes/sessions/a-1", json!({"signal": "kill"})), "/api/sessions/a-1?signal=kill");
         assert_eq!(
-            to("POST", "/aes/sessions/a/events/poll", json!({"from": 3, "max": 999, "wait_ms": 99_999})),
+            to("DELETE", "/aes/sessions/a-1", json!({"signal": "kill"})),
+            "/api/sessions/a-1?signal=kill"
+        );
+        assert_eq!(
+            to(
+                "POST",
+                "/aes/sessions/a/events/poll",
+                json!({"from": 3, "max": 999, "wait_ms": 99_999})
+            ),
             "/api/sessions/a/transcript?from=3&limit=256&wait_ms=30000"
         );
         assert_eq!(
-            to("POST", "/aes/sessions/a/events/stream", json!({"kinds": ["text.delta", "x&y=1"]})),
+            to(
+                "POST",
+                "/aes/sessions/a/events/stream",
+                json!({"kinds": ["text.delta", "x&y=1"]})
+            ),
             "/api/sessions/a/events?from=0&max_frame=4093&kinds=text.delta"
         );
         for (method, path) in [

@@ -4,9 +4,12 @@
 //! token's, and its answer is sealed. Nothing here decides what may be asked.
 
 pub mod answer;
+pub(crate) mod earlier;
 pub(crate) mod events;
+pub(crate) mod seen;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +24,20 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::tokens::Holder;
 use crate::fault::Fault;
+use seen::Seen;
+
+/// What whoever serves the earlier envelopes has to know.
+pub const WARNING: &str = "CIB_AES_LEGACY: versions 1 and 2 of the sealed envelope are served; in \
+    version 2 whoever holds a request back can send it with another method, a stream that is cut looks \
+    whole, and in both an answer is bound to no request. Take version 3 where you can";
 
 /// What control knows of sealed sessions. It dies with the process, and every ticket with it.
 #[derive(Debug)]
 pub struct Envelope {
     server: Mutex<Server>,
     clock: Clock,
+    /// What the earlier envelopes have asked, if they are served.
+    seen: Option<Arc<Seen>>,
 }
 
 /// The wall clock as it was at the start, and what has gone by since: a clock that is set back
@@ -106,7 +117,26 @@ impl Envelope {
         Ok(Self {
             server: Mutex::new(Server::new(Key::new(key))),
             clock: Clock::new(),
+            seen: None,
         })
+    }
+
+    /// Serves the earlier envelopes as well, with a folder of control's own for what they asked.
+    #[must_use]
+    pub fn with_earlier(mut self, own: &Path) -> Self {
+        self.seen = Some(Arc::new(Seen::new(own.join("aes-legacy"))));
+        self
+    }
+
+    /// What the earlier envelopes have asked; nothing if they are not served.
+    pub(crate) fn seen(&self) -> Option<Arc<Seen>> {
+        self.seen.clone()
+    }
+
+    /// Whether the earlier envelopes are served.
+    #[must_use]
+    pub fn serves_earlier(&self) -> bool {
+        self.seen.is_some()
     }
 
     /// The time by which messages are judged, in milliseconds since 1970.
@@ -151,6 +181,9 @@ impl Envelope {
 
     /// Forgets the sessions of a token that was revoked.
     pub fn forget(&self, id: &str) {
+        if let Some(seen) = &self.seen {
+            seen.forget(id);
+        }
         let byte = |at: usize| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
         let bytes: Option<Vec<u8>> = (0..id.len()).step_by(2).map(byte).collect();
         if let Some(id) = bytes.and_then(|bytes| bytes.try_into().ok()) {

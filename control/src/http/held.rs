@@ -35,6 +35,11 @@ impl Hold {
         }))
     }
 
+    /// The connection's place.
+    pub(super) fn place(&self) -> Place {
+        self.0.place.clone()
+    }
+
     /// Makes the connection one of a caller's.
     ///
     /// # Errors

@@ -17,8 +17,7 @@ use cib_envelope::item::{HEADER as ITEM_HEADER, Item, Kind};
 use cib_envelope::message::{HELLO, LEAD, OPEN, Prefix};
 use cib_envelope::record::{AROUND, MAX, MIN_MAX, Opener, Sealer};
 use cib_envelope::server::{Refusal, TOLERANCE};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -31,7 +30,6 @@ use crate::auth::address::Peer;
 use crate::auth::gate::Arrival;
 use crate::envelope::{Known, Sealed, answer};
 use crate::fault::{Code, Fault};
-use crate::metrics::Counted;
 use calls::{Calls, Piece};
 
 /// Time until a device is connected.
@@ -47,8 +45,8 @@ const FIRST: usize = 10;
 const WAITING: usize = 4;
 
 /// What one device's line needs.
-pub(super) struct Line {
-    pub(super) stream: TcpStream,
+pub(super) struct Line<S> {
+    pub(super) stream: S,
     pub(super) peer: Peer,
     pub(super) place: Place,
     pub(super) app: Arc<App>,
@@ -88,7 +86,11 @@ impl From<Refusal> for Unconnected {
 }
 
 /// Serves a line until it ends.
-pub(super) async fn serve(line: Line, _gauge: Counted) {
+/// `_held` is what the line holds meanwhile.
+pub(super) async fn serve<S, H>(line: Line<S>, _held: H)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let Line {
         stream,
         peer,
@@ -119,13 +121,19 @@ pub(super) async fn serve(line: Line, _gauge: Counted) {
         Ok(Err(Unconnected::Line)) | Err(_) => return,
     };
     // Whoever does not take it has gone.
-    let _ = stream.write_all(&last).await;
+    let _ = say(&mut stream, &last).await;
     let _ = stream.shutdown().await;
+}
+
+/// Writes, to the last byte: a line inside of another has a buffer.
+async fn say(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 /// Until the device is connected: no more than a kilobyte is held for it.
 async fn greet(
-    stream: &mut Patient<TcpStream>,
+    stream: &mut Patient<impl AsyncRead + AsyncWrite + Unpin>,
     app: &App,
     arrival: Arrival,
     place: &Place,
@@ -137,7 +145,7 @@ async fn greet(
     }
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| Unconnected::Line)?;
-    stream.write_all(&app.envelope.challenge(random)).await?;
+    say(stream, &app.envelope.challenge(random)).await?;
 
     let mut opening = [0; OPEN];
     stream.read_exact(&mut opening).await?;
@@ -204,7 +212,7 @@ async fn greet(
     };
     let opened = sealer.seal(&[&head.write()], false, &mut out);
     opened.map_err(|_| Unconnected::Line)?;
-    stream.write_all(&out).await?;
+    say(stream, &out).await?;
     Ok(Connected {
         caller,
         opener,
@@ -242,7 +250,7 @@ enum End {
 }
 
 async fn converse(
-    stream: &mut Patient<TcpStream>,
+    stream: &mut Patient<impl AsyncRead + AsyncWrite + Unpin>,
     app: &Arc<App>,
     mut connected: Connected,
     mut calls: Calls,
@@ -283,7 +291,7 @@ async fn converse(
         }
         if !out.is_empty() {
             said = Instant::now();
-            if stream.write_all(&out).await.is_err() {
+            if say(stream, &out).await.is_err() {
                 return;
             }
         }
@@ -295,7 +303,7 @@ async fn converse(
         let sealed = connected
             .sealer
             .seal(&[&header, body.as_bytes()], true, &mut out);
-        if sealed.is_ok() && stream.write_all(&out).await.is_ok() {
+        if sealed.is_ok() && say(stream, &out).await.is_ok() {
             let _ = stream.shutdown().await;
         }
     }

@@ -6,11 +6,13 @@
 //! many, and `patient` how long a reader is waited for. `ports` brings what listens in the box to
 //! a browser, and [`health`] answers whoever watches over the box.
 
+mod carried;
 mod compress;
 mod envelope;
 pub mod health;
 mod held;
 pub mod inside;
+mod legacy;
 pub mod limits;
 mod line;
 pub mod listen;
@@ -65,6 +67,9 @@ impl Front {
 
     pub(super) async fn answer(self, mut request: Request) -> Result<Response, Infallible> {
         let Some(door) = Door::find(request.uri(), request.headers()) else {
+            if legacy::is_one(request.uri().path()) && self.app.envelope.serves_earlier() {
+                return Ok(self.earlier(request).await);
+            }
             return self.router.oneshot(request).await;
         };
         let served = AssertUnwindSafe(ports::serve(&self.app, self.limits, &door, &mut request));
@@ -83,6 +88,30 @@ impl Front {
             .metrics
             .answered("port", response.status().as_u16());
         Ok(response)
+    }
+}
+
+impl Front {
+    /// Answers what came by an earlier envelope.
+    async fn earlier(self, request: Request) -> Response {
+        let peer = request::peer(request.extensions());
+        let arrival = self.app.gate.origin(peer, request.headers());
+        let hold = request.extensions().get::<held::Hold>().cloned();
+        let inside = inside::Inside::of(self.inner, arrival, peer, hold);
+        let served = AssertUnwindSafe(legacy::serve(
+            Arc::clone(&self.app),
+            inside,
+            self.limits,
+            request,
+        ));
+        let response = served.catch_unwind().await.unwrap_or_else(|panic| {
+            let fault = request::broken(&*panic);
+            fault.log("aes");
+            reply::fault(&fault)
+        });
+        let status = response.status().as_u16();
+        self.app.metrics.answered("aes", status);
+        response
     }
 }
 
@@ -107,7 +136,7 @@ fn router(app: &Arc<App>, limits: Limits, inner: &Router) -> Router {
 }
 
 fn is_sealed(route: &Route) -> bool {
-    matches!(route.answer, Answer::Sealed)
+    matches!(route.answer, Answer::Sealed | Answer::SealedSocket)
 }
 
 /// The router of what devices ask: the same routes and nothing else, no page, and nothing sealed.

@@ -41,7 +41,7 @@ pub(super) fn reply(reply: Reply) -> Response {
             respond(status, Some(media), html.into())
         }
         Reply::Chunks { media, chunks } => pieces(media, Body::from_stream(chunks)),
-        Reply::Socket(_) | Reply::Feed(_) => fault(&upgrade_required()),
+        Reply::Socket(_) | Reply::Feed(_) | Reply::SealedSocket => fault(&upgrade_required()),
         Reply::Cookie {
             reply: inner,
             cookie,

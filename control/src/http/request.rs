@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request, WebSocketUpgrade};
+use axum::http::Extensions;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -20,7 +21,8 @@ use tokio::time::timeout;
 
 use super::held::Hold;
 use super::limits::{DISCARD, DISCARD_TIME, Limits};
-use super::{compress, envelope, reply, websocket};
+use super::line::Line;
+use super::{carried, compress, envelope, reply, websocket};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::address::Peer;
@@ -87,7 +89,7 @@ async fn attend(
     let caller = admit(&app, route, parts)?;
     let query = query?;
     let upgrade = match route.answer {
-        Answer::Socket | Answer::FeedSocket => Some(
+        Answer::Socket | Answer::FeedSocket | Answer::SealedSocket => Some(
             WebSocketUpgrade::from_request_parts(parts, &())
                 .await
                 .map_err(|_| reply::upgrade_required())?,
@@ -118,7 +120,8 @@ async fn attend(
     let hold = parts.extensions.get::<Hold>().cloned();
     let compressed = compress::wanted(route, &parts.method, &parts.headers);
     let arrival = parts.extensions.get::<Arrival>().copied();
-    let arrival = arrival.unwrap_or_else(|| app.gate.origin(peer(parts), &parts.headers));
+    let arrival =
+        arrival.unwrap_or_else(|| app.gate.origin(peer(&parts.extensions), &parts.headers));
     let signed_in = caller.as_ref().and_then(|caller| caller.sign_in.clone());
     let control = Arc::clone(&app);
     let call = Call {
@@ -138,9 +141,31 @@ async fn attend(
         (Reply::Feed(broadcast), Some(upgrade)) => {
             Ok(websocket::accept_feed(upgrade, *broadcast, hold))
         }
+        (Reply::SealedSocket, Some(upgrade)) => {
+            let inner = inner.ok_or_else(|| Fault::internal("nothing is sealed here"))?;
+            // Only a request without a connection holds none.
+            let hold = hold.ok_or_else(reply::upgrade_required)?;
+            let (place, peer) = (hold.place(), peer(&parts.extensions));
+            Ok(carried::accept(upgrade, hold, move |stream| Line {
+                stream,
+                peer,
+                place,
+                app: control,
+                inner,
+                limits,
+            }))
+        }
         (Reply::Sealed(sealed), _) => {
             let inner = inner.ok_or_else(|| Fault::internal("nothing is sealed here"))?;
-            Ok(envelope::answer(&control, *sealed, inner, arrival, peer(parts), hold).await)
+            Ok(envelope::answer(
+                &control,
+                *sealed,
+                inner,
+                arrival,
+                peer(&parts.extensions),
+                hold,
+            )
+            .await)
         }
         (answer, _) => {
             let mut answer = reply::reply(answer);
@@ -173,8 +198,8 @@ async fn fresh_cookie(app: &App, id: &str, is_secure: bool) -> Option<String> {
 }
 
 /// Only a request without a connection has no peer.
-fn peer(parts: &Parts) -> Peer {
-    parts.extensions.get::<Peer>().copied().unwrap_or(NOBODY)
+pub(super) fn peer(extensions: &Extensions) -> Peer {
+    extensions.get::<Peer>().copied().unwrap_or(NOBODY)
 }
 
 /// The fault of a handler that panicked. Its words are the log's.
@@ -199,7 +224,7 @@ fn admit(app: &App, route: &Route, parts: &mut Parts) -> Result<Option<Caller>, 
                 Manner::Ttyd => credential::move_password(&mut parts.headers),
                 _ => {}
             }
-            app.gate.admit(peer(parts), &parts.headers)?
+            app.gate.admit(peer(&parts.extensions), &parts.headers)?
         }
     };
     if let Some(hold) = parts.extensions.get::<Hold>() {
@@ -244,7 +269,12 @@ pub(super) fn pieces(
     })
 }
 
-async fn read(mut body: Body, parts: &Parts, limit: usize, limits: Limits) -> Result<Bytes, Fault> {
+pub(super) async fn read(
+    mut body: Body,
+    parts: &Parts,
+    limit: usize,
+    limits: Limits,
+) -> Result<Bytes, Fault> {
     let announced = announced(parts);
     if announced.is_some_and(|length| length > limit) {
         return Err(refuse(body, limit).await);

@@ -336,7 +336,7 @@ where
                 // No later one waits for it.
                 self.positions.acknowledged(session, seq);
             }
-            self.desk.status.published();
+            self.desk.app.metrics.published();
         }
     }
 
@@ -383,11 +383,11 @@ where
                     });
                 }
             }
-            subject => self.command(&subject, message),
+            subject => self.command(&subject, &message),
         }
     }
 
-    fn command(&mut self, subject: &Subject, message: Message) {
+    fn command(&mut self, subject: &Subject, message: &Message) {
         let Some(caller) = &self.caller else {
             return;
         };

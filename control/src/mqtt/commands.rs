@@ -146,7 +146,7 @@ struct Replay {
 /// What a message asks for, if it may be asked.
 pub(super) fn work(
     subject: &Subject,
-    message: Message,
+    message: &Message,
     caller: &Caller,
     topics: &Topics,
     memory: &mut Memory,
@@ -331,7 +331,7 @@ mod tests {
             }
         }
 
-        fn take(&mut self, message: Message) -> Work {
+        fn take(&mut self, message: &Message) -> Work {
             let topics = Topics::new("cib/desk");
             let subject = topics.subject(&message.topic);
             let caller = Caller::bridge(Scopes::default());
@@ -369,7 +369,7 @@ mod tests {
     fn a_command_is_the_routes_body_without_what_is_the_bridges() {
         let mut desk = Desk::new();
         let text = r#"{"ref":"7","reply_to":"cib/desk/reply/a","workdir":"/workspace"}"#;
-        let Work::Ask(asked, back) = desk.take(message(text)) else {
+        let Work::Ask(asked, back) = desk.take(&message(text)) else {
             panic!("it is none");
         };
         assert_eq!(asked.target, "/api/sessions");
@@ -387,12 +387,9 @@ mod tests {
         let mut desk = Desk::new();
         let mut retained = message("{}");
         retained.is_retained = true;
-        assert_eq!(
-            refused(desk.take(retained.clone()))["body"]["error"],
-            "retained"
-        );
+        assert_eq!(refused(desk.take(&retained))["body"]["error"], "retained");
         retained.payload.clear();
-        assert!(matches!(desk.take(retained), Work::Nothing));
+        assert!(matches!(desk.take(&retained), Work::Nothing));
     }
 
     #[test]
@@ -400,24 +397,24 @@ mod tests {
         let mut desk = Desk::new();
         let mut named = message(r#"{"workdir":"/workspace"}"#);
         named.correlation = Some(b"one".to_vec());
-        let Work::Ask(_, back) = desk.take(named.clone()) else {
+        let Work::Ask(_, back) = desk.take(&named) else {
             panic!("it is none");
         };
         named.is_repeated = true;
         // It is being done.
-        assert!(matches!(desk.take(named.clone()), Work::Nothing));
+        assert!(matches!(desk.take(&named), Work::Nothing));
         desk.memory.done(&back.answer(201, b"{}"));
-        assert_eq!(refused(desk.take(named.clone()))["status"], 201);
+        assert_eq!(refused(desk.take(&named))["status"], 201);
         // Another topic is another command, and after ten minutes so is the same.
         named.topic = "cib/desk/cmd/sessions".to_owned();
-        assert!(matches!(desk.take(named.clone()), Work::Ask(..)));
+        assert!(matches!(desk.take(&named), Work::Ask(..)));
         named.topic = TOPIC.to_owned();
         desk.now += REMEMBERED;
-        assert!(matches!(desk.take(named), Work::Ask(..)));
+        assert!(matches!(desk.take(&named), Work::Ask(..)));
         // Without a name nobody can tell.
         let mut nameless = message("{}");
         nameless.is_repeated = true;
-        assert_eq!(refused(desk.take(nameless))["body"]["error"], "repeated");
+        assert_eq!(refused(desk.take(&nameless))["body"]["error"], "repeated");
     }
 
     #[test]
@@ -425,7 +422,7 @@ mod tests {
         let mut desk = Desk::new();
         let mut other = message("{}");
         other.response = Some("zigbee2mqtt/bridge/request/restart".to_owned());
-        let work = desk.take(other);
+        let work = desk.take(&other);
         let Work::Answer(answer) = &work else {
             panic!("{work:?}");
         };
@@ -437,15 +434,18 @@ mod tests {
     fn what_is_no_object_or_has_a_scope_missing_is_told_so() {
         let mut desk = Desk::new();
         assert_eq!(
-            refused(desk.take(message("hello")))["body"]["error"],
+            refused(desk.take(&message("hello")))["body"]["error"],
             "bad_json"
         );
         assert_eq!(
-            refused(desk.take(message("[]")))["body"]["error"],
+            refused(desk.take(&message("[]")))["body"]["error"],
             "bad_json"
         );
         let mut replay = message(r#"{"session":"00000000-0000-4000-8000-000000000001"}"#);
         replay.topic = "cib/desk/cmd/replay".to_owned();
-        assert_eq!(refused(desk.take(replay))["body"]["error"], "scope_missing");
+        assert_eq!(
+            refused(desk.take(&replay))["body"]["error"],
+            "scope_missing"
+        );
     }
 }

@@ -38,3 +38,26 @@ pub fn broker(bytes: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    /// Pieces that make a mutation more than noise.
+    const WORDS: &[&str] = &[
+        "\u{20}\u{3}\u{0}\u{0}\u{0}",
+        "\u{20}\u{2}\u{0}\u{0}",
+        "\u{40}\u{2}\u{0}\u{1}",
+        "\u{0}\u{1}",
+        "\u{7f}\u{7f}",
+        "cib/desk/cmd/create",
+    ];
+
+    #[test]
+    fn whatever_a_broker_sends_ends_no_more_than_its_connection() {
+        let dir: PathBuf = [env!("CARGO_MANIFEST_DIR"), "fuzz/corpus/broker"]
+            .iter()
+            .collect();
+        cib_testkit::fuzz::try_all(&dir, WORDS, super::broker);
+    }
+}

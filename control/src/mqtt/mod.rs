@@ -20,7 +20,7 @@ mod wire;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -111,8 +111,6 @@ fn is_certificate(error: &HttpsError) -> bool {
 #[derive(Debug, Default)]
 pub struct Status {
     is_connected: AtomicBool,
-    published: AtomicU64,
-    unwanted: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -123,24 +121,14 @@ impl Status {
         self.is_connected.load(Ordering::Relaxed)
     }
 
-    /// Frames that were handed to it.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.published.load(Ordering::Relaxed)
-    }
-
     /// What is wrong, in a sentence with the variable.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.slot().clone()
     }
 
-    fn published(&self) {
-        self.published.fetch_add(1, Ordering::Relaxed);
-    }
-
+    #[expect(clippy::unused_self, reason = "it is told where the others are")]
     fn unwanted(&self) {
-        self.unwanted.fetch_add(1, Ordering::Relaxed);
         if let Some(times) = UNWANTED.happened() {
             tracing::warn!(
                 times,
@@ -245,6 +233,7 @@ pub async fn run(app: Arc<App>, own: &Path, setup: Setup) -> Result<(), OpenErro
         let outcome =
             outcome.unwrap_or_else(|_| Err(Broken::Protocol("it cannot be understood".to_owned())));
         desk.status.is_connected.store(false, Ordering::Relaxed);
+        desk.app.metrics.at_broker(false);
         let wait = match outcome {
             Ok(()) | Err(Broken::Ending) => return Ok(()),
             Err(Broken::Refused(Refusal::Version)) if speaks == Speaks::Five => {
@@ -331,6 +320,7 @@ where
 {
     let bridge = Bridge::begin(desk, positions, memory, stream, wire).await?;
     desk.status.is_connected.store(true, Ordering::Relaxed);
+    desk.app.metrics.at_broker(true);
     desk.status.set(None);
     tracing::info!(broker = desk.settings.host, "the MQTT broker has the box");
     let mut shutdown = desk.app.shutdown();

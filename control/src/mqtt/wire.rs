@@ -323,7 +323,7 @@ impl Wire {
         let options = SubOpts::new().set_qos(Qos::AtLeastOnce);
         let entries: Result<Vec<_>, _> = filters
             .iter()
-            .map(|filter| SubEntry::new(filter.as_str(), options.clone()))
+            .map(|filter| SubEntry::new(filter.as_str(), options))
             .collect();
         let (entries, id) = (entries?, self.connection.acquire_packet_id()?);
         let events = match self.speaks {

@@ -64,6 +64,12 @@ impl Upload {
         Self::new(stream::iter([Ok(bytes)]))
     }
 
+    /// Nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(stream::empty())
+    }
+
     /// The next piece; after a fault there is none.
     pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
         // Nobody else has it: the lock is there for what holds this, which is shared.
@@ -297,6 +303,8 @@ pub enum Reply {
     },
     /// The answer to a request that came sealed.
     Sealed(Box<Sealed>),
+    /// A WebSocket that carries the line of a device.
+    SealedSocket,
     /// An answer with these headers besides.
     With(Box<Reply>, HeaderMap),
 }
@@ -393,6 +401,7 @@ impl fmt::Debug for Reply {
             Self::With(..) => "With",
             Self::Bytes { .. } => "Bytes",
             Self::Sealed(_) => "Sealed",
+            Self::SealedSocket => "SealedSocket",
         })
     }
 }

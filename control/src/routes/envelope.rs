@@ -58,7 +58,7 @@ pub(crate) enum Opened {
 /// Opens a message that came as a whole, by no connection of its own.
 pub(crate) async fn open_whole(app: &App, arrival: Arrival, message: &[u8]) -> Opened {
     let mut incoming = Incoming {
-        upload: Upload::of(Bytes::new()),
+        upload: Upload::none(),
         waiting: message.to_vec(),
     };
     let reply = match open(app, arrival, &mut incoming).await {
@@ -86,6 +86,11 @@ fn fresh_challenge(app: &App) -> Result<Reply, Fault> {
         media: MEDIA,
         bytes: app.envelope.challenge(random).to_vec(),
     })
+}
+
+/// What happens there the line of a device decides.
+pub(super) fn line(_: &Call) -> Result<Reply, Fault> {
+    Ok(Reply::SealedSocket)
 }
 
 pub(super) async fn sealed(mut call: Call) -> Result<Reply, Fault> {

@@ -8,6 +8,7 @@ use super::call::{Call, Reply};
 use crate::VERSION;
 use crate::app::App;
 use crate::auth::{Caller, Who};
+use crate::envelope::WARNING;
 use crate::fault::Fault;
 use crate::metrics::MEDIA;
 
@@ -33,6 +34,9 @@ pub(super) async fn info(call: Call) -> Result<Reply, Fault> {
         unknown()
     });
     status.warnings.extend(app.mqtt.trouble());
+    if app.envelope.serves_earlier() {
+        status.warnings.push(WARNING.to_owned());
+    }
     let live = sessions.iter().filter(|meta| meta.state.is_live()).count();
     Reply::json(&Info {
         version: VERSION.to_owned(),

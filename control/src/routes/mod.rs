@@ -219,6 +219,8 @@ pub enum Answer {
     Sealed,
     /// 200 in the words of another's protocol, in one of these media types.
     Foreign(&'static [&'static str]),
+    /// 101: a WebSocket with messages and records of the sealed envelope.
+    SealedSocket,
 }
 
 /// How a parameter is written.

@@ -123,7 +123,8 @@ mod tests {
                 "answer_link",
                 "sign_in",
                 "challenge",
-                "sealed"
+                "sealed",
+                "sealed_line"
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Device tokens.
 
-use cib_protocol::api::{CreateToken, TokenCreated, TokenList};
+use cib_protocol::api::{CreateToken, TokenCreated, TokenKind, TokenList};
 use cib_protocol::secret::Secret;
 use cib_protocol::time::Timestamp;
 
@@ -32,6 +32,11 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
         return Err(bad(
             "`scopes` is empty; the token could do nothing".to_owned()
         ));
+    }
+    if request.kind == TokenKind::DeviceLegacy && !call.app.envelope.serves_earlier() {
+        let detail = "the box does not serve the earlier envelopes; `device` is a key of the present \
+                      one, and CIB_AES_LEGACY=1 serves them";
+        return Err(bad(detail.to_owned()));
     }
     let caller = call.caller()?;
     if !caller.scopes.covers(scopes) {

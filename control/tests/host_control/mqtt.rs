@@ -1,4 +1,5 @@
 //! The box at a real broker, with that broker's own clients.
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,9 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cib_control::config::Config;
+use cib_envelope::client::Device;
+use cib_envelope::head::{Method, Request};
+use cib_envelope::keys::{Key, KeyId};
+use cib_envelope::message::{HELLO, Kind};
 use cib_protocol::init::ControlAuth;
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::mqtt::MqttSettings;
+use cib_protocol::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::common::keeper::text;
@@ -106,7 +112,7 @@ impl Broker {
     }
 
     /// Says something there.
-    fn publish(&self, topic: &str, payload: &str, more: &[&str]) {
+    fn publish(&self, topic: &str, payload: impl AsRef<[u8]>, more: &[&str]) {
         let mut child = Command::new("mosquitto_pub")
             .args([
                 "-h",
@@ -128,7 +134,7 @@ impl Broker {
             .stdin
             .take()
             .unwrap()
-            .write_all(payload.as_bytes())
+            .write_all(payload.as_ref())
             .unwrap();
         assert!(child.wait().unwrap().success());
     }
@@ -151,12 +157,29 @@ struct Listener {
 struct Said {
     topic: String,
     payload: String,
+    bytes: Vec<u8>,
     is_retained: bool,
 }
 
 impl Said {
     fn json(&self) -> Value {
         serde_json::from_str(&self.payload).unwrap_or(Value::Null)
+    }
+}
+
+/// What a line of a listener's says.
+fn said(line: &str) -> Said {
+    let mut parts = line.splitn(3, ' ');
+    let is_retained = parts.next() == Some("1");
+    let topic = parts.next().unwrap_or_default().to_owned();
+    let digits = parts.next().unwrap_or_default().as_bytes();
+    let byte = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap();
+    let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+    Said {
+        topic,
+        payload: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
+        is_retained,
     }
 }
 
@@ -173,7 +196,7 @@ impl Listener {
                 "-V",
                 "5",
             ])
-            .args(["-t", filter, "-F", "%r %t %p"])
+            .args(["-t", filter, "-F", "%r %t %x"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -198,7 +221,7 @@ impl Listener {
                 let topic = filter.split(['#', '+']).next().unwrap_or_default();
                 broker.publish(topic.trim_end_matches('/'), &mark, &[]);
                 match listener.lines.recv_timeout(Duration::from_millis(200)) {
-                    Ok(line) if line.ends_with(&mark) => break,
+                    Ok(line) if said(&line).payload == mark => break,
                     _ => assert!(began.elapsed() < PATIENCE, "it does not listen"),
                 }
             }
@@ -210,18 +233,11 @@ impl Listener {
         let began = Instant::now();
         loop {
             if let Ok(line) = self.lines.try_recv() {
-                let mut parts = line.splitn(3, ' ');
-                let is_retained = parts.next() == Some("1");
-                let topic = parts.next().unwrap_or_default().to_owned();
-                let payload = parts.next().unwrap_or_default().to_owned();
-                if payload.starts_with("mark/") {
-                    continue;
+                let said = said(&line);
+                if !said.payload.starts_with("mark/") {
+                    return said;
                 }
-                return Said {
-                    topic,
-                    payload,
-                    is_retained,
-                };
+                continue;
             }
             assert!(began.elapsed() < PATIENCE, "nothing is said");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -246,7 +262,7 @@ impl Drop for Listener {
     }
 }
 
-fn config(world: &World, settings: MqttSettings) -> Config {
+fn config_of(world: &World, settings: MqttSettings) -> Config {
     let auth = std::fs::read(world.auth()).unwrap();
     let auth: ControlAuth = serde_json::from_slice(&auth).unwrap();
     world.write_auth(&ControlAuth {
@@ -258,7 +274,7 @@ fn config(world: &World, settings: MqttSettings) -> Config {
 
 /// A box at a broker, when it is there.
 async fn serve(world: &World, settings: MqttSettings) -> Server {
-    let server = world.serve_with(&config(world, settings));
+    let server = world.serve_with(&config_of(world, settings));
     until("the broker has the box", async || {
         server.app.mqtt.is_connected()
     })
@@ -371,7 +387,7 @@ async fn commands_do_what_the_scopes_say_and_are_answered() {
 
     let replay =
         json!({"session": keeper.id, "from": 1, "to": 2, "reply_to": "cib/desk/reply/again"});
-    broker.publish("cib/desk/cmd/replay", &replay.to_string(), &[]);
+    broker.publish("cib/desk/cmd/replay", replay.to_string(), &[]);
     let again = "cib/desk/reply/again";
     assert_eq!(listener.under(again).await.json()["seq"], 2);
     let done = listener.under(again).await.json();
@@ -413,8 +429,8 @@ async fn without_scopes_nobody_commands_and_a_long_frame_is_cut_to_what_the_brok
     let mut settings = broker.settings();
     settings.is_three = true;
     settings.prefix = "cib/old".to_owned();
+    let listener = Listener::of(&broker, "cib/old/#", &[]);
     let _server = serve(&world, settings).await;
-    let listener = Listener::of(&broker, "cib/old/#", &["--retained-only"]);
     let state = format!("cib/old/sessions/{}/state", keeper.id);
     assert_eq!(listener.under(&state).await.json()["state"], "idle");
 }
@@ -448,4 +464,131 @@ async fn home_assistant_is_told_of_the_box_and_its_sessions_and_again_when_it_st
     assert_eq!(told["cmps"]["answer"], json!({"p": "select"}));
     broker.publish("homeassistant/status", "online", &[]);
     assert_eq!(listener.under(the_box).await.json()["dev"]["name"], "desk");
+}
+
+#[tokio::test]
+async fn a_device_with_a_key_asks_under_topics_that_the_broker_cannot_read() {
+    let broker = Broker::start("");
+    let world = World::new();
+    let keeper = world.keeper();
+    let listener = Listener::of(&broker, "cib/desk/#", &[]);
+    let server = serve(&world, broker.settings()).await;
+    let asked = json!({"label": "desk", "scopes": ["sessions:read"], "kind": "device"});
+    let minted = server.client().post("/api/tokens", &asked).await.created();
+    let id = minted["token"]["id"].as_str().unwrap();
+    let device = Device {
+        id: KeyId(digits(id)),
+        secret: Key::new(digits(minted["plaintext"].as_str().unwrap())),
+    };
+    let (into, out) = (
+        format!("cib/desk/sealed/{id}/in"),
+        format!("cib/desk/sealed/{id}/out"),
+    );
+    broker.publish(&into, HELLO, &[]);
+    let challenge = listener.under(&out).await.bytes;
+    let mut session = device.session(Kind::Open, &challenge, [7; 16]).unwrap();
+    let request = |target: &str| Request {
+        time_ms: u64::from_be_bytes(challenge[8..16].try_into().unwrap()),
+        max_record: 4096,
+        method: Method::Get,
+        target: target.to_owned(),
+    };
+    let (message, pending) = session.request(&request("/api/sessions"), b"", [1; 8]);
+    broker.publish(&into, &message, &[]);
+    let (head, plains) = pending.open(&listener.under(&out).await.bytes).unwrap();
+    let list: Value = serde_json::from_slice(&plains.concat()).unwrap();
+    assert_eq!(
+        (head.status, &list["sessions"][0]["id"]),
+        (200, &json!(keeper.id))
+    );
+    // Again, and what has no end.
+    broker.publish(&into, &message, &[]);
+    assert_eq!(listener.under(&out).await.json()["error"], "replayed");
+    let events = format!("/api/sessions/{}/events", keeper.id);
+    let (message, pending) = session.request(&request(&events), b"", [2; 8]);
+    broker.publish(&into, &message, &[]);
+    let (head, _) = pending.open(&listener.under(&out).await.bytes).unwrap();
+    assert_eq!(head.status, 400);
+    broker.publish(&into, b"noise", &[]);
+    assert_eq!(listener.under(&out).await.json()["error"], "malformed");
+}
+
+fn digits<const N: usize>(hex: &str) -> [u8; N] {
+    std::array::from_fn(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+}
+
+/// A box of one's own certificate authority, and a broker that wants to see a certificate of it.
+#[tokio::test]
+async fn a_broker_is_trusted_by_its_certificate_and_sees_the_boxs() {
+    let mut broker = Broker::start("");
+    broker.end(true);
+    let ca = Authority::new();
+    let (certificate, key) = ca.sign("localhost");
+    for (name, text) in [
+        ("ca.pem", &ca.pem),
+        ("broker.pem", &certificate),
+        ("broker.key", &key),
+    ] {
+        std::fs::write(broker.path().join(name), text).unwrap();
+    }
+    let (port, dir) = (broker.port, broker.path().display());
+    let config = format!(
+        "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n\
+         cafile {dir}/ca.pem\ncertfile {dir}/broker.pem\nkeyfile {dir}/broker.key\n\
+         require_certificate true\n"
+    );
+    std::fs::write(broker.config(), config).unwrap();
+    broker.begin();
+    let (certificate, key) = ca.sign("box");
+    let settings = MqttSettings {
+        host: "localhost".to_owned(),
+        tls: true,
+        ca: Some(ca.pem.clone()),
+        certificate: Some(certificate),
+        key: Some(Secret::new(key)),
+        ..broker.settings()
+    };
+    let world = World::new();
+    drop(serve(&world, settings.clone()).await);
+    // Another authority is not asked.
+    let world = World::new();
+    let other = MqttSettings {
+        ca: Some(Authority::new().pem),
+        ..settings
+    };
+    let server = world.serve_with(&config_of(&world, other));
+    until("it is told", async || server.app.mqtt.trouble().is_some()).await;
+    let told = server.app.mqtt.trouble().unwrap();
+    assert!(told.starts_with("CIB_MQTT_CA: "), "{told}");
+}
+
+/// Somebody who signs certificates.
+struct Authority {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        // Of another name than what it signs, or that would seem to have signed itself.
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "an authority");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            pem,
+            issuer: rcgen::Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate for a name, and its key.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let signed = params.signed_by(&key, &self.issuer).unwrap();
+        (signed.pem(), key.serialize_pem())
+    }
 }

@@ -123,6 +123,13 @@ fn operation(route: &Route, spelling: usize, shapes: &mut Shapes) -> Value {
             "server": {"anyOf": [reference("Frame"), reference("StreamReply")]},
         });
     }
+    if let Answer::SealedSocket = route.answer {
+        operation["x-websocket"] = json!({
+            "subprotocols": ["cib-aes-3"],
+            "client": shapes.refer(Shape::Envelope),
+            "server": shapes.refer(Shape::Envelope),
+        });
+    }
     if let Answer::FeedSocket = route.answer {
         operation["x-websocket"] = json!({
             "subprotocols": ["json", "jsonl", "bearer.<token>"],
@@ -238,7 +245,7 @@ fn responses(route: &Route, shapes: &mut Shapes) -> Value {
                 "content": {"text/event-stream": {"schema": reference("BoxEvent")}},
             }),
         ),
-        Answer::Socket | Answer::FeedSocket => {
+        Answer::Socket | Answer::FeedSocket | Answer::SealedSocket => {
             ("101", json!({"description": "The WebSocket is open."}))
         }
         Answer::Sealed => (

@@ -301,7 +301,7 @@ catalog! {
         "Who says who the broker is, and nobody else. Unset: whom the box trusts in general.";
         CIB_MQTT_CERT, SettingOrFile, Kind::Lines("certificates in PEM"), "",
         "The certificate that the box shows the broker, and what leads to it.";
-        CIB_MQTT_KEY, Secret, Kind::Lines("a key in PEM"), "",
+        CIB_MQTT_KEY, Secret, Kind::Text("a key in PEM"), "",
         "The key of `CIB_MQTT_CERT`.";
         CIB_MQTT_PREFIX, Setting, Kind::Text("words with `/` between them"), "",
         "What every topic of the box begins with; its last word is the box's name at the broker. \

@@ -45,6 +45,9 @@ pub enum TokenKind {
     /// Its text is a key of the sealed envelope, `docs/AES-TRANSPORT.md`: 64 hexadecimal digits
     /// that are never sent.
     Device,
+    /// Its text is a key of the envelopes that were published before, where the box serves them.
+    #[serde(rename = "device-legacy")]
+    DeviceLegacy,
 }
 
 /// A device token, without its text.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use cib_protocol::frame::{Data, Frame, Text};
 use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -390,18 +390,27 @@ impl Drop for Echo {
     }
 }
 
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
 
 /// Starts control on what is below a directory.
 fn control(root: &Path) -> (Child, SocketAddr) {
+    control_with(root, None)
+}
+
+/// The same at an MQTT broker.
+pub(super) fn control_with(root: &Path, mqtt: Option<&Value>) -> (Child, SocketAddr) {
     let auth = root.join("auth.json");
     let digest = Sha256::digest(TOKEN)
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    fs::write(&auth, json!({"master_sha256": digest}).to_string()).unwrap();
+    let mut content = json!({"master_sha256": digest});
+    if let Some(mqtt) = mqtt {
+        content["mqtt"] = mqtt.clone();
+    }
+    fs::write(&auth, content.to_string()).unwrap();
     let address = free_address();
     let mut child = Command::new(beside("cib-control"))
         .env_clear()
@@ -431,7 +440,7 @@ fn beside(name: &str) -> PathBuf {
     path
 }
 
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }

@@ -41,4 +41,16 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         handler: handler!(envelope::sealed),
     },
+    Route {
+        name: "sealed_line",
+        verb: Verb::Get,
+        paths: &["/aes/v3/ws"],
+        access: Access::Open,
+        summary: "A device's line of sealed records, each a binary message of a WebSocket.",
+        query: &[],
+        body: None,
+        answer: Answer::SealedSocket,
+        faults: &[],
+        handler: handler!(now envelope::line),
+    },
 ];

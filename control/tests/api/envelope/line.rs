@@ -345,3 +345,79 @@ async fn a_line_that_is_not_read_holds_up_nobody_and_fills_no_memory() {
         assert_eq!(frame["seq"].as_u64(), Some(*seq));
     }
 }
+
+/// A WebSocket of a device, whose binary messages are the line's messages and records.
+#[tokio::test]
+async fn a_websocket_carries_the_same_line_one_message_or_record_a_message() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+    let world = World::new();
+    let server = world.serve();
+    let token = mint(&server, &["sessions:read"]).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let url = format!("ws://{}/aes/v3/ws", server.address);
+    let mut request = url.into_client_request().unwrap();
+    let offered = "cib-aes-3".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", offered);
+    let (mut socket, answer) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "cib-aes-3");
+    let said = async |socket: &mut tokio_tungstenite::WebSocketStream<TcpStream>| loop {
+        match soon(socket.next()).await.unwrap().unwrap() {
+            Message::Binary(bytes) => return bytes.to_vec(),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    socket
+        .send(Message::Binary(HELLO.to_vec().into()))
+        .await
+        .unwrap();
+    let challenge = said(&mut socket).await;
+    let device = client::Device {
+        id: KeyId(bytes(&token.id)),
+        secret: Key::new(bytes(&token.plaintext)),
+    };
+    let time = u64::from_be_bytes(challenge[8..16].try_into().unwrap());
+    let mut session = device
+        .session(message::Kind::Connect, &challenge, random())
+        .unwrap();
+    let (mut out, mut sealer, pending) = session.begin(random());
+    let first = [&time.to_be_bytes()[..], &512_u16.to_be_bytes()].concat();
+    sealer.seal(&[&first], false, &mut out).unwrap();
+    socket.send(Message::Binary(out.into())).await.unwrap();
+    let opened = said(&mut socket).await;
+    let mut opener = pending.opener(opened.first_chunk().unwrap()).unwrap();
+    opener.push(&opened[RESPONSE..]);
+    let head = opener.record().unwrap().unwrap();
+    assert_eq!(
+        Answer::parse(&head.plain).unwrap().0.carries,
+        Carries::Connection
+    );
+    let head = Request {
+        time_ms: 0,
+        max_record: 512,
+        method: Method::Get,
+        target: "/api/sessions".to_owned(),
+    };
+    let mut out = Vec::new();
+    let header = [Kind::Call as u8, 0, 0, 7];
+    sealer
+        .seal(&[&header, &head.write()], false, &mut out)
+        .unwrap();
+    socket.send(Message::Binary(out.into())).await.unwrap();
+    opener.push(&said(&mut socket).await);
+    let reply = opener.record().unwrap().unwrap();
+    let item = Item::parse(&reply.plain).unwrap();
+    assert_eq!((item.kind(), item.reference), (Some(Kind::Reply), 7));
+    // Text is no record, and ends it.
+    socket.send(Message::Text("hello".into())).await.unwrap();
+    while let Some(Ok(message)) = soon(socket.next()).await {
+        assert!(!matches!(message, Message::Text(_)), "{message:?}");
+    }
+}

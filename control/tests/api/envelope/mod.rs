@@ -4,6 +4,7 @@
 mod attacks;
 mod clients;
 mod device;
+mod legacy;
 mod line;
 
 use std::time::Duration;
