@@ -8,6 +8,7 @@ use cib_base::errors::chain;
 use cib_base::log::Format;
 use cib_protocol::init::FirstAccount;
 use cib_protocol::mqtt::MqttSettings;
+use cib_tasks::patience;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::address::{Network, TrustedProxies};
@@ -16,6 +17,7 @@ use crate::auth::scope::Scopes;
 use crate::http::listen::Listen;
 use crate::notices::Setup;
 use crate::options::Options;
+use crate::publish;
 use crate::publish::leak::Secrets;
 use crate::sessions::seats::Most;
 use crate::web;
@@ -69,6 +71,8 @@ pub struct Config {
     pub max_upload: u64,
     /// How long after its end a session is kept; for ever if nothing is said.
     pub retention: Option<Duration>,
+    /// How long after its end a task is kept; for ever if nothing is said.
+    pub task_retention: Option<Duration>,
     /// Descriptor that is told when the server listens.
     pub ready_fd: Option<u32>,
     /// Descriptor of a socket that listens already.
@@ -91,6 +95,10 @@ pub struct Config {
     pub program: PathBuf,
     /// Pauses before something is asked of a forge again that does not answer.
     pub pauses: Vec<Duration>,
+    /// Bytes from which on a repository is not fetched as a whole for a task.
+    pub large: u64,
+    /// Pauses before Claude goes on with a task whose API failed.
+    pub claude_pauses: Vec<Duration>,
     /// How to log.
     pub log: Format,
     /// What to log.
@@ -278,6 +286,10 @@ impl Config {
                     .session_retention
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
+                task_retention: options
+                    .task_retention
+                    .filter(|seconds| *seconds > 0)
+                    .map(Duration::from_secs),
                 ready_fd: options.ready_fd,
                 listen_fd: options.listen_fd,
                 aes_legacy: options.aes_legacy,
@@ -288,7 +300,9 @@ impl Config {
                 public_url,
                 secrets,
                 program: std::env::current_exe().unwrap_or_else(|_| PROGRAM.into()),
+                large: publish::LARGE,
                 pauses: PAUSES.map(Duration::from_secs).to_vec(),
+                claude_pauses: patience::PAUSES.map(Duration::from_secs).to_vec(),
                 log,
                 level,
             }),

@@ -12,7 +12,7 @@ use cib_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::sessions::keeper;
 use crate::work;
 
@@ -27,6 +27,9 @@ const ASKED: usize = 3;
 
 /// How long a keeper has.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What each Claude Code takes for a model.
+const ALIASES: [&str; 5] = ["default", "haiku", "opus", "opusplan", "sonnet"];
 
 /// What was said, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +69,36 @@ impl Known {
     #[must_use]
     pub fn last(&self) -> Option<Arc<Said>> {
         self.said().clone()
+    }
+
+    /// Whether a model can be one, as far as anybody knows: none is refused before a Claude has said
+    /// what there is.
+    ///
+    /// # Errors
+    /// [`Code::BadValue`], with what there is.
+    pub fn check(&self, model: &str) -> Result<(), Fault> {
+        let Some(said) = self.last().filter(|said| !said.offers.models.is_empty()) else {
+            return Ok(());
+        };
+        // As it is asked for with a larger context.
+        let plain = model.split('[').next().unwrap_or(model);
+        let mut known = said.offers.models.iter();
+        let is_known = known.any(|known| [model, plain].contains(&&*known.value));
+        // Ids are many, and clouds have their own around them.
+        if is_known || ALIASES.contains(&plain) || plain.contains("claude") {
+            return Ok(());
+        }
+        let names: Vec<_> = said
+            .offers
+            .models
+            .iter()
+            .map(|known| &*known.value)
+            .collect();
+        let detail = format!(
+            "`model` is {} or the id of a Claude, not `{model}`",
+            names.join(", ")
+        );
+        Err(Fault::new(Code::BadValue, detail))
     }
 
     fn said(&self) -> MutexGuard<'_, Option<Arc<Said>>> {

@@ -95,6 +95,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS")]
     pub session_retention: Option<u64>,
 
+    /// Seconds after whose end tasks are removed with their work trees. [default: never]
+    #[arg(long, value_name = "SECONDS")]
+    pub task_retention: Option<u64>,
+
     /// Bytes of the largest file that may be uploaded. [default: 1 GiB]
     #[arg(long, value_name = "BYTES")]
     pub max_upload: Option<u64>,

@@ -103,6 +103,8 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, RunError> {
     );
     let forges = Forges::open(&config.forges, config.bridge)?;
     let publisher = publisher(config, forges.shared());
+    let mut tasks = Tasks::open(&own.join("tasks"), config.max_sessions);
+    tasks.pauses.clone_from(&config.claude_pauses);
     Ok(App::new(
         config.mode.clone(),
         config.roots.clone(),
@@ -111,7 +113,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, RunError> {
         Init::new(config.init_socket.clone()),
         Files::new(config.runtime.join("files/files.sock"), config.max_upload),
         forges,
-        Tasks::open(&own.join("tasks"), config.max_sessions),
+        tasks,
         publisher,
         Notices::open(&own, config.notices.clone())?,
         Prefs::new(&own),
@@ -146,6 +148,7 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     let console = console(config, &app)?;
     begin_accounts(config, &app).await;
     if let Ok(address) = listener.local_addr() {
+        let _ = app.tasks.api.set(address);
         tracing::info!(%address, connections = limits.connections, "listening");
     }
     if let Some(fd) = config.ready_fd {
@@ -161,6 +164,10 @@ pub async fn run(config: &Config) -> Result<(), RunError> {
     });
     if let Some(kept) = config.retention {
         tokio::spawn(retention::keep(Arc::clone(&app), kept, config.data.clone()));
+    }
+    if let Some(kept) = config.task_retention {
+        let data = config.data.clone();
+        tokio::spawn(tasks::clean::keep(Arc::clone(&app), kept, data));
     }
     if app.publisher.is_open() {
         let gits = gits(config, &app)?;
@@ -246,6 +253,7 @@ fn publisher(config: &Config, forges: Arc<cib_forge::Forges>) -> Arc<Publisher> 
     );
     publisher.pauses.clone_from(&config.pauses);
     publisher.bridge = config.bridge;
+    publisher.large = config.large;
     publisher.public_url.clone_from(&config.public_url);
     Arc::new(publisher)
 }

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use cib_protocol::files::FilesFault;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -106,9 +107,12 @@ impl Running {
                 fds.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
             }
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            if poll(&mut fds, timeout)? == 0 {
-                return Ok(heard);
-            }
+            match poll(&mut fds, timeout) {
+                Ok(0) => return Ok(heard),
+                // A signal, for instance that another program has ended.
+                Err(Errno::EINTR) => continue,
+                other => other?,
+            };
             let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
             let is_said = speaks && ready.next().unwrap_or(false);
             let is_complaint = complains && ready.next().unwrap_or(false);
@@ -125,17 +129,20 @@ impl Running {
             }
         }
         // It has closed its outputs, so its end is about to come.
-        let left = end.saturating_duration_since(Instant::now());
         let pid = i32::try_from(self.0.id()).map_err(io::Error::other)?;
         let ended = cib_base::sys::pidfd_open(Pid::from_raw(pid))?;
         let mut fds = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-        if poll(
-            &mut fds,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        )? > 0
-        {
-            heard.outcome = Outcome::Ended(self.0.wait()?);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut fds, timeout) {
+                Ok(0) => return Ok(heard),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(_) => break,
+            }
         }
+        heard.outcome = Outcome::Ended(self.0.wait()?);
         Ok(heard)
     }
 }

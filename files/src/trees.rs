@@ -45,6 +45,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a repository is cloned for.
 const CLONING: Duration = Duration::from_secs(20 * 60);
 
+/// How long submodules are fetched for.
+const SUBMODULES: Duration = Duration::from_secs(10 * 60);
+
+/// What git may speak to addresses that a repository brings: nothing that leads into the box.
+const FOREIGN: &str = "http:https:ssh";
+
 /// How long a branch is pushed for.
 const PUSHING: Duration = Duration::from_secs(5 * 60);
 
@@ -138,6 +144,9 @@ impl Folder {
             let mut words = vec!["clone", "--quiet", "--no-hardlinks", "--origin", "origin"];
             let depth = tree.depth.map(|depth| format!("--depth={depth}"));
             words.extend(depth.as_deref());
+            if tree.partial {
+                words.push("--filter=blob:none");
+            }
             if let Some(base) = &tree.base {
                 words.extend(["--branch", base]);
             }
@@ -150,6 +159,12 @@ impl Folder {
             let folder = Git::at(step(&self.fd, ".".as_ref())?).through(tree.through.as_deref());
             folder.run(&words, CLONING)?.checked()?;
             begin(&Git::at(step(&self.fd, NEW.as_ref())?), tree)?;
+            // As anybody fetches them. What is not had so is left out, and the task goes on.
+            let new = Git::at(step(&self.fd, NEW.as_ref())?).speaking(FOREIGN);
+            if new.line(&["ls-files", "--", ".gitmodules"])?.is_some() {
+                let words = ["submodule", "--quiet", "update", "--init", "--recursive"];
+                let _ = new.run(&words, SUBMODULES);
+            }
             let name = &*tree.name;
             renameat2(&self.fd, NEW, &self.fd, name, RenameFlags::RENAME_NOREPLACE)?;
         }

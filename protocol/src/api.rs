@@ -63,8 +63,9 @@ pub use search::{SearchHit, SearchPlace, SearchResult, Snippet};
 pub use shells::{CreateShell, EndedShell, Shell, ShellList};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
 pub use tasks::{
-    ChooseRepository, CreateTask, MessageTask, RunnerHealth, RunnerPrompt, RunnerTask, RunnerTasks,
-    Task, TaskLimits, TaskList, TaskQueue, TaskQueueState,
+    ChooseRepository, CreateTask, MessageTask, OnLimit, RunnerDone, RunnerHealth, RunnerMinted,
+    RunnerPrompt, RunnerTask, RunnerTasks, RunnerToken, Task, TaskLimits, TaskList, TaskQueue,
+    TaskQueueState,
 };
 pub use tokens::{CreateToken, TokenCreated, TokenInfo, TokenKind, TokenList};
 pub use usage::{UsageBy, UsageReport, UsageRow};

@@ -199,6 +199,9 @@ pub struct TaskChange {
     /// What went wrong, on the way to `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+    /// Until when it stands there, if that is known: then it goes on by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// Who wanted it, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -326,6 +329,14 @@ pub struct TaskSession {
     /// Turns that it had ended before.
     #[serde(default)]
     pub turns: u64,
+    /// Whether it looks for the task's repository, and does not work on it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub finder: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_no(value: &bool) -> bool {
+    !value
 }
 
 /// `task.commit`: there is a new commit on the task's branch.

@@ -120,6 +120,10 @@ pub struct CloneTree {
     /// Commits of history that are fetched.
     #[serde(default)]
     pub depth: Option<u32>,
+    /// Whether what files were earlier is fetched only when it is needed, where the other side lets
+    /// that be.
+    #[serde(default)]
+    pub partial: bool,
     /// How it is reached, if control publishes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Box<Through>>,

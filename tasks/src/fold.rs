@@ -20,6 +20,10 @@ pub struct Progress {
     pub state: TaskState,
     /// Why it stands there, if that is not obvious.
     pub reason: Option<String>,
+    /// Until when it waits before it goes on by itself.
+    pub until: Option<Timestamp>,
+    /// How often it has waited so since there was last a commit.
+    pub waits: u32,
     /// What went wrong.
     pub error: Option<TaskError>,
     /// Retries so far.
@@ -32,6 +36,10 @@ pub struct Progress {
     pub is_cloned: bool,
     /// Setup commands that are done in this run.
     pub set_up: usize,
+    /// The session that looks for its repository in this run.
+    pub finder: Option<TaskSession>,
+    /// How often that was started.
+    pub finds: u32,
     /// The session of this run.
     pub session: Option<TaskSession>,
     /// How often it was started since there was last a commit.
@@ -84,9 +92,14 @@ impl Progress {
                 self.branch = Some(branch.clone());
                 self.is_cloned = true;
             }
+            Data::TaskSession(session) if session.finder => {
+                self.finder = Some(session.clone());
+                self.finds += u32::from(self.until.is_none());
+            }
             Data::TaskSession(session) => {
                 self.session = Some(session.clone());
-                self.starts += 1;
+                // One that had to wait was not cut off.
+                self.starts += u32::from(self.until.is_none());
             }
             Data::TaskCommit(commit) => {
                 self.commits += 1;
@@ -96,6 +109,7 @@ impl Progress {
                 }
                 self.recent.push(commit.clone());
                 self.starts = self.starts.min(1);
+                self.waits = 0;
             }
             Data::TaskPush(push) => self.push = Some(push.clone()),
             Data::TaskPr(pr) => self.pr = Some(pr.clone()),
@@ -131,8 +145,11 @@ impl Progress {
             self.error = None;
             self.is_cloned = false;
             self.set_up = 0;
+            self.finder = None;
+            self.finds = 0;
             self.session = None;
             self.starts = 0;
+            self.waits = 0;
             self.result = None;
             self.worked_ms = 0;
             self.ended_at = None;
@@ -147,6 +164,8 @@ impl Progress {
             self.error.clone_from(&change.error);
         }
         self.state = change.state;
+        self.until = change.until;
+        self.waits += u32::from(change.until.is_some());
         self.reason.clone_from(&change.reason);
         self.since = Some(ts);
     }

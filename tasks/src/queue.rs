@@ -15,26 +15,58 @@ pub struct Waiting {
     pub priority: i32,
     /// Of those with the same one, the oldest comes first.
     pub created_at: Timestamp,
-    /// What it has to have for itself.
+    /// What it has to have.
+    pub need: Need,
+}
+
+/// What a task has to have while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// For itself.
     pub claim: Option<Claim>,
+    /// Bytes of memory, if it says how many.
+    pub memory: u64,
+}
+
+/// How much room there is for tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Tasks that run at once.
+    pub most: usize,
+    /// Bytes of memory of those that say how many they need.
+    pub memory: u64,
 }
 
 /// Those whose turn has come, in their order: as many as there is room for, and of two that claim
-/// the same the first alone.
+/// the same the first alone. One for whose memory there is no room holds up those behind it, which
+/// could keep it waiting for ever; one that needs more than there is runs alone.
 #[must_use]
-pub fn turns(waiting: &[Waiting], running: &[Option<Claim>], most: usize) -> Vec<TaskId> {
+pub fn turns(waiting: &[Waiting], running: &[Need], room: Room) -> Vec<TaskId> {
     let mut order: Vec<_> = waiting.iter().collect();
     order.sort_by_key(|task| (std::cmp::Reverse(task.priority), task.created_at, task.id));
-    let mut taken: Vec<_> = running.iter().flatten().collect();
+    let mut taken: Vec<_> = running
+        .iter()
+        .filter_map(|one| one.claim.as_ref())
+        .collect();
+    let mut memory = running
+        .iter()
+        .fold(0_u64, |sum, one| sum.saturating_add(one.memory));
     let mut turns = Vec::new();
     for task in order {
-        if running.len() + turns.len() >= most {
+        if running.len() + turns.len() >= room.most {
             break;
         }
-        if let Some(claim) = &task.claim {
-            if taken.contains(&claim) {
-                continue;
-            }
+        if let Some(claim) = &task.need.claim
+            && taken.contains(&claim)
+        {
+            continue;
+        }
+        let with_it = memory.saturating_add(task.need.memory);
+        if task.need.memory > 0 && memory > 0 && with_it > room.memory {
+            break;
+        }
+        memory = with_it;
+        if let Some(claim) = &task.need.claim {
             taken.push(claim);
         }
         turns.push(task.id);
@@ -53,7 +85,21 @@ mod tests {
             id: TaskId(id),
             priority,
             created_at: Timestamp::from_millis(second * 1000),
-            claim: claim.map(|branch| ("repository".to_owned(), branch.to_owned())),
+            need: Need {
+                claim: claim.map(|branch| ("repository".to_owned(), branch.to_owned())),
+                memory: 0,
+            },
+        }
+    }
+
+    fn room(most: usize) -> Room {
+        Room { most, memory: 10 }
+    }
+
+    fn other(memory: u64) -> Need {
+        Need {
+            claim: None,
+            memory,
         }
     }
 
@@ -66,11 +112,31 @@ mod tests {
             waiting(4, 0, 6, Some("y")),
         ];
         let ids = |ids: &[u32]| ids.iter().map(|id| TaskId(*id)).collect::<Vec<_>>();
-        assert_eq!(turns(&tasks, &[], 9), ids(&[3, 4, 1]));
-        assert_eq!(turns(&tasks, &[None], 2), ids(&[3]));
-        let x = Some(("repository".to_owned(), "x".to_owned()));
-        assert_eq!(turns(&tasks, &[x], 9), ids(&[4, 1]));
-        assert_eq!(turns(&tasks, &[None, None], 2), ids(&[]));
+        assert_eq!(turns(&tasks, &[], room(9)), ids(&[3, 4, 1]));
+        assert_eq!(turns(&tasks, &[other(0)], room(2)), ids(&[3]));
+        let x = Need {
+            claim: Some(("repository".to_owned(), "x".to_owned())),
+            memory: 0,
+        };
+        assert_eq!(turns(&tasks, &[x], room(9)), ids(&[4, 1]));
+        assert_eq!(turns(&tasks, &[other(0), other(0)], room(2)), ids(&[]));
+    }
+
+    #[test]
+    fn memory_that_is_asked_for_is_never_given_twice_and_nobody_is_passed_by() {
+        let needs = |id: u32, memory: u64| Waiting {
+            need: other(memory),
+            ..waiting(id, 0, i64::from(id), None)
+        };
+        let tasks = [needs(1, 4), needs(2, 8), needs(3, 0), needs(4, 1)];
+        let ids = |ids: &[u32]| ids.iter().map(|id| TaskId(*id)).collect::<Vec<_>>();
+        assert_eq!(turns(&tasks, &[], room(9)), ids(&[1]));
+        assert_eq!(turns(&tasks[1..], &[other(4)], room(9)), ids(&[]));
+        assert_eq!(turns(&tasks[1..], &[other(0)], room(9)), ids(&[2, 3, 4]));
+        // It can only run alone.
+        let large = [needs(1, 99), needs(2, 1)];
+        assert_eq!(turns(&large, &[], room(9)), ids(&[1]));
+        assert_eq!(turns(&large, &[other(1)], room(9)), ids(&[]));
     }
 
     proptest! {
@@ -84,14 +150,14 @@ mod tests {
                 .zip(&given)
                 .map(|(id, (priority, second, name))| waiting(id, *priority, *second, names[*name]))
                 .collect();
-            let turns = turns(&tasks, &[], most);
+            let turns = turns(&tasks, &[], room(most));
             prop_assert!(turns.len() <= most);
             let claimed = |name: &str| {
-                let of = |task: &&Waiting| task.claim.as_ref().is_some_and(|claim| claim.1 == name);
+                let of = |task: &&Waiting| task.need.claim.as_ref().is_some_and(|claim| claim.1 == name);
                 tasks.iter().filter(of).filter(|task| turns.contains(&task.id)).count()
             };
             prop_assert!(claimed("a") <= 1 && claimed("b") <= 1);
-            let free = tasks.iter().filter(|task| task.claim.is_none()).count();
+            let free = tasks.iter().filter(|task| task.need.claim.is_none()).count();
             prop_assert!(turns.len() >= free.min(most));
         }
     }

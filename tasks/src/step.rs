@@ -10,6 +10,7 @@ use cib_protocol::task::{
     StepOutcome, TaskBranch, TaskChange, TaskChoice, TaskCommit, TaskError, TaskFault, TaskMessage,
     TaskPr, TaskPush, TaskRepository, TaskResult, TaskSession, TaskState, TaskStep, plain,
 };
+use cib_protocol::time::Timestamp;
 
 use crate::fold::{Progress, SETUP};
 
@@ -52,6 +53,12 @@ pub enum Outcome {
     Begun,
     /// The repository is this one.
     Found(TaskRepository),
+    /// This session looks for the repository, which has ended so many turns.
+    Seeks(SessionId, u64),
+    /// It looks, also where it had to wait.
+    Looks,
+    /// Nothing that has to be written down.
+    Nothing,
     /// Several may be meant, and somebody has to say which.
     Asked(Vec<String>),
     /// Somebody has said which, and who.
@@ -79,6 +86,8 @@ pub enum Outcome {
     Works,
     /// Claude cannot work, because of this.
     Waits(String),
+    /// Claude cannot work until then, because of this.
+    Postponed(String, Timestamp),
     /// There are new commits.
     Committed(Vec<TaskCommit>),
     /// The branch was pushed, or was not taken.
@@ -150,7 +159,7 @@ pub fn after(progress: &Progress, outcome: Outcome) -> Vec<Data> {
     match outcome {
         Outcome::Said(message) => return vec![Data::TaskMessage(message)],
         Outcome::Cancelled(by) if !now.is_ended() && !now.is_ending() => {
-            return vec![by_somebody(TaskState::Cancelling, by)];
+            return vec![cancelling(format!("by {by}"), Some(by))];
         }
         Outcome::Retried(by) if now.is_ended() => return vec![by_somebody(TaskState::Queued, by)],
         Outcome::Cancelled(_) | Outcome::Retried(_) => return Vec::new(),
@@ -211,7 +220,23 @@ pub fn after(progress: &Progress, outcome: Outcome) -> Vec<Data> {
         }
         Outcome::Declined(pr) => {
             let reason = format!("the pull request was closed: {}", pr.url);
-            vec![Data::TaskPr(pr), because(TaskState::Cancelling, reason)]
+            vec![Data::TaskPr(pr), cancelling(reason, None)]
+        }
+        Outcome::Seeks(session, turns)
+            if progress.finds < MAX_STARTS || progress.until.is_some() =>
+        {
+            vec![Data::TaskSession(TaskSession {
+                session,
+                turns,
+                finder: true,
+            })]
+        }
+        Outcome::Seeks(..) => failing(
+            TaskFault::NoRepo,
+            "the session that looked for the repository was cut off again and again",
+        ),
+        Outcome::Looks if now == TaskState::Finding && progress.until.is_some() => {
+            vec![state(TaskState::Finding)]
         }
         Outcome::Known => vec![state(TaskState::Cloning)],
         Outcome::Cloned(branch) => vec![Data::TaskBranch(branch), state(TaskState::Opening)],
@@ -228,8 +253,14 @@ pub fn after(progress: &Progress, outcome: Outcome) -> Vec<Data> {
             detail: Some(output).filter(|output| !output.is_empty()),
         })],
         Outcome::Ready => vec![state(TaskState::Working)],
-        Outcome::Chosen(session, turns) if progress.starts < MAX_STARTS => {
-            vec![Data::TaskSession(TaskSession { session, turns })]
+        Outcome::Chosen(session, turns)
+            if progress.starts < MAX_STARTS || progress.until.is_some() =>
+        {
+            vec![Data::TaskSession(TaskSession {
+                session,
+                turns,
+                finder: false,
+            })]
         }
         Outcome::Chosen(..) => failing(
             TaskFault::ExitCode,
@@ -239,6 +270,16 @@ pub fn after(progress: &Progress, outcome: Outcome) -> Vec<Data> {
         Outcome::Waits(reason) if progress.reason.as_deref() != Some(&reason) => {
             vec![because(TaskState::Waiting, reason)]
         }
+        Outcome::Postponed(reason, until) => vec![Data::TaskState(TaskChange {
+            state: match now {
+                // It goes on where it stands.
+                TaskState::Finding => now,
+                _ => TaskState::Waiting,
+            },
+            reason: Some(plain(&reason, MAX_REASON)),
+            until: Some(until),
+            ..TaskChange::default()
+        })],
         Outcome::Done(text) => {
             let text = plain(&text, MAX_RESULT);
             vec![
@@ -283,6 +324,16 @@ fn by_somebody(state: TaskState, by: String) -> Data {
     Data::TaskState(TaskChange {
         state,
         by: Some(by),
+        ..TaskChange::default()
+    })
+}
+
+fn cancelling(why: String, by: Option<String>) -> Data {
+    Data::TaskState(TaskChange {
+        state: TaskState::Cancelling,
+        error: Some(TaskError::new(TaskFault::Cancelled, &why)),
+        reason: by.is_none().then_some(why),
+        by,
         ..TaskChange::default()
     })
 }

@@ -27,6 +27,12 @@ pub const MAX_TOKENS: usize = 256;
 /// How a device token begins, so that secret scanners and people recognise one.
 const PREFIX: &str = "cib_";
 
+/// How one begins that a client of claude-code-runner has asked for: it may look for that.
+const RUNNER: &str = "ccr_";
+
+/// What such a token is called. There is one at a time.
+pub const RUNNER_LABEL: &str = "claude-code-runner";
+
 /// The file as it is written. Scopes that this version does not know are not granted.
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -200,7 +206,11 @@ impl TokenStore {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(MintError::Random)?;
         // A device's key is derived. What stands for its digest is that of a text that nobody has.
-        let bearer = format!("{PREFIX}{}", hex::encode(&secret));
+        let prefix = match &*label {
+            RUNNER_LABEL => RUNNER,
+            _ => PREFIX,
+        };
+        let bearer = format!("{prefix}{}", hex::encode(&secret));
         let text = match kind {
             TokenKind::Bearer => bearer.clone(),
             TokenKind::Device => hex::encode(self.key(KeyId(id)).bytes()),

@@ -204,7 +204,12 @@ impl<'a> Watch<'a> {
         let workers: HashMap<SessionId, TaskId> = tasks
             .iter()
             .filter(|entry| !entry.state().is_ended())
-            .filter_map(|entry| Some((entry.progress().session?.session, entry.id())))
+            .flat_map(|entry| {
+                let progress = entry.progress();
+                let both = [progress.finder, progress.session];
+                both.map(|one| one.map(|session| (session.session, entry.id())))
+            })
+            .flatten()
             .collect();
         let mut marks = Marks::default();
         let mut notices = Vec::new();

@@ -204,6 +204,23 @@ impl Bare {
         Err(Trouble::new(kind, output.complaint))
     }
 
+    /// Bytes of its objects, roughly.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn size(&self) -> Result<u64, Trouble> {
+        let counted = self.checked(&["count-objects", "-v"]).await?;
+        let text = String::from_utf8_lossy(&counted);
+        let kibibytes = text
+            .lines()
+            .filter_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                matches!(name, "size" | "size-pack").then(|| value.parse::<u64>().ok())?
+            })
+            .fold(0_u64, u64::saturating_add);
+        Ok(kibibytes.saturating_mul(1024))
+    }
+
     /// The commit that a branch is at, if it is there.
     ///
     /// # Errors

@@ -138,7 +138,12 @@ async fn converse(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
     };
     stream.write_all(&check::line(&Answer::Granted)?).await?;
     if hello.service == READS {
-        let read = git::command(&bare.path, &[], ["upload-pack", "--strict", "."]);
+        // Of what is large a tree has at first only what stands in it.
+        let lets = [
+            "uploadpack.allowFilter=true",
+            "uploadpack.allowAnySHA1InWant=true",
+        ];
+        let read = git::command(&bare.path, &lets, ["upload-pack", "--strict", "."]);
         return join(read, stream).await;
     }
     let push = Under::begin(app, entry.id(), &bare)?;

@@ -54,6 +54,9 @@ struct Push {
     bare: Bare,
 }
 
+/// Bytes from which on a repository is large, if nothing is said.
+pub const LARGE: u64 = 200 << 20;
+
 /// What publishes.
 #[derive(Debug)]
 pub struct Publisher {
@@ -65,6 +68,8 @@ pub struct Publisher {
     pub pauses: Vec<Duration>,
     /// A proxy on the loopback through which forges are reached, if there is one.
     pub bridge: Option<SocketAddr>,
+    /// Bytes from which on a repository is large.
+    pub large: u64,
     /// Where the pages of this box are, as people open them.
     pub public_url: Option<String>,
     /// Where coder's git finds control.
@@ -96,6 +101,7 @@ impl Publisher {
             secrets,
             pauses: Vec::new(),
             bridge: None,
+            large: LARGE,
             public_url: None,
             socket,
             program,
@@ -188,8 +194,9 @@ impl Publisher {
         Ok(Bare::of(&self.folder, &forge, &slug, self.bridge))
     }
 
-    /// Held while a repository of control's is fetched.
-    fn lock(&self, bare: &Bare) -> Arc<tokio::sync::Mutex<()>> {
+    /// Held while a repository of control's is fetched, or removed.
+    #[must_use]
+    pub fn lock(&self, bare: &Bare) -> Arc<tokio::sync::Mutex<()>> {
         lock_of(&self.locks, bare.path.clone())
     }
 

@@ -1,10 +1,16 @@
 //! Tasks as clients of claude-code-runner ask for them: its routes, its words, its errors.
 
-use cib_protocol::api::{CreateTask, RunnerHealth, RunnerPrompt, RunnerTask, RunnerTasks};
+use cib_protocol::api::{
+    CreateTask, RunnerDone, RunnerHealth, RunnerMinted, RunnerPrompt, RunnerTask, RunnerTasks,
+    RunnerToken, TokenInfo, TokenKind,
+};
+use cib_protocol::secret::Secret;
 use cib_protocol::task::TaskState;
 
 use super::call::{Call, Reply};
-use super::tasks;
+use super::{tasks, tokens};
+use crate::auth::scope::{Scope, Scopes};
+use crate::auth::tokens::RUNNER_LABEL;
 use crate::fault::{Code, Fault};
 use crate::tasks::entry::Entry;
 
@@ -61,6 +67,45 @@ pub(super) fn health(call: &Call) -> Result<Reply, Fault> {
         tasks: call.app.tasks.all().len() as u64,
         running: queue.queued + queue.running,
     })
+}
+
+/// The token that was minted here, if there is one.
+fn token(call: &Call) -> Vec<TokenInfo> {
+    let mut tokens = call.app.gate.tokens().list();
+    tokens.retain(|token| token.label == RUNNER_LABEL);
+    tokens
+}
+
+/// Mints a token that may do what such a client does, in the place of the last one.
+pub(super) async fn mint(call: Call) -> Result<Reply, Fault> {
+    let scopes = [Scope::TasksRead, Scope::TasksWrite].map(Scope::as_str);
+    let scopes = Scopes::parse(&scopes).map_err(Fault::internal)?;
+    let earlier = token(&call);
+    let kind = TokenKind::Bearer;
+    let (_, text) = tokens::mint(&call, RUNNER_LABEL, scopes, None, kind).await?;
+    for token in earlier {
+        tokens::forget(&call, &token.id).await?;
+    }
+    Reply::json(&RunnerMinted {
+        token: Secret::new(text),
+    })
+}
+
+/// Its text is nowhere kept, so what is shown of it is how it begins.
+pub(super) fn show(call: &Call) -> Result<Reply, Fault> {
+    let token = token(call).pop();
+    Reply::json(&RunnerToken {
+        exists: token.is_some(),
+        token: token.as_ref().map(|_| "ccr_********".to_owned()),
+        created_at: token.map(|token| token.created_at),
+    })
+}
+
+pub(super) async fn revoke(call: Call) -> Result<Reply, Fault> {
+    for token in token(&call) {
+        tokens::forget(&call, &token.id).await?;
+    }
+    Reply::json(&RunnerDone { success: true })
 }
 
 /// A client polls while it reads `running`, so everything that has not ended reads so.

@@ -118,6 +118,7 @@ mod tests {
             open,
             [
                 "health",
+                "find_task_repository",
                 "runner_health",
                 "show_link",
                 "answer_link",
@@ -130,13 +131,15 @@ mod tests {
     }
 
     /// What everybody may change: how they are signed in, their own password, which browsers of theirs
-    /// are pushed to, and what a link answers. What the handlers of these let pass is tested in
-    /// `control/tests/api/sign_ins.rs`, `push.rs` and `links.rs`.
-    const OWN: [&str; 9] = [
+    /// are pushed to, what a link answers, and which repository is found for a task by whom control has
+    /// given the key. What the handlers of these let pass is tested in `control/tests/api/sign_ins.rs`,
+    /// `push.rs`, `links.rs` and `seeking.rs`.
+    const OWN: [&str; 10] = [
         "create_push_subscription",
         "remove_push_subscription",
         "test_push_subscription",
         "answer_link",
+        "find_task_repository",
         "sign_in",
         "sign_out",
         "end_sign_in",

@@ -3,24 +3,25 @@
 use std::sync::Arc;
 
 use cib_protocol::api::{ChooseRepository, CreateTask, MessageTask, Task, TaskList, TaskQueue};
-use cib_protocol::files::{Condition, FilesRequest, Place};
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::Program;
 use cib_protocol::task::{TaskId, TaskMessage, TaskState};
 use cib_protocol::time::Timestamp;
-use cib_protocol::trees::FOLDER;
 use cib_tasks::step::{self, Outcome};
 
 use super::call::{Call, Reply};
 use super::sessions::MAX_LIST;
 use super::streams;
+use crate::auth::credential;
 use crate::fault::{Code, Fault};
+use crate::mcp;
 use crate::metrics::Transport;
 use crate::sessions::keeper;
 use crate::stream::{Follow, sse};
+use crate::tasks::choose::Choosing;
 use crate::tasks::entry::Entry;
 use crate::tasks::log::{self, Log};
-use crate::tasks::{drive, origin, pull, store};
+use crate::tasks::{clean, drive, origin, pull, seek, store};
 
 /// Bytes of a message, at most.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -46,6 +47,10 @@ pub(super) async fn submit(call: &Call, request: CreateTask) -> Result<(Arc<Entr
     if let Some(webhook) = &request.webhook {
         call.app.notices.check_webhook(webhook)?;
     }
+    request
+        .model
+        .as_deref()
+        .map_or(Ok(()), |model| call.app.offers.check(model))?;
     let (entry, is_new) = call.app.tasks.create(request, by).await?;
     if is_new {
         call.app.notices.changed();
@@ -251,6 +256,22 @@ async fn answer(call: &Call, entry: &Arc<Entry>, repo: &str) -> Result<Reply, Fa
     Reply::json(&entry.task())
 }
 
+/// The tools of a session that looks for a repository. Who has no key of one learns nothing, not even
+/// which tasks there are.
+pub(super) async fn find(call: Call) -> Result<Reply, Fault> {
+    let refused = || Fault::new(Code::Unauthorized, "this needs the key of such a session");
+    let entry = of(&call).map_err(|_| refused())?;
+    let key = credential::token(&call.headers).ok_or_else(refused)?;
+    if !seek::opens(&entry, key).await {
+        return Err(refused());
+    }
+    let choosing = Choosing {
+        app: Arc::clone(&call.app),
+        entry,
+    };
+    Ok(mcp::answer(Arc::new(choosing), &call.headers, &call.body).await)
+}
+
 pub(super) async fn ready(call: Call) -> Result<Reply, Fault> {
     let entry = of(&call)?;
     match pull::ready(&call.app, &entry).await {
@@ -265,26 +286,8 @@ pub(super) async fn ready(call: Call) -> Result<Reply, Fault> {
 
 pub(super) async fn remove(call: Call) -> Result<Reply, Fault> {
     let entry = of(&call)?;
-    if !entry.state().is_ended() {
-        let detail = "it has not ended; cancel it first";
-        return Err(Fault::new(Code::TaskRunning, detail));
-    }
-    if call.query.get("tree") == Some("true") {
-        let place = Place {
-            root: "workspace".to_owned(),
-            path: format!("{FOLDER}/{}", entry.id()),
-        };
-        let request = FilesRequest::Remove {
-            place,
-            recursive: true,
-            condition: Condition::None,
-        };
-        match call.app.files.ask(&request).await {
-            Err(fault) if fault.code() != Code::NoSuchFile => return Err(fault),
-            _ => {}
-        }
-    }
-    call.app.tasks.remove(&entry).await?;
+    let with_tree = call.query.get("tree") == Some("true");
+    clean::remove(&call.app, &entry, with_tree).await?;
     tracing::info!(task = %entry.id(), caller = %call.caller()?.who, "a task was removed");
     Ok(Reply::Nothing)
 }

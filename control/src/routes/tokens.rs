@@ -1,6 +1,6 @@
 //! Device tokens.
 
-use cib_protocol::api::{CreateToken, TokenCreated, TokenKind, TokenList};
+use cib_protocol::api::{CreateToken, TokenCreated, TokenInfo, TokenKind, TokenList};
 use cib_protocol::secret::Secret;
 use cib_protocol::time::Timestamp;
 
@@ -38,30 +38,8 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
                       one, and CIB_AES_LEGACY=1 serves them";
         return Err(bad(detail.to_owned()));
     }
-    let caller = call.caller()?;
-    if !caller.scopes.covers(scopes) {
-        return Err(Fault::new(
-            Code::ScopeMissing,
-            "a token cannot be given scopes that its maker does not have",
-        ));
-    }
     let asked = expiry(&request, Timestamp::now()).map_err(|detail| bad(detail.to_owned()))?;
-    // A token that could make another one live longer than itself would never expire.
-    let expires_at = match (asked, caller.expires_at()) {
-        (Some(asked), Some(own)) => Some(asked.min(own)),
-        (asked, own) => asked.or(own),
-    };
-    let (token, text) = call
-        .app
-        .gate
-        .tokens()
-        .mint(label.to_owned(), scopes, expires_at, request.kind)
-        .await
-        .map_err(|error| match error {
-            MintError::TooMany => Fault::new(Code::TooManyTokens, error.to_string()),
-            error => Fault::internal(error),
-        })?;
-    tracing::info!(token = token.id, caller = %caller.who, "a device token was minted");
+    let (token, text) = mint(&call, label, scopes, asked, request.kind).await?;
     Reply::created(
         format!("/api/tokens/{}", token.id),
         &TokenCreated {
@@ -71,16 +49,58 @@ pub(super) async fn create(call: Call) -> Result<Reply, Fault> {
     )
 }
 
+/// Mints a token that can do no more than who asks for it, and lives no longer.
+pub(super) async fn mint(
+    call: &Call,
+    label: &str,
+    scopes: Scopes,
+    asked: Option<Timestamp>,
+    kind: TokenKind,
+) -> Result<(TokenInfo, String), Fault> {
+    let caller = call.caller()?;
+    if !caller.scopes.covers(scopes) {
+        return Err(Fault::new(
+            Code::ScopeMissing,
+            "a token cannot be given scopes that its maker does not have",
+        ));
+    }
+    // A token that could make another one live longer than itself would never expire.
+    let expires_at = match (asked, caller.expires_at()) {
+        (Some(asked), Some(own)) => Some(asked.min(own)),
+        (asked, own) => asked.or(own),
+    };
+    let (token, text) = call
+        .app
+        .gate
+        .tokens()
+        .mint(label.to_owned(), scopes, expires_at, kind)
+        .await
+        .map_err(|error| match error {
+            MintError::TooMany => Fault::new(Code::TooManyTokens, error.to_string()),
+            error => Fault::internal(error),
+        })?;
+    tracing::info!(token = token.id, caller = %caller.who, "a device token was minted");
+    Ok((token, text))
+}
+
 pub(super) async fn revoke(call: Call) -> Result<Reply, Fault> {
     let id = call.part("id");
-    let known = call.app.gate.tokens().revoke(id).await;
-    if !known.map_err(Fault::internal)? {
+    if !forget(&call, id).await? {
         return Err(Fault::new(
             Code::NoSuchToken,
             format!("there is no device token {id:?}"),
         ));
     }
+    Ok(Reply::Nothing)
+}
+
+/// Revokes a token. Returns whether there was one.
+pub(super) async fn forget(call: &Call, id: &str) -> Result<bool, Fault> {
+    let known = call.app.gate.tokens().revoke(id).await;
+    if !known.map_err(Fault::internal)? {
+        return Ok(false);
+    }
     call.app.envelope.forget(id);
     tracing::info!(token = id, caller = %call.caller()?.who, "a device token was revoked");
-    Ok(Reply::Nothing)
+    Ok(true)
 }

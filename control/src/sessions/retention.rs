@@ -127,7 +127,7 @@ pub async fn keep(app: Arc<App>, kept: Duration, data: PathBuf) {
     // What was cut off ends, for its journal, when its record is closed.
     revive::wait_for_records(&app).await;
     let mark = data.join(MARK);
-    let mut clock = Clock::new(read(&mark));
+    let mut clock = Clock::new(believed(&mark));
     loop {
         let now = Timestamp::now();
         if clock.is_believed(now, Instant::now()) {
@@ -142,7 +142,9 @@ pub async fn keep(app: Arc<App>, kept: Duration, data: PathBuf) {
     }
 }
 
-fn read(mark: &Path) -> Option<Timestamp> {
+/// When a file says that the clock was believed last.
+#[must_use]
+pub fn believed(mark: &Path) -> Option<Timestamp> {
     let millis = cib_foreign::own::read_to_string(mark)
         .ok()?
         .trim()

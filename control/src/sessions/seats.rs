@@ -50,22 +50,32 @@ impl Most {
     /// As many as fit into the memory that the box has.
     #[must_use]
     pub fn by_memory() -> Self {
-        let meminfo = own::read_to_string("/proc/meminfo").unwrap_or_default();
-        let limits = LIMITS
-            .iter()
-            .filter_map(|path| own::read_to_string(path).ok());
-        Self::fitting(total(&meminfo), limits)
+        Self::fitting(memory())
     }
 
-    fn fitting(total: Option<u64>, limits: impl Iterator<Item = String>) -> Self {
-        // "max", and a number beyond every memory, are no limits.
-        let limits = limits.filter_map(|limit| limit.trim().parse::<u64>().ok());
-        let Some(memory) = limits.chain(total).min() else {
+    fn fitting(memory: Option<u64>) -> Self {
+        let Some(memory) = memory else {
             return Self::Unlimited;
         };
         let fitting = usize::try_from(memory / SESSION).unwrap_or(usize::MAX);
         Self::Limited(fitting.max(LEAST))
     }
+}
+
+/// Bytes of memory that the box has, if that is known.
+#[must_use]
+pub fn memory() -> Option<u64> {
+    let meminfo = own::read_to_string("/proc/meminfo").unwrap_or_default();
+    let limits = LIMITS
+        .iter()
+        .filter_map(|path| own::read_to_string(path).ok());
+    least(total(&meminfo), limits)
+}
+
+fn least(total: Option<u64>, limits: impl Iterator<Item = String>) -> Option<u64> {
+    // "max", and a number beyond every memory, are no limits.
+    let limits = limits.filter_map(|limit| limit.trim().parse::<u64>().ok());
+    limits.chain(total).min()
 }
 
 /// Bytes of memory that the machine has.
@@ -181,7 +191,7 @@ mod tests {
     use super::*;
 
     fn fitting(total: Option<u64>, limits: &[&str]) -> Most {
-        Most::fitting(total, limits.iter().map(|limit| (*limit).to_owned()))
+        Most::fitting(least(total, limits.iter().map(|limit| (*limit).to_owned())))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use cib_tasks::repository;
 use cib_tasks::step::{self, Outcome, Step};
 
 use super::entry::Entry;
-use super::{login, origin, settle, store, tree, work};
+use super::{choose, login, origin, seek, settle, store, tree, work};
 use crate::app::App;
 use crate::publish::bare::Trouble;
 
@@ -45,7 +45,7 @@ pub fn begin(app: &Arc<App>, entry: &Arc<Entry>) {
 }
 
 /// As [`store::turn`], from a task of its own kind.
-fn next_turn(app: Arc<App>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+pub fn next_turn(app: Arc<App>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move { store::turn(&app).await })
 }
 
@@ -118,6 +118,7 @@ async fn clone(
 ) -> Result<TaskBranch, Trouble> {
     let request = &entry.record.request;
     let repository = origin::fetched(app, entry, repository).await?;
+    let partial = is_partial(app, &repository).await?;
     // Good until the tree stands.
     let (through, _ticket) = tree::through(app, entry, &repository)?.unzip();
     let ask = TreeRequest::Clone(Box::new(CloneTree {
@@ -127,6 +128,7 @@ async fn clone(
         base: request.base.clone(),
         branch: entry.branch(),
         depth: request.depth,
+        partial,
         through: through.map(Box::new),
         date: entry.record.created_at.as_millis() / 1000,
     }));
@@ -134,7 +136,22 @@ async fn clone(
     made.map_err(|fault| Trouble::new(TaskFault::CloneFailed, fault.detail()))
 }
 
-async fn find(app: &Arc<App>, entry: &Entry) -> Result<Outcome, Outcome> {
+/// Whether the tree has at first only what stands in it: what is fetched from elsewhere, and what of
+/// control's own is large.
+async fn is_partial(app: &App, repository: &TaskRepository) -> Result<bool, Trouble> {
+    match &repository.forge {
+        None => Ok(!repository.source.starts_with('/')),
+        Some(forge) => {
+            let size = app.publisher.bare(forge)?.size().await?;
+            Ok(size >= app.publisher.large)
+        }
+    }
+}
+
+async fn find(app: &Arc<App>, entry: &Arc<Entry>) -> Result<Outcome, Outcome> {
+    if entry.progress().finder.is_some() {
+        return Ok(seek::seek(app, entry).await);
+    }
     let unknown = |detail: &str| Outcome::Fault(TaskFault::Unknown, detail.to_owned());
     let prompt = entry
         .prompt()
@@ -155,6 +172,8 @@ async fn find(app: &Arc<App>, entry: &Entry) -> Result<Outcome, Outcome> {
         Ok(repository) => Outcome::Found(repository),
         // Whoever answers says which; nothing is guessed.
         Err(unfound) if !unfound.candidates.is_empty() => Outcome::Asked(unfound.candidates),
+        // The words name none, but somebody who reads may know what is meant.
+        Err(_) if named.is_none() && choose::is_possible(app) => seek::seek(app, entry).await,
         Err(unfound) => Outcome::Fault(unfound.kind, unfound.detail),
     })
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cib_protocol::api::Task;
@@ -11,7 +11,7 @@ use cib_protocol::frame::Data;
 use cib_protocol::task::{TaskId, TaskRecord, TaskState, plain};
 use cib_protocol::time::Timestamp;
 use cib_tasks::fold::Progress;
-use cib_tasks::queue::Claim;
+use cib_tasks::queue::Need;
 use tokio::sync::watch;
 
 use super::journal::Journal;
@@ -132,6 +132,18 @@ impl Entry {
         Ok((progress, true))
     }
 
+    /// Whether somebody takes it from step to step.
+    #[must_use]
+    pub fn is_driven(&self) -> bool {
+        self.driven.load(Ordering::SeqCst)
+    }
+
+    /// Whether it waits for Claude's API.
+    #[must_use]
+    pub fn is_postponed(&self) -> bool {
+        self.held().until.is_some()
+    }
+
     /// The whole prompt.
     ///
     /// # Errors
@@ -149,12 +161,16 @@ impl Entry {
         named.unwrap_or_else(|| format!("claude/{}", self.id()))
     }
 
-    /// What it has to have for itself: a branch that was named.
+    /// What it has to have: for itself a branch that was named, and memory if it says how much.
     #[must_use]
-    pub fn claim(&self) -> Option<Claim> {
+    pub fn need(&self) -> Need {
         let request = &self.record.request;
-        let branch = request.branch.clone()?;
-        Some((request.repo.clone().unwrap_or_default(), branch))
+        let claim = |branch| (request.repo.clone().unwrap_or_default(), branch);
+        let limits = request.limits.as_ref();
+        Need {
+            claim: request.branch.clone().map(claim),
+            memory: limits.and_then(|limits| limits.memory).unwrap_or(0),
+        }
     }
 
     /// What it is, as it is shown.
@@ -166,9 +182,11 @@ impl Entry {
             id: record.id,
             state: progress.state,
             reason: progress.reason,
+            until: progress.until,
             prompt: record.request.prompt.clone(),
             repo: found.or_else(|| record.request.repo.clone()),
             branch: progress.branch,
+            finder: progress.finder.map(|finder| finder.session),
             session: progress.session.map(|session| session.session),
             usage: None,
             commits: progress.commits,

@@ -10,7 +10,7 @@ use cib_forge::{Forge, ForgeError, Head, NewPull, Pull, PullChange, PullState, S
 use cib_protocol::forge::ForgeKind;
 use cib_protocol::frame::{Data, Frame, Todo};
 use cib_protocol::session::Program;
-use cib_protocol::task::{PrState, TaskFault, TaskForge, TaskPr, TaskState, plain};
+use cib_protocol::task::{PrState, TaskError, TaskFault, TaskForge, TaskPr, TaskState, plain};
 use cib_tasks::fold::Progress;
 use cib_tasks::step::{self, Outcome};
 use tokio::time::Instant;
@@ -160,7 +160,8 @@ async fn text(app: &Arc<App>, entry: &Entry, progress: &Progress, state: TaskSta
         }
         text.push('\n');
     }
-    if let Some(error) = &progress.error {
+    let is_in_the_way = |error: &&TaskError| error.kind != TaskFault::Cancelled;
+    if let Some(error) = progress.error.as_ref().filter(is_in_the_way) {
         let detail = harmless(&plain(&error.detail, 1000));
         let _ = writeln!(
             text,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cib_protocol::frame::{Data, Frame, Role, Stop};
+use cib_protocol::frame::{Data, Frame, Role, Stop, UsageLimit};
 use cib_protocol::session::SessionId;
 use cib_protocol::task::TaskFault;
 
@@ -29,6 +29,8 @@ pub struct Said {
     pub stop: Option<Stop>,
     /// What the API failed with last, in this turn.
     pub cause: Option<String>,
+    /// The usage limit that was reached in this turn.
+    pub limit: Option<UsageLimit>,
     message: Option<String>,
 }
 
@@ -43,9 +45,15 @@ impl Said {
                 }
                 self.text.push_str(&text.text);
             }
-            Data::Text(text) if text.role == Role::User => self.cause = None,
+            Data::Text(text) if text.role == Role::User => {
+                self.cause = None;
+                self.limit = None;
+            }
             Data::Stop(stop) if stop.is_users_turn() => self.stop = Some(stop.clone()),
             Data::Meta(meta) => {
+                if meta.usage_limit.is_some() {
+                    self.limit.clone_from(&meta.usage_limit);
+                }
                 let cause = meta
                     .note
                     .as_deref()
@@ -70,18 +78,26 @@ impl Said {
                 Some((TaskFault::BudgetExhausted, detail))
             }
             reason if reason.starts_with("limit ") => Some((of_limit(reason), detail)),
+            reason if self.limit.is_some() && reason != "interrupted" => {
+                Some((TaskFault::CapacityReached, detail))
+            }
             _ => Some((TaskFault::ExitCode, detail)),
         }
     }
 
     fn of_the_api(&self) -> TaskFault {
+        if self.limit.is_some() {
+            return TaskFault::CapacityReached;
+        }
         let cause = self.cause.as_deref().unwrap_or_default();
         let word = cause.split([' ', ';']).next().unwrap_or_default();
         match word {
             "authentication_failed" | "oauth_org_not_allowed" => TaskFault::AuthExpired,
             "rate_limit" | "overloaded" | "server_error" => TaskFault::CapacityReached,
             _ if cause.contains("(401)") || cause.contains("(403)") => TaskFault::AuthExpired,
-            _ if cause.contains("(429)") || cause.contains("(529)") => TaskFault::CapacityReached,
+            _ if cause.contains("(429)") || cause.contains("(5") => TaskFault::CapacityReached,
+            // Nothing answered.
+            _ if !cause.is_empty() && !cause.contains('(') => TaskFault::ApiDown,
             _ => TaskFault::Unknown,
         }
     }
@@ -183,11 +199,31 @@ mod tests {
                 TaskFault::CapacityReached,
             ),
             (" (529); retry 10 of 10", TaskFault::CapacityReached),
-            ("unknown; retry 10 of 10", TaskFault::Unknown),
+            ("unknown (500); retry 10 of 10", TaskFault::CapacityReached),
+            ("unknown (400); retry 10 of 10", TaskFault::Unknown),
+            ("unknown; retry 10 of 10", TaskFault::ApiDown),
         ] {
             let said = said(&[note(&format!("the API failed: {why}")), stop("api_error")]);
             assert_eq!(said.fault().map(|(kind, _)| kind), Some(kind), "{why}");
         }
+        let limit = UsageLimit {
+            kind: Some("five_hour".to_owned()),
+            resets_at: Some(cib_protocol::time::Timestamp::from_millis(7)),
+        };
+        let reached = Data::Meta(Meta {
+            usage_limit: Some(limit.clone()),
+            ..Meta::default()
+        });
+        for reason in ["api_error", "error"] {
+            let said = said(&[reached.clone(), stop(reason)]);
+            assert_eq!(said.fault().unwrap().0, TaskFault::CapacityReached);
+            assert_eq!(said.limit.as_ref(), Some(&limit));
+        }
+        let earlier = said(&[reached, text(Role::User, "3", "again"), stop("api_error")]);
+        assert_eq!(
+            (earlier.fault().unwrap().0, earlier.limit),
+            (TaskFault::Unknown, None)
+        );
         let earlier = said(&[
             note("the API failed: authentication_failed (401); retry 1 of 10"),
             text(Role::User, "3", "again"),

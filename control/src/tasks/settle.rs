@@ -32,7 +32,7 @@ const HASTE: Duration = Duration::from_secs(8);
 /// Does all of that, and says what it came to.
 pub async fn settle(app: &Arc<App>, entry: &Entry) -> Outcome {
     let progress = entry.progress();
-    if let Some(session) = &progress.session {
+    for session in [&progress.finder, &progress.session].into_iter().flatten() {
         let starting = entry.starting.lock();
         // One that hangs in its start is left to init.
         let _ = tokio::time::timeout(STARTING, starting).await;
@@ -163,7 +163,10 @@ pub async fn take_up(app: &Arc<App>, entry: &Entry, again: bool) -> Result<(), F
 }
 
 /// Ends a session, however long it takes it to listen.
-async fn end(app: &Arc<App>, id: SessionId) -> Result<(), Fault> {
+///
+/// # Errors
+/// If it cannot be asked to end.
+pub async fn end(app: &Arc<App>, id: SessionId) -> Result<(), Fault> {
     for (kill, patience) in [(false, ASKED), (true, MADE)] {
         match app.store.find(Program::Claude, id).await {
             Ok(meta) if meta.state.is_live() => {}

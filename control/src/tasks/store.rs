@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use cib_protocol::api::{CreateTask, TaskQueue, TaskQueueState};
 use cib_protocol::frame::Data;
 use cib_protocol::task::{TaskChange, TaskId, TaskRecord, TaskState};
 use cib_protocol::time::Timestamp;
-use cib_tasks::queue::{self, Waiting};
+use cib_tasks::queue::{self, Room, Waiting};
 use cib_tasks::step::Outcome;
-use cib_tasks::{check, step};
+use cib_tasks::{check, patience, step};
 
 use super::drive;
 use super::entry::{Entry, RECORD, read};
@@ -22,7 +24,7 @@ use crate::app::App;
 use crate::fault::{Code, Fault};
 use crate::journal::hub::Hub;
 use crate::sessions::create::{check_effort, check_model};
-use crate::sessions::seats::Most;
+use crate::sessions::seats::{self, Most};
 use crate::work;
 
 /// Tasks that are kept at most.
@@ -42,6 +44,12 @@ const QUEUE: &str = "queue.json";
 pub struct Tasks {
     /// Their journals.
     pub hub: Hub,
+    /// Pauses before Claude goes on again whose API failed.
+    pub pauses: Vec<Duration>,
+    /// Where the box's API is, for sessions that reach it from inside.
+    pub api: OnceLock<SocketAddr>,
+    /// Bytes of memory for those that say how many they need.
+    pub memory: u64,
     folder: PathBuf,
     entries: Mutex<HashMap<TaskId, Arc<Entry>>>,
     queue: Mutex<TaskQueue>,
@@ -75,6 +83,9 @@ impl Tasks {
         });
         Self {
             hub: Hub::named(folder, |journal| TaskId::of_journal(journal).to_string()),
+            pauses: patience::PAUSES.map(Duration::from_secs).to_vec(),
+            api: OnceLock::new(),
+            memory: seats::memory().unwrap_or(u64::MAX),
             folder: folder.to_owned(),
             entries: Mutex::new(entries),
             queue: Mutex::new(queue.unwrap_or(unset)),
@@ -223,13 +234,14 @@ pub async fn turn(app: &Arc<App>) {
     let _turning = tasks.turning.lock().await;
     let all = tasks.all();
     let queue = *tasks.queue.lock().unwrap_or_else(PoisonError::into_inner);
-    if queue.paused {
+    // Where one waits for Claude's API the next would only find out the same.
+    if queue.paused || all.iter().any(|entry| entry.is_postponed()) {
         return;
     }
     let running: Vec<_> = all
         .iter()
         .filter(|entry| entry.state().is_running())
-        .map(|entry| entry.claim())
+        .map(|entry| entry.need())
         .collect();
     let waiting: Vec<_> = all
         .iter()
@@ -238,11 +250,14 @@ pub async fn turn(app: &Arc<App>) {
             id: entry.id(),
             priority: entry.record.request.priority,
             created_at: entry.record.created_at,
-            claim: entry.claim(),
+            need: entry.need(),
         })
         .collect();
-    let most = usize::try_from(queue.max_running).unwrap_or(1);
-    for id in queue::turns(&waiting, &running, most) {
+    let room = Room {
+        most: usize::try_from(queue.max_running).unwrap_or(1),
+        memory: tasks.memory,
+    };
+    for id in queue::turns(&waiting, &running, room) {
         let Some(entry) = all.iter().find(|entry| entry.id() == id) else {
             continue;
         };

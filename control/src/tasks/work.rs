@@ -10,6 +10,7 @@ use cib_protocol::limits::Limits;
 use cib_protocol::session::{Program, SessionId, SessionMeta, SessionSpec, State};
 use cib_protocol::task::{TaskBranch, TaskFault, TaskMessage, TaskSession, TaskState, plain};
 use cib_protocol::time::Timestamp;
+use cib_tasks::patience;
 use cib_tasks::prompt;
 use cib_tasks::quiet::Quiet;
 use cib_tasks::step::{self, Outcome};
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::pull::Keeping;
-use super::{said, settle};
+use super::said::Said;
+use super::{drive, said, settle};
 use crate::app::App;
 use crate::fault::{Code, Fault};
 use crate::sessions::{create, keeper};
@@ -32,10 +34,10 @@ const QUIET: u64 = 15 * 60;
 const ASK: Duration = Duration::from_secs(30);
 
 /// Seconds that the keeper gives the session beyond that: it ends it if nobody else does.
-const GRACE: u64 = 120;
+pub(super) const GRACE: u64 = 120;
 
 /// How often a session is looked at.
-const LOOK: Duration = Duration::from_millis(400);
+pub(super) const LOOK: Duration = Duration::from_millis(400);
 
 /// How long a session that another control has asked for may take to live.
 const BIRTH: Duration = Duration::from_secs(5);
@@ -46,8 +48,11 @@ const COMMITS: Duration = Duration::from_secs(3);
 /// After how many of those a forge that was away is tried again.
 const AGAIN: u32 = 10;
 
+/// How long a wait for a time is slept through before the clock is looked at again.
+const CLOCK: Duration = Duration::from_secs(30);
+
 /// The pause before a session is started again for which there was no room.
-const ROOM: Duration = Duration::from_secs(5);
+pub(super) const ROOM: Duration = Duration::from_secs(5);
 
 /// How long there may be no room, or no answer to a question.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -107,6 +112,9 @@ async fn session_of(
     branch: &TaskBranch,
     session: &TaskSession,
 ) -> Outcome {
+    if let Some(until) = entry.progress().until {
+        away(app, session, until).await;
+    }
     match app.store.find(Program::Claude, session.session).await {
         Ok(meta) if meta.state.is_live() => follow(app, entry, session).await,
         Ok(meta) => ended(app, entry, session, &meta).await,
@@ -121,6 +129,49 @@ async fn session_of(
             tokio::time::sleep(ROOM).await;
             Outcome::Works
         }
+    }
+}
+
+/// Waits until then. Nobody pays memory for a session that would do nothing meanwhile: it is resumed.
+pub(super) async fn away(app: &Arc<App>, session: &TaskSession, until: Timestamp) {
+    if let Err(fault) = settle::end(app, session.session).await {
+        fault.log("tasks");
+    }
+    loop {
+        // By the clock of the day, which may be set anew meanwhile.
+        let left = until.as_millis() - Timestamp::now().as_millis();
+        let Ok(left @ 1..) = u64::try_from(left) else {
+            return;
+        };
+        tokio::time::sleep(Duration::from_millis(left).min(CLOCK)).await;
+    }
+}
+
+/// Gives a task that met this its time, if it may pass.
+pub(super) fn postponed(
+    app: &App,
+    entry: &Entry,
+    kind: TaskFault,
+    detail: &str,
+    said: &Said,
+) -> Outcome {
+    let progress = entry.progress();
+    let until = patience::until(
+        kind,
+        said.limit.as_ref(),
+        entry.record.request.on_limit,
+        progress.waits,
+        &app.tasks.pauses,
+        Timestamp::now(),
+    );
+    let why = match (kind, &said.limit) {
+        (TaskFault::ApiDown, _) => "Claude's API, which cannot be reached",
+        (_, Some(_)) => "the reset of a usage limit",
+        _ => "Claude's API, which has no room",
+    };
+    match until {
+        Some(until) => Outcome::Postponed(format!("{why}: {}", plain(detail, 200)), until),
+        None => Outcome::Fault(kind, detail.to_owned()),
     }
 }
 
@@ -167,7 +218,26 @@ fn title(entry: &Entry) -> String {
     format!("{} {line}", entry.id())
 }
 
-/// Starts a session, whatever becomes of who waits for it.
+/// Starts a session once, whatever becomes of who waits for it.
+pub(super) async fn begun(app: &Arc<App>, entry: &Entry, spec: &SessionSpec) -> Result<(), Fault> {
+    let place = Arc::clone(&entry.starting).lock_owned().await;
+    let (app_, spec_) = (Arc::clone(app), spec.clone());
+    let starting = tokio::spawn(async move {
+        let _place = place;
+        app_.start(spec_).await
+    });
+    match starting.await {
+        // It was started by who died before it could say so.
+        Ok(Err(fault)) if fault.code() == Code::SessionRunning => Ok(()),
+        Ok(Err(fault)) if fault.code() == Code::KeeperFailed && is_there(app, spec.id).await => {
+            Ok(())
+        }
+        Ok(started) => started,
+        Err(error) => Err(Fault::internal(error)),
+    }
+}
+
+/// Starts a session, and waits for room. Whatever becomes of who waits for it.
 async fn started(
     app: &Arc<App>,
     entry: &Arc<Entry>,
@@ -176,23 +246,8 @@ async fn started(
 ) -> Outcome {
     let begun = Instant::now();
     loop {
-        let place = Arc::clone(&entry.starting).lock_owned().await;
-        let (app_, spec_) = (Arc::clone(app), spec.clone());
-        let starting = tokio::spawn(async move {
-            let _place = place;
-            app_.start(spec_).await
-        });
-        let fault = match starting.await {
-            Ok(Ok(())) => break,
-            // It was started by who died before it could say so.
-            Ok(Err(fault)) if fault.code() == Code::SessionRunning => break,
-            Ok(Err(fault))
-                if fault.code() == Code::KeeperFailed && is_there(app, session.session).await =>
-            {
-                break;
-            }
-            Ok(Err(fault)) => fault,
-            Err(error) => Fault::internal(error),
+        let Err(fault) = self::begun(app, entry, &spec).await else {
+            break;
         };
         let reason = match fault.code() {
             Code::TooManySessions | Code::Busy => "there is no room for a session",
@@ -205,7 +260,12 @@ async fn started(
         note(entry, Outcome::Waits(reason.to_owned())).await;
         tokio::time::sleep(ROOM).await;
     }
+    let was_away = entry.progress().until.is_some();
     note(entry, Outcome::Works).await;
+    if was_away {
+        // The others waited with it.
+        tokio::spawn(drive::next_turn(Arc::clone(app)));
+    }
     follow(app, entry, session).await
 }
 
@@ -216,16 +276,27 @@ async fn ended(
     session: &TaskSession,
     meta: &SessionMeta,
 ) -> Outcome {
+    let was_away = entry.progress().until.is_some();
     if meta.turns > session.turns
         && let Ok(said) = said::last(app, meta.id).await
         && said.stop.is_some()
-        && said.fault().is_none()
     {
-        return Outcome::Done(said.text);
+        match said.fault() {
+            None => return Outcome::Done(said.text),
+            Some((kind, detail)) if !was_away => {
+                let outcome = postponed(app, entry, kind, &detail, &said);
+                if let Outcome::Postponed(..) = outcome {
+                    return outcome;
+                }
+            }
+            Some(_) => {}
+        }
     }
     let reason = meta.reason.clone().unwrap_or_default();
     match meta.state {
         State::Interrupted => {}
+        // It was ended here, to wait.
+        _ if was_away => {}
         _ if reason.starts_with("limit ") => {
             return Outcome::Fault(said::of_limit(&reason), reason);
         }
@@ -278,7 +349,7 @@ async fn is_there(app: &App, id: SessionId) -> bool {
     }
 }
 
-fn failed(fault: &Fault) -> Outcome {
+pub(super) fn failed(fault: &Fault) -> Outcome {
     fault.log("tasks");
     let kind = match fault.code() {
         Code::KeeperFailed | Code::NothingToResume => TaskFault::ExitCode,
@@ -357,7 +428,7 @@ async fn follow(app: &Arc<App>, entry: &Arc<Entry>, session: &TaskSession) -> Ou
                 Some(format!("an answer to: {}", plain(asked, 200)))
             }
             // It stands still twice in a row: nothing began because of what was said meanwhile.
-            _ if is_over && idle_at == Some(meta.last_seq) => match over(app, id).await {
+            _ if is_over && idle_at == Some(meta.last_seq) => match over(app, entry, id).await {
                 Ok(outcome) => return outcome,
                 Err(reason) => Some(reason),
             },
@@ -399,7 +470,7 @@ async fn interrupt(app: &App, id: SessionId) {
 }
 
 /// What the end of a turn means for the task; or what it waits for now.
-async fn over(app: &Arc<App>, id: SessionId) -> Result<Outcome, String> {
+async fn over(app: &Arc<App>, entry: &Entry, id: SessionId) -> Result<Outcome, String> {
     let said = match said::last(app, id).await {
         Ok(said) => said,
         Err(fault) => return Ok(failed(&fault)),
@@ -410,7 +481,7 @@ async fn over(app: &Arc<App>, id: SessionId) -> Result<Outcome, String> {
         return Err("a message, because the turn was interrupted".to_owned());
     }
     Ok(match said.fault() {
-        Some((kind, detail)) => Outcome::Fault(kind, detail),
+        Some((kind, detail)) => postponed(app, entry, kind, &detail, &said),
         None => Outcome::Done(said.text),
     })
 }

@@ -11,11 +11,11 @@ use cib_protocol::api::{
     HookLevel, Hooks, Info, Input, InputTaken, LinkAnswer, LoginCode, MakeFolder, MessageTask,
     ModelList, ModelSet, PortList, PortOpened, Prefs, ProbeProvider, Provider, ProviderList,
     ProviderProbe, ProxyStatus, PushKey, PushSubscription, PushSubscriptionList, RemoveFile,
-    RenameFile, Resize, RunnerHealth, RunnerPrompt, RunnerTask, RunnerTasks, SearchResult, Send,
-    SessionList, SessionUsage, SetDriver, SetHooks, SetModel, SetPermission, SetProvider, SetUp,
-    Shell, ShellList, SignIn, SignInList, SignedIn, StartLogin, StreamEnd, StreamReply,
-    StreamRequest, Subscribe, Task, TaskList, TaskQueue, TaskQueueState, TokenCreated, TokenList,
-    TriedHook, TryHook, UsageReport, WriteFile,
+    RenameFile, Resize, RunnerDone, RunnerHealth, RunnerMinted, RunnerPrompt, RunnerTask,
+    RunnerTasks, RunnerToken, SearchResult, Send, SessionList, SessionUsage, SetDriver, SetHooks,
+    SetModel, SetPermission, SetProvider, SetUp, Shell, ShellList, SignIn, SignInList, SignedIn,
+    StartLogin, StreamEnd, StreamReply, StreamRequest, Subscribe, Task, TaskList, TaskQueue,
+    TaskQueueState, TokenCreated, TokenList, TriedHook, TryHook, UsageReport, WriteFile,
 };
 use cib_protocol::frame::Data;
 use cib_protocol::session::SessionMeta;
@@ -108,6 +108,9 @@ impl Shapes {
             Shape::RunnerHealth => generator.subschema_for::<RunnerHealth>(),
             Shape::RunnerPrompt => generator.subschema_for::<RunnerPrompt>(),
             Shape::RunnerTask => generator.subschema_for::<RunnerTask>(),
+            Shape::RunnerDone => generator.subschema_for::<RunnerDone>(),
+            Shape::RunnerMinted => generator.subschema_for::<RunnerMinted>(),
+            Shape::RunnerToken => generator.subschema_for::<RunnerToken>(),
             Shape::RunnerTasks => generator.subschema_for::<RunnerTasks>(),
             Shape::Send => generator.subschema_for::<Send>(),
             Shape::SessionList => generator.subschema_for::<SessionList>(),

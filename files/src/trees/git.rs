@@ -33,10 +33,14 @@ const CONFIGURATION: [&str; 6] = [
     "submodule.recurse=false",
 ];
 
+/// What git may speak to where somebody said that a repository is.
+const PROTOCOLS: &str = "cib:file:http:https:ssh";
+
 /// Git in one folder.
 pub(super) struct Git {
     folder: OwnedFd,
     through: Option<Box<Through>>,
+    protocols: &'static str,
 }
 
 /// What git has said.
@@ -52,6 +56,7 @@ impl Git {
         Self {
             folder,
             through: None,
+            protocols: PROTOCOLS,
         }
     }
 
@@ -61,6 +66,11 @@ impl Git {
             through: through.cloned().map(Box::new),
             ..self
         }
+    }
+
+    /// The same, which speaks these protocols and no others.
+    pub(super) fn speaking(self, protocols: &'static str) -> Self {
+        Self { protocols, ..self }
     }
 
     /// Runs git with these words.
@@ -86,7 +96,7 @@ impl Git {
             .env_remove("GIT_DIR")
             .env_remove("GIT_WORK_TREE")
             .env_remove("GIT_INDEX_FILE")
-            .env("GIT_ALLOW_PROTOCOL", "cib:file:http:https:ssh")
+            .env("GIT_ALLOW_PROTOCOL", self.protocols)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "/bin/false")
             .env("SSH_ASKPASS", "/bin/false")

@@ -41,6 +41,7 @@ fn tree(dir: &Path) -> CloneTree {
         base: None,
         branch: "claude/a1b2c3d4".to_owned(),
         depth: None,
+        partial: false,
         through: None,
         date: 1_700_000_000,
     }
@@ -223,4 +224,60 @@ fn one_question_at_a_time_is_answered_in_a_tree() {
     drop(folder);
     assert!(waiting.join().unwrap());
     drop(dir);
+}
+
+#[test]
+fn of_a_large_repository_earlier_files_come_when_they_are_needed() {
+    let (dir, roots) = workspace();
+    let origin = dir.path().join("origin");
+    git(&origin, &["config", "uploadpack.allowFilter", "true"]);
+    git(
+        &origin,
+        &["config", "uploadpack.allowAnySHA1InWant", "true"],
+    );
+    let earlier = git(&origin, &["rev-parse", "HEAD:file"]);
+    fs::write(origin.join("file"), "two\n").unwrap();
+    git(
+        &origin,
+        &["commit", "--quiet", "--all", "--message", "second"],
+    );
+    let partial = CloneTree {
+        partial: true,
+        source: format!("file://{}", origin.display()),
+        ..tree(dir.path())
+    };
+    made(&roots, &partial);
+    let folder = dir.path().join("tasks/a1b2c3d4/origin");
+    assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "two\n");
+    let missing = ["rev-list", "--objects", "--missing=print", "HEAD"];
+    assert!(git(&folder, &missing).contains(&format!("?{earlier}")));
+    assert_eq!(git(&folder, &["cat-file", "blob", &earlier]), "one");
+}
+
+#[test]
+fn a_submodule_that_leads_into_the_box_is_left_out_and_the_tree_stands() {
+    let (dir, roots) = workspace();
+    let secret = dir.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    git(&secret, &["init", "--quiet"]);
+    fs::write(secret.join("key"), "x").unwrap();
+    git(&secret, &["add", "--all"]);
+    git(&secret, &["commit", "--quiet", "--message", "first"]);
+    let origin = dir.path().join("origin");
+    let at = secret.display().to_string();
+    let add = [
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        &at,
+        "inner",
+    ];
+    git(&origin, &add);
+    git(&origin, &["commit", "--quiet", "--message", "inner"]);
+    made(&roots, &tree(dir.path()));
+    let folder = dir.path().join("tasks/a1b2c3d4/origin");
+    assert!(folder.join(".gitmodules").exists());
+    assert!(!folder.join("inner/key").exists());
 }

@@ -258,6 +258,10 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
         let seconds = kept.as_secs().to_string();
         command.extend(["--session-retention".to_owned(), seconds]);
     }
+    if let Some(kept) = settings.sessions.task_retention {
+        let seconds = kept.as_secs().to_string();
+        command.extend(["--task-retention".to_owned(), seconds]);
+    }
     if !settings.trusted_proxies.is_empty() {
         let list: Vec<_> = settings
             .trusted_proxies

@@ -197,6 +197,11 @@ catalog! {
          the home that it may have had of its own. One whose journal is damaged is never purged by \
          itself, and none while the clock cannot be gone by (`docs/spec/sessions.md`). Unset, or \
          `0`: for ever.";
+        CIB_TASK_RETENTION, Setting,
+        Kind::Text("`0`, or a number of hours such as `720h`, from `1h` to `87600h`"), "",
+        "How long a task is kept after its end; then it is removed, with its work tree, and the box's \
+         own copy of a repository that no task is about any more. One with commits that were not taken \
+         anywhere is never removed by itself (`docs/spec/tasks.md`). Unset, or `0`: for ever.";
         CIB_CLAUDE_VERSION, Setting, Kind::Text("a version such as `2.1.112` that the image carries"), "",
         "Version of Claude Code to use where the image carries several. Unset: the newest that runs \
          on this processor.";

@@ -120,6 +120,9 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             retention: reader
                 .value(&names::CIB_SESSION_RETENTION, parse::retention)
                 .flatten(),
+            task_retention: reader
+                .value(&names::CIB_TASK_RETENTION, parse::retention)
+                .flatten(),
             journal_sync: reader.choice(&names::CIB_JOURNAL_SYNC),
             claude_version: reader.value(&names::CIB_CLAUDE_VERSION, parse::version),
             users: reader.choice(&names::CIB_SESSION_USERS),

@@ -366,6 +366,8 @@ pub struct SessionSettings {
     pub max: Option<u64>,
     /// How long records are kept after their end; nothing for ever.
     pub retention: Option<Duration>,
+    /// How long tasks are kept after their end, with their work trees; nothing for ever.
+    pub task_retention: Option<Duration>,
     /// When journals are forced to disk.
     pub journal_sync: JournalSync,
     /// Version of Claude Code.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TaskWebhook;
 use crate::limits::Usage;
+use crate::secret::Secret;
 use crate::session::SessionId;
 use crate::task::{TaskBranch, TaskError, TaskId, TaskPr, TaskPush, TaskState};
 use crate::time::Timestamp;
@@ -71,9 +72,31 @@ pub struct CreateTask {
         schemars(length(min = 1, max = 200), regex(pattern = "^[!-~]*$"))
     )]
     pub dedupe_key: Option<String>,
+    /// What becomes of it when a usage limit of Claude's is reached.
+    #[serde(default, skip_serializing_if = "OnLimit::is_wait")]
+    pub on_limit: OnLimit,
     /// Who is told how it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<TaskWebhook>,
+}
+
+/// What becomes of a task when a usage limit of Claude's is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnLimit {
+    /// It waits until the limit is reset, and goes on.
+    #[default]
+    Wait,
+    /// It fails with `capacity_reached`.
+    Fail,
+}
+
+impl OnLimit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_wait(&self) -> bool {
+        *self == Self::Wait
+    }
 }
 
 fn yes() -> bool {
@@ -128,6 +151,9 @@ pub struct Task {
     /// Why it stands there, if that is not obvious.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Until when it waits, if that is known: then it goes on by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// What is to be done; in a list at most 500 characters of it.
     pub prompt: String,
     /// The repository as it was asked for, or as it was found.
@@ -136,6 +162,10 @@ pub struct Task {
     /// Its work tree and its branch, once they stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<TaskBranch>,
+    /// The session that looks for its repository, if one does or did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub finder: Option<SessionId>,
     /// The session that works on it, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
@@ -313,4 +343,33 @@ pub struct RunnerHealth {
     pub tasks: u64,
     /// Tasks that wait or run.
     pub running: u64,
+}
+
+/// Answer to `POST /token/generate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RunnerMinted {
+    /// The token. It is shown this once and nowhere kept.
+    pub token: Secret,
+}
+
+/// `GET /token`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RunnerToken {
+    /// Whether there is one.
+    pub exists: bool,
+    /// How it begins.
+    pub token: Option<String>,
+    /// When it was minted.
+    #[serde(rename = "createdAt")]
+    pub created_at: Option<Timestamp>,
+}
+
+/// Answer to `DELETE /token`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RunnerDone {
+    /// Always.
+    pub success: bool,
 }

@@ -33,6 +33,10 @@ pub enum TaskFault {
     AuthExpired,
     /// Claude's API has no capacity for it, or the box has none.
     CapacityReached,
+    /// Claude's API cannot be reached.
+    ApiDown,
+    /// Somebody cancelled it.
+    Cancelled,
     /// Claude ended before it was done.
     ExitCode,
     /// Something else.
@@ -41,7 +45,7 @@ pub enum TaskFault {
 
 impl TaskFault {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::NoRepo,
         Self::AmbiguousRepo,
         Self::NoRight,
@@ -55,6 +59,8 @@ impl TaskFault {
         Self::BudgetExhausted,
         Self::AuthExpired,
         Self::CapacityReached,
+        Self::ApiDown,
+        Self::Cancelled,
         Self::ExitCode,
         Self::Unknown,
     ];
@@ -76,6 +82,8 @@ impl TaskFault {
             Self::BudgetExhausted => "budget_exhausted",
             Self::AuthExpired => "auth_expired",
             Self::CapacityReached => "capacity_reached",
+            Self::ApiDown => "api_down",
+            Self::Cancelled => "cancelled",
             Self::ExitCode => "exit_code",
             Self::Unknown => "unknown",
         }
@@ -125,7 +133,14 @@ impl TaskFault {
             Self::AuthExpired => {
                 "Log Claude in again, let the queue go on, which is paused for that, and retry."
             }
-            Self::CapacityReached => "Wait until there is room again, and retry.",
+            Self::CapacityReached => {
+                "Wait until there is room again, and retry; with `on_limit` of `wait` the task does."
+            }
+            Self::ApiDown => {
+                "See whether the box reaches Claude's API through its proxy, and retry; retrying \
+                 goes on."
+            }
+            Self::Cancelled => "Retry it if it is wanted after all; retrying goes on.",
             Self::ExitCode => "See in the session how it ended, and retry.",
             Self::Unknown => "See the task's log, and retry.",
         }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { axeFinds, Box, DESKTOP, launch, overflow, PHONE, until, visit } from './kit.mjs';
 
+const PATIENCE = 90_000;
 let box;
 let browser;
 
@@ -38,6 +39,34 @@ for (const [name, size] of Object.entries({ PHONE, DESKTOP })) {
     await page.context().close();
   });
 }
+
+test('a session finds the repository of a task, or somebody chooses it, and its draft is linked', async () => {
+  const work = '@bash echo x > one && git add one && git commit --quiet --message one\n@text It is done.';
+  const choose = (...names) =>
+    `@tool mcp__box__find {"query": "all of"}\n@tool mcp__box__choose {"repositories": ${JSON.stringify(names)}}`;
+  const page = await visit(browser, box, '/t');
+  for (const names of [['acme/web'], ['acme/web', 'me/notes']]) {
+    const prompt = `Mend what the shop shows.\n${choose(...names)}\n${work}`;
+    const { id } = await box.call('POST', '/api/tasks', { prompt, draft: false });
+    await page.goto(`${box.url}/t/${id}`);
+    if (names.length > 1) {
+      const choice = page.getByRole('button', { name: `${box.forge}/acme/web.git` });
+      await choice.waitFor({ timeout: PATIENCE });
+      assert.deepEqual(await axeFinds(page), []);
+      await choice.click();
+    }
+    await page.getByText('Done', { exact: true }).first().waitFor({ timeout: PATIENCE });
+    const task = await box.call('GET', `/api/tasks/${id}`);
+    assert.equal(task.repo, `${box.forge}/acme/web.git`);
+    assert.notEqual(task.finder, task.session);
+    assert.equal(await page.getByRole('link', { name: task.pr.url }).getAttribute('href'), task.pr.url);
+    assert.equal(task.commits, 1);
+    const finder = () => box.call('GET', `/api/sessions/${task.finder}`);
+    await until('the end of its session', async () => (await finder()).state === 'stopped');
+  }
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
 
 test('a forge whose token does not hold is named, and there is nothing to choose', async () => {
   await box.kill();

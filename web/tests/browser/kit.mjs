@@ -3,7 +3,15 @@
 // of everything that a page must not do.
 import { spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -121,6 +129,9 @@ export class Box {
     const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
     this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
     await answers('the forge', this.forges, this.forge);
+    // What git is joined to control by stands beside it, as in an image.
+    const helper = path.join(programs, 'git-remote-cib');
+    if (!existsSync(helper)) symlinkSync('cib-control', helper);
     const token = 'ghp_0123456789abcdefghijABCDEFGHIJ012345';
     await this.kit('tokens', { token, login: 'me', scopes: ['repo'] });
     const account = { kind: 'github', url: this.forge, token };

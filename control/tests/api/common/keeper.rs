@@ -65,7 +65,15 @@ impl Keeper {
             author: Arc::default(),
             listening: None,
         };
+        // Of a session that is resumed the journal goes on.
+        let lines = keeper.journal();
+        let last = lines.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+        let last = last.and_then(|line| serde_json::from_slice::<Frame>(line).ok());
+        keeper.meta.last_seq = last.map_or(0, |frame| frame.seq);
         keeper.write_meta();
+        if keeper.meta.last_seq > 0 {
+            keeper.become_state(State::Idle);
+        }
         keeper.listen();
         keeper
     }
@@ -208,8 +216,8 @@ impl Keeper {
     pub fn vanish(&mut self) {
         if let Some(listening) = self.listening.take() {
             listening.abort();
+            let _ = fs::remove_file(&self.socket);
         }
-        let _ = fs::remove_file(&self.socket);
     }
 
     /// Says from now on that the session is something else than its journal says.

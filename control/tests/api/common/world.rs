@@ -146,13 +146,17 @@ impl World {
         let app = run::assemble(config).unwrap();
         let listener = listen::bind(Listen::Address("127.0.0.1:0".parse().unwrap())).unwrap();
         let address = listener.local_addr().unwrap();
+        app.tasks.api.set(address).unwrap();
         let watching = tokio::spawn(Arc::clone(&app).watch());
         let going_on = Arc::clone(&app);
         tokio::spawn(async move { cib_control::tasks::store::revive(&going_on).await });
+        let mut background = vec![watching.abort_handle()];
         if app.publisher.is_open() {
             let gits = listen::local(app.publisher.socket()).unwrap();
             let app = Arc::clone(&app);
-            tokio::spawn(async move { gate::serve(gits, app).await.unwrap() });
+            let serving = tokio::spawn(async move { gate::serve(gits, app).await.unwrap() });
+            // Else it takes the socket from a control that comes after this one.
+            background.push(serving.abort_handle());
         }
         tokio::spawn(cib_control::notices::run(Arc::clone(&app)));
         if let Some(bridge) = run::bridge(config, &app) {
@@ -167,7 +171,7 @@ impl World {
             address,
             records: records_address,
             serving: Some(serving),
-            watching: watching.abort_handle(),
+            background,
         }
     }
 }
@@ -179,7 +183,7 @@ pub struct Server {
     /// Where devices speak without HTTP.
     pub records: SocketAddr,
     serving: Option<JoinHandle<bool>>,
-    watching: tokio::task::AbortHandle,
+    background: Vec<tokio::task::AbortHandle>,
 }
 
 impl Server {
@@ -202,7 +206,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.watching.abort();
+        self.background
+            .iter()
+            .for_each(tokio::task::AbortHandle::abort);
         if let Some(serving) = self.serving.take() {
             serving.abort();
         }

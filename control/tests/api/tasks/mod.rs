@@ -6,7 +6,9 @@
 
 mod publishing;
 mod pulls;
+mod queueing;
 mod runner;
+mod seeking;
 mod steering;
 
 use std::fs;
@@ -83,7 +85,7 @@ pub(crate) async fn has_session(world: &World, count: usize) {
 }
 
 /// What a keeper writes when Claude has said something and ended its turn.
-fn turn(text: &str, reason: &str) -> Vec<Data> {
+pub(crate) fn turn(text: &str, reason: &str) -> Vec<Data> {
     let status = |state| {
         Data::Status(Status {
             state,
@@ -182,6 +184,12 @@ async fn a_prompt_comes_to_a_branch_with_its_commits_pushed() {
 #[tokio::test]
 async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
     let world = world();
+    let offers = json!({"at": "2026-11-30T00:00:00Z", "offers": {
+        "models": [{"value": "opus", "name": "Opus"}], "commands": [],
+    }});
+    let own = world.data().join("control");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("offers.json"), offers.to_string()).unwrap();
     let server = world.serve();
     let client = server.client();
     for (body, word) in [
@@ -193,7 +201,28 @@ async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
         ),
         (json!({"prompt": "x", "branch": "-x"}), "branch"),
         (json!({"prompt": "x", "model": "--x"}), "model"),
+        (
+            json!({"prompt": "x", "model": "gpt-5"}),
+            "opus or the id of a Claude",
+        ),
         (json!({"prompt": "x", "effort": "huge"}), "effort"),
+        (
+            json!({"prompt": "x", "repo": "https://"}),
+            "names no repository",
+        ),
+        (json!({"prompt": "x", "repo": "../../etc"}), "`..`"),
+        (
+            json!({"prompt": "x", "schedule": "0 0 30 2 *"}),
+            "never comes",
+        ),
+        (
+            json!({"prompt": "x", "on_limit": "never"}),
+            "`wait` or `fail`",
+        ),
+        (
+            json!({"prompt": "x", "webhook": {"url": "http://192.168.0.1/"}}),
+            "CIB_WEBHOOK_PRIVATE",
+        ),
         (
             json!({"prompt": "x", "limits": {"turns": 0}}),
             "limits.turns",
@@ -211,10 +240,23 @@ async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
         .await
         .fault(400, "unknown_field");
     let huge = json!({"prompt": "x".repeat(2 << 20)});
-    client
+    let why = client
         .post("/api/tasks", &huge)
         .await
         .fault(413, "too_large");
+    assert!(why.contains("bytes"), "{why}");
+    for model in [
+        "opus",
+        "opus[1m]",
+        "haiku",
+        "us.anthropic.claude-opus-5-5-v1:0",
+    ] {
+        let body = json!({"prompt": "x", "model": model, "repo": "none"});
+        let id = submit(&client, &body).await;
+        comes_to(&world, &client, &id, "failed").await;
+        let path = format!("/api/tasks/{id}");
+        assert_eq!(client.delete(&path).await.status, 204);
+    }
     assert_eq!(client.get("/api/tasks").await.ok()["tasks"], json!([]));
     client
         .get("/api/tasks/nothing")

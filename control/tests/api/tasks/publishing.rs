@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
+use cib_control::config::Config;
 use cib_protocol::forge::ForgeKind;
 use serde_json::{Value, json};
 
@@ -53,11 +54,16 @@ struct Box_ {
 }
 
 fn a_box() -> Box_ {
+    a_box_with(|_| {})
+}
+
+fn a_box_with(change: impl FnOnce(&mut Config)) -> Box_ {
     let world = World::new();
     files::serve(&world);
     let forge = GitForge::start(&world);
     repository(&forge, "acme/api");
-    let config = forge::config(&world, vec![forge::account(ForgeKind::Git, &forge.url)]);
+    let mut config = forge::config(&world, vec![forge::account(ForgeKind::Git, &forge.url)]);
+    change(&mut config);
     let server = world.serve_with(&config);
     let client = server.client();
     Box_ {
@@ -384,6 +390,29 @@ async fn a_forge_that_is_down_is_waited_for_and_then_named_and_the_commits_are_k
             .keepers
             .iter_mut()
             .for_each(crate::common::keeper::Keeper::obey);
+        one.at(&format!("claude/{id}")).as_ref() == Some(&made)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_large_repository_the_rest_comes_through_the_box_when_it_is_needed() {
+    let one = a_box_with(|config| config.large = 0);
+    let seed = one.forge.repository("acme/api").with_extension("seed");
+    fs::write(seed.join("file"), "two\n").unwrap();
+    git(
+        &seed,
+        &["commit", "--quiet", "--all", "--message", "second"],
+    );
+    git(&seed, &["push", "--quiet", "origin", "main"]);
+    let (id, dir) = one.works(json!({})).await;
+    let missing = "git rev-list --objects --missing=print HEAD | grep -c '^?'";
+    let missing = one.shell(&dir, missing).await;
+    assert_eq!(String::from_utf8_lossy(&missing.stdout).trim(), "1");
+    let earlier = one.shell(&dir, "git show HEAD~2:file").await;
+    assert_eq!(String::from_utf8_lossy(&earlier.stdout), "one\n");
+    let made = commit(&dir, "new");
+    until("the commit is published", async || {
         one.at(&format!("claude/{id}")).as_ref() == Some(&made)
     })
     .await;

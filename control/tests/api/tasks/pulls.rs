@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use cib_control::config::Config;
 use cib_protocol::forge::ForgeKind;
 use cib_testkit::forge::{Fault, ForgeStandIn, NewRepository};
 use serde_json::{Value, json};
@@ -18,20 +20,24 @@ use crate::common::process::{Process, free_address};
 use crate::common::world::{Server, World};
 use crate::common::{files, until};
 
-struct Forged {
-    world: World,
-    forge: ForgeStandIn,
-    server: Server,
-    client: Client,
+pub(super) struct Forged {
+    pub(super) world: World,
+    pub(super) forge: ForgeStandIn,
+    pub(super) server: Server,
+    pub(super) client: Client,
     /// The forge, as a test sees it.
     eye: Client,
 }
 
-fn forged() -> Forged {
+pub(super) fn forged() -> Forged {
     forged_as(ForgeKind::GitHub)
 }
 
-fn forged_as(kind: ForgeKind) -> Forged {
+pub(super) fn forged_as(kind: ForgeKind) -> Forged {
+    forged_with(kind, |_| {})
+}
+
+pub(super) fn forged_with(kind: ForgeKind, change: impl FnOnce(&mut Config)) -> Forged {
     let world = World::new();
     files::serve(&world);
     let forge = ForgeStandIn::start().unwrap();
@@ -39,6 +45,8 @@ fn forged_as(kind: ForgeKind) -> Forged {
     add(&forge, "acme/api", &["me"]);
     let mut config = forge::config(&world, vec![forge::account(kind, &forge.url())]);
     config.public_url = Some("https://box.example.com".to_owned());
+    config.claude_pauses = vec![Duration::from_secs(3)];
+    change(&mut config);
     let server = world.serve_with(&config);
     let client = server.client();
     let eye = Client::new(forge.addr());
@@ -51,7 +59,7 @@ fn forged_as(kind: ForgeKind) -> Forged {
     }
 }
 
-fn add(forge: &ForgeStandIn, slug: &str, writers: &[&str]) {
+pub(super) fn add(forge: &ForgeStandIn, slug: &str, writers: &[&str]) {
     let files = BTreeMap::from([("file".to_owned(), "one\n".to_owned())]);
     forge
         .repository(&NewRepository {
@@ -64,7 +72,7 @@ fn add(forge: &ForgeStandIn, slug: &str, writers: &[&str]) {
 }
 
 impl Forged {
-    async fn pulls(&self) -> Vec<Value> {
+    pub(super) async fn pulls(&self) -> Vec<Value> {
         let found = self.eye.get("/_kit/pulls").await.ok();
         found["pulls"].as_array().unwrap().clone()
     }
@@ -77,7 +85,7 @@ impl Forged {
         }
     }
 
-    async fn submit(&self, more: Value) -> String {
+    pub(super) async fn submit(&self, more: Value) -> String {
         let mut body = json!({
             "prompt": "Mend the login.\nIt closes #5, says @somebody.",
             "repo": format!("{}/acme/api", self.forge.url()),
@@ -89,7 +97,7 @@ impl Forged {
     }
 
     /// Waits until Claude works on it; where the tree is.
-    async fn works(&self, id: &str) -> PathBuf {
+    pub(super) async fn works(&self, id: &str) -> PathBuf {
         let working = comes_to(&self.world, &self.client, id, "working").await;
         let dir = workdir(&working);
         until("its session is started", async || {
@@ -100,7 +108,7 @@ impl Forged {
         dir
     }
 
-    fn at(&self, slug: &str, branch: &str) -> Option<String> {
+    pub(super) fn at(&self, slug: &str, branch: &str) -> Option<String> {
         let dir = self.forge.dir(slug)?;
         let ran = std::process::Command::new("git")
             .args(["rev-parse", "--quiet", "--verify", branch])
@@ -390,6 +398,14 @@ async fn the_base_is_what_the_forge_calls_its_own_now_whatever_old_branches_ther
     assert_eq!(one.pull().await["base"], "trunk");
     let url = git(&workdir(&working), &["config", "remote.origin.url"]);
     assert!(url.ends_with("/acme/service.git"), "{url}");
+    // And once more, while Claude works.
+    git(&dir, &["branch", "-m", "trunk", "release"]);
+    git(&dir, &["symbolic-ref", "HEAD", "refs/heads/release"]);
+    let made = commit(&workdir(&working), "new");
+    end_turn(&one.world, 0, "Done.", "turn_end");
+    let done = comes_to(&one.world, &one.client, &id, "completed").await;
+    assert_eq!(done["push"], json!({"commit": made}));
+    assert_eq!(one.pulls().await.len(), 1);
 }
 
 #[tokio::test]

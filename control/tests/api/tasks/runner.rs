@@ -1,6 +1,7 @@
 //! Clients of claude-code-runner, and who may ask what.
 
 use cib_protocol::init::InitFault;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{comes_to, end_turn, has_session, world};
@@ -104,4 +105,50 @@ async fn each_route_of_tasks_needs_its_scope() {
         .get("/api/sessions")
         .await
         .fault(403, "scope_missing");
+}
+
+#[tokio::test]
+async fn the_token_of_such_a_client_is_shown_once_does_tasks_alone_and_is_one() {
+    let world = world();
+    let server = world.serve();
+    let client = server.client();
+    for (method, path) in [
+        (Method::GET, "/token"),
+        (Method::DELETE, "/token"),
+        (Method::POST, "/token/generate"),
+    ] {
+        let refused = server.stranger().request(method, path, String::new()).await;
+        assert_eq!(refused.status.as_u16(), 401, "{path}");
+        assert_eq!(refused.json(), json!({"error": "Unauthorized"}));
+    }
+    let none = json!({"exists": false, "token": null, "createdAt": null});
+    assert_eq!(client.get("/token").await.ok(), none);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let minted = client.request(Method::POST, "/token/generate", String::new());
+        let token = minted.await.ok()["token"].as_str().unwrap().to_owned();
+        assert!(token.starts_with("ccr_"), "it is recognised by that");
+        clients.push(Client::new(server.address).with_token(&token));
+        let shown = client.get("/token").await.ok();
+        assert_eq!(shown["exists"], true);
+        assert!(!token.contains(shown["token"].as_str().unwrap()));
+    }
+    let [earlier, runner] = &*clients else {
+        unreachable!()
+    };
+    assert_eq!(earlier.get("/tasks").await.status.as_u16(), 401);
+    let submitted = runner.post("/task", &json!({"prompt": "Mend api"})).await;
+    assert_eq!(submitted.ok()["status"], "queued");
+    runner.get("/tasks").await.ok();
+    for path in ["/api/sessions", "/api/tokens"] {
+        runner.get(path).await.fault(403, "scope_missing");
+    }
+    let minting = runner.request(Method::POST, "/token/generate", String::new());
+    assert_eq!(minting.await.status.as_u16(), 403, "it makes no other");
+    let gone = client
+        .request(Method::DELETE, "/token", String::new())
+        .await;
+    assert_eq!(gone.ok(), json!({"success": true}));
+    assert_eq!(client.get("/token").await.ok(), none);
+    assert_eq!(runner.get("/tasks").await.status.as_u16(), 401);
 }

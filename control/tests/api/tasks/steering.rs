@@ -1,17 +1,19 @@
 //! What somebody does to tasks that there are: cancel, retry, message, queue, schedule.
 
 use std::fs;
+use std::time::Duration;
 
 use cib_control::tasks::schedule::pass;
-use cib_protocol::frame::{Data, Meta, Status};
+use cib_protocol::frame::{Data, Meta, Status, UsageLimit};
 use cib_protocol::keeper::KeeperRequest;
-use cib_protocol::session::State;
+use cib_protocol::session::{SessionId, State};
 use cib_protocol::time::Timestamp;
 use http::Method;
 use serde_json::json;
 
 use super::{comes_to, commit, end_turn, git, has_session, submit, task, workdir, world};
 use crate::common::client::Client;
+use crate::common::keeper::Keeper;
 use crate::common::until;
 use crate::common::world::Server;
 
@@ -47,7 +49,9 @@ async fn a_cancelled_task_ends_with_its_work_committed_wherever_it_stands() {
         .post(&format!("/api/tasks/{queued}/cancel"), &json!({}))
         .await
         .ok();
-    comes_to(&world, &client, &queued, "cancelled").await;
+    let cancelled = comes_to(&world, &client, &queued, "cancelled").await;
+    assert_eq!(cancelled["error"]["kind"], "cancelled");
+    assert_eq!(cancelled["error"]["detail"], "by master");
     set_queue(&client, 1, false).await;
     // In the middle of a setup command. Nobody is here who would end it, so it is waited for.
     let body = json!({"prompt": "Mend api", "setup": ["echo x > made; sleep 3"]});
@@ -420,4 +424,103 @@ async fn a_task_that_neither_says_nor_does_anything_is_interrupted_and_fails_as_
     assert_eq!(failed["error"]["kind"], "stuck");
     let told = world.init().keepers[0].told();
     assert!(told.contains(&KeeperRequest::Interrupt), "{told:?}");
+}
+
+/// What a keeper writes of a usage limit that is reset in so many milliseconds.
+pub(super) fn limited(millis: i64) -> Data {
+    let resets_at = Timestamp::from_millis(Timestamp::now().as_millis() + millis);
+    Data::Meta(Meta {
+        usage_limit: Some(UsageLimit {
+            kind: Some("five_hour".to_owned()),
+            resets_at: Some(resets_at),
+        }),
+        ..Meta::default()
+    })
+}
+
+#[tokio::test]
+async fn a_usage_limit_is_waited_for_until_its_reset_and_the_queue_waits_with_it() {
+    let world = world();
+    let mut config = world.config();
+    // Where this machine is so slow that the reset is over when it is seen.
+    config.claude_pauses = vec![Duration::from_secs(3)];
+    let server = world.serve_with(&config);
+    let client = server.client();
+    set_queue(&client, 2, false).await;
+    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
+    has_session(&world, 1).await;
+    comes_to(&world, &client, &id, "working").await;
+    world.init().keepers[0].append(&[limited(5000)]);
+    end_turn(&world, 0, "You've hit your limit", "api_error");
+    let waiting = comes_to(&world, &client, &id, "waiting").await;
+    assert!(waiting["until"].is_string(), "{waiting:#}");
+    let reason = waiting["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the reset of a usage limit"), "{reason}");
+    let next = submit(&client, &json!({"prompt": "Mend api too"})).await;
+    assert_eq!(task(&client, &next).await["state"], "queued");
+    // Its session is ended meanwhile, and resumed then.
+    until("both go on", async || {
+        world.init().keepers.iter_mut().for_each(Keeper::obey);
+        world.init().specs.len() >= 3
+    })
+    .await;
+    let specs = world.init().specs.clone();
+    assert_eq!(specs[1].id, specs[0].id);
+    assert!(specs[1].resume.is_some(), "the conversation goes on");
+    let going_on = comes_to(&world, &client, &id, "working").await;
+    assert!(going_on.get("until").is_none());
+    let nth = |id: SessionId| {
+        let keepers = &world.init().keepers;
+        keepers.iter().position(|keeper| keeper.id == id).unwrap()
+    };
+    end_turn(&world, nth(specs[0].id), "Done.", "turn_end");
+    let done = comes_to(&world, &client, &id, "completed").await;
+    assert!(done["result"].as_str().unwrap().ends_with("Done."));
+    comes_to(&world, &client, &next, "working").await;
+}
+
+#[tokio::test]
+async fn a_usage_limit_ends_a_task_that_is_not_to_wait_for_it() {
+    let world = world();
+    let server = world.serve();
+    let client = server.client();
+    let body = json!({"prompt": "Mend api", "on_limit": "fail"});
+    let id = submit(&client, &body).await;
+    has_session(&world, 1).await;
+    comes_to(&world, &client, &id, "working").await;
+    world.init().keepers[0].append(&[limited(3_600_000)]);
+    end_turn(&world, 0, "You've hit your limit", "api_error");
+    let failed = comes_to(&world, &client, &id, "failed").await;
+    assert_eq!(failed["error"]["kind"], "capacity_reached");
+}
+
+#[tokio::test]
+async fn an_api_that_is_away_is_tried_again_and_then_named() {
+    let world = world();
+    let mut config = world.config();
+    config.claude_pauses = vec![Duration::from_millis(100); 2];
+    let server = world.serve_with(&config);
+    let client = server.client();
+    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
+    for tried in 1..=3 {
+        has_session(&world, tried).await;
+        until("its session works", async || {
+            task(&client, &id).await["state"] == "working"
+        })
+        .await;
+        let why = "the API failed: unknown; retry 10 of 10".to_owned();
+        world.init().keepers[0].append(&[Data::Meta(Meta {
+            note: Some(why),
+            ..Meta::default()
+        })]);
+        end_turn(&world, 0, "No.", "api_error");
+        until("it is tried again, or given up", async || {
+            world.init().keepers.iter_mut().for_each(Keeper::obey);
+            world.init().specs.len() > tried || task(&client, &id).await["state"] == "failed"
+        })
+        .await;
+    }
+    let failed = comes_to(&world, &client, &id, "failed").await;
+    assert_eq!(failed["error"]["kind"], "api_down", "{failed:#}");
+    assert_eq!(world.init().specs.len(), 3);
 }

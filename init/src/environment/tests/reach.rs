@@ -49,11 +49,13 @@ fn what_proxies_share_and_how_many_sessions_there_may_be_is_read() {
         ("CIB_TRUSTED_PROXY_SECRET", "between-proxy-and-box"),
         ("CIB_MAX_SESSIONS", "0"),
         ("CIB_SESSION_RETENTION", "720h"),
+        ("CIB_TASK_RETENTION", "24h"),
     ]);
     let secret = settings.trusted_proxy_secret.unwrap();
     assert_eq!(secret.expose(), "between-proxy-and-box");
     assert_eq!(settings.sessions.max, Some(0));
     assert_eq!(settings.sessions.retention.unwrap().as_secs(), 2_592_000);
+    assert_eq!(settings.sessions.task_retention.unwrap().as_secs(), 86_400);
 }
 
 #[test]
