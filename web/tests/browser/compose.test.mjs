@@ -61,6 +61,17 @@ test('a slash lists what Claude has, and the model is chosen from a list', async
   assert.deepEqual(await axeFinds(page), []);
   await dialog.getByText(models[1].name, { exact: true }).click();
   await dialog.waitFor({ state: 'detached' });
+
+  // So is its effort, while it runs, and every page is told of it.
+  await page.getByRole('button', { name: /^Model .*, change$/ }).click();
+  const efforts = dialog.getByRole('group', { name: 'Effort' });
+  await shot(page, 'model');
+  await efforts.getByRole('button', { name: 'low' }).click();
+  await log(page).getByText('The effort is low now').waitFor();
+  assert.equal((await box.call('GET', `/api/sessions/${id}`)).effort, 'low');
+  await page.getByRole('button', { name: /^Model .*, change$/ }).click();
+  assert.equal(await efforts.getByRole('button', { pressed: true }).textContent(), 'low');
+  assert.deepEqual(await axeFinds(page), []);
   assert.deepEqual(page.wrongs, []);
   await page.context().close();
 });
