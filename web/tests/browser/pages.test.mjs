@@ -346,7 +346,7 @@ test('a device token is shown once and revoked', async () => {
   const page = await visit(browser, box, '/settings/tokens');
   await page.getByLabel('Name').fill('phone');
   await page.getByRole('button', { name: 'Make a token' }).click();
-  const token = await page.getByLabel('The token').inputValue();
+  const token = await page.getByLabel('The token', { exact: true }).inputValue();
   const info = () => fetch(`${box.url}/api/sessions`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal((await info()).status, 200);
   await page.keyboard.press('Escape');
