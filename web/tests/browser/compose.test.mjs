@@ -76,6 +76,30 @@ test('a slash lists what Claude has, and the model is chosen from a list', async
   await page.context().close();
 });
 
+test('without TLS the pages of a box on a network are whole, and say what that means', async () => {
+  const there = { url: box.url.replace('127.0.0.1', 'box.lan') };
+  const out = await visit(browser, there, '/', { signedIn: false });
+  await out.getByText('This connection is not encrypted').waitFor();
+  const { id } = await box.create('@text ready');
+  const page = await visit(browser, there, `/s/${id}`);
+  const missing = () => !isSecureContext && !navigator.clipboard && !crypto.randomUUID && !crypto.subtle;
+  assert.ok(await page.evaluate(missing));
+  await composer(page).fill('@text heard there');
+  await composer(page).press('Enter');
+  await log(page).getByText('heard there', { exact: true }).waitFor();
+  await page.goto(`${there.url}/settings/tokens`);
+  await page.getByLabel('Name').fill('phone');
+  await page.getByRole('button', { name: 'Make a token' }).click();
+  await page.getByRole('button', { name: 'Copy', exact: true }).click();
+  await page.getByText('Copied').waitFor();
+  await page.getByRole('button', { name: 'I have it' }).click();
+  await page.goto(`${there.url}/settings/notifications`);
+  await page.getByText('only over HTTPS').first().waitFor();
+  assert.deepEqual([...page.wrongs, ...out.wrongs], []);
+  await out.context().close();
+  await page.context().close();
+});
+
 test('a picture that is pasted reaches Claude, and a file goes into the working directory', async () => {
   const { id } = await box.create('@text ready');
   const page = await visit(browser, box, `/s/${id}`);
