@@ -21,7 +21,7 @@ export default defineConfig({
           groups: [
             {
               name: 'app',
-              test: /src\/parts\/(Icon|StateBadge|Banner|Dialog|Mark|Spent)\.svelte|src\/(api|lib)\/(?!words\/zh|words\/parts|words\/tasks|attach|highlight|diff|files|hooks|models|patch|pump|push|scopes|terminal-keys|news|notify|search|journal|marks|qr)|node_modules\/(svelte|esm-env|clsx|marked|openapi-fetch)\//,
+              test: /src\/parts\/(Icon|StateBadge|Banner|Dialog|Mark|Spent)\.svelte|src\/(api|lib)\/(?!words\/zh|words\/parts|words\/tasks|attach|highlight|diff|files|hooks|models|patch|pump|push|scopes|terminal-keys|news|notify|search|journal|marks|qr|touched)|node_modules\/(svelte|esm-env|clsx|marked|openapi-fetch)\//,
             },
           ],
         },

@@ -159,6 +159,8 @@ codes! {
     FolderNotEmpty = 409 "folder_not_empty",
     /// Another disk begins there.
     OtherDisk = 409 "other_disk",
+    /// The push or the pull request may not be; the sentence says what may.
+    PushRefused = 409 "push_refused",
     /// The file is not what the caller knows of it.
     FileChanged = 412 "file_changed",
     /// The body is larger than the route takes.

@@ -45,7 +45,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub forges: Option<PathBuf>,
 
-    /// A proxy on the loopback that understands CONNECT, through which forges are reached.
+    /// A proxy on the loopback that understands CONNECT, by which everything that control asks of
+    /// others goes out.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub bridge: Option<std::net::SocketAddr>,
 

@@ -9,6 +9,7 @@ pub mod probe;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -150,17 +151,20 @@ impl Kept {
 pub struct Providers {
     path: Arc<Path>,
     changing: Mutex<()>,
+    bridge: Option<SocketAddr>,
     /// Held by a probe.
     probing: tokio::sync::Semaphore,
 }
 
 impl Providers {
-    /// Kept in a folder of control's own.
+    /// Kept in a folder of control's own. They are probed by `bridge`, if there is one, which
+    /// understands `CONNECT`.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path, bridge: Option<SocketAddr>) -> Self {
         Self {
             path: folder.join("providers.json").into(),
             changing: Mutex::default(),
+            bridge,
             probing: tokio::sync::Semaphore::new(probe::AT_ONCE),
         }
     }
@@ -304,7 +308,7 @@ mod tests {
     #[test]
     fn a_key_is_in_a_file_of_controls_alone_and_in_nothing_that_is_shown() {
         let dir = tempfile::tempdir().unwrap();
-        let providers = Providers::new(dir.path());
+        let providers = Providers::new(dir.path(), None);
         let made = providers.create(asked("https://a.example/x/", Some("sk-1")), false);
         let made = made.unwrap();
         assert_eq!(made.base_url, "https://a.example/x");
@@ -321,7 +325,7 @@ mod tests {
     #[test]
     fn a_key_goes_to_no_other_server_than_it_was_given_for() {
         let dir = tempfile::tempdir().unwrap();
-        let providers = Providers::new(dir.path());
+        let providers = Providers::new(dir.path(), None);
         let made = providers.create(asked("https://a.example", Some("sk-1")), true);
         let id = made.unwrap().id;
         let change = |url: &str, key: Option<&str>| providers.change(&id, asked(url, key), true);
@@ -351,7 +355,7 @@ mod tests {
     #[test]
     fn a_private_address_stays_allowed_on_its_server_and_nowhere_else() {
         let dir = tempfile::tempdir().unwrap();
-        let providers = Providers::new(dir.path());
+        let providers = Providers::new(dir.path(), None);
         let lan = |url: &str| asked(url, Some("sk"));
         let refused = providers.create(lan("http://192.168.1.5:4000"), false);
         assert_eq!(refused.unwrap_err().code(), Code::ScopeMissing);
@@ -370,7 +374,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let providers = Providers::new(dir.path());
+        let providers = Providers::new(dir.path(), None);
         let good = || asked("https://a.example", Some("sk"));
         let wrong = [
             (

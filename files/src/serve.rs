@@ -125,6 +125,20 @@ fn short(request: FilesRequest, roots: &Roots) -> Result<FilesReply, Refusal> {
             &change,
             path.as_deref(),
         )?),
+        FilesRequest::GitPlace { workdir } => {
+            FilesReply::GitPlace(trees::publish::place(roots.folder(&workdir)?)?)
+        }
+        FilesRequest::GitPush {
+            workdir,
+            commit,
+            branch,
+            to,
+            through,
+        } => {
+            let folder = roots.folder(&workdir)?;
+            let refused = trees::publish::push(folder, &commit, &branch, &to, &through)?;
+            FilesReply::GitPushed { refused }
+        }
         FilesRequest::Holders { inodes } => FilesReply::Holders(holders::names(&inodes)),
         FilesRequest::Programs { names } => FilesReply::Programs(programs::runnable(&names)),
         FilesRequest::Try { command, input } => {

@@ -5,6 +5,7 @@
 
 mod find;
 mod git;
+pub mod publish;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};

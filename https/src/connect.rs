@@ -88,9 +88,18 @@ pub(crate) async fn connect(
 
 /// A connection without TLS.
 pub(crate) async fn stream(options: &Options, place: &Place) -> Result<TcpStream, HttpsError> {
+    let own = own_address(&place.host);
     let stream = match options.bridge {
-        Some(bridge) => through(bridge, place).await?,
-        None => directly(options, place).await?,
+        // What is in the box is not on the way out of it.
+        Some(bridge) if own.is_none_or(|address| !address.is_loopback()) => {
+            let forbidden = own.filter(|address| !(options.permits)(*address));
+            if let Some(address) = forbidden {
+                let host = place.host.clone();
+                return Err(HttpsError::Forbidden { host, address });
+            }
+            through(bridge, place).await?
+        }
+        _ => directly(options, place).await?,
     };
     // A request is one write and waits for its answer.
     let _ = stream.set_nodelay(true);
@@ -131,15 +140,21 @@ async fn directly(options: &Options, place: &Place) -> Result<TcpStream, HttpsEr
 }
 
 async fn addresses(host: &str, names: &stub::Files) -> io::Result<Vec<IpAddr>> {
+    match own_address(host) {
+        Some(address) => Ok(vec![address]),
+        None => stub::addresses(host, names, LOOK_UP).await,
+    }
+}
+
+/// The address that a host is, or that its name has without anybody being asked.
+fn own_address(host: &str) -> Option<IpAddr> {
     if let Ok(address) = host.parse() {
-        return Ok(vec![address]);
+        return Some(address);
     }
     // RFC 6761: nobody else is asked for these.
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    if name == "localhost" || name.ends_with(".localhost") {
-        return Ok(vec![Ipv4Addr::LOCALHOST.into()]);
-    }
-    stub::addresses(host, names, LOOK_UP).await
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    is_local.then_some(Ipv4Addr::LOCALHOST.into())
 }
 
 /// Asks a proxy for a connection, as RFC 9110 has it in section 9.3.6.

@@ -40,8 +40,8 @@ pub const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub struct Options {
     /// The certificates that are trusted: a file in PEM. It is read at the first request by TLS.
     pub bundle: PathBuf,
-    /// A proxy that understands `CONNECT`, which every connection goes through; it looks names up
-    /// as well, and `permits` is not asked.
+    /// A proxy that understands `CONNECT`, which every connection goes through but those to this
+    /// machine itself. It looks names up as well, so `permits` is asked of written addresses alone.
     pub bridge: Option<SocketAddr>,
     /// How long a request may take, from the look-up of the name to the last byte of the answer.
     pub patience: Duration,

@@ -102,6 +102,22 @@ async fn with_a_bridge_every_connection_goes_through_it_and_its_refusal_is_told(
 }
 
 #[tokio::test]
+async fn a_bridge_is_not_asked_for_this_machine_nor_for_an_address_that_is_not_permitted() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let (addr, asked) = server(b"HTTP/1.1 204 No Content\r\n\r\n");
+    let client = Client::new(Options {
+        bridge: Some(nobody),
+        permits: |address| address.is_loopback(),
+        ..Options::default()
+    });
+    let answer = client.send(get(&format!("http://{addr}/"))).await.unwrap();
+    assert_eq!(answer.status(), 204);
+    asked.join().unwrap();
+    let error = client.send(get("http://10.1.2.3/")).await.unwrap_err();
+    assert!(matches!(error, HttpsError::Forbidden { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn only_a_server_that_the_bundle_trusts_is_spoken_to() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();

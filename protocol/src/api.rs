@@ -12,6 +12,7 @@ mod notices;
 mod offers;
 mod place;
 mod providers;
+mod publish;
 mod search;
 mod shells;
 mod stream;
@@ -59,6 +60,7 @@ pub use place::{Port, PortList, PortOpened, Prefs, ProxyStatus};
 pub use providers::{
     ProbeOutcome, ProbeProvider, Provider, ProviderAuth, ProviderList, ProviderProbe, SetProvider,
 };
+pub use publish::{BranchPushed, GitRemote, OpenPullRequest, PullRequestOpened, PushBranch};
 pub use search::{SearchHit, SearchPlace, SearchResult, Snippet};
 pub use shells::{CreateShell, EndedShell, Shell, ShellList};
 pub use stream::{StreamCommand, StreamEnd, StreamReply, StreamRequest, Transcript};
@@ -336,6 +338,19 @@ pub struct ModelSet {
     pub id: SessionId,
     /// The model as asked for.
     pub model: String,
+}
+
+/// Body of `POST /api/sessions/{id}/effort`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetEffort {
+    /// Reasoning effort, used from the next request on.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(regex(pattern = "^(low|medium|high|xhigh|max)$"))
+    )]
+    pub effort: String,
 }
 
 /// Body of `POST /api/sessions/{id}/driver`.

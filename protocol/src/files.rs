@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{FileEntry, FileList, FileRoots, GitDiff, GitLog, GitStatus, TriedHook};
-use crate::trees::{TreeReply, TreeRequest};
+use crate::trees::{Through, TreeReply, TreeRequest};
 
 /// Bytes of a request's head, at most.
 pub const MAX_REQUEST: usize = 64 * 1024;
@@ -125,6 +125,24 @@ pub enum FilesRequest {
         /// Of this path alone, relative to the tree.
         path: Option<String>,
     },
+    /// What is checked out, and where it comes from.
+    GitPlace {
+        /// A folder of the tree, absolute.
+        workdir: String,
+    },
+    /// Pushes a commit to a branch, by way of control.
+    GitPush {
+        /// A folder of the tree, absolute.
+        workdir: String,
+        /// The commit.
+        commit: String,
+        /// The branch.
+        branch: String,
+        /// The repository, as `git-remote-cib` takes it.
+        to: String,
+        /// The way there.
+        through: Box<Through>,
+    },
     /// Which of coder's processes hold sockets.
     Holders {
         /// The sockets, by the numbers of their inodes.
@@ -225,6 +243,14 @@ pub enum FilesReply {
     GitLog(GitLog),
     /// A change.
     GitDiff(GitDiff),
+    /// What is checked out.
+    GitPlace(GitPlace),
+    /// The push has ended: with the words of a refusal, if it was not taken.
+    GitPushed {
+        /// Why it was not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// For each socket, what the process calls itself that holds it.
     Holders(Vec<Option<String>>),
     /// For each name, whether it can be run.
@@ -240,6 +266,20 @@ pub enum FilesReply {
         /// A sentence for people.
         detail: String,
     },
+}
+
+/// What is checked out in a working tree, and where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitPlace {
+    /// The branch, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commit, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The address of the branch's remote, or of `origin`, as the tree's configuration has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 /// Why it was refused.

@@ -442,6 +442,9 @@ pub struct Meta {
     /// The model in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The reasoning effort, since it was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
     /// Where Claude works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,

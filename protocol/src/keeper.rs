@@ -53,6 +53,11 @@ pub enum KeeperRequest {
         /// Alias or id.
         model: String,
     },
+    /// Change the reasoning effort from the next request on.
+    SetEffort {
+        /// low, medium, high, xhigh or max.
+        effort: String,
+    },
     /// Change what needs no asking.
     SetPermissionMode {
         /// The mode.

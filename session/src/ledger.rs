@@ -58,6 +58,7 @@ impl Ledger {
         }
         let told = &mut self.told;
         only_new(&mut told.model, &mut news.model);
+        only_new(&mut told.effort, &mut news.effort);
         only_new(&mut told.workdir, &mut news.workdir);
         only_new(&mut told.permission_mode, &mut news.permission_mode);
         only_new(&mut told.claude_session, &mut news.claude_session);

@@ -58,6 +58,8 @@ pub struct ApiRequest {
     pub auth: Option<String>,
     /// The model asked for.
     pub model: Option<String>,
+    /// The reasoning effort asked for.
+    pub effort: Option<String>,
     /// How many messages the conversation had.
     pub messages: usize,
     /// How many tools were offered.

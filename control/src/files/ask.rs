@@ -157,9 +157,10 @@ impl Files {
 fn is_long(request: &FilesRequest) -> bool {
     matches!(
         request,
-        FilesRequest::Tree {
-            ask: TreeRequest::Clone(_) | TreeRequest::Run { .. } | TreeRequest::Push { .. }
-        }
+        FilesRequest::GitPush { .. }
+            | FilesRequest::Tree {
+                ask: TreeRequest::Clone(_) | TreeRequest::Run { .. } | TreeRequest::Push { .. }
+            }
     )
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod question;
 mod watch;
 mod webhook;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,11 +78,12 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// What is kept in a folder of control's own.
+    /// What is kept in a folder of control's own. Everything goes out by `bridge`, if there is one,
+    /// which understands `CONNECT`.
     ///
     /// # Errors
     /// If a file of it cannot be used.
-    pub fn open(own: &Path, setup: Setup) -> Result<Self, OpenError> {
+    pub fn open(own: &Path, setup: Setup, bridge: Option<SocketAddr>) -> Result<Self, OpenError> {
         let folder = own.join("notices");
         let contact = setup.public_url.clone();
         let contact = contact.filter(|url| url.starts_with("https://"));
@@ -90,7 +92,7 @@ impl Notices {
             subscriptions: push::subscriptions::Subscriptions::open(&folder)?,
             outbox: outbox::Outbox::open(folder.join("outbox")),
             answers: answers::Answers::open(&folder)?,
-            outside: outside::Outside::new(setup.allows_private, setup.bundle),
+            outside: outside::Outside::new(setup.allows_private, setup.bundle, bridge),
             public_url: setup.public_url,
             contact: contact.unwrap_or_else(|| CONTACT.to_owned()),
             vapid: OnceCell::new(),

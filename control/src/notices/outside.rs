@@ -4,7 +4,7 @@
 //! not: so private addresses are refused unless the box is told otherwise. What a name leads to is
 //! looked at after it was looked up, and that very address is connected to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    pub(super) fn new(allows_private: bool, bundle: PathBuf) -> Self {
+    pub(super) fn new(allows_private: bool, bundle: PathBuf, bridge: Option<SocketAddr>) -> Self {
         let permits = if allows_private {
             |_: IpAddr| true
         } else {
@@ -63,6 +63,7 @@ impl Outside {
             most: MOST,
             permits,
             bundle,
+            bridge,
             ..Options::default()
         };
         let news = Options {
@@ -258,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_address_is_refused_that_leads_nowhere_or_to_the_box_itself() {
-        let outside = |allows_private| Outside::new(allows_private, PathBuf::new());
+        let outside = |allows_private| Outside::new(allows_private, PathBuf::new(), None);
         let (closed, open) = (outside(false), outside(true));
         for bad in [
             "",

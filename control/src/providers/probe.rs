@@ -45,7 +45,9 @@ impl Providers {
             let detail = "other providers are being asked; try again";
             return Err(Fault::new(Code::Busy, detail).retry_after(Duration::from_secs(3)));
         };
-        let models = ask(kept, Method::GET, "/v1/models", Bytes::new()).await?;
+        let models = self
+            .ask(kept, Method::GET, "/v1/models", Bytes::new())
+            .await?;
         let cannot_say = [404, 405, 501].map(Some).contains(&models.http);
         let Some(model) = kept.shown.model.as_deref().filter(|_| cannot_say) else {
             return Ok(models);
@@ -54,56 +56,64 @@ impl Providers {
             "model": model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}],
         });
         let body = serde_json::to_vec(&message).map_err(Fault::internal)?;
-        ask(kept, Method::POST, "/v1/messages", body.into()).await
+        self.ask(kept, Method::POST, "/v1/messages", body.into())
+            .await
     }
-}
 
-async fn ask(kept: &Kept, method: Method, path: &str, body: Bytes) -> Result<ProviderProbe, Fault> {
-    let endpoint = format!("{}{path}", kept.shown.base_url);
-    let (name, value) = kept.header();
-    let mut value: http::HeaderValue = value.expose().parse().map_err(Fault::internal)?;
-    value.set_sensitive(true);
-    let request = Request::builder()
-        .method(method)
-        .uri(&endpoint)
-        .header(name, value)
-        .header("anthropic-version", VERSION)
-        .header("accept", "application/json")
-        .header("content-type", "application/json")
-        .body(body)
-        .map_err(Fault::internal)?;
-    let client = Client::new(Options {
-        patience: PATIENCE,
-        most: MOST,
-        permits: if kept.is_trusted {
-            may_be_private
-        } else {
-            is_public
-        },
-        ..Options::default()
-    });
-    let begun = Instant::now();
-    let answer = client.send(request).await;
-    let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (outcome, http) = match &answer {
-        Ok(answer) => (judge(path, answer), Some(answer.status().as_u16())),
-        Err(error) => {
-            tracing::info!(provider = kept.shown.id, error = %cib_base::errors::chain(error), "a provider did not answer");
-            (failed(error), None)
-        }
-    };
-    let models = answer.ok().filter(|_| outcome == ProbeOutcome::Works);
-    Ok(ProviderProbe {
-        ok: outcome == ProbeOutcome::Works,
-        outcome,
-        http,
-        endpoint,
-        latency_ms,
-        detail: sentence(outcome).to_owned(),
-        models: models
-            .map(|answer| names(answer.body()))
-            .unwrap_or_default(),
-    })
+    async fn ask(
+        &self,
+        kept: &Kept,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<ProviderProbe, Fault> {
+        let endpoint = format!("{}{path}", kept.shown.base_url);
+        let (name, value) = kept.header();
+        let mut value: http::HeaderValue = value.expose().parse().map_err(Fault::internal)?;
+        value.set_sensitive(true);
+        let request = Request::builder()
+            .method(method)
+            .uri(&endpoint)
+            .header(name, value)
+            .header("anthropic-version", VERSION)
+            .header("accept", "application/json")
+            .header("content-type", "application/json")
+            .body(body)
+            .map_err(Fault::internal)?;
+        let client = Client::new(Options {
+            patience: PATIENCE,
+            most: MOST,
+            permits: if kept.is_trusted {
+                may_be_private
+            } else {
+                is_public
+            },
+            bridge: self.bridge,
+            ..Options::default()
+        });
+        let begun = Instant::now();
+        let answer = client.send(request).await;
+        let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (outcome, http) = match &answer {
+            Ok(answer) => (judge(path, answer), Some(answer.status().as_u16())),
+            Err(error) => {
+                tracing::info!(provider = kept.shown.id, error = %cib_base::errors::chain(error), "a provider did not answer");
+                (failed(error), None)
+            }
+        };
+        let models = answer.ok().filter(|_| outcome == ProbeOutcome::Works);
+        Ok(ProviderProbe {
+            ok: outcome == ProbeOutcome::Works,
+            outcome,
+            http,
+            endpoint,
+            latency_ms,
+            detail: sentence(outcome).to_owned(),
+            models: models
+                .map(|answer| names(answer.body()))
+                .unwrap_or_default(),
+        })
+    }
 }
 
 fn is_public(ip: IpAddr) -> bool {

@@ -97,8 +97,8 @@ pub async fn grows(bare: &Bare, check: &Check, command: &Command) -> Result<(), 
     if output.is_good() {
         return Ok(());
     }
-    let why = "the branch of a task only grows: what was pushed is not taken back or rewritten; \
-               commit on top of it";
+    let why = "a branch only grows: what was pushed is not taken back or rewritten; commit on top of \
+               it";
     Err(Trouble::new(TaskFault::PushRefused, why))
 }
 

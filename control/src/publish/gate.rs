@@ -13,8 +13,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::bare::{Bare, Trouble};
+use super::person::Order;
 use super::wire::{Answer, Check, Hello, MAX_LINE};
-use super::{Push, asker, check, git, held, helper};
+use super::{Push, Whose, asker, check, git, held, helper};
 use crate::app::App;
 use crate::tasks::entry::Entry;
 
@@ -106,7 +107,15 @@ async fn converse(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
     let Ok(hello) = serde_json::from_slice::<Hello>(&line(&mut stream).await?) else {
         return refuse(&mut stream, "that is not what the box understands").await;
     };
-    let granted = grant(app, &hello, peer.pid().unwrap_or(0), peer.uid()).await;
+    let ordered = match ordered(app, &hello) {
+        Some(Ok((order, bare))) => return take(app, order, &bare, stream).await,
+        Some(Err(why)) => Err(why),
+        None => Ok(()),
+    };
+    let granted = match ordered {
+        Ok(()) => grant(app, &hello, peer.pid().unwrap_or(0), peer.uid()).await,
+        Err(why) => Err(why),
+    };
     let (entry, bare) = match granted {
         Ok(granted) => granted,
         Err(why) => return refuse(&mut stream, &why).await,
@@ -146,13 +155,61 @@ async fn converse(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
         let read = git::command(&bare.path, &lets, ["upload-pack", "--strict", "."]);
         return join(read, stream).await;
     }
-    let push = Under::begin(app, entry.id(), &bare)?;
+    receive(app, Whose::Task(entry.id()), &bare, stream).await
+}
+
+/// Takes a push, each of whose branches is checked.
+async fn receive(
+    app: &App,
+    whose: Whose,
+    bare: &Bare,
+    stream: BufReader<UnixStream>,
+) -> io::Result<()> {
+    let push = Under::begin(app, whose, bare)?;
     let hooks = format!("core.hooksPath={}", app.publisher.hooks().display());
     let mut write = git::command(&bare.path, &[&hooks], ["receive-pack", "."]);
     write
         .env(helper::CHECK_SOCKET, app.publisher.checks())
         .env(helper::CHECK_PUSH, &push.name);
     join(write, stream).await
+}
+
+/// What a person has asked for, if that is what this is about, and control's copy of the repository.
+fn ordered(app: &App, hello: &Hello) -> Option<Result<(Arc<Order>, Bare), String>> {
+    let whose = held(&app.publisher.tickets)
+        .get(hello.ticket.as_ref()?)
+        .cloned();
+    let Some(Whose::Person(order)) = whose else {
+        return None;
+    };
+    let is_it = hello.service == WRITES
+        && order.forge.host.eq_ignore_ascii_case(&hello.host)
+        && order
+            .forge
+            .repository
+            .eq_ignore_ascii_case(&hello.repository);
+    if !is_it {
+        return Some(Err("something else was asked for".to_owned()));
+    }
+    let bare = app.publisher.bare(&order.forge);
+    Some(
+        bare.map(|bare| (order, bare))
+            .map_err(|trouble| trouble.detail),
+    )
+}
+
+/// Takes what a person has asked for.
+async fn take(
+    app: &App,
+    order: Arc<Order>,
+    bare: &Bare,
+    mut stream: BufReader<UnixStream>,
+) -> io::Result<()> {
+    let Ok(Ok(_place)) = timeout(QUEUE, app.publisher.places.acquire()).await else {
+        return refuse(&mut stream, "the box serves too many gits; try again").await;
+    };
+    stream.write_all(&check::line(&Answer::Granted)?).await?;
+    receive(app, Whose::Person(order), bare, stream).await
 }
 
 async fn refuse(stream: &mut BufReader<UnixStream>, why: &str) -> io::Result<()> {
@@ -201,9 +258,11 @@ async fn grant(app: &App, hello: &Hello, pid: i32, uid: u32) -> Result<(Arc<Entr
 /// The tasks that a process may speak for: one, wherever the box can tell.
 async fn asking(app: &App, hello: &Hello, pid: i32, uid: u32) -> Vec<Arc<Entry>> {
     if let Some(ticket) = &hello.ticket {
-        let task = held(&app.publisher.tickets).get(ticket).copied();
-        let entry = task.and_then(|task| app.tasks.get(&task.to_string()).ok());
-        return entry.into_iter().collect();
+        let whose = held(&app.publisher.tickets).get(ticket).cloned();
+        let Some(Whose::Task(task)) = whose else {
+            return Vec::new();
+        };
+        return app.tasks.get(&task.to_string()).into_iter().collect();
     }
     let all = app.tasks.all().into_iter();
     let session = |entry: &Arc<Entry>| entry.progress().session.map(|one| one.session);
@@ -330,12 +389,12 @@ struct Under<'a> {
 }
 
 impl<'a> Under<'a> {
-    fn begin(app: &'a App, task: TaskId, bare: &Bare) -> io::Result<Self> {
+    fn begin(app: &'a App, whose: Whose, bare: &Bare) -> io::Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let name = cib_base::hex::encode(&bytes);
         let push = Push {
-            task,
+            whose,
             bare: bare.clone(),
         };
         held(&app.publisher.pushes).insert(name.clone(), push);
@@ -357,12 +416,28 @@ async fn answer_check(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
     let Some(push) = push else {
         return refuse(&mut stream, "this push is over").await;
     };
-    let answer = match judge(app, &asked, &push).await {
+    let judged = match &push.whose {
+        Whose::Task(task) => judge(app, &asked, *task, &push.bare).await,
+        Whose::Person(order) => order.judge(app, &asked, &push.bare).await,
+    };
+    let answer = match judged {
         Ok(()) => Answer::Granted,
         Err(trouble) => {
-            tracing::info!(task = %push.task, kind = trouble.kind.as_str(), "a push is refused");
-            let why = trouble.detail.clone();
-            held(&app.publisher.refusals).insert(push.task, trouble);
+            let (kind, why) = (trouble.kind.as_str(), trouble.detail.clone());
+            match &push.whose {
+                Whose::Task(task) => {
+                    tracing::info!(%task, kind, "a push is refused");
+                    held(&app.publisher.refusals).insert(*task, trouble);
+                }
+                Whose::Person(order) => {
+                    tracing::info!(
+                        repository = order.forge.repository,
+                        kind,
+                        "a push is refused"
+                    );
+                    order.refuse(trouble);
+                }
+            }
             Answer::Refused(why)
         }
     };
@@ -371,9 +446,9 @@ async fn answer_check(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
 }
 
 /// Looks at a push, and pushes it on.
-async fn judge(app: &App, asked: &Check, push: &Push) -> Result<(), Trouble> {
+async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<(), Trouble> {
     let refused = |why: String| Trouble::new(TaskFault::PushRefused, why);
-    let entry = app.tasks.get(&push.task.to_string());
+    let entry = app.tasks.get(&task.to_string());
     let entry = entry.map_err(|_| refused("there is no such task any more".to_owned()))?;
     let forge = entry.progress().repository.and_then(|found| found.forge);
     let forge = forge.ok_or_else(|| refused("this task publishes nothing".to_owned()))?;
@@ -387,11 +462,11 @@ async fn judge(app: &App, asked: &Check, push: &Push) -> Result<(), Trouble> {
             "`{branch}` is the repository's own branch"
         )));
     }
-    check::grows(&push.bare, asked, &command).await?;
+    check::grows(bare, asked, &command).await?;
     let new = command.new.unwrap_or_default();
     let mut secrets = app.publisher.secrets.clone();
     secrets.allowed.clone_from(&entry.record.request.allow);
-    check::scan(&push.bare, asked, &new, secrets).await?;
+    check::scan(bare, asked, &new, secrets).await?;
     let (_, slug) = app.publisher.forge(&forge)?;
     let to = match &forge.fork {
         Some(fork) => fork
@@ -400,6 +475,6 @@ async fn judge(app: &App, asked: &Check, push: &Push) -> Result<(), Trouble> {
         None => slug,
     };
     let objects = (&*asked.objects, &*asked.alternates);
-    let pushed = push.bare.push(&to, &new, &branch, Some(objects));
+    let pushed = bare.push(&to, &new, &branch, Some(objects));
     pushed.await
 }

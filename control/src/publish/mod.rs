@@ -15,6 +15,7 @@ pub mod gate;
 pub mod git;
 pub mod helper;
 pub mod leak;
+pub mod person;
 pub mod wire;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use tokio::sync::Semaphore;
 
 use self::bare::{Bare, Trouble};
 use self::leak::Secrets;
+use self::person::Order;
 use crate::app::App;
 
 /// Gits of coder's that are served at once.
@@ -47,10 +49,17 @@ const CHECKS: &str = ".check.sock";
 /// Locks by what they are for. One that nobody holds is let go when the next is asked for.
 type Locks<K> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>;
 
+/// Whom control speaks for: a task, or a person who has asked for one push.
+#[derive(Clone, Debug)]
+enum Whose {
+    Task(TaskId),
+    Person(Arc<Order>),
+}
+
 /// A push that is under way.
 #[derive(Clone, Debug)]
 struct Push {
-    task: TaskId,
+    whose: Whose,
     bare: Bare,
 }
 
@@ -78,7 +87,7 @@ pub struct Publisher {
     program: PathBuf,
     folder: PathBuf,
     places: Semaphore,
-    tickets: Mutex<HashMap<String, TaskId>>,
+    tickets: Mutex<HashMap<String, Whose>>,
     pushes: Mutex<HashMap<String, Push>>,
     seats: Mutex<HashMap<TaskId, usize>>,
     refusals: Mutex<HashMap<TaskId, Trouble>>,
@@ -234,10 +243,22 @@ impl Publisher {
     /// # Errors
     /// If the kernel gives no random bytes.
     pub fn ticket(self: &Arc<Self>, task: TaskId) -> io::Result<Ticket> {
+        self.ticket_for(Whose::Task(task))
+    }
+
+    /// The same for a push that a person has asked for.
+    ///
+    /// # Errors
+    /// As [`Self::ticket`].
+    pub fn ticket_of(self: &Arc<Self>, order: &Arc<Order>) -> io::Result<Ticket> {
+        self.ticket_for(Whose::Person(Arc::clone(order)))
+    }
+
+    fn ticket_for(self: &Arc<Self>, whose: Whose) -> io::Result<Ticket> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let name = cib_base::hex::encode(&bytes);
-        held(&self.tickets).insert(name.clone(), task);
+        held(&self.tickets).insert(name.clone(), whose);
         Ok(Ticket {
             name,
             publisher: Arc::clone(self),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cib_protocol::api::{
-    Accepted, Answer, ChangeSession, Input, InputTaken, ModelSet, Resize, SetDriver, SetModel,
-    SetPermission,
+    Accepted, Answer, ChangeSession, Input, InputTaken, ModelSet, Resize, SetDriver, SetEffort,
+    SetModel, SetPermission,
 };
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{Program, SessionId};
@@ -76,6 +76,11 @@ pub(super) async fn model(call: Call) -> Result<Reply, Fault> {
     let SetModel { model } = call.json()?;
     let id = tell(&call, Program::Claude, &command::model(model.clone())?).await?;
     Reply::json(&ModelSet { id, model })
+}
+
+pub(super) async fn effort(call: Call) -> Result<Reply, Fault> {
+    let SetEffort { effort } = call.json()?;
+    accepted(&call, Program::Claude, &command::effort(effort)?).await
 }
 
 pub(super) async fn driver(call: Call) -> Result<Reply, Fault> {

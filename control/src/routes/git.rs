@@ -1,10 +1,12 @@
 //! The history of working trees, as `git` tells it.
 
+use cib_protocol::api::PushBranch;
 use cib_protocol::files::{Change, FilesReply, FilesRequest};
 
 use super::call::{Call, Reply};
 use crate::fault::{Code, Fault};
 use crate::files::ask::unexpected;
+use crate::publish::person;
 
 /// Commits of an answer that says nothing of their number.
 const COMMITS: u32 = 50;
@@ -58,6 +60,26 @@ pub(super) async fn diff(call: Call) -> Result<Reply, Fault> {
         FilesReply::GitDiff(diff) => Reply::json(&diff),
         _ => Err(unexpected()),
     }
+}
+
+pub(super) async fn remote(call: Call) -> Result<Reply, Fault> {
+    let workdir = workdir(&call)?;
+    Reply::json(&person::place(&call.app, workdir).await?)
+}
+
+pub(super) async fn push(call: Call) -> Result<Reply, Fault> {
+    let asked: PushBranch = call.json()?;
+    let pushed = person::push(&call.app, asked).await?;
+    let caller = call.caller()?.who;
+    let (repository, branch) = (&*pushed.repository, &*pushed.branch);
+    tracing::info!(%caller, repository, branch, commit = pushed.commit, "a branch was pushed");
+    Reply::json(&pushed)
+}
+
+pub(super) async fn pr(call: Call) -> Result<Reply, Fault> {
+    let opened = person::open(&call.app, call.json()?).await?;
+    tracing::info!(caller = %call.caller()?.who, url = opened.url, "a pull request was opened");
+    Reply::json(&opened)
 }
 
 fn workdir(call: &Call) -> Result<String, Fault> {

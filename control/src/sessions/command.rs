@@ -6,7 +6,7 @@ use cib_protocol::api::{Content, Encoding, ImageSource, Input, Resize};
 use cib_protocol::image::{Image, MAX_BYTES, MAX_IMAGES};
 use cib_protocol::keeper::KeeperRequest;
 
-use super::create::check_model;
+use super::create::{check_effort, check_model};
 use crate::fault::{Code, Fault};
 use crate::once::Key;
 
@@ -131,6 +131,15 @@ pub fn keys(mut keys: Input) -> Result<(KeeperRequest, u64), Fault> {
 pub fn model(model: String) -> Result<KeeperRequest, Fault> {
     check_model(&model)?;
     Ok(KeeperRequest::SetModel { model })
+}
+
+/// A change of effort.
+///
+/// # Errors
+/// [`Code::BadValue`] if there is none of that name.
+pub fn effort(effort: String) -> Result<KeeperRequest, Fault> {
+    check_effort(&effort)?;
+    Ok(KeeperRequest::SetEffort { effort })
 }
 
 /// A change of size.

@@ -1,10 +1,16 @@
 //! Providers: kept by control, asked, and given to the sessions that name one.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use crate::common::world::{Server, World};
 use cib_protocol::session::{AuthMode, SessionId, State};
 use cib_testkit::api::StandIn;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 const KEY: &str = "sk-of-the-other-one-0123456789";
 
@@ -266,4 +272,53 @@ async fn a_provider_is_spent_by_who_may_know_of_it() {
         .await
         .fault(403, "scope_missing");
     assert!(world.init().specs.is_empty());
+}
+
+#[tokio::test]
+async fn where_nothing_is_redirected_probes_and_notices_leave_by_the_bridge_alone() {
+    let world = World::new();
+    let (bridge, mut asked) = refusing_bridge().await.unwrap();
+    let mut config = world.config();
+    config.bridge = Some(bridge);
+    let server = world.serve_with(&config);
+    let client = server.client();
+    let probe = json!({"base_url": "https://provider.example", "api_key": KEY});
+    let probe = client.post("/api/providers/probe", &probe).await.ok();
+    assert_eq!(probe["outcome"], "unreachable");
+    let target = json!({"kind": "webhook", "url": "https://hooks.example:8443/x"});
+    let channel = json!({"label": "mine", "target": target});
+    let made = client.post("/api/notices/channels", &channel).await;
+    let id = made.created()["channel"]["id"].clone();
+    let path = format!("/api/notices/channels/{}/test", id.as_str().unwrap());
+    client.post(&path, &json!({})).await.ok();
+    for place in ["provider.example:443", "hooks.example:8443"] {
+        let heard = tokio::time::timeout(Duration::from_secs(30), asked.recv()).await;
+        assert_eq!(heard.unwrap().as_deref(), Some(place));
+    }
+}
+
+/// A proxy that refuses every `CONNECT`, and tells where to each was.
+async fn refusing_bridge() -> std::io::Result<(SocketAddr, mpsc::UnboundedReceiver<String>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let (mut head, mut line) = (String::new(), String::new());
+            while line != "\r\n" {
+                line.clear();
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    break;
+                }
+                head.push_str(&line);
+            }
+            let place = head.strip_prefix("CONNECT ");
+            let place = place.and_then(|rest| rest.split(' ').next());
+            let _ = tell.send(place.unwrap_or(&head).to_owned());
+            let refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.write_all(refusal).await;
+        }
+    });
+    Ok((address, told))
 }

@@ -392,6 +392,11 @@ async fn each_command_reaches_the_keeper_as_it_was_meant() {
             json!({"id": keeper.id, "model": "haiku"}),
         ),
         (
+            "/effort",
+            json!({"effort": "low"}),
+            json!({"id": keeper.id}),
+        ),
+        (
             "/driver",
             json!({"driver": "tty"}),
             json!({"id": keeper.id}),
@@ -436,6 +441,9 @@ async fn each_command_reaches_the_keeper_as_it_was_meant() {
             KeeperRequest::Interrupt,
             KeeperRequest::SetModel {
                 model: "haiku".into()
+            },
+            KeeperRequest::SetEffort {
+                effort: "low".into()
             },
             KeeperRequest::SetDriver {
                 driver: Driver::Tty

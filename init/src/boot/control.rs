@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn forges_are_reached_through_the_bridge_where_nothing_is_redirected() {
+    fn everything_is_reached_through_the_bridge_where_nothing_is_redirected() {
         let command = |more: &[(&str, &str)]| {
             let mut variables = vec![("CIB_AUTH_TOKEN", "0123456789abcdef")];
             variables.extend(more);

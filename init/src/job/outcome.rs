@@ -12,7 +12,7 @@ pub(super) const TABLE: &str = "    0  it is done
    64  the words or the request are wrong
    65  setup_failed
    66  somebody has to say something: no_repo, ambiguous_repo, question
-   69  what it needs does not answer: clone_failed, forge_down
+   69  what it needs does not answer: clone_failed, forge_down, api_down
    70  the box itself failed
    73  what it made is not taken: push_refused, secret_found
    74  the result could not be written
@@ -67,7 +67,8 @@ fn of_kind(kind: TaskFault) -> u8 {
         TaskFault::ExitCode | TaskFault::Stuck | TaskFault::Unknown => FAILED,
         TaskFault::SetupFailed => SETUP,
         TaskFault::NoRepo | TaskFault::AmbiguousRepo => UNSAID,
-        TaskFault::CloneFailed | TaskFault::ForgeDown => UNAVAILABLE,
+        TaskFault::CloneFailed | TaskFault::ForgeDown | TaskFault::ApiDown => UNAVAILABLE,
+        TaskFault::Cancelled => CANCELLED,
         TaskFault::PushRefused | TaskFault::SecretFound => NOT_TAKEN,
         TaskFault::CapacityReached => LATER,
         TaskFault::NoRight | TaskFault::AuthExpired => NO_RIGHT,

@@ -197,6 +197,9 @@ fn apply_meta(meta: &mut SessionMeta, news: &Meta) {
     if let Some(model) = &news.model {
         meta.model = Some(model.clone());
     }
+    if let Some(effort) = &news.effort {
+        meta.effort = Some(effort.clone());
+    }
     if let Some(driver) = news.driver {
         meta.driver = driver;
     }

@@ -19,6 +19,7 @@ pub(super) struct Authors {
     answer: Option<(String, String)>,
     title: Option<String>,
     model: Option<String>,
+    effort: Option<String>,
     permission: Option<String>,
     driver: Option<String>,
     size: Option<String>,
@@ -64,6 +65,7 @@ impl Authors {
             KeeperRequest::Answer { id, .. } => self.answer = by.map(|by| (id.clone(), by)),
             KeeperRequest::SetTitle { .. } => self.title = by,
             KeeperRequest::SetModel { .. } => self.model = by,
+            KeeperRequest::SetEffort { .. } => self.effort = by,
             KeeperRequest::SetPermissionMode { .. } => self.permission = by,
             KeeperRequest::SetDriver { .. } => self.driver = by,
             KeeperRequest::Resize { .. } => self.size = by,
@@ -97,6 +99,7 @@ impl Authors {
                 let news = [
                     (meta.title.is_some(), &mut self.title),
                     (meta.model.is_some(), &mut self.model),
+                    (meta.effort.is_some(), &mut self.effort),
                     (meta.permission_mode.is_some(), &mut self.permission),
                     (meta.driver.is_some(), &mut self.driver),
                 ];

@@ -157,6 +157,13 @@ impl Driver {
         )
     }
 
+    pub(super) fn set_effort(&mut self, effort: &str, now_ms: u64) -> Output {
+        self.step(
+            |stream, out| stream.set_effort(effort, out),
+            |tty, out| tty.set_effort(effort, now_ms, out),
+        )
+    }
+
     pub(super) fn set_permission_mode(
         &mut self,
         mode: PermissionMode,

@@ -266,6 +266,7 @@ impl Keeper {
             None => Conversation::New(id),
         };
         self.spec.permission_mode = self.record.meta.permission_mode;
+        self.spec.effort.clone_from(&self.record.meta.effort);
         let mut ledger = self.driver.ledger().again(now_ms);
         let mut frames = Vec::new();
         let driver = Some(kind);

@@ -185,6 +185,7 @@ impl Keeper {
                 return Ok(());
             }
             KeeperRequest::SetModel { model } => self.driver.set_model(&model, now_ms),
+            KeeperRequest::SetEffort { effort } => self.driver.set_effort(&effort, now_ms),
             KeeperRequest::SetPermissionMode { mode } => {
                 let set = self.driver.set_permission_mode(mode);
                 set.map_err(|error| wrong_driver(&error.to_string()))?

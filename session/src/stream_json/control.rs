@@ -33,6 +33,9 @@ enum What {
     Initialize,
     Interrupt,
     Model(String),
+    Effort(String),
+    /// What is set, after the effort was: its answer says to what.
+    Settings(String),
     Mode(PermissionMode),
     Servers,
 }
@@ -43,6 +46,8 @@ impl What {
             Self::Initialize => "initialize",
             Self::Interrupt => "interrupt",
             Self::Model(_) => "set_model",
+            Self::Effort(_) => "apply_flag_settings",
+            Self::Settings(_) => "get_settings",
             Self::Mode(_) => "set_permission_mode",
             Self::Servers => "mcp_status",
         }
@@ -87,6 +92,12 @@ impl Stream {
     pub fn set_model(&mut self, model: &str, out: &mut Out) {
         let fields = json!({"model": model});
         self.ask(What::Model(model.to_owned()), fields, out);
+    }
+
+    /// Changes the reasoning effort from the next request on.
+    pub fn set_effort(&mut self, effort: &str, out: &mut Out) {
+        let fields = json!({"settings": {"effortLevel": effort}});
+        self.ask(What::Effort(effort.to_owned()), fields, out);
     }
 
     /// Changes what needs no asking.
@@ -149,7 +160,7 @@ impl Stream {
         };
         let (_, what) = self.requests.open.remove(at);
         let failed = response.text("subtype").is_some_and(|kind| kind == "error");
-        if failed && what != What::Servers {
+        if failed && !matches!(what, What::Servers | What::Settings(_)) {
             let why = response.text("error");
             let why = why.as_deref().unwrap_or("no reason given");
             self.note(format!("Claude refused {}: {why}", what.name()), out);
@@ -167,6 +178,20 @@ impl Stream {
             What::Model(asked) if !failed => {
                 news.model = Some(answer.string("model").unwrap_or(asked));
             }
+            // It is taken whatever it is, and what the model has not is another one then.
+            What::Effort(asked) if !failed => {
+                self.ask(What::Settings(asked), json!({}), out);
+                return Some(());
+            }
+            What::Settings(asked) => {
+                let applied = answer.object("applied").unwrap_or_default();
+                let applied = applied.string("effort").unwrap_or_else(|| asked.clone());
+                if applied != asked {
+                    let note = format!("the effort is {applied}: Claude does not use {asked} here");
+                    self.note(note, out);
+                }
+                news.effort = Some(applied);
+            }
             What::Mode(mode) if !failed => {
                 news.permission_mode = Some(mode.as_str().to_owned());
             }
@@ -177,7 +202,9 @@ impl Stream {
                 }
                 return Some(());
             }
-            What::Interrupt | What::Model(_) | What::Mode(_) => return Some(()),
+            What::Interrupt | What::Model(_) | What::Effort(_) | What::Mode(_) => {
+                return Some(());
+            }
         }
         self.tell(news, out);
         if let Some(mut held) = self.held.take() {

@@ -242,7 +242,18 @@ impl Tty {
     pub fn set_model(&mut self, model: &str, now_ms: u64, out: &mut Out) {
         let command = format!("/model {model}");
         self.asks_for_model(&command);
-        if let Ok(command) = typing::Message::new(&command, true) {
+        self.command(&command, now_ms, out);
+    }
+
+    /// Changes the reasoning effort. What is kept of it as the default of new sessions is the
+    /// CLI's to decide.
+    pub fn set_effort(&mut self, effort: &str, now_ms: u64, out: &mut Out) {
+        self.command(&format!("/effort {effort}"), now_ms, out);
+    }
+
+    /// Types a command of the interface.
+    fn command(&mut self, command: &str, now_ms: u64, out: &mut Out) {
+        if let Ok(command) = typing::Message::new(command, true) {
             self.typing.message(&command, now_ms);
             self.type_due(now_ms, out);
         }

@@ -230,6 +230,13 @@ impl Tty {
                 };
                 self.ledger.tell(news, &mut out.frames);
             }
+            if let Some(effort) = effort_set(&output) {
+                let news = Meta {
+                    effort: Some(effort.to_owned()),
+                    ..Meta::default()
+                };
+                self.ledger.tell(news, &mut out.frames);
+            }
             if !output.trim().is_empty() {
                 self.ledger.note(output.trim(), &mut out.frames);
             }
@@ -273,6 +280,14 @@ fn plain(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+/// The effort that a command says it has set: `Set effort level to NAME …`.
+fn effort_set(output: &str) -> Option<&str> {
+    let name = output.trim().strip_prefix("Set effort level to ")?;
+    let end = name.find(|letter: char| !letter.is_ascii_alphanumeric());
+    let name = &name[..end.unwrap_or(name.len())];
+    (!name.is_empty()).then_some(name)
 }
 
 /// The model that a command says it has set: `Set model to NAME …`.

@@ -202,7 +202,7 @@ fn an_interrupt_ends_the_turn_and_not_the_session() {
 }
 
 #[test]
-fn the_model_and_the_permission_mode_change_while_the_session_runs() {
+fn model_effort_and_permission_mode_change_while_the_session_runs() {
     let real = Real::new();
     let keeper = real.start("@text one");
     wait_turns(&keeper, 1);
@@ -210,11 +210,16 @@ fn the_model_and_the_permission_mode_change_while_the_session_runs() {
     keeper.wait_frame("meta", |meta| meta["model"] == "claude-sonnet-4-6");
     keeper.ask(&json!({"op": "set_permission_mode", "mode": "plan"}));
     keeper.wait_frame("meta", |meta| meta["permissionMode"] == "plan");
+    keeper.ask(&json!({"op": "set_effort", "effort": "low"}));
+    keeper.wait_frame("meta", |meta| meta["effort"] == "low");
     keeper.input("@text two");
     wait_turns(&keeper, 2);
     let (_, last) = real.api.requests().pop().unwrap();
     assert_eq!(last.model.as_deref(), Some("claude-sonnet-4-6"));
-    assert_eq!(keeper.meta().model.as_deref(), Some("claude-sonnet-4-6"));
+    assert_eq!(last.effort.as_deref(), Some("low"));
+    let meta = keeper.meta();
+    assert_eq!(meta.model.as_deref(), Some("claude-sonnet-4-6"));
+    assert_eq!(meta.effort.as_deref(), Some("low"));
 }
 
 #[test]

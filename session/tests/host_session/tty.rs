@@ -320,7 +320,7 @@ fn a_session_in_which_nothing_was_said_changes_its_driver_too() {
 }
 
 #[test]
-fn the_model_is_changed_on_the_terminal_without_a_dialog() {
+fn model_and_effort_are_changed_on_the_terminal_without_a_dialog() {
     let real = Real::new();
     let keeper = start(&real, Some("@text one"));
     wait_turns(&keeper, 1);
@@ -336,6 +336,12 @@ fn the_model_is_changed_on_the_terminal_without_a_dialog() {
         let model = meta["model"].as_str().unwrap_or_default();
         model.starts_with("claude-haiku-")
     });
+    keeper.ask(&json!({"op": "set_effort", "effort": "low"}));
+    keeper.wait_frame("meta", |meta| meta["effort"] == "low");
+    keeper.input("@text three");
+    wait_turns(&keeper, 3);
+    let (_, last) = real.api.requests().pop().unwrap();
+    assert_eq!(last.effort.as_deref(), Some("low"));
     let refused = keeper.ask(&json!({"op": "set_permission_mode", "mode": "plan"}));
     let KeeperReply::Refused { code, .. } = refused else {
         panic!("{refused:?}");

@@ -21,6 +21,9 @@ pub struct MessagesRequest {
     /// Whom the conversation belongs to, as the client says.
     #[serde(default)]
     pub metadata: Value,
+    /// What is asked of the answer besides: the reasoning effort.
+    #[serde(default)]
+    pub output_config: Value,
     /// The most tokens wanted; the API demands it.
     #[serde(default)]
     pub max_tokens: Option<u64>,

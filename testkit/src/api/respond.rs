@@ -95,6 +95,8 @@ impl Server {
         };
         self.keep_body(body).map_err(Failure)?;
         seen.model = Some(request.model.clone());
+        let effort = request.output_config.get("effort");
+        seen.effort = effort.and_then(|effort| effort.as_str().map(str::to_owned));
         seen.messages = request.messages.len();
         seen.tools = request.tools.len();
         seen.stream = request.stream;

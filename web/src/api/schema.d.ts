@@ -468,6 +468,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/git/pr": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Opens a pull request of a branch that was pushed, or finds the one that is open. */
+        post: operations["open_pull_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/git/push": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pushes one commit of a working tree to one branch of a repository that the box has an account for, by its token. The repository's own branch is refused, and so is what takes something back or has a secret in it. */
+        post: operations["push_branch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/git/remote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is checked out in a working tree, and where the box could publish it. */
+        get: operations["git_remote"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/git/status": {
         parameters: {
             query?: never;
@@ -1083,6 +1134,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/effort": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Changes the reasoning effort from the next request on. */
+        post: operations["set_effort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/events": {
         parameters: {
             query?: never;
@@ -1651,23 +1719,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/mcp/find/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** The three tools of the session that looks for the repository of a task, as an MCP server over streamable HTTP. */
-        post: operations["find_task_repository"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1807,41 +1858,6 @@ export interface paths {
         get: operations["runner_list"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/token": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Whether clients of claude-code-runner have a token. */
-        get: operations["runner_token"];
-        put?: never;
-        post?: never;
-        /** Revokes the token of clients of claude-code-runner. */
-        delete: operations["runner_revoke"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/token/generate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Mints the token of clients of claude-code-runner, in the place of the last one. Its text is shown this once. */
-        post: operations["runner_mint"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2058,6 +2074,19 @@ export interface components {
             uptime_ms: number;
             /** @description Warnings that still hold. */
             warnings: string[];
+        };
+        /** @description Answer to it. */
+        BranchPushed: {
+            /** @description The branch. */
+            branch: string;
+            /** @description The commit that it is at. */
+            commit: string;
+            /** @description The forge's host. */
+            host: string;
+            /** @description Where people see what it brings, if the forge has such a page. */
+            page?: string | null;
+            /** @description The repository, as it is called now. */
+            repository: string;
         };
         /** @description Who began a turn. */
         By: "user" | "claude";
@@ -2408,13 +2437,6 @@ export interface components {
              */
             title?: string | null;
             /**
-             * @description Rules for Claude's tools, on top of those of the user's settings. With something in `allow`
-             *     what is not allowed is asked about, unless `permission_mode` says otherwise. On resuming as
-             *     before, if absent.
-             * @default null
-             */
-            tools?: components["schemas"]["Tools"] | null;
-            /**
              * @description Absolute directory in the box; `/workspace` if absent.
              * @default null
              */
@@ -2483,8 +2505,6 @@ export interface components {
             limits?: components["schemas"]["TaskLimits"] | null;
             /** @description Model alias or id. */
             model?: string | null;
-            /** @description What becomes of it when a usage limit of Claude's is reached. */
-            on_limit?: components["schemas"]["OnLimit"];
             /**
              * Format: int32
              * @description Tasks with a higher one come first.
@@ -3143,6 +3163,28 @@ export interface components {
              */
             removed?: number | null;
         };
+        /** @description `GET /api/git/remote`: where a working tree can be published. */
+        GitRemote: {
+            /** @description The branch that is checked out, if one is. */
+            branch?: string | null;
+            /** @description The commit that is checked out, if there is one. */
+            commit?: string | null;
+            /** @description The branch that is the repository's own, to which nothing is pushed. */
+            default_branch?: string | null;
+            /** @description The forge's host, if the box has an account there that publishes. */
+            host?: string | null;
+            /** @description Why nothing can be published there all the same. */
+            problem?: string | null;
+            /**
+             * @description Whether it has pull requests.
+             * @default false
+             */
+            pull_requests?: boolean;
+            /** @description Where the tree comes from, by its own word and without a password. */
+            remote?: string | null;
+            /** @description The repository there: `owner/name`. */
+            repository?: string | null;
+        };
         /** @description How a file differs. */
         GitState: "same" | "modified" | "retyped" | "added" | "deleted" | "renamed" | "copied" | "unmerged" | "untracked";
         /** @description `GET /api/git/status`. */
@@ -3450,6 +3492,8 @@ export interface components {
             claude_version?: string | null;
             /** @description How the keeper speaks to Claude. */
             driver?: components["schemas"]["Driver"] | null;
+            /** @description The reasoning effort, since it was changed. */
+            effort?: string | null;
             /** @description The model in use. */
             model?: string | null;
             /** @description Anything else worth telling a person. */
@@ -3462,8 +3506,6 @@ export interface components {
             title?: string | null;
             /** @description The tools that Claude has. */
             tools?: string[] | null;
-            /** @description A usage limit of Claude's that is reached. */
-            usage_limit?: components["schemas"]["UsageLimit"] | null;
             /** @description Where Claude works. */
             workdir?: string | null;
         };
@@ -3520,8 +3562,35 @@ export interface components {
         };
         /** @description What is told. */
         NoticeEvent: "waiting" | "finished" | "failed" | "limit";
-        /** @description What becomes of a task when a usage limit of Claude's is reached. */
-        OnLimit: "wait" | "fail";
+        /** @description Body of `POST /api/git/pr`. */
+        OpenPullRequest: {
+            /**
+             * @description The branch that it is to be merged into; the repository's own if absent.
+             * @default null
+             */
+            base?: string | null;
+            /**
+             * @description Markdown; made of the commits if absent.
+             * @default null
+             */
+            body?: string | null;
+            /** @description The branch that was pushed. */
+            branch: string;
+            /**
+             * @description Whether it is not ready yet.
+             * @default false
+             */
+            draft?: boolean;
+            /** @description The forge's host. */
+            host: string;
+            /** @description The repository there: `owner/name`. */
+            repository: string;
+            /**
+             * @description One line; made of the commits if absent.
+             * @default null
+             */
+            title?: string | null;
+        };
         /** @description A question, or a permission, that nobody has answered yet. */
         OpenQuestion: {
             /** @description When it was asked. */
@@ -3757,6 +3826,20 @@ export interface components {
              */
             rows: number;
         };
+        /** @description Answer to it. */
+        PullRequestOpened: {
+            /** @description Whether it was open already, so that none was made. */
+            adopted: boolean;
+            /** @description Whether it is a draft. */
+            draft: boolean;
+            /**
+             * Format: uint64
+             * @description Its number.
+             */
+            number: number;
+            /** @description Where people open it. */
+            url: string;
+        };
         /** @description What was removed of a session. */
         Purged: {
             /**
@@ -3769,6 +3852,22 @@ export interface components {
              *     if nothing is left.
              */
             left?: string | null;
+        };
+        /** @description Body of `POST /api/git/push`. */
+        PushBranch: {
+            /** @description The branch there. One that is there already grows; the repository's own is refused. */
+            branch: string;
+            /**
+             * @description The commit that it is to be at: its whole id. Nothing else is pushed, whatever the tree has
+             *     become meanwhile.
+             */
+            commit: string;
+            /** @description The forge's host. */
+            host: string;
+            /** @description The repository there: `owner/name`. */
+            repository: string;
+            /** @description Absolute path of a folder of the tree, below a root. */
+            workdir: string;
         };
         /** @description `GET /api/push/key`. */
         PushKey: {
@@ -3907,11 +4006,6 @@ export interface components {
         };
         /** @description Who said a text. */
         Role: "assistant" | "user";
-        /** @description Answer to `DELETE /token`. */
-        RunnerDone: {
-            /** @description Always. */
-            success: boolean;
-        };
         /** @description `GET /health`, as clients of claude-code-runner know it. */
         RunnerHealth: {
             /** @description Whether requests are served. */
@@ -3926,11 +4020,6 @@ export interface components {
              * @description Tasks that there are.
              */
             tasks: number;
-        };
-        /** @description Answer to `POST /token/generate`. */
-        RunnerMinted: {
-            /** @description The token. It is shown this once and nowhere kept. */
-            token: components["schemas"]["Secret"];
         };
         /**
          * @description Body of `POST /task`, as clients of claude-code-runner send it. What they send besides is passed
@@ -3976,15 +4065,6 @@ export interface components {
         };
         /** @description `GET /tasks`. */
         RunnerTasks: components["schemas"]["RunnerTask"][];
-        /** @description `GET /token`. */
-        RunnerToken: {
-            /** @description When it was minted. */
-            createdAt?: components["schemas"]["Timestamp"] | null;
-            /** @description Whether there is one. */
-            exists: boolean;
-            /** @description How it begins. */
-            token?: string | null;
-        };
         /** @description A session in which something was found. */
         SearchHit: {
             /** @description When something happened in it last. */
@@ -4248,6 +4328,11 @@ export interface components {
         SetDriver: {
             /** @description The driver to use from now on. */
             driver: components["schemas"]["Driver"];
+        };
+        /** @description Body of `POST /api/sessions/{id}/effort`. */
+        SetEffort: {
+            /** @description Reasoning effort, used from the next request on. */
+            effort: string;
         };
         /** @description Body of `PUT /api/hooks/user`. */
         SetHooks: {
@@ -4636,8 +4721,6 @@ export interface components {
             ended_at?: components["schemas"]["Timestamp"] | null;
             /** @description What went wrong. */
             error?: components["schemas"]["TaskError"] | null;
-            /** @description The session that looks for its repository, if one does or did. */
-            finder?: string | null;
             /** @description The last of them. */
             head?: string | null;
             /** @description Its id. */
@@ -4674,8 +4757,6 @@ export interface components {
             started_at?: components["schemas"]["Timestamp"] | null;
             /** @description Where it stands. */
             state: components["schemas"]["TaskState"];
-            /** @description Until when it waits, if that is known: then it goes on by itself. */
-            until?: components["schemas"]["Timestamp"] | null;
             /** @description What the session has used, where the task is shown by itself. */
             usage?: components["schemas"]["Usage"] | null;
         };
@@ -4702,8 +4783,6 @@ export interface components {
             reason?: string | null;
             /** @description Where. */
             state: components["schemas"]["TaskState"];
-            /** @description Until when it stands there, if that is known: then it goes on by itself. */
-            until?: components["schemas"]["Timestamp"] | null;
         };
         /** @description `task.choice`: several repositories may be meant, and somebody has to say which. */
         TaskChoice: {
@@ -4727,7 +4806,7 @@ export interface components {
             remedy: string;
         };
         /** @description Why a task failed. */
-        TaskFault: "no_repo" | "ambiguous_repo" | "no_right" | "forge_down" | "push_refused" | "secret_found" | "clone_failed" | "setup_failed" | "timeout" | "stuck" | "budget_exhausted" | "auth_expired" | "capacity_reached" | "api_down" | "cancelled" | "exit_code" | "unknown";
+        TaskFault: "no_repo" | "ambiguous_repo" | "no_right" | "forge_down" | "push_refused" | "secret_found" | "clone_failed" | "setup_failed" | "timeout" | "stuck" | "budget_exhausted" | "auth_expired" | "capacity_reached" | "exit_code" | "unknown";
         /** @description `task.fired`: a schedule has come, and a task is made; written before it is. */
         TaskFired: {
             /** @description The time of the schedule. */
@@ -4870,8 +4949,6 @@ export interface components {
         };
         /** @description `task.session`: the session that works on the task; written before it is started. */
         TaskSession: {
-            /** @description Whether it looks for the task's repository, and does not work on it. */
-            finder?: boolean;
             /** @description Its id. */
             session: string;
             /**
@@ -5013,16 +5090,6 @@ export interface components {
             /** @description The call's id, which its result names. */
             tool_use_id: string;
         };
-        /**
-         * @description Which of Claude's tools need no asking, and which are refused, as rules of the CLI's own:
-         *     `Read`, `Bash(npm run test:*)`, `mcp__name`.
-         */
-        Tools: {
-            /** @description What needs no asking. */
-            allow?: string[];
-            /** @description What is refused, whatever else allows it. */
-            deny?: string[];
-        };
         /** @description A page of the journal. */
         Transcript: {
             /** @description The frames of the page, in order. */
@@ -5109,13 +5176,6 @@ export interface components {
         };
         /** @description By what usage is told. */
         UsageBy: "day" | "session" | "model";
-        /** @description A usage limit of Claude's that is reached. */
-        UsageLimit: {
-            /** @description Which one, in Claude's words. */
-            kind?: string | null;
-            /** @description When it is reset. */
-            resets_at?: components["schemas"]["Timestamp"] | null;
-        };
         /** @description What was used from one day to another, both included. */
         UsageReport: {
             /** @description What the rows are. */
@@ -8706,6 +8766,367 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GitLog"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. `file_forbidden`: The box's user may not do that with the file, or its root is not to be changed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `no_such_file`: Nothing stands at the path. `no_repository`: There is no repository there, or git does not find in it what was named. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `is_link`: A link stands at the path or on the way to it, and links are not followed. `not_a_folder`: What stands at the path, or on the way to it, is no folder. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. `files_unavailable`: What looks at the files does not answer, or answers nonsense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `files_late`: What was asked of the files took too long; of a folder that was to go, a part may be gone. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    open_pull_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description At most 1048576 bytes. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenPullRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PullRequestOpened"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. `bad_json`: The body is not JSON. `unknown_field`: The body has a field that the route does not know. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `no_such_forge`: The box has no account at that forge. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `request_timeout`: The request's body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `push_refused`: The push or the pull request may not be; the sentence says what may. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_large`: The body is larger than the route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forge_failed`: The forge refuses, fails, or does not answer. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    push_branch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description At most 1048576 bytes. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushBranch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BranchPushed"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. `bad_json`: The body is not JSON. `unknown_field`: The body has a field that the route does not know. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. `file_forbidden`: The box's user may not do that with the file, or its root is not to be changed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `no_such_file`: Nothing stands at the path. `no_such_forge`: The box has no account at that forge. `no_repository`: There is no repository there, or git does not find in it what was named. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `request_timeout`: The request's body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `is_link`: A link stands at the path or on the way to it, and links are not followed. `not_a_folder`: What stands at the path, or on the way to it, is no folder. `push_refused`: The push or the pull request may not be; the sentence says what may. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_large`: The body is larger than the route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forge_failed`: The forge refuses, fails, or does not answer. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. `files_unavailable`: What looks at the files does not answer, or answers nonsense. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `files_late`: What was asked of the files took too long; of a folder that was to go, a part may be gone. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    git_remote: {
+        parameters: {
+            query?: {
+                /** @description Absolute path of a folder of the tree, below a root. Written as `path` of files is. */
+                workdir?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitRemote"];
                 };
             };
             /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
@@ -13093,6 +13514,141 @@ export interface operations {
             };
         };
     };
+    set_effort: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 1048576 bytes. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetEffort"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. `bad_json`: The body is not JSON. `unknown_field`: The body has a field that the route does not know. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `no_such_session`: No session has that id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `request_timeout`: The request's body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_large`: The body is larger than the route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `claude_refused`: Claude answered the command with an error. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. `journal_unwritable`: The session's journal cannot be written: the disk is full, or read-only. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `keeper_timeout`: The session's keeper did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     follow_events: {
         parameters: {
             query?: {
@@ -17167,78 +17723,6 @@ export interface operations {
             };
         };
     };
-    find_task_repository: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        /** @description At most 1048576 bytes. */
-        requestBody: {
-            content: {
-                "application/json": Record<string, never>;
-            };
-        };
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. `bad_json`: The body is not JSON. `unknown_field`: The body has a field that the route does not know. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description `request_timeout`: The request's body did not arrive in time. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description `too_large`: The body is larger than the route takes. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description `internal`: Something failed inside the box; its log says what. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
     metrics: {
         parameters: {
             query?: never;
@@ -17977,294 +18461,6 @@ export interface operations {
             };
             /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `internal`: Something failed inside the box; its log says what. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-        };
-    };
-    runner_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunnerToken"];
-                };
-            };
-            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `internal`: Something failed inside the box; its log says what. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-        };
-    };
-    runner_revoke: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunnerDone"];
-                };
-            };
-            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `internal`: Something failed inside the box; its log says what. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-        };
-    };
-    runner_mint: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunnerMinted"];
-                };
-            };
-            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @description A sentence. */
-                        error: string;
-                    };
-                };
-            };
-            /** @description `too_many_tokens`: There are as many device tokens as may be. */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };

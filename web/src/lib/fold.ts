@@ -27,6 +27,7 @@ export class Fold {
   workingSince = 0;
   title: string | null = null;
   model: string | null = null;
+  effort: string | null = null;
   permission: string | null = null;
   driver: string | null = null;
   workdir: string | null = null;
@@ -301,6 +302,8 @@ export class Fold {
       this[what] = value;
     };
     change('model', data.model);
+    // What was asked for at first, or nothing, is what a change is one of.
+    change('effort', data.effort ?? (data.opening && (data.opening.effort || '–')));
     change('permission', data.permissionMode);
     change('driver', data.driver);
     if (data.title !== undefined && data.title !== null) this.title = data.title;

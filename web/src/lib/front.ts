@@ -4,7 +4,7 @@ import type { NoteRow, Row, ToolRow, TurnRow } from './rows';
 
 export type Answer = Extract<Frame, { kind: 'ask.answer' }>['data'];
 export type Result = Extract<Frame, { kind: 'tool.use.result' }>['data'];
-export type Changing = 'model' | 'permission' | 'driver';
+export type Changing = 'model' | 'effort' | 'permission' | 'driver';
 
 /** What a fold that begins mid-way cannot know by itself. */
 export class Front {

@@ -4,6 +4,9 @@ import type { Model } from '../api/types';
 
 const alias = (value: string): Model => ({ value, name: value, efforts: [] });
 
+/** What an effort may be, unless Claude Code has said which a model has. */
+export const EFFORTS = ['low', 'medium', 'high', 'xhigh', 'max'];
+
 /** The aliases that Claude Code takes for its models, until one has said which it has. */
 export const MODELS: Model[] = ['opus', 'sonnet', 'haiku'].map(alias);
 

@@ -45,7 +45,7 @@ export interface QuestionRow extends Common {
 }
 export interface NoteRow extends Common {
   readonly kind: 'note';
-  readonly what: 'note' | 'model' | 'permission' | 'driver' | 'resumed' | 'hook';
+  readonly what: 'note' | 'model' | 'effort' | 'permission' | 'driver' | 'resumed' | 'hook';
   readonly text: string;
   /** Who wanted it, if that is known. */
   readonly by: string | null;

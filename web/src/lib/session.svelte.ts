@@ -312,6 +312,13 @@ export class OpenSession {
     await this.refresh();
   }
 
+  async setEffort(effort: string): Promise<void> {
+    await this.act(() =>
+      done(api.POST('/api/sessions/{id}/effort', { params: { path: { id: this.id } }, body: { effort } })),
+    );
+    await this.refresh();
+  }
+
   async setPermission(mode: PermissionMode): Promise<void> {
     await this.act(() =>
       done(api.POST('/api/sessions/{id}/permission', { params: { path: { id: this.id } }, body: { mode } })),

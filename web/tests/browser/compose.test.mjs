@@ -61,7 +61,42 @@ test('a slash lists what Claude has, and the model is chosen from a list', async
   assert.deepEqual(await axeFinds(page), []);
   await dialog.getByText(models[1].name, { exact: true }).click();
   await dialog.waitFor({ state: 'detached' });
+
+  // So is its effort, while it runs, and every page is told of it.
+  await page.getByRole('button', { name: /^Model .*, change$/ }).click();
+  const efforts = dialog.getByRole('group', { name: 'Effort' });
+  await shot(page, 'model');
+  await efforts.getByRole('button', { name: 'low' }).click();
+  await log(page).getByText('The effort is low now').waitFor();
+  assert.equal((await box.call('GET', `/api/sessions/${id}`)).effort, 'low');
+  await page.getByRole('button', { name: /^Model .*, change$/ }).click();
+  assert.equal(await efforts.getByRole('button', { pressed: true }).textContent(), 'low');
+  assert.deepEqual(await axeFinds(page), []);
   assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('without TLS the pages of a box on a network are whole, and say what that means', async () => {
+  const there = { url: box.url.replace('127.0.0.1', 'box.lan') };
+  const out = await visit(browser, there, '/', { signedIn: false });
+  await out.getByText('This connection is not encrypted').waitFor();
+  const { id } = await box.create('@text ready');
+  const page = await visit(browser, there, `/s/${id}`);
+  const missing = () => !isSecureContext && !navigator.clipboard && !crypto.randomUUID && !crypto.subtle;
+  assert.ok(await page.evaluate(missing));
+  await composer(page).fill('@text heard there');
+  await composer(page).press('Enter');
+  await log(page).getByText('heard there', { exact: true }).waitFor();
+  await page.goto(`${there.url}/settings/tokens`);
+  await page.getByLabel('Name').fill('phone');
+  await page.getByRole('button', { name: 'Make a token' }).click();
+  await page.getByRole('button', { name: 'Copy', exact: true }).click();
+  await page.getByText('Copied').waitFor();
+  await page.getByRole('button', { name: 'I have it' }).click();
+  await page.goto(`${there.url}/settings/notifications`);
+  await page.getByText('only over HTTPS').first().waitFor();
+  assert.deepEqual([...page.wrongs, ...out.wrongs], []);
+  await out.context().close();
   await page.context().close();
 });
 

@@ -159,8 +159,36 @@ test('what is not committed and what a commit changed are shown', async () => {
   assert.ok(await page.getByText('new.txt').isVisible());
   await page.getByRole('button', { name: /first/ }).click();
   await page.getByText('+2').waitFor();
+  // A repository without a remote is pushed nowhere, which is said.
+  assert.ok(await page.getByRole('button', { name: 'Push', exact: true }).isDisabled());
+  await page.getByText('This tree has no remote to push to.').waitFor();
+  // Of a line that was changed the words that are new are marked, whatever colours it has.
+  writeFileSync(at('repo', 'words.rs'), 'let total = price * count;\n');
+  git('add', 'words.rs');
+  git('commit', '--quiet', '--message', 'words');
+  writeFileSync(at('repo', 'words.rs'), 'let total = price * amount;\n');
+  await page.reload();
+  await page.locator('.removed mark').getByText('count', { exact: true }).waitFor();
+  await page.locator('.added mark').getByText('amount', { exact: true }).waitFor();
+  await page.locator('.added .hljs-keyword').getByText('let').waitFor();
+  assert.equal(await page.locator('.added mark').getByText('amount', { exact: true }).count(), 1);
+  assert.deepEqual(await axeFinds(page), []);
+  await shot(page, 'changes-words');
   assert.deepEqual(page.wrongs, []);
   await page.context().close();
+});
+
+test('a commit that Claude makes is shown by itself', async () => {
+  const page = await open('/changes/workspace/repo', 'Not committed');
+  await page.getByText('a.txt').waitFor();
+  const words = '-c user.name=A -c user.email=a@b commit --quiet --all --message by-Claude';
+  await box.create(`@bash git ${words}\n@text committed`, { workdir: at('repo') });
+  await page.getByRole('button', { name: /^by-Claude/ }).waitFor();
+  await page.getByText('a.txt').waitFor({ state: 'detached' });
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+  // The other tests look at what is not committed.
+  git('reset', '--quiet', '--mixed', 'HEAD~1');
 });
 
 test('hooks are edited as a form, of the user and of a session', async () => {

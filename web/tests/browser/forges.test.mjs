@@ -1,7 +1,10 @@
 // Choosing a repository of a forge for a task; the forge is a stand-in, control and browser are real.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { axeFinds, Box, DESKTOP, launch, overflow, PHONE, until, visit } from './kit.mjs';
+import { axeFinds, Box, DESKTOP, launch, overflow, PHONE, shot, until, visit } from './kit.mjs';
 
 const PATIENCE = 90_000;
 let box;
@@ -65,6 +68,79 @@ test('a session finds the repository of a task, or somebody chooses it, and its 
     await until('the end of its session', async () => (await finder()).state === 'stopped');
   }
   assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
+test('what is checked out is pushed, and its pull request opened, as it was seen', async () => {
+  const tree = path.join(box.root, 'work', 'api');
+  const git = (...words) =>
+    execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@b', ...words], {
+      cwd: tree,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, HOME: box.root },
+    }).trim();
+  execFileSync('git', ['init', '--quiet', '--initial-branch=main', tree]);
+  git('remote', 'add', 'origin', `${box.forge}/acme/api.git`);
+  writeFileSync(path.join(tree, 'mended'), 'yes\n');
+  git('add', '.');
+  git('commit', '--quiet', '--message', 'Mend the login');
+  const commit = git('rev-parse', 'HEAD');
+  const forged = (name) => {
+    const bares = readdirSync(path.join(box.root, 'forge')).filter((one) => one.endsWith('.git'));
+    return bares.some((bare) => {
+      const words = [
+        '--git-dir',
+        path.join(box.root, 'forge', bare),
+        'rev-parse',
+        '--quiet',
+        '--verify',
+        name,
+      ];
+      try {
+        return execFileSync('git', words, { encoding: 'utf8' }).trim() === commit;
+      } catch {
+        return false;
+      }
+    });
+  };
+  for (const [name, size] of Object.entries({ PHONE, DESKTOP })) {
+    const page = await visit(browser, box, '/changes/workspace/api', { size, phone: size === PHONE });
+    await page.getByRole('button', { name: 'Push and open a pull request' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('acme/api').waitFor();
+    assert.deepEqual(await axeFinds(page), []);
+    assert.equal(await overflow(page, size.width), 0);
+    await shot(page, `publish-${name.toLowerCase()}`);
+    const branch = dialog.getByLabel('Branch there');
+    assert.equal(await branch.inputValue(), `claude/${commit.slice(0, 8)}`);
+    if (size === PHONE) {
+      await branch.fill('main');
+      await dialog.getByRole('button', { name: 'Push and open a pull request' }).click();
+      await dialog.getByText('own branch').waitFor();
+      assert.ok(!forged('main'));
+      await branch.fill('claude/login');
+      await dialog.getByRole('button', { name: 'Push and open a pull request' }).click();
+      await dialog.getByText(/Pull request 1 is open as a draft/).waitFor();
+    } else {
+      await branch.fill('claude/login');
+      await dialog.getByRole('button', { name: 'Push and open a pull request' }).click();
+      await dialog.getByText(/Pull request 1 was open already/).waitFor();
+    }
+    assert.ok(forged('claude/login'));
+    assert.deepEqual(await axeFinds(page), []);
+    assert.deepEqual(page.wrongs, []);
+    await page.context().close();
+  }
+  const told = await (await fetch(`${box.forge}/_kit/pulls`)).json();
+  assert.deepEqual(
+    told.pulls.map(({ title, draft }) => ({ title, draft })),
+    [{ title: 'Mend the login', draft: true }],
+  );
+  // Where the box has no account, its person's own machine pushes.
+  git('remote', 'set-url', 'origin', 'https://elsewhere.example/a/b.git');
+  const page = await visit(browser, box, '/changes/workspace/api');
+  await page.getByText('“cib pr”').waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Push', exact: true }).isDisabled());
   await page.context().close();
 });
 

@@ -29,8 +29,11 @@ export const PHONE = { width: 360, height: 640 };
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Milliseconds that anything may take: what is claimed of times is measured by the benches. */
+const PATIENCE = 90_000;
+
 /** Waits until something holds, and says what never did. */
-export async function until(what, holds, within = 20_000) {
+export async function until(what, holds, within = PATIENCE) {
   const deadline = Date.now() + within;
   for (;;) {
     const found = await holds();
@@ -62,14 +65,31 @@ export async function freePort() {
 }
 
 /** Waits for a program's first answer, and says so if it has ended instead. */
-function answers(what, child, url) {
-  return until(`an answer of ${what}`, () => {
-    if (child.exitCode !== null) throw new Error(`${what} ended with ${child.exitCode}`);
-    return fetch(url).then(
-      () => true,
-      () => false,
-    );
-  });
+async function answers(what, child, url) {
+  try {
+    await until(`an answer of ${what}`, () => {
+      if (child.exitCode !== null) throw new Error(`${what} ended with ${child.exitCode}`);
+      return fetch(url, { signal: AbortSignal.timeout(PATIENCE) }).then(
+        () => true,
+        () => false,
+      );
+    });
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+/** Starts something at a free port, and at another one if that does not come to anything. */
+async function somewhere(start) {
+  for (let left = 2; ; left -= 1) {
+    try {
+      return await start(await freePort());
+    } catch (error) {
+      if (!left) throw error;
+      console.error(`tried at another port: ${error}`);
+    }
+  }
 }
 
 function listens(socket) {
@@ -107,29 +127,33 @@ export class Box {
       .createServer({ pauseOnConnect: true }, (stream) => box.look(stream))
       .listen(path.join(box.root, 'run/files/files.sock'));
     box.init = net.createServer((line) => box.asked(line)).listen(path.join(box.root, 'run/init.sock'));
-    box.port = await freePort();
-    box.url = `http://127.0.0.1:${box.port}`;
-    await box.control();
+    await somewhere((port) => {
+      box.port = port;
+      box.url = `http://127.0.0.1:${port}`;
+      return box.control();
+    });
     return box;
   }
 
-  async standIn() {
-    const port = await freePort();
-    this.api = `http://127.0.0.1:${port}`;
-    this.model = spawn(path.join(programs, 'cib-testkit'), ['api', '--listen', `127.0.0.1:${port}`], {
-      stdio: 'ignore',
+  standIn() {
+    return somewhere((port) => {
+      this.api = `http://127.0.0.1:${port}`;
+      this.model = spawn(path.join(programs, 'cib-testkit'), ['api', '--listen', `127.0.0.1:${port}`], {
+        stdio: 'ignore',
+      });
+      return answers('the stand-in', this.model, this.api);
     });
-    await answers('the stand-in', this.model, this.api);
   }
 
   /** A stand-in for GitHub, at which the box is `me`. */
   async forgeStandIn() {
-    const port = await freePort();
-    this.forge = `http://127.0.0.1:${port}`;
-    const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
-    this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
-    await answers('the forge', this.forges, this.forge);
-    // What git is joined to control by stands beside it, as in an image.
+    await somewhere((port) => {
+      this.forge = `http://127.0.0.1:${port}`;
+      const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
+      this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
+      return answers('the forge', this.forges, this.forge);
+    });
+    // As in an image; it may be there already.
     const helper = path.join(programs, 'git-remote-cib');
     if (!existsSync(helper)) symlinkSync('cib-control', helper);
     const token = 'ghp_0123456789abcdefghijABCDEFGHIJ012345';
@@ -227,6 +251,9 @@ export class Box {
         return this.keeper(request.spec);
       case 'session_signal':
         return 'done';
+      case 'session_purge':
+        rmSync(path.join(this.root, 'data/sessions', request.session), { recursive: true });
+        return { session_purged: { freed: 4096 } };
       default:
         return { refused: { code: 'not_now', detail: 'this init only starts keepers' } };
     }
@@ -347,7 +374,9 @@ export class Box {
 
 /** A browser. One that did not come up in time is begun again, once: it is no claim of a test's. */
 export async function launch() {
-  const how = { executablePath: '/usr/bin/chromium', args: ['--no-sandbox'], timeout: 60_000 };
+  // A box of a network, by a name that makes no secure context without TLS.
+  const args = ['--no-sandbox', '--host-resolver-rules=MAP box.lan 127.0.0.1'];
+  const how = { executablePath: '/usr/bin/chromium', args, timeout: PATIENCE };
   try {
     return await chromium.launch(how);
   } catch (error) {
@@ -370,6 +399,7 @@ export async function visit(
     locale: 'en-GB',
     ...more,
   });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const wrongs = [];
   page.on('pageerror', (error) => wrongs.push(`error: ${error.stack ?? error}`));

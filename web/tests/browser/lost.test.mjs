@@ -26,10 +26,10 @@ test('offline is said, keeps what was typed, and ends by itself', async () => {
   await page
     .getByText(/Reconnecting|does not answer/)
     .first()
-    .waitFor({ timeout: 10_000 });
+    .waitFor();
   await composer(page).fill('@text written without a line');
   await composer(page).press('Enter');
-  await page.locator('.queued.failed').getByText('written without a line').waitFor({ timeout: 30_000 });
+  await page.locator('.queued.failed').getByText('written without a line').waitFor();
   await box.control();
   await page.context().setOffline(false);
   await page.evaluate(() => window.dispatchEvent(new Event('online')));
@@ -50,7 +50,7 @@ test('a cookie that has expired leads to the sign-in, and back to where one was'
   await page.context().clearCookies();
   await box.kill();
   await box.control();
-  await page.getByLabel('Token').waitFor({ timeout: 20_000 });
+  await page.getByLabel('Token').waitFor();
   assert.ok(!(await page.content()).includes('still here'));
   await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Sign in' }).click();
@@ -69,7 +69,7 @@ test('a token that is revoked ends the page that was signed in with it, at once'
   await page.reload();
   await page.locator('article.said').getByText('for the device').waitFor();
   await box.call('DELETE', `/api/tokens/${made.token.id}`);
-  await page.getByLabel('Token').waitFor({ timeout: 10_000 });
+  await page.getByLabel('Token').waitFor();
   assert.ok(!(await page.content()).includes('for the device'));
   await page.getByLabel('Token').fill(made.plaintext);
   await page.getByRole('button', { name: 'Sign in' }).click();

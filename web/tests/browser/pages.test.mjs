@@ -245,7 +245,12 @@ test('a long session is drawn by parts, ends at its end, and reading above is no
     await page.mouse.wheel(0, -400);
     await page.waitForTimeout(30);
   }
-  await page.waitForTimeout(200);
+  const top = () => log.evaluate((one) => one.scrollTop);
+  await until('that it stands', async () => {
+    const before = await top();
+    await page.waitForTimeout(200);
+    return before === (await top());
+  });
   const [key, at] = await first();
   await page.waitForTimeout(300);
   const [again, where] = await first();

@@ -112,7 +112,7 @@ after(async () => {
 });
 
 async function found(page) {
-  const text = await until('the page to have tried', () => page.locator('#found').textContent(), 20_000);
+  const text = await until('the page to have tried', () => page.locator('#found').textContent());
   return JSON.parse(text);
 }
 

@@ -119,7 +119,7 @@ test('killing control loses no word and shows none twice', async () => {
   for (let round = 0; round < 3; round += 1) {
     await box.kill();
     if (round === 0) {
-      await page.getByText('You have everything up to').waitFor({ timeout: 4000 });
+      await page.getByText('You have everything up to').waitFor();
       await shot(page, 'reconnecting');
     }
     await box.control();
@@ -127,7 +127,7 @@ test('killing control loses no word and shows none twice', async () => {
       .getByRole('button', { name: 'Try now' })
       .click({ timeout: 500 })
       .catch(() => undefined);
-    await page.getByText('You have everything up to').waitFor({ state: 'detached', timeout: 10_000 });
+    await page.getByText('You have everything up to').waitFor({ state: 'detached' });
   }
   await until('the end of the turn', () => box.frames(id).some((one) => one.kind === 'stop'));
   await log(page).getByText('Done').waitFor();
@@ -151,6 +151,11 @@ test('a permission is shown with its change before it is given, and two pages ag
   for (const page of [one, two]) {
     await log(page).getByText('it is written', { exact: true }).waitFor();
     assert.equal(await page.getByRole('region', { name: 'Claude asks' }).count(), 0);
+    // What was written to is told beside it, with the way to what git says of it.
+    const files = page.getByRole('region', { name: /^Files changed/ });
+    await files.getByText('made.txt', { exact: true }).waitFor();
+    const changes = files.getByRole('link', { name: 'Changes in the directory' });
+    assert.equal(await changes.getAttribute('href'), '/changes/workspace');
     assert.deepEqual(page.wrongs, []);
     await page.context().close();
   }
@@ -213,8 +218,12 @@ test('a terminal shows an address whole before it is opened, and asks before it 
   await until('the link', async () => /^good-link/m.test(await screen.innerText()));
   const line = screen.locator('div', { hasText: /^good-link/ }).first();
   const { x, y } = await line.boundingBox();
-  await page.mouse.move(x + 20, y + 6);
-  await page.waitForTimeout(100);
+  // What is under the pointer is looked at when it moves.
+  let moved = 0;
+  await until('that it is a link', async () => {
+    await page.mouse.move(x + 18 + (moved++ % 4), y + 6);
+    return page.locator('.xterm-cursor-pointer').count();
+  });
   await page.mouse.click(x + 22, y + 6);
   await page.getByRole('dialog').getByText('https://evil.example/?s=1').waitFor();
   assert.deepEqual(await axeFinds(page), []);
@@ -228,12 +237,7 @@ test('a terminal shows an address whole before it is opened, and asks before it 
     const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
     document.querySelector('.xterm-helper-textarea').dispatchEvent(event);
   });
-  const asked = await page
-    .getByRole('dialog')
-    .getByText('and another')
-    .waitFor({ timeout: 5000 })
-    .then(() => true);
-  assert.ok(asked);
+  await page.getByRole('dialog').getByText('and another').waitFor();
   await page.getByRole('button', { name: 'Paste' }).click();
   await screen.getByText('and another').first().waitFor();
   assert.deepEqual(page.wrongs, []);
@@ -296,8 +300,8 @@ test('a paste of 100 kB arrives whole in a terminal', async () => {
   await until('a prompt', async () => /[$#]/.test(await screen.innerText()));
   await page.locator('.xterm-helper-textarea').focus();
   // A terminal takes lines of 4095 bytes at most before it has passed them on.
-  await page.keyboard.type('stty -echo; cat > pasted; stty echo; echo $((40+2))done\n');
-  await page.waitForTimeout(300);
+  await page.keyboard.type('stty -echo; echo $((1+1))go; cat > pasted; stty echo; echo $((40+2))done\n');
+  await until('cat', async () => /^2go/m.test(await screen.innerText()));
   const lines = Array.from({ length: 1300 }, (_, n) => `${String(n).padStart(8, '0')} ${'盒x'.repeat(17)}\n`);
   const text = lines.join('');
   assert.ok(Buffer.byteLength(text) > 100_000);
@@ -310,7 +314,7 @@ test('a paste of 100 kB arrives whole in a terminal', async () => {
   await page.getByRole('button', { name: 'Paste' }).click();
   const file = path.join(box.workdir().workdir, 'pasted');
   const there = () => (existsSync(file) ? readFileSync(file, 'utf8') : '');
-  await until('all of it', () => there().length >= text.length, 30_000);
+  await until('all of it', () => there().length >= text.length);
   await page.locator('.xterm-helper-textarea').focus();
   await page.keyboard.press('Control+d');
   await screen.getByText('42done').waitFor();
@@ -359,6 +363,31 @@ test('a journal is downloaded whole, frame by frame', async () => {
   await page.context().close();
 });
 
+test('what has ended is deleted for good, after a question', async () => {
+  const id = box.record([], { title: 'No longer wanted' });
+  const page = await visit(browser, box, `/s/${id}`);
+  const purge = page.getByRole('button', { name: 'Delete for good' });
+  await purge.click();
+  const dialog = page.getByRole('dialog');
+  await shot(page, 'purge');
+  assert.deepEqual(await axeFinds(page), []);
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.ok(box.frames(id).length);
+  await purge.click();
+  await dialog.getByRole('button', { name: 'Delete for good' }).click();
+  await page.waitForURL(`${box.url}/`);
+  await page.getByText('No longer wanted').waitFor({ state: 'detached' });
+  await assert.rejects(box.call('GET', `/api/sessions/${id}`), /no_such_session/);
+  // What lives is not offered it.
+  const live = await box.create('@text still here');
+  await page.goto(`${box.url}/s/${live.id}`);
+  await page.getByRole('button', { name: 'Download the journal' }).waitFor();
+  assert.equal(await purge.count(), 0);
+  assert.deepEqual(page.wrongs, []);
+  await page.context().close();
+});
+
 test('a session moves to the terminal and back, and goes on', async () => {
   const { id } = await box.create('@text first by the stream');
   const page = await visit(browser, box, `/s/${id}`);
@@ -369,11 +398,10 @@ test('a session moves to the terminal and back, and goes on', async () => {
     ['stream', 'and by the stream again'],
   ]) {
     await driver.selectOption(to);
-    await until('the other driver', async () => (await driver.inputValue()) === to, 20_000);
+    await until('the other driver', async () => (await driver.inputValue()) === to);
     await until(
       'that it stands',
       async () => (await box.call('GET', `/api/sessions/${id}`)).state === 'idle',
-      20_000,
     );
     await composer(page).fill(`@text ${words}`);
     await composer(page).press('Enter');

@@ -11,7 +11,9 @@ import { between, marks } from '../../src/lib/marks';
 import { rank } from '../../src/lib/match';
 import { Pump } from '../../src/lib/pump';
 import { control } from '../../src/lib/terminal-keys';
+import type { Row } from '../../src/lib/rows';
 import { outputText, telling } from '../../src/lib/tools';
+import { touched } from '../../src/lib/touched';
 import { above, atEnd, below, MOST } from '../../src/lib/window';
 import { en } from '../../src/lib/words/en';
 import * as compose from '../../src/lib/words/parts/compose';
@@ -198,5 +200,30 @@ test('the words that changed within a line are marked, and none where a line is 
   expect([...found]).toEqual([
     [1, [[4, 7]]],
     [3, [[4, 7]]],
+  ]);
+});
+
+test('files that were written to are told, the last first, and none of a call that failed', () => {
+  const call = (tool: string, path: unknown, more: object = {}) =>
+    ({
+      kind: 'tool',
+      tool,
+      input: { file_path: path },
+      state: 'ok',
+      children: [],
+      ...more,
+    }) as unknown as Row;
+  const agent = call('Task', undefined, { children: [call('Write', '/w/b'), call('Edit', '/w/a')] });
+  const rows = [
+    call('Edit', '/w/a'),
+    call('Read', '/w/r'),
+    call('Edit', 7),
+    call('constructor', '/w/x'),
+    call('Write', '/w/failed', { state: 'error' }),
+    agent,
+  ];
+  expect(touched(rows)).toEqual([
+    { path: '/w/a', times: 2 },
+    { path: '/w/b', times: 1 },
   ]);
 });

@@ -155,6 +155,20 @@ pub(super) const GIT: &[Code] = &[
     Code::FilesLate,
 ];
 
+/// Faults of publishing a working tree.
+pub(super) const PUBLISHING: &[Code] = &[
+    Code::NoSuchFile,
+    Code::NoSuchForge,
+    Code::NoRepository,
+    Code::FileForbidden,
+    Code::IsLink,
+    Code::NotAFolder,
+    Code::PushRefused,
+    Code::ForgeFailed,
+    Code::FilesUnavailable,
+    Code::FilesLate,
+];
+
 /// Faults of everything about hooks.
 pub(super) const HOOKS: &[Code] = &[
     Code::FileForbidden,

@@ -1,12 +1,13 @@
 //! Coder's files, and the history of working trees.
 
 use super::body::{body, file, text};
-use super::faults::{CHANGING_FILES, GIT, LOOKING_AT_FILES, READING_FILES};
+use super::faults::{CHANGING_FILES, GIT, LOOKING_AT_FILES, PUBLISHING, READING_FILES};
 use super::params::{
     ENTRIES, FILE_AFTER, FILE_PATH, FILE_ROOT, GIT_BASE, GIT_COMMIT, GIT_FROM, GIT_LIMIT, GIT_PATH,
     GIT_SKIP, GIT_STAGED, GIT_WORKDIR,
 };
 use crate::auth::scope::Scope;
+use crate::fault::Code;
 use crate::routes::call::Call;
 use crate::routes::{Access, Answer, Route, Served, Shape, Verb, files, git};
 
@@ -182,5 +183,43 @@ pub(super) const ROUTES: &[Route] = &[
         answer: Answer::Ok(Shape::GitDiff),
         faults: GIT,
         handler: handler!(git::diff),
+    },
+    Route {
+        name: "git_remote",
+        verb: Verb::Get,
+        paths: &["/api/git/remote"],
+        access: Access::Scope(Scope::FsRead),
+        summary: "What is checked out in a working tree, and where the box could publish it.",
+        query: &[GIT_WORKDIR],
+        body: None,
+        answer: Answer::Ok(Shape::GitRemote),
+        faults: GIT,
+        handler: handler!(git::remote),
+    },
+    Route {
+        name: "push_branch",
+        verb: Verb::Post,
+        paths: &["/api/git/push"],
+        access: Access::Scope(Scope::TasksWrite),
+        summary: "Pushes one commit of a working tree to one branch of a repository that the box has \
+                  an account for, by its token. The repository's own branch is refused, and so is what \
+                  takes something back or has a secret in it.",
+        query: &[],
+        body: body(Shape::PushBranch),
+        answer: Answer::Ok(Shape::BranchPushed),
+        faults: PUBLISHING,
+        handler: handler!(git::push),
+    },
+    Route {
+        name: "open_pull_request",
+        verb: Verb::Post,
+        paths: &["/api/git/pr"],
+        access: Access::Scope(Scope::TasksWrite),
+        summary: "Opens a pull request of a branch that was pushed, or finds the one that is open.",
+        query: &[],
+        body: body(Shape::OpenPullRequest),
+        answer: Answer::Ok(Shape::PullRequestOpened),
+        faults: &[Code::NoSuchForge, Code::PushRefused, Code::ForgeFailed],
+        handler: handler!(git::pr),
     },
 ];

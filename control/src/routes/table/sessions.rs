@@ -137,6 +137,18 @@ pub(super) const ROUTES: &[Route] = &[
         handler: handler!(commands::model),
     },
     Route {
+        name: "set_effort",
+        verb: Verb::Post,
+        paths: &["/api/sessions/{id}/effort"],
+        access: Access::Scope(Scope::SessionsWrite),
+        summary: "Changes the reasoning effort from the next request on.",
+        query: &[],
+        body: body(Shape::SetEffort),
+        answer: Answer::Ok(Shape::Accepted),
+        faults: KEEPER,
+        handler: handler!(commands::effort),
+    },
+    Route {
         name: "set_driver",
         verb: Verb::Post,
         paths: &["/api/sessions/{id}/driver"],

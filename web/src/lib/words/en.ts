@@ -204,6 +204,7 @@ export const en = {
   'ask.closed': 'answered',
   'note.note': '{text}',
   'note.model': 'The model is {text} now',
+  'note.effort': 'The effort is {text} now',
   'note.permission': 'Permissions are {text} now',
   'note.driver': 'The driver is {text} now',
   'note.resumed': 'Resumed',

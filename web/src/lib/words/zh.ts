@@ -205,6 +205,7 @@ export const zh: Words = {
   'ask.closed': '已回答',
   'note.note': '{text}',
   'note.model': '模型已改为 {text}',
+  'note.effort': '思考力度已改为 {text}',
   'note.permission': '权限已改为 {text}',
   'note.driver': '驱动已改为 {text}',
   'note.resumed': '已恢复',

@@ -1,0 +1,229 @@
+//! What a person publishes by a page: one commit of a working tree that is no task's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cib_protocol::forge::ForgeKind;
+use cib_testkit::forge::{ForgeStandIn, NewRepository};
+use serde_json::{Value, json};
+
+use super::{commit, git};
+use crate::common::client::Client;
+use crate::common::files;
+use crate::common::forge::{self, TOKEN};
+use crate::common::world::{Server, World};
+
+/// A box with an account at a forge, and a tree that was cloned from there.
+struct Desk {
+    world: World,
+    forge: ForgeStandIn,
+    server: Server,
+    client: Client,
+    tree: PathBuf,
+    host: String,
+}
+
+fn desk() -> Desk {
+    let world = World::new();
+    files::serve(&world);
+    let forge = ForgeStandIn::start().unwrap();
+    forge.token(TOKEN, "me", Some(&["repo"]));
+    let files = BTreeMap::from([("file".to_owned(), "one\n".to_owned())]);
+    for (slug, writers) in [("acme/api", vec!["me".to_owned()]), ("acme/read", vec![])] {
+        let new = NewRepository {
+            slug: slug.to_owned(),
+            writers,
+            files: files.clone(),
+            ..NewRepository::default()
+        };
+        forge.repository(&new).unwrap();
+    }
+    let config = forge::config(
+        &world,
+        vec![forge::account(ForgeKind::GitHub, &forge.url())],
+    );
+    let server = world.serve_with(&config);
+    let tree = world.workspace().join("tree");
+    let bare = forge.dir("acme/api").unwrap();
+    let words = ["clone", "--quiet", bare.to_str().unwrap(), "tree"];
+    git(&world.workspace(), &words);
+    let desk = Desk {
+        client: server.client(),
+        host: forge.addr().to_string(),
+        tree,
+        server,
+        forge,
+        world,
+    };
+    desk.comes_from(&format!("{}/acme/api.git", desk.forge.url()));
+    desk
+}
+
+impl Desk {
+    fn comes_from(&self, url: &str) {
+        git(&self.tree, &["remote", "set-url", "origin", url]);
+    }
+
+    async fn remote(&self) -> Value {
+        let path = format!("/api/git/remote?workdir={}", self.tree.display());
+        self.client.get(&path).await.ok()
+    }
+
+    fn order(&self, branch: &str, commit: &str) -> Value {
+        json!({
+            "workdir": self.tree, "host": self.host, "repository": "acme/api",
+            "branch": branch, "commit": commit,
+        })
+    }
+
+    async fn refused(&self, branch: &str, commit: &str) -> String {
+        let order = self.order(branch, commit);
+        let answer = self.client.post("/api/git/push", &order).await;
+        answer.fault(409, "push_refused")
+    }
+
+    fn at(&self, branch: &str) -> Option<String> {
+        let ran = std::process::Command::new("git")
+            .args(["rev-parse", "--quiet", "--verify", branch])
+            .current_dir(self.forge.dir("acme/api").unwrap())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(ran.stdout).unwrap().trim().to_owned();
+        ran.status.success().then_some(text)
+    }
+}
+
+fn says(tree: &Path, text: &str) -> String {
+    let words = ["commit", "--quiet", "--allow-empty", "--message", text];
+    git(tree, &words);
+    git(tree, &["rev-parse", "HEAD"])
+}
+
+#[tokio::test]
+async fn a_person_pushes_a_commit_and_opens_its_pull_request() {
+    let desk = desk();
+    let made = says(&desk.tree, "Mend the login, closes #5, says @somebody");
+    let remote = desk.remote().await;
+    for (name, value) in [
+        ("branch", json!("main")),
+        ("commit", json!(made)),
+        ("host", json!(desk.host)),
+        ("repository", json!("acme/api")),
+        ("default_branch", json!("main")),
+        ("pull_requests", json!(true)),
+    ] {
+        assert_eq!(remote[name], value, "{remote:#}");
+    }
+    let pr = json!({
+        "host": desk.host, "repository": "acme/api", "branch": "claude/login", "draft": true,
+    });
+    let early = desk.client.post("/api/git/pr", &pr).await;
+    assert!(early.fault(409, "push_refused").contains("not pushed"));
+    for _ in 0..2 {
+        let order = desk.order("claude/login", &made);
+        let pushed = desk.client.post("/api/git/push", &order).await.ok();
+        assert_eq!(pushed["commit"], made);
+        assert_eq!(desk.at("claude/login").as_ref(), Some(&made));
+    }
+    for adopted in [false, true] {
+        let opened = desk.client.post("/api/git/pr", &pr).await.ok();
+        assert_eq!(opened["draft"], true);
+        assert_eq!(opened["adopted"], adopted, "{opened:#}");
+    }
+    let eye = Client::new(desk.forge.addr());
+    let pulls = eye.get("/_kit/pulls").await.ok()["pulls"].clone();
+    assert_eq!(pulls.as_array().unwrap().len(), 1, "{pulls:#}");
+    let title = pulls[0]["title"].as_str().unwrap();
+    assert!(title.starts_with("Mend the login"), "{title}");
+    assert!(
+        !title.contains("@somebody") && !title.contains("closes #5"),
+        "{title}"
+    );
+    // More of it goes to the same.
+    let more = commit(&desk.tree, "more");
+    let order = desk.order("claude/login", &more);
+    desk.client.post("/api/git/push", &order).await.ok();
+    assert_eq!(desk.at("claude/login"), Some(more));
+    drop(desk.server);
+}
+
+#[tokio::test]
+async fn nothing_but_what_a_person_has_seen_is_taken_and_nothing_is_taken_back() {
+    let desk = desk();
+    let main = desk.at("main");
+    let made = commit(&desk.tree, "made");
+    assert!(desk.refused("main", &made).await.contains("own branch"));
+    assert_eq!(desk.at("main"), main);
+    let order = desk.order("claude/one", &made);
+    desk.client.post("/api/git/push", &order).await.ok();
+    // What was pushed is not rewritten.
+    git(
+        &desk.tree,
+        &["commit", "--quiet", "--amend", "--message", "another"],
+    );
+    let another = git(&desk.tree, &["rev-parse", "HEAD"]);
+    assert!(
+        desk.refused("claude/one", &another)
+            .await
+            .contains("only grows")
+    );
+    assert_eq!(desk.at("claude/one").as_ref(), Some(&made));
+    // A secret stays here.
+    let secret = format!("ghp_{}", "a1".repeat(18));
+    fs::write(desk.tree.join("key"), &secret).unwrap();
+    git(&desk.tree, &["add", "--all"]);
+    let told = says(&desk.tree, "key");
+    let why = desk.refused("claude/two", &told).await;
+    assert!(
+        why.contains("token of GitHub") && !why.contains(&secret),
+        "{why}"
+    );
+    assert_eq!(desk.at("claude/two"), None);
+    // A tree that leads its pushes elsewhere publishes nothing.
+    let elsewhere = desk.world.path().join("elsewhere.git");
+    let words = ["init", "--quiet", "--bare", elsewhere.to_str().unwrap()];
+    git(desk.world.path(), &words);
+    let key = format!("url.{}.insteadOf", elsewhere.display());
+    let repository = format!("cib://{}/acme/api.git", desk.host);
+    git(&desk.tree, &["config", &key, &repository]);
+    assert!(
+        desk.refused("claude/three", &made)
+            .await
+            .contains("elsewhere")
+    );
+    assert_eq!(desk.at("claude/three"), None);
+}
+
+#[tokio::test]
+async fn where_the_box_has_no_account_or_a_caller_no_right_nothing_is_pushed() {
+    let desk = desk();
+    let made = commit(&desk.tree, "made");
+    desk.comes_from("https://me:secret@elsewhere.example/a/b.git");
+    let remote = desk.remote().await;
+    assert_eq!(remote["remote"], "https://elsewhere.example/a/b.git");
+    assert!(remote.get("host").is_none(), "{remote:#}");
+    let mut order = desk.order("claude/x", &made);
+    order["host"] = json!("elsewhere.example");
+    let answer = desk.client.post("/api/git/push", &order).await;
+    answer.fault(404, "no_such_forge");
+    desk.comes_from(&format!("{}/acme/read", desk.forge.url()));
+    let remote = desk.remote().await;
+    let problem = remote["problem"].as_str().unwrap();
+    assert!(problem.contains("may not push"), "{problem}");
+    for wrong in ["-x", "a..b", "a b"] {
+        let order = desk.order(wrong, &made);
+        let answer = desk.client.post("/api/git/push", &order).await;
+        answer.fault(400, "bad_value");
+    }
+    let request = json!({"label": "x", "scopes": ["fs:read", "fs:write", "tasks:read"]});
+    let token = desk.client.post("/api/tokens", &request).await.created();
+    let device = desk
+        .server
+        .stranger()
+        .with_token(token["plaintext"].as_str().unwrap());
+    for route in ["/api/git/push", "/api/git/pr"] {
+        let answer = device.post(route, &desk.order("claude/x", &made)).await;
+        answer.fault(403, "scope_missing");
+    }
+}
