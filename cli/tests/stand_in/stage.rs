@@ -131,7 +131,18 @@ fn answer(stream: &TcpStream, healthy: &AtomicBool) {
             break;
         }
     }
+    const TASK: &str =
+        r#"{"id":"00c0ffee","state":"failed","error":{"kind":"stuck","detail":"no \u001b[2J"}}"#;
+    let listed = format!(r#"{{"tasks":[{TASK}]}}"#);
     let (status, body) = match first.split(' ').nth(1).unwrap_or_default() {
+        "/api/tasks" if first.starts_with("POST") => ("201 Created", TASK),
+        "/api/tasks" => ("200 OK", &*listed),
+        "/api/tasks/00c0ffee" => ("200 OK", TASK),
+        "/api/tasks/00c0ffee/logs?follow=0" => ("200 OK", "[now] working\n[now] failed\n"),
+        "/api/tasks/00c0ffee/cancel" => (
+            "409 Conflict",
+            r#"{"error":"task_ended","detail":"the task is failed"}"#,
+        ),
         "/api/health" if healthy.load(Ordering::Acquire) => ("200 OK", r#"{"status":"ok"}"#),
         "/api/sessions" => ("201 Created", r#"{"id":"a-session","driver":"stream"}"#),
         "/api/tokens" => ("201 Created", r#"{"plaintext":"a-token"}"#),

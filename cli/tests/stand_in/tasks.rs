@@ -192,6 +192,33 @@ fn a_job_is_listed_followed_and_cancelled_as_a_task_of_a_box_is() {
 }
 
 #[test]
+fn a_box_gets_a_task_by_its_api_and_what_it_says_reaches_no_terminal() {
+    let stage = stage();
+    let output = stage.cib(&["start", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let output = stage
+        .cib(&["task", "submit", "--follow", "--", "Mend it."])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("state: failed") && !text.contains('\u{1b}'),
+        "{text}"
+    );
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("[now] working\n[now] failed\n"), "{log}");
+    assert_eq!(json(&stage, &["list"], 0)[0]["state"], "failed");
+    let output = stage.cib(&["task", "cancel", "00c0ffee"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("the task is failed"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
     let stage = stage();
     for words in [

@@ -260,7 +260,7 @@ fn what_nobody_answers_or_waits_for_is_cancelled_with_a_code_that_says_why() {
     assert_eq!(stage.result()["error"]["detail"], "an answer to: Which?");
 
     let mut stage = Stage::new();
-    let words = [&PROMPT[..], &["--questions", "wait", "--timeout", "2s"]].concat();
+    let words = [&PROMPT[..], &["--questions", "wait", "--timeout", "4s"]].concat();
     let mut running = stage.start(&words);
     stage.ends(&asks);
     assert_eq!(running.wait().code(), Some(124));
