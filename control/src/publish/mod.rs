@@ -1,4 +1,5 @@
-//! Publishing what tasks make, without giving away what opens the forge.
+//! Publishing what tasks make, and what a person has looked at ([`person`]), without giving away what
+//! opens the forge.
 //!
 //! Control keeps a bare repository of its own for each that tasks work on ([`bare`]), fetched and
 //! pushed with the forge's token, which nobody else in the box has. Coder's git speaks to that

@@ -316,18 +316,22 @@ export class Fold {
     const { front } = this;
     this.joinCalls(older);
     this.joinTurns(older);
-    for (const [what, { note, after }] of front.firsts) {
+    // Of several changes at one place each comes behind the one that came before it.
+    const behind = new Map<Row | null, Row>();
+    for (const [what, { note, after: from }] of front.firsts) {
       const before = older[what];
+      const after = behind.get(from) ?? from;
       if (before === null) older.front.firsts.set(what, { note, after: after ?? older.rows.at(-1) ?? null });
       else if (before !== note.text) {
         const at = after ? this.rows.indexOf(after) + 1 : 0;
-        const behind = this.rows[at];
-        if (behind && 'open' in behind && behind.isCut) {
-          behind.isCut = false;
-          this.touched.add(behind);
+        const next = this.rows[at];
+        if (next && 'open' in next && next.isCut) {
+          next.isCut = false;
+          this.touched.add(next);
         }
         this.rows.splice(at, 0, note);
         this.touched.add(note);
+        behind.set(from, note);
       }
     }
     this.joinThreads(older.rows, this.rows, older.isMidway);
@@ -361,6 +365,7 @@ export class Fold {
     this.title ??= older.title;
     this.workdir ??= older.workdir;
     this.model ??= older.model;
+    this.effort ??= older.effort;
     this.permission ??= older.permission;
     this.driver ??= older.driver;
     this.openings += older.openings;

@@ -53,6 +53,7 @@ function picture(made: Fold): unknown {
     workingSince: made.workingSince,
     title: made.title,
     model: made.model,
+    effort: made.effort,
     permission: made.permission,
     driver: made.driver,
     workdir: made.workdir,
@@ -154,6 +155,7 @@ function made(seed: number, length: number): Data[] {
         data: { reason: 'turn_end', last: pick(5) === 0, messages: [`u${data.length}`] },
       } as Data);
       if (pick(2)) data.push({ kind: 'meta', data: { model: `m${pick(3)}`, title: `t${pick(3)}` } } as Data);
+      if (pick(3) === 0) data.push({ kind: 'meta', data: { effort: pick(2) ? 'low' : 'high' } } as Data);
       if (pick(3) === 0)
         data.push({
           kind: 'meta',
