@@ -28,8 +28,9 @@ bench_cli_peer() {
     --env ANTHROPIC_API_KEY=sk-ant-of-the-bench --volume "$2:/workspace" "$1")
   port=$(docker port "$id" 8080/tcp | head -1)
   until curl -fsS -o /dev/null --max-time 2 "http://$port/api/health" 2>/dev/null; do sleep 0.02; done
-  curl -fsS -o /dev/null --max-time 60 -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
-    --data '{"workdir": "/workspace", "driver": "tty"}' "http://$port/api/sessions"
+  # The API may be there before all of the box is.
+  until curl -fsS -o /dev/null --max-time 60 -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+    --data '{"workdir": "/workspace", "driver": "tty"}' "http://$port/api/sessions" 2>/dev/null; do sleep 0.02; done
   took=$(($(bench_cli_now) - begun))
   docker rm --force --volumes "$id" >/dev/null
 }
@@ -65,6 +66,8 @@ bench_cli() {
   # shellcheck disable=SC2064 # the folder is known now
   trap "rm -rf '$folder'" RETURN
   git clone --quiet --no-local --depth 200 "file://$CIB_ROOT" "$folder/repository"
+  # What is mounted becomes the agent's, and git leaves other users' repositories alone.
+  cp -a "$folder/repository" "$folder/mounted"
   chmod 0755 "$folder"
   # Of nobody's home: no login, no keys, no settings of a person's.
   export HOME=$folder/home ANTHROPIC_API_KEY=sk-ant-of-the-bench
@@ -72,7 +75,7 @@ bench_cli() {
   mkdir -p "$HOME"
   # The first of each warms the disk's cache, and counts for nothing.
   for ((round = 0; round <= BENCH_CLI_STARTS; round++)); do
-    bench_cli_peer "$image" "$folder/repository"
+    bench_cli_peer "$image" "$folder/mounted"
     ((round == 0)) || peers+=("$took")
     bench_cli_own "$image" "$folder/repository" "$cib"
     ((round == 0)) || owns+=("$took")

@@ -16,10 +16,13 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use crate::text;
+use crate::{process, text};
 
 /// How long an answer may take: a session's first answer comes when its keeper is ready.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a box that answers has until all of it is up.
+const NOT_YET: Duration = Duration::from_secs(30);
 
 /// How long a box has to say that it is there.
 const GLANCE: Duration = Duration::from_secs(3);
@@ -78,6 +81,13 @@ pub enum ApiError {
     /// There is no runtime for connections.
     #[error("cannot prepare for connections")]
     Runtime(#[source] std::io::Error),
+}
+
+impl ApiError {
+    /// Whether the box is not up yet, or ends.
+    fn is_not_yet(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "not_now")
+    }
 }
 
 /// A status and a body.
@@ -160,7 +170,32 @@ impl Api {
         self.ask(Method::DELETE, path, None)
     }
 
+    /// Asks, and once more for as long as the box says that it is not up: its API may be, before all
+    /// of it is. Nothing was done then.
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
+        let mut refused = None;
+        let answer = process::wait_for(NOT_YET, || {
+            match self.ask_once(method.clone(), path, body) {
+                Err(error @ ApiError::Refused { .. }) if error.is_not_yet() => {
+                    refused = Some(error);
+                    None
+                }
+                answer => Some(answer),
+            }
+        });
+        match (answer, refused) {
+            (Some(answer), _) => answer,
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(ApiError::Late(NOT_YET)),
+        }
+    }
+
+    fn ask_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
         let (status, bytes) = self.send(method, path, "application/json", body, PATIENCE)?;
         let value = match &bytes[..] {
             [] => Ok(Value::Null),
@@ -272,6 +307,27 @@ mod tests {
                 .to_lowercase()
                 .contains("authorization: bearer secret-token")
         );
+    }
+
+    #[test]
+    fn a_box_that_is_not_up_yet_is_asked_once_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = std::thread::spawn(move || {
+            for answer in [
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 43\r\n\r\n{\"error\":\"not_now\",\"detail\":\"it is not up\"}",
+                "HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{\"id\":\"a\"}",
+            ] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut piece = [0; 4096];
+                let _ = stream.read(&mut piece).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let api = Api::at(Some(port), "t".into()).unwrap();
+        let made = api.post("/api/sessions", &serde_json::json!({})).unwrap();
+        assert_eq!(made["id"], "a");
+        served.join().unwrap();
     }
 
     #[test]
