@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use cib_protocol::frame::Data;
 use cib_protocol::init::{
     BoxStatus, EgressStatus, InitFault, InitReply, InitRequest, ServiceStatus,
 };
@@ -31,6 +32,8 @@ pub struct State {
     pub purged: Vec<SessionId>,
     pub keepers: Vec<Keeper>,
     pub logins: Vec<Logins>,
+    /// What each session says as soon as it is there.
+    pub says: Vec<Data>,
 }
 
 /// Listens where init does.
@@ -62,7 +65,10 @@ fn answer(state: &mut State, data: &Path, runtime: &Path, request: InitRequest) 
             detail: "because the test wants it".to_owned(),
         },
         (Mood::Willing, InitRequest::SessionStart { spec }) => {
-            let keeper = Keeper::start(data, runtime, &spec);
+            let mut keeper = Keeper::start(data, runtime, &spec);
+            if !state.says.is_empty() {
+                keeper.append(&state.says);
+            }
             state.keepers.retain(|known| known.id != keeper.id);
             state.keepers.push(keeper);
             state.specs.push(*spec);
