@@ -45,8 +45,10 @@ for (const [name, size] of Object.entries({ PHONE, DESKTOP })) {
 
 test('a session finds the repository of a task, or somebody chooses it, and its draft is linked', async () => {
   const work = '@bash echo x > one && git add one && git commit --quiet --message one\n@text It is done.';
+  // Names that stand in the words of a task are taken without a session, so they are spelt.
+  const spelt = (names) => JSON.stringify(names).replaceAll('/', '\\u002f');
   const choose = (...names) =>
-    `@tool mcp__box__find {"query": "all of"}\n@tool mcp__box__choose {"repositories": ${JSON.stringify(names)}}`;
+    `@tool mcp__box__find {"query": "all of"}\n@tool mcp__box__choose {"repositories": ${spelt(names)}}`;
   const page = await visit(browser, box, '/t');
   for (const names of [['acme/web'], ['acme/web', 'me/notes']]) {
     const prompt = `Mend what the shop shows.\n${choose(...names)}\n${work}`;

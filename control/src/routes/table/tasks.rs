@@ -262,7 +262,7 @@ pub(super) const ROUTES: &[Route] = &[
         name: "runner_mint",
         verb: Verb::Post,
         paths: &["/token/generate"],
-        access: Access::Scope(Scope::TokensWrite),
+        access: Access::Administrator,
         summary: "Mints the token of clients of claude-code-runner, in the place of the last one. Its \
                   text is shown this once.",
         query: &[],
@@ -287,7 +287,7 @@ pub(super) const ROUTES: &[Route] = &[
         name: "runner_revoke",
         verb: Verb::Delete,
         paths: &["/token"],
-        access: Access::Scope(Scope::TokensWrite),
+        access: Access::Administrator,
         summary: "Revokes the token of clients of claude-code-runner.",
         query: &[],
         body: None,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use cib_protocol::frame::Data;
 use cib_protocol::init::{
     BoxStatus, EgressStatus, InitFault, InitReply, InitRequest, ServiceStatus,
 };
@@ -33,6 +34,8 @@ pub struct State {
     /// Whether keepers that are resumed go on where their journals end.
     pub go_on: bool,
     pub logins: Vec<Logins>,
+    /// What each session says as soon as it is there.
+    pub says: Vec<Data>,
 }
 
 /// Listens where init does.
@@ -69,6 +72,9 @@ fn answer(state: &mut State, data: &Path, runtime: &Path, request: InitRequest) 
             let mut keeper = Keeper::start(data, runtime, &spec);
             if state.go_on {
                 keeper.go_on();
+            }
+            if !state.says.is_empty() {
+                keeper.append(&state.says);
             }
             state.keepers.push(keeper);
             state.specs.push(*spec);

@@ -1,5 +1,7 @@
 //! Many tasks at once: how many run, and where two meet.
 
+use std::time::Duration;
+
 use cib_protocol::forge::ForgeKind;
 use cib_protocol::time::Timestamp;
 use cib_testkit::forge::Fault;
@@ -48,15 +50,19 @@ async fn of_fifty_tasks_three_run_at_once_and_all_come_to_their_end_in_their_ord
         let body = json!({"prompt": format!("Mend api {number}"), "push": false});
         ids.push(submit(&client, &body).await);
     }
+    world.init().says = turn("Done.", "turn_end");
     set_queue(&client, 3, false).await;
-    let (mut ended, mut most) = (0, 0);
+    let mut most = 0;
     // One after the other, so that each has its own time.
-    for id in &ids {
-        until("it is done", async || {
-            let running = client.get("/api/tasks/queue").await.ok()["running"].clone();
-            most = most.max(running.as_u64().unwrap());
-            all_end(&world, &mut ended);
-            is_done(&client, id).await
+    for left in (0..ids.len() as u64).rev() {
+        until("one more is done", async || {
+            // Often enough, and not so often that they have no time for their work.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            world.init().keepers.iter_mut().for_each(Keeper::obey);
+            let queue = client.get("/api/tasks/queue").await.ok();
+            let running = queue["running"].as_u64().unwrap();
+            most = most.max(running);
+            running + queue["queued"].as_u64().unwrap() <= left
         })
         .await;
     }
@@ -146,7 +152,7 @@ async fn what_ended_long_ago_is_removed_with_its_tree_and_what_is_nowhere_else_s
     comes_to(&one.world, &one.client, &kept, "completed").await;
     let copy = one.world.data().join("control/git");
     assert!(copy.exists());
-    let (app, hour) = (&one.server.app, std::time::Duration::from_secs(3600));
+    let (app, hour) = (&one.server.app, Duration::from_secs(3600));
     let later = |hours: i64| {
         let now = Timestamp::now().as_millis();
         Timestamp::from_millis(now + hours * 3_600_000)
@@ -182,7 +188,7 @@ async fn a_task_that_waits_for_a_forge_a_person_or_a_limit_is_cancelled_at_once(
     for state in ["cloning", "opening", "needs_input", "waiting"] {
         // What is tried again is tried again in a while.
         let one = forged_with(ForgeKind::GitHub, |config| {
-            config.pauses = vec![std::time::Duration::from_secs(600)];
+            config.pauses = vec![Duration::from_secs(600)];
         });
         let fails = |method: &str, path: &str| Fault {
             method: method.to_owned(),
