@@ -174,8 +174,12 @@ impl Turn {
             match self.frames.next().await {
                 Step::Life => return Piece::Life,
                 Step::End(reason) => {
+                    let code = match &*reason {
+                        "shutting_down" => Code::NotNow,
+                        _ => Code::SessionEnded,
+                    };
                     let detail = format!("the session's stream ended: {reason}");
-                    return self.end(End::Failed(Fault::new(Code::SessionEnded, detail)));
+                    return self.end(End::Failed(Fault::new(code, detail)));
                 }
                 Step::Frame(_, data) => {
                     if let Some(piece) = self.take(*data) {

@@ -259,7 +259,9 @@ async fn a_slip_in_an_address_of_the_api_is_answered_as_one() {
         "/api",
         "/ws/x",
         "/sse/x",
-        "/v1/messages",
+        "/v1/message",
+        "/openai/v1/chat",
+        "/mcp/x",
         "/tasks/x",
         "/gone.js",
     ] {

@@ -1,4 +1,5 @@
-//! The official SDKs, unmodified. `scripts/clients` installs them and runs this.
+//! The official SDKs and the real Claude Code, unmodified. `scripts/clients` installs them and runs
+//! this.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -35,4 +36,52 @@ async fn the_official_sdks_find_what_they_know() {
         said.trim_end().ends_with("all is as it should be"),
         "{said}"
     );
+}
+
+/// What Claude Code says, asked in a home of its own.
+async fn claude(home: &Path, words: &[&str]) -> String {
+    let claude = std::env::var_os("CIB_TEST_CLAUDE").unwrap();
+    let child = Command::new("timeout")
+        .arg(PATIENCE)
+        .arg(claude)
+        .args(words)
+        .current_dir(home)
+        .env("HOME", home)
+        .env("CLAUDE_CONFIG_DIR", home)
+        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output());
+    let output = output.await.unwrap().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{words:?}: {said}");
+    said
+}
+
+#[tokio::test]
+#[ignore = "scripts/clients fetches Claude Code and runs this"]
+async fn the_real_claude_code_connects_with_the_right_token_alone() {
+    let world = World::new();
+    let server = world.serve();
+    let home = world.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let url = format!("http://{}/mcp", server.address);
+    let bearer = |token: &str| format!("Authorization: Bearer {token}");
+    for (name, token) in [("box", MASTER), ("other", "wrong")] {
+        let header = bearer(token);
+        let add = ["mcp", "add", "--scope", "user", "--transport", "http"];
+        let add = [&add[..], &[name, &url, "--header", &header]].concat();
+        claude(&home, &add).await;
+    }
+    let list = claude(&home, &["mcp", "list"]).await;
+    let line = |name: &str| {
+        let line = list.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{list}")).to_owned()
+    };
+    assert!(line("box:").ends_with("Connected"), "{list}");
+    assert!(!line("other:").ends_with("Connected"), "{list}");
 }
