@@ -74,8 +74,9 @@ impl Seen {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
-        let mut file = fs::OpenOptions::new();
-        let mut file = file.create(true).append(true).mode(0o600).open(&path)?;
+        let mut how = fs::OpenOptions::new();
+        how.create(true).append(true).mode(0o600);
+        let mut file = cib_foreign::own::open_as(&mut how, &path)?;
         // A half of one in front of it would put every later one out of step.
         let whole = (known.len() * NUMBER) as u64;
         if file.metadata()?.len() != whole {
