@@ -37,6 +37,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/aes/v3/ws": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A device's line of sealed records, each a binary message of a WebSocket. */
+        get: operations["sealed_line"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/accounts": {
         parameters: {
             query?: never;
@@ -1889,6 +1906,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/mcp/find/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The three tools of the session that looks for the repository of a task, as an MCP server over streamable HTTP. */
+        post: operations["find_task_repository"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -2062,6 +2096,41 @@ export interface paths {
         get: operations["runner_list"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether clients of claude-code-runner have a token. */
+        get: operations["runner_token"];
+        put?: never;
+        post?: never;
+        /** Revokes the token of clients of claude-code-runner. */
+        delete: operations["runner_revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/token/generate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mints the token of clients of claude-code-runner, in the place of the last one. Its text is shown this once. */
+        post: operations["runner_mint"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2658,6 +2727,13 @@ export interface components {
              */
             title?: string | null;
             /**
+             * @description Rules for Claude's tools, on top of those of the user's settings. With something in `allow`
+             *     what is not allowed is asked about, unless `permission_mode` says otherwise. On resuming as
+             *     before, if absent.
+             * @default null
+             */
+            tools?: components["schemas"]["Tools"] | null;
+            /**
              * @description Absolute directory in the box; `/workspace` if absent.
              * @default null
              */
@@ -2726,6 +2802,8 @@ export interface components {
             limits?: components["schemas"]["TaskLimits"] | null;
             /** @description Model alias or id. */
             model?: string | null;
+            /** @description What becomes of it when a usage limit of Claude's is reached. */
+            on_limit?: components["schemas"]["OnLimit"];
             /**
              * Format: int32
              * @description Tasks with a higher one come first.
@@ -3727,6 +3805,8 @@ export interface components {
             title?: string | null;
             /** @description The tools that Claude has. */
             tools?: string[] | null;
+            /** @description A usage limit of Claude's that is reached. */
+            usage_limit?: components["schemas"]["UsageLimit"] | null;
             /** @description Where Claude works. */
             workdir?: string | null;
         };
@@ -3783,6 +3863,8 @@ export interface components {
         };
         /** @description What is told. */
         NoticeEvent: "waiting" | "finished" | "failed" | "limit";
+        /** @description What becomes of a task when a usage limit of Claude's is reached. */
+        OnLimit: "wait" | "fail";
         /** @description Body of `POST /api/git/pr`. */
         OpenPullRequest: {
             /**
@@ -4227,6 +4309,11 @@ export interface components {
         };
         /** @description Who said a text. */
         Role: "assistant" | "user";
+        /** @description Answer to `DELETE /token`. */
+        RunnerDone: {
+            /** @description Always. */
+            success: boolean;
+        };
         /** @description `GET /health`, as clients of claude-code-runner know it. */
         RunnerHealth: {
             /** @description Whether requests are served. */
@@ -4241,6 +4328,11 @@ export interface components {
              * @description Tasks that there are.
              */
             tasks: number;
+        };
+        /** @description Answer to `POST /token/generate`. */
+        RunnerMinted: {
+            /** @description The token. It is shown this once and nowhere kept. */
+            token: components["schemas"]["Secret"];
         };
         /**
          * @description Body of `POST /task`, as clients of claude-code-runner send it. What they send besides is passed
@@ -4286,6 +4378,15 @@ export interface components {
         };
         /** @description `GET /tasks`. */
         RunnerTasks: components["schemas"]["RunnerTask"][];
+        /** @description `GET /token`. */
+        RunnerToken: {
+            /** @description When it was minted. */
+            createdAt?: components["schemas"]["Timestamp"] | null;
+            /** @description Whether there is one. */
+            exists: boolean;
+            /** @description How it begins. */
+            token?: string | null;
+        };
         /** @description A session in which something was found. */
         SearchHit: {
             /** @description When something happened in it last. */
@@ -4942,6 +5043,8 @@ export interface components {
             ended_at?: components["schemas"]["Timestamp"] | null;
             /** @description What went wrong. */
             error?: components["schemas"]["TaskError"] | null;
+            /** @description The session that looks for its repository, if one does or did. */
+            finder?: string | null;
             /** @description The last of them. */
             head?: string | null;
             /** @description Its id. */
@@ -4978,6 +5081,8 @@ export interface components {
             started_at?: components["schemas"]["Timestamp"] | null;
             /** @description Where it stands. */
             state: components["schemas"]["TaskState"];
+            /** @description Until when it waits, if that is known: then it goes on by itself. */
+            until?: components["schemas"]["Timestamp"] | null;
             /** @description What the session has used, where the task is shown by itself. */
             usage?: components["schemas"]["Usage"] | null;
         };
@@ -5004,6 +5109,8 @@ export interface components {
             reason?: string | null;
             /** @description Where. */
             state: components["schemas"]["TaskState"];
+            /** @description Until when it stands there, if that is known: then it goes on by itself. */
+            until?: components["schemas"]["Timestamp"] | null;
         };
         /** @description `task.choice`: several repositories may be meant, and somebody has to say which. */
         TaskChoice: {
@@ -5027,7 +5134,7 @@ export interface components {
             remedy: string;
         };
         /** @description Why a task failed. */
-        TaskFault: "no_repo" | "ambiguous_repo" | "no_right" | "forge_down" | "push_refused" | "secret_found" | "clone_failed" | "setup_failed" | "timeout" | "stuck" | "budget_exhausted" | "auth_expired" | "capacity_reached" | "exit_code" | "unknown";
+        TaskFault: "no_repo" | "ambiguous_repo" | "no_right" | "forge_down" | "push_refused" | "secret_found" | "clone_failed" | "setup_failed" | "timeout" | "stuck" | "budget_exhausted" | "auth_expired" | "capacity_reached" | "api_down" | "cancelled" | "exit_code" | "unknown";
         /** @description `task.fired`: a schedule has come, and a task is made; written before it is. */
         TaskFired: {
             /** @description The time of the schedule. */
@@ -5170,6 +5277,8 @@ export interface components {
         };
         /** @description `task.session`: the session that works on the task; written before it is started. */
         TaskSession: {
+            /** @description Whether it looks for the task's repository, and does not work on it. */
+            finder?: boolean;
             /** @description Its id. */
             session: string;
             /**
@@ -5266,7 +5375,7 @@ export interface components {
             scopes: string[];
         };
         /** @description What a token is for. One kind is never good for the other. */
-        TokenKind: "bearer" | "device";
+        TokenKind: "bearer" | "device" | "device-legacy";
         /** @description `GET /api/tokens`. */
         TokenList: {
             /** @description Every device token that was not revoked, oldest first. */
@@ -5310,6 +5419,16 @@ export interface components {
             tool: string;
             /** @description The call's id, which its result names. */
             tool_use_id: string;
+        };
+        /**
+         * @description Which of Claude's tools need no asking, and which are refused, as rules of the CLI's own:
+         *     `Read`, `Bash(npm run test:*)`, `mcp__name`.
+         */
+        Tools: {
+            /** @description What needs no asking. */
+            allow?: string[];
+            /** @description What is refused, whatever else allows it. */
+            deny?: string[];
         };
         /** @description A page of the journal. */
         Transcript: {
@@ -5397,6 +5516,13 @@ export interface components {
         };
         /** @description By what usage is told. */
         UsageBy: "day" | "session" | "model";
+        /** @description A usage limit of Claude's that is reached. */
+        UsageLimit: {
+            /** @description Which one, in Claude's words. */
+            kind?: string | null;
+            /** @description When it is reset. */
+            resets_at?: components["schemas"]["Timestamp"] | null;
+        };
         /** @description What was used from one day to another, both included. */
         UsageReport: {
             /** @description What the rows are. */
@@ -5713,6 +5839,42 @@ export interface operations {
             };
             /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sealed_line: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The WebSocket is open. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18922,6 +19084,78 @@ export interface operations {
             };
         };
     };
+    find_task_repository: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 1048576 bytes. */
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. `bad_json`: The body is not JSON. `unknown_field`: The body has a field that the route does not know. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `request_timeout`: The request's body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_large`: The body is larger than the route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     metrics: {
         parameters: {
             query?: never;
@@ -19868,6 +20102,294 @@ export interface operations {
             };
             /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+        };
+    };
+    runner_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunnerToken"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+        };
+    };
+    runner_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunnerDone"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_attempts`: Too many wrong tokens or passwords came from the client's address. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `internal`: Something failed inside the box; its log says what. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_connections`: There are as many connections as may be, or as the caller may have. `busy`: Claude does not take input as fast as it comes, or the disk does not give what is asked. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+        };
+    };
+    runner_mint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunnerMinted"];
+                };
+            };
+            /** @description `bad_value`: A field, a parameter or a header has a value that cannot be used. `token_in_query`: A token was sent in the query string, where logs would keep it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `unauthorized`: The token, the password or the sign-in is missing, wrong, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `scope_missing`: The token's scopes do not cover the route. `cross_origin`: A page of another origin made the request. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description A sentence. */
+                        error: string;
+                    };
+                };
+            };
+            /** @description `too_many_tokens`: There are as many device tokens as may be. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
