@@ -36,8 +36,8 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "create_session",
-        description: "Starts a Claude Code session in this box and returns it. It works by itself from then on; use wait to learn what came of its prompt.",
-        input: r#"{"type":"object","properties":{"prompt":{"type":"string","description":"The first message."},"workdir":{"type":"string","description":"Absolute path of the directory to work in; /workspace if not given."},"model":{"type":"string"},"title":{"type":"string"},"effort":{"type":"string","enum":["low","medium","high","xhigh","max"]},"permission_mode":{"type":"string","description":"What Claude may do without asking, as Claude Code names it."},"resume":{"type":"string","description":"Id of an ended session to go on with."}},"additionalProperties":false}"#,
+        description: "Starts a Claude Code session in this box. With a prompt, returns what it says until its turn ends or it asks something, as send_message does.",
+        input: r#"{"type":"object","properties":{"prompt":{"type":"string","description":"The first message."},"workdir":{"type":"string","description":"Absolute path of the directory to work in; /workspace if not given."},"model":{"type":"string"},"title":{"type":"string"},"effort":{"type":"string","enum":["low","medium","high","xhigh","max"]},"permission_mode":{"type":"string","description":"What Claude may do without asking, as Claude Code names it."},"resume":{"type":"string","description":"Id of an ended session to go on with."},"timeout_s":{"type":"integer","minimum":0,"maximum":300,"description":"How long to wait for the prompt's turn; 45 if not given."}},"additionalProperties":false}"#,
         is_read_only: false,
     },
     Tool {
@@ -187,14 +187,15 @@ struct Create {
     effort: Option<String>,
     permission_mode: Option<String>,
     resume: Option<SessionId>,
+    timeout_s: Option<u64>,
 }
 
 async fn create(drive: &Within, wanted: Create) -> Result<String, Fault> {
     let mode = wanted
         .permission_mode
         .map(|mode| serde_json::from_value(mode.into()).map_err(|error| Fault::from_json(&error)));
+    let patience = patience(wanted.timeout_s)?;
     let request = CreateSession {
-        prompt: wanted.prompt,
         workdir: wanted.workdir,
         model: wanted.model,
         title: wanted.title,
@@ -205,7 +206,11 @@ async fn create(drive: &Within, wanted: Create) -> Result<String, Fault> {
     };
     let made = drive.post("create_session", None, &request).await?;
     let made: SessionMeta = serde_json::from_slice(&made).map_err(Fault::internal)?;
-    Ok(shown(&made).to_string())
+    let Some(prompt) = wanted.prompt.filter(|prompt| !prompt.trim().is_empty()) else {
+        return Ok(shown(&made).to_string());
+    };
+    // As a message of its own, so that its turn is known from any other.
+    say(drive, made.id, prompt, patience).await
 }
 
 /// How long a client wants to wait.
@@ -227,16 +232,21 @@ struct Message {
 }
 
 async fn send(drive: &Within, message: Message) -> Result<String, Fault> {
-    let wait = patience(message.timeout_s)?.as_secs() * 1000;
+    let patience = patience(message.timeout_s)?;
+    say(drive, message.session, message.message, patience).await
+}
+
+async fn say(
+    drive: &Within,
+    session: SessionId,
+    prompt: String,
+    patience: Duration,
+) -> Result<String, Fault> {
     let body = Send {
-        prompt: message.message,
-        timeout_ms: Some(wait),
+        prompt,
+        timeout_ms: Some(patience.as_secs() * 1000),
     };
-    text(
-        drive
-            .post("send_and_wait", Some(message.session), &body)
-            .await?,
-    )
+    text(drive.post("send_and_wait", Some(session), &body).await?)
 }
 
 #[derive(Deserialize)]
@@ -253,14 +263,29 @@ async fn wait(drive: &Within, wait: Wait) -> Result<String, Fault> {
     let id = wait.session;
     let before: SessionMeta = drive.get("get_session", Some(id), "").await?;
     if is_at_work(before.state) {
-        let frames = drive.follow(id, before.last_seq, "status");
+        let mut frames = drive.follow(id, before.last_seq, "status").await?;
         let is_last = |data: &Data| match data {
             Data::Status(status) => !is_at_work(status.state),
             _ => false,
         };
-        until(&mut frames.await?, patience, is_last).await;
+        until(&mut frames, patience, is_last).await;
+    } else if before.state.is_live() && wait.since > 0 {
+        // What was sent last may not have begun yet.
+        let query = format!("since={}", wait.since);
+        let chat: Chat = drive.get("get_chat", Some(id), &query).await?;
+        if chat.messages.is_empty() {
+            let mut frames = drive.follow(id, wait.since, ENDS).await?;
+            until(&mut frames, patience, is_end).await;
+        }
     }
     tell(drive, id, wait.since).await
+}
+
+/// Kinds that end a turn for whoever waits.
+const ENDS: &str = "stop,ask.question";
+
+fn is_end(data: &Data) -> bool {
+    matches!(data, Data::Stop(_) | Data::AskQuestion(_))
 }
 
 fn is_at_work(state: State) -> bool {
@@ -355,10 +380,9 @@ async fn answer(drive: &Within, given: Answering) -> Result<String, Fault> {
         answers,
         client_id: None,
     };
-    let mut frames = drive.follow(id, meta.last_seq, "stop,ask.question").await?;
+    let mut frames = drive.follow(id, meta.last_seq, ENDS).await?;
     drive.post("answer_question", Some(id), &body).await?;
-    let is_last = |data: &Data| matches!(data, Data::Stop(_) | Data::AskQuestion(_));
-    until(&mut frames, patience, is_last).await;
+    until(&mut frames, patience, is_end).await;
     tell(drive, id, meta.last_seq).await
 }
 

@@ -38,6 +38,11 @@ async fn an_agent_starts_a_session_talks_to_it_answers_it_and_reads_it() {
         let listed = done(&client, "list_sessions", json!({"live": true})).await;
         assert_eq!(listed["sessions"][0]["session"], id);
         assert_eq!(listed["sessions"][0]["title"], "mine");
+        let prompted = done(&client, "create_session", json!({"prompt": "first"})).await;
+        assert_eq!(
+            prompted["messages"][1]["text"], "You said first",
+            "{prompted}"
+        );
         let message = json!({"session": id, "message": "hello", "timeout_s": 30});
         let said = done(&client, "send_message", message).await;
         assert_eq!(said["messages"][1]["text"], "You said hello", "{said}");
@@ -51,6 +56,14 @@ async fn an_agent_starts_a_session_talks_to_it_answers_it_and_reads_it() {
         let rest = done(&client, "answer_question", answer).await;
         let texts = rest["messages"].to_string();
         assert!(texts.contains("You said Red"), "{rest}");
+        let since = rest["last_seq"].clone();
+        let message = json!({"session": id, "message": "later", "timeout_s": 0});
+        done(&client, "send_message", message).await;
+        let told = done(&client, "wait", json!({"session": id, "since": since})).await;
+        assert!(
+            told["messages"].to_string().contains("You said later"),
+            "{told}"
+        );
         let read = done(&client, "read_transcript", json!({"session": id})).await;
         let texts = read["messages"].to_string();
         assert!(

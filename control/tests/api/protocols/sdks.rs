@@ -40,7 +40,7 @@ async fn the_official_sdks_find_what_they_know() {
 
 /// What Claude Code says, asked in a home of its own.
 async fn claude(home: &Path, words: &[&str]) -> String {
-    let claude = std::env::var_os("CIB_TEST_CLAUDE").unwrap();
+    let claude = std::env::var_os("CIB_TEST_CLAUDE").expect("scripts/clients runs this");
     let child = Command::new("timeout")
         .arg(PATIENCE)
         .arg(claude)
