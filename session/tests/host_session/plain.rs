@@ -44,6 +44,8 @@ fn a_turn_with_a_tool_is_told_by_the_old_cli_too() {
         let version = meta.claude_version.unwrap();
         assert!(version.starts_with("2.1.112"), "{driver}: {version}");
         assert_eq!((meta.turns, meta.state), (1, State::Idle), "{driver}");
+        keeper.ask(&json!({"op": "set_effort", "effort": "low"}));
+        keeper.wait_frame("meta", |meta| meta["effort"] == "low");
     }
 }
 
