@@ -139,7 +139,7 @@ impl Api {
     /// # Errors
     /// An [`ApiError`].
     pub fn get(&self, path: &str) -> Result<Value, ApiError> {
-        self.ask(Method::GET, path, None)
+        self.ask(&Method::GET, path, None)
     }
 
     /// Asks for a text.
@@ -159,7 +159,7 @@ impl Api {
     /// # Errors
     /// An [`ApiError`].
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
-        self.ask(Method::POST, path, Some(body))
+        self.ask(&Method::POST, path, Some(body))
     }
 
     /// Removes something.
@@ -167,12 +167,12 @@ impl Api {
     /// # Errors
     /// An [`ApiError`].
     pub fn delete(&self, path: &str) -> Result<Value, ApiError> {
-        self.ask(Method::DELETE, path, None)
+        self.ask(&Method::DELETE, path, None)
     }
 
     /// Asks, and once more for as long as the box says that it is not up: its API may be, before all
     /// of it is. Nothing was done then.
-    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
+    fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let mut refused = None;
         let answer = process::wait_for(NOT_YET, || {
             match self.ask_once(method.clone(), path, body) {

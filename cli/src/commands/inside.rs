@@ -17,7 +17,11 @@ const NO_PUSH: &str = "cib://push-from-the-host";
 
 /// Makes the repository, in which no branch is checked out, and takes a push. `$1` is its path
 /// below the workspace.
-const RECEIVE: &str = r#"set -e; mkdir -p "/workspace/$1"; cd "/workspace/$1"; git init --quiet --initial-branch=cib-unborn .; git config receive.shallowUpdate true; exec git receive-pack ."#;
+const RECEIVE: &str = r#"set -e; mkdir -p "/workspace/$1"; cd "/workspace/$1"; git init --quiet --initial-branch=cib-unborn .; git config receive.shallowUpdate true; git receive-pack .
+"#;
+
+/// What is said when all of a script was done: git does not tell how what it pushed to has ended.
+const DONE: &str = "cib: unpacked";
 
 /// Makes of what was pushed what it was outside: below `$1`, on the branch `$2` or at the commit
 /// that came as `refs/cib/head`. Large files stay pointers: their content has come by itself.
@@ -197,10 +201,6 @@ impl Target<'_> {
             &["rev-parse", "--is-shallow-repository"],
         )?;
         let at_once = if shallow == "true" { 1 } else { refspecs.len() };
-        for refspecs in refspecs.chunks(at_once) {
-            self.push(parcel, refspecs)?;
-        }
-
         let url = match parcel.remote {
             Some(remote) => parcel
                 .repository
@@ -214,17 +214,35 @@ impl Target<'_> {
             "none"
         };
         let branch = parcel.branch.unwrap_or_default();
-        self.run(
-            "unpack the repository in the box",
-            UNPACK,
-            &[parcel.path, branch, &url, work, NO_PUSH],
-        )
+        // One container takes the last push and unpacks: another one costs more than both.
+        let unpack = format!("{RECEIVE}exec </dev/null >&2\n{UNPACK}echo '{DONE}'\n");
+        let words = [parcel.path, branch, &url, work, NO_PUSH];
+        let mut chunks = refspecs.chunks(at_once).peekable();
+        while let Some(refspecs) = chunks.next() {
+            if chunks.peek().is_some() {
+                self.push(parcel, refspecs, RECEIVE, &[parcel.path])?;
+                continue;
+            }
+            let said = self.push(parcel, refspecs, &unpack, &words)?;
+            if !said.lines().any(|line| line == DONE) {
+                let what = "the repository cannot be unpacked in the box";
+                return Err(Failure::failed(format!("{what}: {}", said.trim())));
+            }
+        }
+        Ok(())
     }
 
-    fn push(&self, parcel: &Parcel<'_>, refspecs: &[String]) -> Result<(), Failure> {
+    /// Pushes to a script in a container beside the box; what that has said.
+    fn push(
+        &self,
+        parcel: &Parcel<'_>,
+        refspecs: &[String],
+        script: &str,
+        arguments: &[&str],
+    ) -> Result<String, Failure> {
         const WHAT: &str = "push into the box";
         let mut words = vec![self.engine.program.display().to_string()];
-        let receive = self.script(RECEIVE, &[parcel.path]);
+        let receive = self.script(script, arguments);
         words.extend(receive.into_iter().map(str::to_owned));
         let mut command = parcel.snapshot.git(parcel.repository);
         for (name, value) in self.engine.command().get_envs() {
@@ -242,8 +260,10 @@ impl Target<'_> {
             .args(["--no-signed", "--recurse-submodules=no", "--end-of-options"])
             .arg(external(&words))
             .args(refspecs);
-        git::good(WHAT, git::run(WHAT, &mut command, b"")?)?;
-        Ok(())
+        let ran = git::run(WHAT, &mut command, b"")?;
+        let said = text::plain_bytes(&ran.stderr);
+        git::good(WHAT, ran)?;
+        Ok(said)
     }
 
     fn run(&self, what: &str, script: &str, words: &[&str]) -> Result<(), Failure> {
