@@ -74,7 +74,7 @@ pub async fn seek(app: &Arc<App>, entry: &Arc<Entry>) -> Outcome {
         return Outcome::Seeks(SessionId::new_v4(), 0);
     };
     if let Some(until) = progress.until {
-        away(app, &finder, until).await;
+        away(app, entry, &finder, until).await;
     }
     let outcome = tokio::select! {
         outcome = session(app, entry, &finder) => outcome,
