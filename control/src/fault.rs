@@ -113,7 +113,7 @@ codes! {
     SessionEnded = 409 "session_ended",
     /// The session's driver cannot do that.
     WrongDriver = 409 "wrong_driver",
-    /// The session has no conversation of Claude's yet, so there is nothing to resume.
+    /// The session has no conversation of Claude's yet, or none that anybody but its task resumes.
     NothingToResume = 409 "nothing_to_resume",
     /// A login of Claude's is on its way.
     LoginRunning = 409 "login_running",

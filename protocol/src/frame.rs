@@ -511,6 +511,9 @@ pub struct Opening {
     /// The provider, if one pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
+    /// Whether it has no tools but those of one server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub toolbox: bool,
     /// Reasoning effort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,

@@ -279,6 +279,10 @@ pub struct SessionMeta {
     /// The provider, if one pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
+    /// Whether it has no tools but those of one server: then nobody resumes it but whoever gives it
+    /// them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub toolbox: bool,
     /// A name for people.
     #[serde(default)]
     pub title: Option<String>,

@@ -1,6 +1,8 @@
 //! Whose turn it is.
 
-use cib_protocol::task::TaskId;
+use std::time::Duration;
+
+use cib_protocol::task::{TaskId, TaskState};
 use cib_protocol::time::Timestamp;
 
 /// What of a repository only one task at a time may have: a branch that was named.
@@ -35,6 +37,77 @@ pub struct Room {
     pub most: usize,
     /// Bytes of memory of those that say how many they need.
     pub memory: u64,
+}
+
+/// Where a task stands, as far as that concerns the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Where.
+    pub state: TaskState,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Until when it waits for Claude's API. That is the word of its session, which is the agent's.
+    pub until: Option<Timestamp>,
+    /// Whether that is over, and it has its place again.
+    pub returns: bool,
+    /// When its turn came first.
+    pub started_at: Option<Timestamp>,
+}
+
+impl Standing {
+    /// Whether it waits for Claude's API.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.state.is_running() && self.until.is_some() && !self.returns
+    }
+
+    /// Whether it works, or is about to.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.state.is_running() && !self.is_away()
+    }
+
+    /// Whether it waits for longer than the others wait with it: then it takes no place until its
+    /// time comes.
+    #[must_use]
+    pub fn rests(&self, hold: Duration, now: Timestamp) -> bool {
+        let is_early = self.until.is_some_and(|until| now < until);
+        self.is_away() && is_early && !is_within(self.since, hold, now)
+    }
+}
+
+/// How many may begin, whatever the room, where some wait for Claude's API. For so long none does:
+/// it would only find out the same. Then one does, alone, until it has found out or has had as long
+/// itself; and when one that began since then has come to its end, nobody waits any more.
+#[must_use]
+pub fn allowed(all: &[Standing], hold: Duration, now: Timestamp) -> usize {
+    let began_after = |one: &Standing, since| one.started_at.is_some_and(|at| Some(at) > since);
+    let is_refuted = |since| {
+        let mut ended = all.iter().filter(|one| one.state == TaskState::Completed);
+        ended.any(|one| began_after(one, since))
+    };
+    let known = all.iter().filter(|one| one.is_away());
+    let known: Vec<_> = known
+        .map(|one| one.since)
+        .filter(|since| !is_refuted(*since))
+        .collect();
+    if known.iter().any(|since| is_within(*since, hold, now)) {
+        return 0;
+    }
+    let Some(last) = known.into_iter().max() else {
+        return usize::MAX;
+    };
+    let finds_out = |one: &Standing| {
+        one.is_there() && began_after(one, last) && is_within(one.started_at, hold, now)
+    };
+    usize::from(!all.iter().any(finds_out))
+}
+
+/// Whether it is not so long since then. A clock that stepped back makes nobody wait.
+fn is_within(since: Option<Timestamp>, hold: Duration, now: Timestamp) -> bool {
+    let gone = since.map(|since| now.as_millis() - since.as_millis());
+    let gone = gone.and_then(|gone| u128::try_from(gone).ok());
+    gone.is_some_and(|gone| gone < hold.as_millis())
 }
 
 /// Those whose turn has come, in their order: as many as there is room for, and of two that claim
@@ -137,6 +210,53 @@ mod tests {
         let large = [needs(1, 99), needs(2, 1)];
         assert_eq!(turns(&large, &[], room(9)), ids(&[1]));
         assert_eq!(turns(&large, &[other(1)], room(9)), ids(&[]));
+    }
+
+    #[test]
+    fn one_that_waits_holds_up_the_others_for_so_long_and_then_one_of_them_finds_out() {
+        let hold = Duration::from_secs(3600);
+        let at = |second: i64| Some(Timestamp::from_millis(second * 1000));
+        let allowed = |all: &[Standing], second: i64| {
+            allowed(all, hold, Timestamp::from_millis(second * 1000))
+        };
+        let now = |second: i64| Timestamp::from_millis(second * 1000);
+        let away = |since: i64| Standing {
+            state: TaskState::Waiting,
+            since: at(since),
+            until: at(600_000),
+            started_at: at(0),
+            ..Standing::default()
+        };
+        let works = |began: i64, state| Standing {
+            state,
+            since: at(began),
+            started_at: at(began),
+            ..Standing::default()
+        };
+        let (working, done) = (TaskState::Working, TaskState::Completed);
+        assert_eq!(allowed(&[works(1, working)], 5), usize::MAX);
+        // What worked already finds nothing out.
+        let first = [away(10), works(1, working), works(2, done)];
+        assert_eq!((allowed(&first, 11), allowed(&first, 3609)), (0, 0));
+        assert_eq!((allowed(&first, 3610), allowed(&first, 9)), (1, 1));
+        assert!(!away(10).rests(hold, now(3609)) && away(10).rests(hold, now(3610)));
+        assert!(!away(10).rests(hold, now(600_000)), "its time has come");
+        // One finds out, and has its time for that; then another does.
+        let finds = |state| [away(10), works(3610, state)];
+        assert_eq!(allowed(&finds(working), 3700), 0);
+        assert_eq!(allowed(&finds(working), 7210), 1);
+        assert_eq!(allowed(&finds(TaskState::Failed), 3700), 1);
+        assert_eq!(allowed(&finds(done), 3700), usize::MAX);
+        // It found out the same.
+        let same = [away(10), away(3700)];
+        assert_eq!((allowed(&same, 3800), allowed(&same, 7300)), (0, 1));
+        // Whoever has come back is there.
+        let back = Standing {
+            returns: true,
+            ..away(10)
+        };
+        assert!(back.is_there() && !back.rests(hold, now(3610)));
+        assert_eq!(allowed(&[back], 11), usize::MAX);
     }
 
     proptest! {

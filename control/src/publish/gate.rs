@@ -10,6 +10,7 @@ use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::bare::{Bare, Trouble};
@@ -34,7 +35,7 @@ const FRESH: Duration = Duration::from_secs(60);
 /// How long either side may say, or take, nothing.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// Gits that an agent may have at work at once. What control starts itself does not count.
+/// Gits that an agent may have at work at once. Those with a ticket of control's count by that.
 const SEATS: usize = 3;
 
 /// How long to wait when the process has no descriptors left.
@@ -121,7 +122,7 @@ async fn converse(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
         Err(why) => return refuse(&mut stream, &why).await,
     };
     let own = hello.ticket.is_some();
-    let Some(_seat) = Seat::take(app, entry.id(), own) else {
+    let Some(_seat) = Seat::take(app, entry.id(), hello.ticket.as_deref()).await else {
         return refuse(
             &mut stream,
             "this task has enough gits at work; wait for one to end",
@@ -178,7 +179,7 @@ async fn receive(
 fn ordered(app: &App, hello: &Hello) -> Option<Result<(Arc<Order>, Bare), String>> {
     let whose = held(&app.publisher.tickets)
         .get(hello.ticket.as_ref()?)
-        .cloned();
+        .map(|admitted| admitted.whose.clone());
     let Some(Whose::Person(order)) = whose else {
         return None;
     };
@@ -205,6 +206,10 @@ async fn take(
     bare: &Bare,
     mut stream: BufReader<UnixStream>,
 ) -> io::Result<()> {
+    // Git needs one, and everything that it starts knows the ticket.
+    if !order.take() {
+        return refuse(&mut stream, "this push is under way already").await;
+    }
     let Ok(Ok(_place)) = timeout(QUEUE, app.publisher.places.acquire()).await else {
         return refuse(&mut stream, "the box serves too many gits; try again").await;
     };
@@ -258,8 +263,8 @@ async fn grant(app: &App, hello: &Hello, pid: i32, uid: u32) -> Result<(Arc<Entr
 /// The tasks that a process may speak for: one, wherever the box can tell.
 async fn asking(app: &App, hello: &Hello, pid: i32, uid: u32) -> Vec<Arc<Entry>> {
     if let Some(ticket) = &hello.ticket {
-        let whose = held(&app.publisher.tickets).get(ticket).cloned();
-        let Some(Whose::Task(task)) = whose else {
+        let admitted = held(&app.publisher.tickets).get(ticket).cloned();
+        let Some(Whose::Task(task)) = admitted.map(|admitted| admitted.whose) else {
             return Vec::new();
         };
         return app.tasks.get(&task.to_string()).into_iter().collect();
@@ -345,16 +350,24 @@ async fn copy(
     }
 }
 
-/// One of the seats of a task.
+/// One of the seats of a task, or of a ticket.
 struct Seat<'a> {
     app: &'a App,
     task: Option<TaskId>,
+    _of_ticket: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a> Seat<'a> {
-    fn take(app: &'a App, task: TaskId, is_own: bool) -> Option<Self> {
-        if is_own {
-            return Some(Self { app, task: None });
+    async fn take(app: &'a App, task: TaskId, ticket: Option<&str>) -> Option<Self> {
+        if let Some(ticket) = ticket {
+            let seats = held(&app.publisher.tickets).get(ticket)?.seats.clone();
+            // One git of control's comes right after the other, and finds its place warm.
+            let seat = timeout(QUEUE, seats.acquire_owned()).await.ok()?.ok()?;
+            return Some(Self {
+                app,
+                task: None,
+                _of_ticket: Some(seat),
+            });
         }
         let mut seats = held(&app.publisher.seats);
         let taken = seats.entry(task).or_default();
@@ -365,6 +378,7 @@ impl<'a> Seat<'a> {
         Some(Self {
             app,
             task: Some(task),
+            _of_ticket: None,
         })
     }
 }

@@ -25,7 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use cib_forge::{Forge, Forges, Slug};
@@ -41,6 +41,9 @@ use crate::app::App;
 /// Gits of coder's that are served at once.
 const PLACES: usize = 8;
 
+/// Gits that are served at once by one ticket. It is known to whatever coder's git starts.
+const TICKET_SEATS: usize = 2;
+
 /// The folder with the one hook that there is.
 const HOOKS: &str = ".hooks";
 
@@ -55,6 +58,13 @@ type Locks<K> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>;
 enum Whose {
     Task(TaskId),
     Person(Arc<Order>),
+}
+
+/// What a ticket is good for.
+#[derive(Clone, Debug)]
+struct Admitted {
+    whose: Whose,
+    seats: Arc<Semaphore>,
 }
 
 /// A push that is under way.
@@ -88,11 +98,12 @@ pub struct Publisher {
     program: PathBuf,
     folder: PathBuf,
     places: Semaphore,
-    tickets: Mutex<HashMap<String, Whose>>,
+    tickets: Mutex<HashMap<String, Admitted>>,
     pushes: Mutex<HashMap<String, Push>>,
     seats: Mutex<HashMap<TaskId, usize>>,
     refusals: Mutex<HashMap<TaskId, Trouble>>,
     locks: Locks<PathBuf>,
+    used: Mutex<HashMap<PathBuf, Weak<()>>>,
     pushing: Locks<TaskId>,
 }
 
@@ -122,6 +133,7 @@ impl Publisher {
             seats: Mutex::default(),
             refusals: Mutex::default(),
             locks: Mutex::default(),
+            used: Mutex::default(),
             pushing: Mutex::default(),
         }
     }
@@ -210,6 +222,25 @@ impl Publisher {
         lock_of(&self.locks, bare.path.clone())
     }
 
+    /// Held by whoever needs a repository of control's that no task may be about.
+    #[must_use]
+    pub fn using(&self, bare: &Bare) -> Arc<()> {
+        let mut used = held(&self.used);
+        used.retain(|_, one| one.strong_count() > 0);
+        let known = used.get(&bare.path).and_then(Weak::upgrade);
+        let one = known.unwrap_or_default();
+        used.insert(bare.path.clone(), Arc::downgrade(&one));
+        one
+    }
+
+    /// Whether somebody does.
+    #[must_use]
+    pub fn is_used(&self, bare: &Bare) -> bool {
+        let used = held(&self.used);
+        used.get(&bare.path)
+            .is_some_and(|one| one.strong_count() > 0)
+    }
+
     /// Held while the branch of a task is pushed.
     fn pushing(&self, task: TaskId) -> Arc<tokio::sync::Mutex<()>> {
         lock_of(&self.pushing, task)
@@ -259,7 +290,11 @@ impl Publisher {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let name = cib_base::hex::encode(&bytes);
-        held(&self.tickets).insert(name.clone(), whose);
+        let admitted = Admitted {
+            whose,
+            seats: Arc::new(Semaphore::new(TICKET_SEATS)),
+        };
+        held(&self.tickets).insert(name.clone(), admitted);
         Ok(Ticket {
             name,
             publisher: Arc::clone(self),

@@ -4,6 +4,7 @@
 //! The tree is the agent's, and so is what it says of itself: a person has seen which commit goes
 //! where, and that alone is taken, whatever the tree has become meanwhile.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,9 +47,28 @@ pub struct Order {
     branch: String,
     commit: String,
     refusal: Mutex<Option<Trouble>>,
+    is_taken: AtomicBool,
 }
 
 impl Order {
+    /// One for a commit to a branch.
+    #[must_use]
+    pub fn new(forge: TaskForge, branch: String, commit: String) -> Self {
+        Self {
+            forge,
+            branch,
+            commit,
+            refusal: Mutex::default(),
+            is_taken: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this is the first who asks: a push is one connection, and what else has its ticket
+    /// is not it.
+    pub(super) fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::SeqCst)
+    }
+
     /// Says why it was not taken.
     pub fn refuse(&self, trouble: Trouble) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
@@ -207,20 +227,18 @@ pub async fn push(app: &App, asked: PushBranch) -> Result<BranchPushed, Fault> {
         );
         return Err(Fault::new(Code::PushRefused, why));
     }
+    let bare = app.publisher.bare(&found.place).map_err(fault)?;
+    let _used = app.publisher.using(&bare);
     app.publisher
         .fetch(app, &found.place)
         .await
         .map_err(fault)?;
-    let bare = app.publisher.bare(&found.place).map_err(fault)?;
     if bare.at(&branch).await.map_err(fault)?.as_deref() != Some(&*commit) {
-        let order = Arc::new(Order {
-            forge: found.place.clone(),
-            branch: branch.clone(),
-            commit: commit.clone(),
-            refusal: Mutex::default(),
-        });
-        carry_out(app, &found, &order, workdir).await?;
+        let order = Order::new(found.place.clone(), branch.clone(), commit.clone());
+        let carried_out = carry_out(app, &found, &Arc::new(order), workdir).await;
+        // What came of it counts, whatever was said of it meanwhile.
         if bare.at(&branch).await.map_err(fault)?.as_deref() != Some(&*commit) {
+            carried_out?;
             let why = "the working tree pushes elsewhere than to the box";
             return Err(Fault::new(Code::PushRefused, why));
         }
@@ -291,6 +309,7 @@ pub async fn open(app: &App, asked: OpenPullRequest) -> Result<PullRequestOpened
         return Err(Fault::new(Code::PushRefused, why));
     };
     let bare = app.publisher.bare(&found.place).map_err(fault)?;
+    let _used = app.publisher.using(&bare);
     let is_there = bare.exists() && bare.at(&asked.branch).await.map_err(fault)?.is_some();
     if !is_there {
         let why = format!("`{}` was not pushed by this box yet", asked.branch);

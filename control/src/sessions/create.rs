@@ -7,7 +7,8 @@ use cib_protocol::api::{CreateSession, CreateShell};
 use cib_protocol::limits::Limits;
 use cib_protocol::secret::Secret;
 use cib_protocol::session::{
-    AuthMode, PermissionMode, Program, Resume, SessionId, SessionMeta, SessionSpec, Tools, Uuid,
+    AuthMode, PermissionMode, Program, Resume, SessionId, SessionMeta, SessionSpec, Toolbox, Tools,
+    Uuid,
 };
 
 use serde_json::{Map, Value};
@@ -46,7 +47,29 @@ pub async fn spec(
     providers: &Providers,
     roots: &[PathBuf],
 ) -> Result<SessionSpec, Fault> {
+    spec_with(request, None, store, providers, roots).await
+}
+
+/// The same of a session that may have only these tools. Whoever has none for a conversation that
+/// was led with such tools alone cannot continue it: it would have all of Claude's.
+///
+/// # Errors
+/// As [`spec`].
+pub async fn spec_with(
+    request: CreateSession,
+    toolbox: Option<Box<Toolbox>>,
+    store: &Store,
+    providers: &Providers,
+    roots: &[PathBuf],
+) -> Result<SessionSpec, Fault> {
     let origin = origin(&request, store).await?;
+    if toolbox.is_none()
+        && let Some(id) = boxed(&origin, store).await?
+    {
+        let detail =
+            format!("session {id} looked for a task's repository, and only that resumes it");
+        return Err(Fault::new(Code::NothingToResume, detail));
+    }
     let earlier = match &origin {
         Origin::Same(meta) | Origin::Copy(meta) => Some(&**meta),
         Origin::New | Origin::Foreign(_) => None,
@@ -129,7 +152,7 @@ pub async fn spec(
             .unwrap_or_default(),
         hooks: request.hooks,
         tools: request.tools,
-        toolbox: None,
+        toolbox,
         title: request
             .title
             .or_else(|| earlier.and_then(|meta| meta.title.clone())),
@@ -199,6 +222,20 @@ async fn origin(request: &CreateSession, store: &Store) -> Result<Origin, Fault>
             Err(fault) => Err(fault),
         },
     }
+}
+
+/// The session whose conversation is to be continued, if it had the tools of one server alone.
+async fn boxed(origin: &Origin, store: &Store) -> Result<Option<SessionId>, Fault> {
+    Ok(match origin {
+        Origin::New => None,
+        Origin::Same(meta) | Origin::Copy(meta) => meta.toolbox.then_some(meta.id),
+        Origin::Foreign(claude_session) => {
+            let is_it =
+                |meta: &&SessionMeta| meta.toolbox && meta.claude_session == Some(*claude_session);
+            let known = store.list(Program::Claude).await?;
+            known.iter().find(is_it).map(|meta| meta.id)
+        }
+    })
 }
 
 fn conversation(meta: &SessionMeta, fork: bool) -> Result<Resume, Fault> {

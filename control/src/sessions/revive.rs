@@ -95,6 +95,8 @@ pub fn boot_name() -> io::Result<String> {
 fn was_at_work(meta: &SessionMeta) -> bool {
     meta.state == State::Interrupted
         && meta.claude_session.is_some()
+        // Its task resumes it, with its tools.
+        && !meta.toolbox
         && matches!(meta.ended_in, Some(State::Working | State::WaitingForInput))
 }
 

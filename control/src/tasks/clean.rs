@@ -107,7 +107,7 @@ pub async fn remove(app: &App, entry: &Entry, with_tree: bool) -> Result<(), Fau
     app.tasks.remove(entry).await
 }
 
-/// Removes control's copy of a repository, unless a task is about it.
+/// Removes control's copy of a repository, unless a task is about it or a person publishes there.
 async fn copy(app: &App, host: &str, repository: &str) {
     let is_it = |forge: &TaskForge| forge.host == host && forge.repository == repository;
     let forge = TaskForge {
@@ -125,7 +125,7 @@ async fn copy(app: &App, host: &str, repository: &str) {
         let found = entry.progress().repository.and_then(|found| found.forge);
         found.as_ref().is_some_and(is_it)
     });
-    if is_wanted {
+    if is_wanted || app.publisher.is_used(&bare) {
         return;
     }
     let path = bare.path;

@@ -11,7 +11,7 @@ use cib_protocol::frame::Data;
 use cib_protocol::task::{TaskId, TaskRecord, TaskState, plain};
 use cib_protocol::time::Timestamp;
 use cib_tasks::fold::Progress;
-use cib_tasks::queue::Need;
+use cib_tasks::queue::{Need, Standing};
 use tokio::sync::watch;
 
 use super::journal::Journal;
@@ -34,6 +34,8 @@ pub struct Entry {
     pub driven: AtomicBool,
     /// Held while its session is being started, which goes on whatever becomes of the task.
     pub starting: Arc<tokio::sync::Mutex<()>>,
+    /// Whether a wait for Claude's API is over, and it has its place again.
+    pub returns: AtomicBool,
     folder: PathBuf,
     progress: Mutex<Progress>,
     /// Held while something is written down, so that it fits to what is there.
@@ -57,6 +59,7 @@ impl Entry {
         Ok(Self {
             driven: AtomicBool::new(false),
             starting: Arc::default(),
+            returns: AtomicBool::new(false),
             state: watch::Sender::new(progress.state),
             progress: Mutex::new(progress),
             writing: tokio::sync::Mutex::default(),
@@ -138,10 +141,17 @@ impl Entry {
         self.driven.load(Ordering::SeqCst)
     }
 
-    /// Whether it waits for Claude's API.
+    /// Where it stands, as far as that concerns the others.
     #[must_use]
-    pub fn is_postponed(&self) -> bool {
-        self.held().until.is_some()
+    pub fn standing(&self) -> Standing {
+        let progress = self.held();
+        Standing {
+            state: progress.state,
+            since: progress.since,
+            until: progress.until,
+            returns: self.returns.load(Ordering::SeqCst),
+            started_at: progress.started_at,
+        }
     }
 
     /// The whole prompt.

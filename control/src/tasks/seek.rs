@@ -74,7 +74,7 @@ pub async fn seek(app: &Arc<App>, entry: &Arc<Entry>) -> Outcome {
         return Outcome::Seeks(SessionId::new_v4(), 0);
     };
     if let Some(until) = progress.until {
-        away(app, &finder, until).await;
+        away(app, entry, &finder, until).await;
     }
     let outcome = tokio::select! {
         outcome = session(app, entry, &finder) => outcome,
@@ -183,21 +183,21 @@ async fn spec(
             ..CreateSession::default()
         },
     };
-    let mut spec = create::spec(asked, &app.store, &app.providers, &app.roots).await?;
-    spec.id = id;
     let api = app.tasks.api.get().ok_or_else(|| {
         let detail = "the box's API is not where a session could reach it";
         Fault::new(Code::NotNow, detail)
     })?;
-    spec.toolbox = Some(Box::new(Toolbox {
+    let toolbox = Box::new(Toolbox {
         url: url(*api, entry),
         key: Secret::new(key(entry).await?),
         tools: choose::TOOLS
             .iter()
             .map(|tool| tool.name.to_owned())
             .collect(),
-    }));
-    Ok(spec)
+    });
+    let (store, providers) = (&app.store, &app.providers);
+    let spec = create::spec_with(asked, Some(toolbox), store, providers, &app.roots).await?;
+    Ok(SessionSpec { id, ..spec })
 }
 
 async fn start(

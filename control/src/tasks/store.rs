@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use cib_protocol::api::{CreateTask, TaskQueue, TaskQueueState};
 use cib_protocol::frame::Data;
 use cib_protocol::task::{TaskChange, TaskId, TaskRecord, TaskState};
 use cib_protocol::time::Timestamp;
-use cib_tasks::queue::{self, Room, Waiting};
+use cib_tasks::queue::{self, Need, Room, Waiting};
 use cib_tasks::step::Outcome;
 use cib_tasks::{check, patience, step};
 
@@ -196,7 +197,7 @@ impl Tasks {
         let TaskQueue {
             max_running,
             paused,
-        } = *self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        } = self.asked();
         let states: Vec<_> = self.entries().values().map(|entry| entry.state()).collect();
         let count =
             |is: fn(TaskState) -> bool| states.iter().filter(|state| is(**state)).count() as u64;
@@ -205,6 +206,28 @@ impl Tasks {
             paused,
             queued: count(|state| state == TaskState::Queued),
             running: count(TaskState::is_running),
+        }
+    }
+
+    /// How long the others wait with one that waits for Claude's API, at most: as long as one waits
+    /// that does not know until when.
+    #[must_use]
+    pub fn hold(&self) -> Duration {
+        self.pauses.iter().max().copied().unwrap_or_default()
+    }
+
+    fn asked(&self) -> TaskQueue {
+        *self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.asked().paused
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            most: usize::try_from(self.asked().max_running).unwrap_or(1),
+            memory: self.memory,
         }
     }
 
@@ -233,31 +256,33 @@ pub async fn turn(app: &Arc<App>) {
     let tasks = &app.tasks;
     let _turning = tasks.turning.lock().await;
     let all = tasks.all();
-    let queue = *tasks.queue.lock().unwrap_or_else(PoisonError::into_inner);
-    // Where one waits for Claude's API the next would only find out the same.
-    if queue.paused || all.iter().any(|entry| entry.is_postponed()) {
+    let (hold, now) = (tasks.hold(), Timestamp::now());
+    let standing: Vec<_> = all.iter().map(|entry| entry.standing()).collect();
+    let allowed = queue::allowed(&standing, hold, now);
+    let mut room = tasks.room();
+    if tasks.is_paused() || allowed == 0 {
         return;
     }
-    let running: Vec<_> = all
-        .iter()
-        .filter(|entry| entry.state().is_running())
-        .map(|entry| entry.need())
-        .collect();
+    let mut running = Vec::new();
+    for (entry, standing) in all.iter().zip(&standing) {
+        if standing.rests(hold, now) {
+            // Nobody else has its branch, but its place and its memory.
+            room.most += 1;
+            running.push(Need {
+                memory: 0,
+                ..entry.need()
+            });
+        } else if standing.state.is_running() {
+            running.push(entry.need());
+        }
+    }
     let waiting: Vec<_> = all
         .iter()
         .filter(|entry| entry.state() == TaskState::Queued)
-        .map(|entry| Waiting {
-            id: entry.id(),
-            priority: entry.record.request.priority,
-            created_at: entry.record.created_at,
-            need: entry.need(),
-        })
+        .map(|entry| waiting(entry))
         .collect();
-    let room = Room {
-        most: usize::try_from(queue.max_running).unwrap_or(1),
-        memory: tasks.memory,
-    };
-    for id in queue::turns(&waiting, &running, room) {
+    let turns = queue::turns(&waiting, &running, room);
+    for id in turns.into_iter().take(allowed) {
         let Some(entry) = all.iter().find(|entry| entry.id() == id) else {
             continue;
         };
@@ -267,6 +292,32 @@ pub async fn turn(app: &Arc<App>) {
             // Its turn comes again when another task ends, or control is started again.
             Err(fault) => fault.log("tasks"),
         }
+    }
+}
+
+/// Gives a task its place again that waited for Claude's API, if there is room for it.
+pub async fn returns(app: &App, entry: &Entry) -> bool {
+    let tasks = &app.tasks;
+    let _turning = tasks.turning.lock().await;
+    let all = tasks.all();
+    let others = all.iter().filter(|other| other.id() != entry.id());
+    let there: Vec<_> = others
+        .filter(|other| other.standing().is_there())
+        .map(|other| other.need())
+        .collect();
+    let has_room = !queue::turns(&[waiting(entry)], &there, tasks.room()).is_empty();
+    if has_room {
+        entry.returns.store(true, Ordering::SeqCst);
+    }
+    has_room
+}
+
+fn waiting(entry: &Entry) -> Waiting {
+    Waiting {
+        id: entry.id(),
+        priority: entry.record.request.priority,
+        created_at: entry.record.created_at,
+        need: entry.need(),
     }
 }
 

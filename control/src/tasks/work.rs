@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cib_protocol::api::CreateSession;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use super::entry::Entry;
 use super::pull::Keeping;
 use super::said::Said;
-use super::{drive, said, settle};
+use super::{drive, said, settle, store};
 use crate::app::App;
 use crate::fault::{Code, Fault};
 use crate::sessions::{create, keeper};
@@ -113,7 +114,7 @@ async fn session_of(
     session: &TaskSession,
 ) -> Outcome {
     if let Some(until) = entry.progress().until {
-        away(app, session, until).await;
+        away(app, entry, session, until).await;
     }
     match app.store.find(Program::Claude, session.session).await {
         Ok(meta) if meta.state.is_live() => follow(app, entry, session).await,
@@ -132,8 +133,10 @@ async fn session_of(
     }
 }
 
-/// Waits until then. Nobody pays memory for a session that would do nothing meanwhile: it is resumed.
-pub(super) async fn away(app: &Arc<App>, session: &TaskSession, until: Timestamp) {
+/// Waits until then, and for a place. Nobody pays memory for a session that would do nothing
+/// meanwhile: it is resumed. The others do not wait with it for longer than [`store::Tasks::hold`].
+pub(super) async fn away(app: &Arc<App>, entry: &Entry, session: &TaskSession, until: Timestamp) {
+    entry.returns.store(false, Ordering::SeqCst);
     if let Err(fault) = settle::end(app, session.session).await {
         fault.log("tasks");
     }
@@ -141,9 +144,14 @@ pub(super) async fn away(app: &Arc<App>, session: &TaskSession, until: Timestamp
         // By the clock of the day, which may be set anew meanwhile.
         let left = until.as_millis() - Timestamp::now().as_millis();
         let Ok(left @ 1..) = u64::try_from(left) else {
-            return;
+            break;
         };
-        tokio::time::sleep(Duration::from_millis(left).min(CLOCK)).await;
+        let pause = CLOCK.min(app.tasks.hold().max(LOOK));
+        tokio::time::sleep(Duration::from_millis(left).min(pause)).await;
+        tokio::spawn(drive::next_turn(Arc::clone(app)));
+    }
+    while !store::returns(app, entry).await {
+        tokio::time::sleep(ROOM).await;
     }
 }
 
@@ -169,6 +177,7 @@ pub(super) fn postponed(
         (_, Some(_)) => "the reset of a usage limit",
         _ => "Claude's API, which has no room",
     };
+    entry.returns.store(false, Ordering::SeqCst);
     match until {
         Some(until) => Outcome::Postponed(format!("{why}: {}", plain(detail, 200)), until),
         None => Outcome::Fault(kind, detail.to_owned()),
@@ -245,6 +254,8 @@ async fn started(
     spec: SessionSpec,
 ) -> Outcome {
     let begun = Instant::now();
+    // That it waits for room is written over that.
+    let was_away = entry.progress().until.is_some();
     loop {
         let Err(fault) = self::begun(app, entry, &spec).await else {
             break;
@@ -260,7 +271,6 @@ async fn started(
         note(entry, Outcome::Waits(reason.to_owned())).await;
         tokio::time::sleep(ROOM).await;
     }
-    let was_away = entry.progress().until.is_some();
     note(entry, Outcome::Works).await;
     if was_away {
         // The others waited with it.

@@ -53,6 +53,7 @@ fn session(sessions: &Path) -> PathBuf {
                 created_at: Timestamp::now(),
                 auth_mode: AuthMode::default(),
                 provider_id: None,
+                toolbox: false,
                 effort: None,
                 limits: Limits::default(),
                 resources: None,

@@ -183,7 +183,7 @@ async fn what_a_restart_of_the_box_interrupted_is_resumed_once() {
     assert_eq!(specs, [working.id]);
     assert!(world.init().specs[0].prompt.is_some());
     // It is interrupted again, but the box has not been restarted.
-    world.init().keepers[0].set_meta(|meta| meta.ended_in = Some(State::Working));
+    world.init().keepers[0].become_state(State::Working);
     world.init().keepers[0].end(State::Interrupted);
     revive(server.app.clone(), "first boot", &mark).await;
     assert_eq!(world.init().specs.len(), 1);

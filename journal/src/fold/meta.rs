@@ -26,6 +26,7 @@ pub fn begin(spec: &SessionSpec, earlier: Option<SessionMeta>, now: Timestamp) -
         permission_mode: spec.permission_mode,
         auth_mode: spec.auth_mode,
         provider_id: spec.provider_id.clone(),
+        toolbox: spec.toolbox.is_some(),
         title: spec.title.clone().or_else(|| old?.title.clone()),
         state: State::Starting,
         reason: None,
@@ -59,6 +60,7 @@ pub fn opening(meta: &SessionMeta) -> Opening {
         created_at: meta.created_at,
         auth_mode: meta.auth_mode,
         provider_id: meta.provider_id.clone(),
+        toolbox: meta.toolbox,
         effort: meta.effort.clone(),
         limits: meta.limits.clone(),
         resources: (meta.resources != Resources::default()).then_some(meta.resources),
@@ -185,6 +187,7 @@ fn apply_meta(meta: &mut SessionMeta, news: &Meta) {
         meta.created_at = opening.created_at;
         meta.auth_mode = opening.auth_mode;
         meta.provider_id.clone_from(&opening.provider_id);
+        meta.toolbox = opening.toolbox;
         meta.effort.clone_from(&opening.effort);
         meta.limits = opening.limits.clone();
         meta.resources = opening.resources.unwrap_or(meta.resources);
@@ -232,6 +235,7 @@ pub fn unknown(id: SessionId, at: Timestamp) -> SessionMeta {
         permission_mode: PermissionMode::default(),
         auth_mode: AuthMode::default(),
         provider_id: None,
+        toolbox: false,
         title: None,
         state: State::Starting,
         reason: None,

@@ -3173,6 +3173,11 @@ export interface components {
             /** @description How far its list of things to do is. */
             todo?: components["schemas"]["Progress"] | null;
             /**
+             * @description Whether it has no tools but those of one server: then nobody resumes it but whoever gives it
+             *     them.
+             */
+            toolbox?: boolean;
+            /**
              * Format: uint64
              * @description Turns that ended.
              * @default 0
@@ -3942,6 +3947,8 @@ export interface components {
             provider_id?: string | null;
             /** @description What its processes used before. */
             resources?: components["schemas"]["Resources"] | null;
+            /** @description Whether it has no tools but those of one server. */
+            toolbox?: boolean;
         };
         /** @description What Claude may do without asking. The names are the CLI's own. */
         PermissionMode: "bypassPermissions" | "default" | "acceptEdits" | "plan";
@@ -4608,6 +4615,11 @@ export interface components {
             title?: string | null;
             /** @description How far its list of things to do is. */
             todo?: components["schemas"]["Progress"] | null;
+            /**
+             * @description Whether it has no tools but those of one server: then nobody resumes it but whoever gives it
+             *     them.
+             */
+            toolbox?: boolean;
             /**
              * Format: uint64
              * @description Turns that ended.
@@ -13070,7 +13082,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `nothing_to_resume`: The session has no conversation of Claude's yet, so there is nothing to resume. `too_many_sessions`: As many sessions are live as may be. */
+            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `nothing_to_resume`: The session has no conversation of Claude's yet, or none that anybody but its task resumes. `too_many_sessions`: As many sessions are live as may be. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13609,7 +13621,7 @@ export interface operations {
                     "application/problem+json": Record<string, never>;
                 };
             };
-            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. `nothing_to_resume`: The session has no conversation of Claude's yet, so there is nothing to resume. `too_many_sessions`: As many sessions are live as may be. */
+            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. `nothing_to_resume`: The session has no conversation of Claude's yet, or none that anybody but its task resumes. `too_many_sessions`: As many sessions are live as may be. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19299,7 +19311,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. `nothing_to_resume`: The session has no conversation of Claude's yet, so there is nothing to resume. `too_many_sessions`: As many sessions are live as may be. */
+            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. `nothing_to_resume`: The session has no conversation of Claude's yet, or none that anybody but its task resumes. `too_many_sessions`: As many sessions are live as may be. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -20510,7 +20522,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. `nothing_to_resume`: The session has no conversation of Claude's yet, so there is nothing to resume. `too_many_sessions`: As many sessions are live as may be. */
+            /** @description `session_running`: The session has a live keeper, so it cannot be resumed or purged. `session_ended`: The session or shell has ended, or is ending. `wrong_driver`: The session's driver cannot do that. `nothing_to_resume`: The session has no conversation of Claude's yet, or none that anybody but its task resumes. `too_many_sessions`: As many sessions are live as may be. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -73,6 +73,7 @@ impl World {
                     created_at: Timestamp::from_millis(self.clock),
                     auth_mode: AuthMode::default(),
                     provider_id: None,
+                    toolbox: false,
                     effort: None,
                     limits: Limits::default(),
                     resources: Some(Resources::default()),

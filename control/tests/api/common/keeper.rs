@@ -321,6 +321,7 @@ fn meta(spec: &SessionSpec) -> SessionMeta {
         "permission_mode": spec.permission_mode,
         "auth_mode": spec.auth_mode,
         "provider_id": spec.provider_id,
+        "toolbox": spec.toolbox.is_some(),
         "title": spec.title,
         "state": "idle",
         "created_at": Timestamp::now(),

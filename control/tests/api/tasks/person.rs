@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use cib_control::publish::person::Order;
+use cib_control::publish::wire::Answer;
 use cib_protocol::forge::ForgeKind;
 use cib_testkit::forge::{ForgeStandIn, NewRepository};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 
-use super::{commit, git};
+use super::{comes_to, commit, git, submit};
 use crate::common::client::Client;
-use crate::common::files;
 use crate::common::forge::{self, TOKEN};
 use crate::common::world::{Server, World};
+use crate::common::{files, soon};
 
 /// A box with an account at a forge, and a tree that was cloned from there.
 struct Desk {
@@ -193,6 +199,59 @@ async fn nothing_but_what_a_person_has_seen_is_taken_and_nothing_is_taken_back()
             .contains("elsewhere")
     );
     assert_eq!(desk.at("claude/three"), None);
+}
+
+/// A git that has asked for something, and the answer.
+async fn asks(desk: &Desk, service: &str, ticket: &str) -> (BufReader<UnixStream>, Answer) {
+    let hello = json!({
+        "service": service, "host": desk.host, "repository": "acme/api", "ticket": ticket,
+    });
+    let stream = UnixStream::connect(desk.server.app.publisher.socket()).await;
+    let mut stream = BufReader::new(stream.unwrap());
+    let line = format!("{hello}\n");
+    stream.get_mut().write_all(line.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(stream.read_line(&mut answer)).await.unwrap();
+    (stream, serde_json::from_str(&answer).unwrap())
+}
+
+#[tokio::test]
+async fn a_ticket_that_whatever_git_starts_knows_is_one_push_or_two_gits_of_a_task() {
+    let desk = desk();
+    let publisher = &desk.server.app.publisher;
+    let made = commit(&desk.tree, "made");
+    let order = desk.order("claude/one", &made);
+    desk.client.post("/api/git/push", &order).await.ok();
+    let forge = publisher
+        .repository(&format!("{}/acme/api.git", desk.forge.url()))
+        .and_then(|found| found.forge)
+        .unwrap();
+    let order = Order::new(forge, "claude/two".to_owned(), made);
+    let push = publisher.ticket_of(&Arc::new(order)).unwrap();
+    let (first, answer) = asks(&desk, "git-receive-pack", &push.name).await;
+    assert_eq!(answer, Answer::Granted);
+    for _ in 0..2 {
+        let (_, answer) = asks(&desk, "git-receive-pack", &push.name).await;
+        let Answer::Refused(why) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(why.contains("under way"), "{why}");
+    }
+    drop(first);
+    let body = json!({"prompt": "Mend it", "repo": "acme/api"});
+    let id = submit(&desk.client, &body).await;
+    comes_to(&desk.world, &desk.client, &id, "working").await;
+    let own = publisher.ticket(id.parse().unwrap()).unwrap();
+    let reads = || asks(&desk, "git-upload-pack", &own.name);
+    let (one, two) = (reads().await, reads().await);
+    assert_eq!((&one.1, &two.1), (&Answer::Granted, &Answer::Granted));
+    // The third waits for one of them to end.
+    let third = reads();
+    tokio::pin!(third);
+    let waits = tokio::time::timeout(Duration::from_millis(300), &mut third);
+    assert!(waits.await.is_err(), "there are three");
+    drop(one);
+    assert_eq!(third.await.1, Answer::Granted);
 }
 
 #[tokio::test]

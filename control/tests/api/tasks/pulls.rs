@@ -248,18 +248,15 @@ async fn without_the_right_to_push_a_fork_is_made_and_asks() {
     })
     .await;
     assert_eq!(one.at("other/lib", &branch), None);
-    // What is only in the fork outlives the next look at the repository.
-    let fetched = shell(
-        &one.world,
-        &dir,
-        "git fetch -q --prune origin && git rev-parse origin/$(git branch --show-current)",
-    )
+    // What is only in the fork outlives the next look at the repository. The box takes it when the
+    // fork has it.
+    let words = "git fetch -q --prune origin && git rev-parse origin/$(git branch --show-current)";
+    until("the box has it as well", async || {
+        let fetched = shell(&one.world, &dir, words).await;
+        assert!(fetched.status.success(), "{fetched:?}");
+        String::from_utf8_lossy(&fetched.stdout).trim() == made
+    })
     .await;
-    assert_eq!(
-        String::from_utf8_lossy(&fetched.stdout).trim(),
-        made,
-        "{fetched:?}"
-    );
     end_turn(&one.world, 0, "Done.", "turn_end");
     comes_to(&one.world, &one.client, &id, "completed").await;
 }

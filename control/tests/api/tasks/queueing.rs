@@ -179,8 +179,27 @@ async fn what_ended_long_ago_is_removed_with_its_tree_and_what_is_nowhere_else_s
             .collect()
     };
     assert_eq!(copies(&copy), [json!(true)], "a task is about it");
+    let forge = app.tasks.get(&kept).unwrap().progress().repository.unwrap();
+    let bare = app.publisher.bare(&forge.forge.unwrap()).unwrap();
     let path = format!("/api/tasks/{kept}?tree=true");
     assert_eq!(one.client.delete(&path).await.status, 204);
+    // A person may publish there as well.
+    for is_used in [true, false] {
+        let id = one.submit(json!({})).await;
+        one.works(&id).await;
+        let nth = one.world.init().keepers.len() - 1;
+        end_turn(&one.world, nth, "Done.", "turn_end");
+        comes_to(&one.world, &one.client, &id, "completed").await;
+        until("nobody is at work on it", async || {
+            !app.tasks.get(&id).unwrap().is_driven()
+        })
+        .await;
+        let person = is_used.then(|| app.publisher.using(&bare));
+        cib_control::tasks::clean::pass(app, later(2), hour).await;
+        assert!(!there(&id).await);
+        assert_eq!(copies(&copy), [json!(is_used)]);
+        drop(person);
+    }
 }
 
 #[tokio::test]

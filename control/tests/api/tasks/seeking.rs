@@ -1,5 +1,6 @@
 //! The session that finds the repository of a task which names none.
 
+use cib_control::sessions::revive::revive;
 use cib_protocol::forge::ForgeKind;
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{PermissionMode, State, Toolbox};
@@ -114,6 +115,24 @@ async fn a_session_with_three_tools_finds_the_repository_and_can_choose_no_other
             .get(&format!("/api/tasks/{id}/logs?follow=0"))
             .await;
         assert!(String::from_utf8_lossy(&log.body).contains("It has the pages."));
+        // Nobody continues it with all of Claude's tools, by whichever of its names.
+        let finder = finding["finder"].clone();
+        until("its session has ended", async || {
+            one.world.init().keepers.iter_mut().for_each(Keeper::obey);
+            let path = format!("/api/sessions/{}", spec.id);
+            one.client.get(&path).await.ok()["state"] == "stopped"
+        })
+        .await;
+        let path = format!("/api/sessions/{}", spec.id);
+        let claude = one.client.get(&path).await.ok()["claude_session"].clone();
+        for (how, name) in [
+            ("resume", &finder),
+            ("resume_from", &finder),
+            ("resume_from", &claude),
+        ] {
+            let again = one.client.post("/api/sessions", &json!({how: name})).await;
+            again.fault(409, "nothing_to_resume");
+        }
         // What was open for it is closed.
         let late = hand.client.post(&hand.path, &json!({})).await;
         late.fault(401, "unauthorized");
@@ -162,10 +181,15 @@ async fn a_search_that_is_cut_off_goes_on_and_one_that_is_cancelled_ends() {
     let one = shop(ForgeKind::GitHub);
     let id = submit(&one.client, &json!({"prompt": "Mend the checkout page"})).await;
     hand(&one, 0).await;
+    // A start of the box that resumes what was at work leaves it to its task.
+    let mark = one.world.path().join("boot");
+    one.world.init().keepers[0].set_meta(|meta| meta.ended_in = Some(State::Working));
     one.world.init().keepers[0].end(State::Interrupted);
+    revive(one.server.app.clone(), "next boot", &mark).await;
     let again = hand(&one, 1).await;
     let specs = one.world.init().specs.clone();
     assert_eq!(specs[0].id, specs[1].id);
+    assert!(specs.iter().all(|spec| spec.toolbox.is_some()));
     assert!(specs[1].resume.is_some());
     again.uses("find", json!({})).await.unwrap();
     // A usage limit is waited for here as well.

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use cib_control::tasks::schedule::pass;
+use cib_control::tasks::store::returns;
 use cib_protocol::frame::{Data, Meta, Status, UsageLimit};
+use cib_protocol::init::InitFault;
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{SessionId, State};
 use cib_protocol::time::Timestamp;
@@ -13,6 +15,7 @@ use serde_json::json;
 
 use super::{comes_to, commit, end_turn, git, has_session, submit, task, workdir, world};
 use crate::common::client::Client;
+use crate::common::init::Mood;
 use crate::common::keeper::Keeper;
 use crate::common::until;
 use crate::common::world::Server;
@@ -442,8 +445,8 @@ pub(super) fn limited(millis: i64) -> Data {
 async fn a_usage_limit_is_waited_for_until_its_reset_and_the_queue_waits_with_it() {
     let world = world();
     let mut config = world.config();
-    // Where this machine is so slow that the reset is over when it is seen.
-    config.claude_pauses = vec![Duration::from_secs(3)];
+    // The first where this machine is so slow that the reset is over when it is seen.
+    config.claude_pauses = [3, 60].map(Duration::from_secs).to_vec();
     let server = world.serve_with(&config);
     let client = server.client();
     set_queue(&client, 2, false).await;
@@ -476,6 +479,68 @@ async fn a_usage_limit_is_waited_for_until_its_reset_and_the_queue_waits_with_it
     end_turn(&world, nth(specs[0].id), "Done.", "turn_end");
     let done = comes_to(&world, &client, &id, "completed").await;
     assert!(done["result"].as_str().unwrap().ends_with("Done."));
+    comes_to(&world, &client, &next, "working").await;
+}
+
+#[tokio::test]
+async fn others_wait_with_a_limit_that_an_agent_tells_of_for_so_long_and_then_one_finds_out() {
+    let world = world();
+    let mut config = world.config();
+    config.claude_pauses = vec![Duration::from_secs(1)];
+    let server = world.serve_with(&config);
+    let client = server.client();
+    set_queue(&client, 1, false).await;
+    let first = submit(&client, &json!({"prompt": "Mend api"})).await;
+    has_session(&world, 1).await;
+    comes_to(&world, &client, &first, "working").await;
+    // It says that it was eight days.
+    world.init().keepers[0].append(&[limited(8 * 24 * 3_600_000 - 60_000)]);
+    end_turn(&world, 0, "You've hit your limit", "api_error");
+    comes_to(&world, &client, &first, "waiting").await;
+    // It gives its place back, and all others come to their end.
+    let mut ids = Vec::new();
+    for number in 0..2 {
+        let body = json!({"prompt": format!("Mend api {number}"), "push": false});
+        ids.push(submit(&client, &body).await);
+    }
+    comes_to(&world, &client, &ids[0], "working").await;
+    let entry = server.app.tasks.get(&first).unwrap();
+    let has_place = async || returns(&server.app, &entry).await;
+    assert!(!has_place().await, "another has its place");
+    for (nth, id) in (1..).zip(&ids) {
+        has_session(&world, nth + 1).await;
+        comes_to(&world, &client, id, "working").await;
+        let waiting = task(&client, &first).await;
+        assert!(waiting["until"].is_string(), "{waiting:#}");
+        end_turn(&world, nth, "Done.", "turn_end");
+        comes_to(&world, &client, id, "completed").await;
+    }
+    until("it has its place again", has_place).await;
+}
+
+#[tokio::test]
+async fn the_queue_goes_on_with_one_that_had_to_wait_for_room_when_its_limit_was_over() {
+    let world = world();
+    let mut config = world.config();
+    config.claude_pauses = [3, 60].map(Duration::from_secs).to_vec();
+    let server = world.serve_with(&config);
+    let client = server.client();
+    set_queue(&client, 2, false).await;
+    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
+    has_session(&world, 1).await;
+    comes_to(&world, &client, &id, "working").await;
+    world.init().mood = Mood::Refusing(InitFault::NotNow);
+    world.init().keepers[0].append(&[limited(3000)]);
+    end_turn(&world, 0, "You've hit your limit", "api_error");
+    comes_to(&world, &client, &id, "waiting").await;
+    let next = submit(&client, &json!({"prompt": "Mend api too"})).await;
+    until("there is no room", async || {
+        world.init().keepers.iter_mut().for_each(Keeper::obey);
+        task(&client, &id).await["reason"] == "the box is not ready"
+    })
+    .await;
+    world.init().mood = Mood::Willing;
+    comes_to(&world, &client, &id, "working").await;
     comes_to(&world, &client, &next, "working").await;
 }
 
