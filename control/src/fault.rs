@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::auth::Lapse;
 use crate::auth::scope::{Scope, WILDCARD};
 
 macro_rules! codes {
@@ -266,6 +267,13 @@ impl Fault {
             Code::ScopeMissing,
             format!("the token does not have the scope `{scope}`"),
         )
+    }
+
+    /// A caller whose access has ended since the request was let in.
+    #[must_use]
+    pub fn lapsed(lapse: Lapse) -> Self {
+        let detail = format!("the access ended meanwhile: {}", lapse.as_str());
+        Self::new(Code::Unauthorized, detail)
     }
 
     /// A caller that is no administrator.

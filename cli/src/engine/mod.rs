@@ -235,17 +235,17 @@ impl Engine {
         arguments: &[S],
         input: &[u8],
     ) -> Result<Ran, EngineError> {
-        self.run_within(what, arguments, input, PATIENCE)
+        self.run_within(what, self.command(), arguments, input, PATIENCE)
     }
 
     fn run_within<S: AsRef<OsStr>>(
         &self,
         what: &str,
+        mut command: Command,
         arguments: &[S],
         input: &[u8],
         deadline: Duration,
     ) -> Result<Ran, EngineError> {
-        let mut command = self.command();
         command.args(arguments);
         process::run(&mut command, input, deadline).map_err(|source| EngineError::NotRun {
             what: what.to_owned(),
@@ -263,6 +263,24 @@ impl Engine {
         arguments: &[S],
     ) -> Result<String, EngineError> {
         self.tell(what, arguments, b"")
+    }
+
+    /// As [`Engine::ask_for`], with variables for its program besides its words.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn ask_with<S: AsRef<OsStr>>(
+        &self,
+        what: &str,
+        arguments: &[S],
+        variables: &[(String, String)],
+    ) -> Result<String, EngineError> {
+        let mut command = self.command();
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        good(
+            what,
+            &self.run_within(what, command, arguments, b"", PATIENCE)?,
+        )
     }
 
     /// As [`Engine::ask_for`], with something to read for its program.
@@ -321,7 +339,7 @@ impl Engine {
     /// # Errors
     /// It cannot.
     pub fn make_image(&self, what: &str, arguments: &[String]) -> Result<String, EngineError> {
-        let ran = self.run_within(what, arguments, b"", DOWNLOAD)?;
+        let ran = self.run_within(what, self.command(), arguments, b"", DOWNLOAD)?;
         good(what, &ran)
     }
 }

@@ -17,6 +17,9 @@ pub(super) const SECRETS: &str = "/run/secrets";
 /// What the box of a job gets to end, in seconds, and what its container gets.
 pub(super) const END: (u64, u64) = (50, 60);
 
+/// The variable of a job that has what is asked.
+pub(super) const REQUEST: &str = "CIB_TASK_REQUEST";
+
 /// How the line of a job's log begins that says what became of its task.
 const RESULT: &str = "{\"exit_code\":";
 
@@ -96,7 +99,7 @@ impl Job {
         }
         let mut variables = vec![
             ("CIB_TASK_KEY".to_owned(), self.name()),
-            ("CIB_TASK_REQUEST".to_owned(), request.to_string()),
+            (REQUEST.to_owned(), request.to_string()),
             ("CIB_SHUTDOWN_TIMEOUT".to_owned(), END.0.to_string()),
         ];
         let files = self.credentials.iter();

@@ -12,6 +12,7 @@ mod swarm;
 use std::io::Read as _;
 use std::time::Duration;
 
+use cib_protocol::task::TaskFault;
 use serde_json::{Value, json};
 
 use self::args::{Logs, Submit, Task, To, Where};
@@ -25,6 +26,10 @@ use crate::{process, text};
 
 /// Bytes of a prompt, at most, as a box has it.
 const MOST: u64 = 1024 * 1024;
+
+/// Bytes of a job's request, at most: it is one variable, and the kernel starts no program with one
+/// of 128 KiB. The rest is for its name and for a branch that the job names itself.
+const MOST_OF_JOB: usize = 120 * 1024;
 
 /// How often a task that is followed is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -112,6 +117,11 @@ fn submit(context: &Context<'_>, arguments: &Submit) -> Result<u8, Failure> {
         job: job::Job::new(context.around, arguments)?,
         dry_run: arguments.dry_run,
     };
+    if arguments.place.to != To::Box && submission.request.to_string().len() > MOST_OF_JOB {
+        let what = "a job takes 120 KiB of what is asked, and this is more";
+        return Err(Failure::usage(what)
+            .remedy("put the rest into a file of the repository and name it in the prompt"));
+    }
     let at = place(context, &arguments.place)?;
     let task = at.submit(&submission)?;
     if arguments.dry_run {
@@ -283,13 +293,16 @@ fn is_ended(task: &Value) -> bool {
     )
 }
 
-/// A task's exit code: what its job ended with, or would have.
+/// A task's exit code: what its job ended with, or would have. A box says why, and has no job.
 fn code(task: &Value) -> u8 {
     let said = task["exit_code"]
         .as_u64()
         .and_then(|code| u8::try_from(code).ok());
     said.unwrap_or_else(|| match task["state"].as_str() {
-        Some("failed") => 1,
+        Some("failed") => {
+            let kind = serde_json::from_value(task["error"]["kind"].clone());
+            kind.unwrap_or(TaskFault::Unknown).exit_code()
+        }
         Some("cancelled") => 143,
         _ => 0,
     })
@@ -348,6 +361,9 @@ mod tests {
         );
         assert_eq!(code(&task), 1);
         assert_eq!(code(&json!({"state": "failed", "exit_code": 77})), 77);
+        let failed = |kind: &str| json!({"state": "failed", "error": {"kind": kind}});
+        assert_eq!(code(&failed("push_refused")), 73);
+        assert_eq!(code(&failed("of a later version")), 1);
         assert_eq!(code(&json!({"state": "working"})), 0);
     }
 }

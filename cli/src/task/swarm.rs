@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::job::{END, SECRETS, id_of, merged, name};
+use super::job::{END, REQUEST, SECRETS, id_of, merged, name};
 use super::{Place, Submission};
 use crate::commands::Context;
 use crate::engine::Engine;
@@ -76,11 +76,19 @@ impl Swarm {
 
 impl Place for Swarm {
     fn submit(&self, task: &Submission) -> Result<Value, Failure> {
-        let words = words(task);
+        let variables = task.job.variables(&task.request);
+        let mut words = words(task, &variables);
         if task.dry_run {
             return Ok(json!(words));
         }
-        self.0.ask_for("take the task", &words)?;
+        // Whoever lists processes sees their words, and does not see what they are given beside.
+        let (hidden, _): (Vec<_>, Vec<_>) =
+            variables.into_iter().partition(|(name, _)| name == REQUEST);
+        let begin = format!("--env={REQUEST}=");
+        for word in words.iter_mut().filter(|word| word.starts_with(&begin)) {
+            word.truncate(begin.len() - 1);
+        }
+        self.0.ask_with("take the task", &words, &hidden)?;
         self.shown(&task.job.id)
     }
 
@@ -145,7 +153,7 @@ fn state(newest: Option<&Value>) -> &'static str {
 }
 
 /// What `docker` is told to make a task.
-fn words(task: &Submission) -> Vec<String> {
+fn words(task: &Submission, variables: &[(String, String)]) -> Vec<String> {
     let job = &task.job;
     let mut words: Vec<String> = [
         "service",
@@ -176,7 +184,7 @@ fn words(task: &Submission) -> Vec<String> {
     ] {
         words.push(format!("--cap-add={capability}"));
     }
-    for (name, value) in job.variables(&task.request) {
+    for (name, value) in variables {
         words.push(format!("--env={name}={value}"));
     }
     for file in job.credentials.values() {

@@ -132,7 +132,7 @@ fn answer(stream: &TcpStream, healthy: &AtomicBool) {
         }
     }
     const TASK: &str =
-        r#"{"id":"00c0ffee","state":"failed","error":{"kind":"stuck","detail":"no \u001b[2J"}}"#;
+        r#"{"id":"00c0ffee","state":"failed","error":{"kind":"no_right","detail":"no \u001b[2J"}}"#;
     let listed = format!(r#"{{"tasks":[{TASK}]}}"#);
     let (status, body) = match first.split(' ').nth(1).unwrap_or_default() {
         "/api/tasks" if first.starts_with("POST") => ("201 Created", TASK),

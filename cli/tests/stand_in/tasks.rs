@@ -200,7 +200,7 @@ fn a_box_gets_a_task_by_its_api_and_what_it_says_reaches_no_terminal() {
         .cib(&["task", "submit", "--follow", "--", "Mend it."])
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(77), "{}", said(&output));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         text.contains("state: failed") && !text.contains('\u{1b}'),
@@ -244,6 +244,17 @@ fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
             "{words:?}: {}",
             said(&output)
         );
+    }
+    assert_eq!(stage.read("state/kubectl"), "");
+    // Neither is what no container could be started with.
+    let prompt = stage.at("state").join("prompt");
+    std::fs::write(&prompt, "x".repeat(121 * 1024)).unwrap();
+    let file = ["submit", "--prompt-file", prompt.to_str().unwrap()];
+    for to in ["kubernetes", "swarm"] {
+        let words = [&["task"], &file[..], &["--to", to]].concat();
+        let output = stage.cib(&words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{to}: {}", said(&output));
+        assert!(said(&output).contains("120 KiB"), "{}", said(&output));
     }
     assert_eq!(stage.read("state/kubectl"), "");
     // Nothing is sent by a dry run either.
@@ -303,7 +314,7 @@ printf '%s\n' "$*" >>"$STATE/docker"
 case "$1 $2" in
 "version "*) echo 28.0.0 ;;
 "info "*) cat "$STATE/manager" ;;
-"service create") for word; do case "$word" in --name=*) echo "${word#--name=}" >"$STATE/name" ;; esac; done ;;
+"service create") printf %s "$CIB_TASK_REQUEST" >"$STATE/request"; for word; do case "$word" in --name=*) echo "${word#--name=}" >"$STATE/name" ;; esac; done ;;
 "service ls") cat "$STATE/name" ;;
 "service ps") echo the-task ;;
 "service inspect") echo '[{"CreatedAt":"2026-11-30T10:00:00Z","Spec":{"Labels":{"claude-in-box.repo":"https://forge.example/acme/api.git"}}}]' ;;
@@ -352,6 +363,11 @@ fn a_service_of_a_swarm_is_a_task_by_what_docker_says() {
         assert!(create.contains(part), "{part} is not in {create}");
     }
     assert!(!create.contains("sk-ant"), "{create}");
+    // Who lists processes does not see what is asked.
+    assert!(create.contains("--env=CIB_TASK_REQUEST --env="), "{create}");
+    assert!(!told.contains("Mend it."), "{told}");
+    let request: Value = serde_json::from_str(&stage.read("state/request")).unwrap();
+    assert_eq!(request["prompt"], "Mend it.");
     write(
         &stage,
         "err",

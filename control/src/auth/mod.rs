@@ -227,6 +227,25 @@ impl Caller {
         self.authority_until
     }
 
+    /// Why the caller's access has ended, if it has.
+    pub(crate) fn lapsed(&self) -> Option<Lapse> {
+        let Tenure { ends, until } = &self.tenure;
+        // A sender that is gone means the same.
+        let over = |over: &watch::Receiver<bool>| *over.borrow() || over.has_changed().is_err();
+        let ended = ends.iter().find(|(end, _)| over(end));
+        let is_over = |at| left_until(at, Timestamp::now()).is_zero();
+        let by_itself = until.filter(|(at, _)| is_over(*at));
+        ended
+            .map(|(_, lapse)| *lapse)
+            .or(by_itself.map(|(_, lapse)| lapse))
+    }
+
+    /// The same caller, for whom nothing ends.
+    pub(crate) fn outliving(mut self) -> Self {
+        self.tenure = Tenure::default();
+        self
+    }
+
     /// Waits until the caller's access ends, which may be never. Can be dropped and called
     /// again without missing it.
     pub async fn lapse(&mut self) -> Lapse {

@@ -15,6 +15,7 @@ use memchr::memmem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout_at;
 
 use super::call::{Call, Reply};
 use super::within::{At, Frames, Step, Within};
@@ -30,6 +31,15 @@ const KINDS: &str = "text.delta,ask.question,status";
 
 /// Bytes of messages that are told, the newest.
 const MOST: usize = 8 * 1024 * 1024;
+
+/// Bytes of one message that are told, the newest.
+const LONGEST: usize = 1024 * 1024;
+
+/// What a message counts for besides its text.
+const EACH: usize = 128;
+
+/// How often what changes is told, at most: each time all of a message is.
+const PACE: Duration = Duration::from_millis(250);
 
 /// How long a journal is read for them.
 const LOOK: Duration = Duration::from_secs(10);
@@ -134,6 +144,7 @@ pub(super) async fn events(call: Call) -> Result<Reply, Fault> {
         said,
         frames,
         count: 0,
+        due: Instant::now(),
     };
     let chunks = stream::unfold(Some(live), |live| async move {
         let (text, live) = live?.next().await;
@@ -160,6 +171,19 @@ struct One {
 impl One {
     fn role(&self) -> &'static str {
         if self.is_user { "user" } else { "agent" }
+    }
+
+    fn size(&self) -> usize {
+        EACH + self.text.len()
+    }
+
+    /// Cuts the front of what is too long: half of it at once, so that not each piece that comes
+    /// moves all of it.
+    fn cut(&mut self) {
+        if self.text.len() > LONGEST {
+            let front = self.text.len() - LONGEST / 2;
+            self.text.drain(..self.text.ceil_char_boundary(front));
+        }
     }
 }
 
@@ -203,31 +227,35 @@ impl Said {
     }
 
     fn say(&mut self, at: At, is_user: bool, saying: Option<&String>, text: &str) {
-        self.size += text.len();
-        match self.messages.back_mut() {
+        let last = match self.messages.back_mut() {
             Some(last) if !is_user && !last.is_user => {
+                self.size = self.size.saturating_sub(last.size());
                 if last.saying.as_ref() != saying {
                     last.text.push_str("\n\n");
+                    last.saying = saying.cloned();
                 }
                 last.text.push_str(text);
-                last.saying = saying.cloned();
+                last
             }
-            _ => {
-                self.messages.push_back(One {
-                    id: at.seq,
-                    is_user,
-                    text: text.to_owned(),
-                    time: at.time,
-                    saying: saying.cloned(),
-                });
-            }
-        }
-        let last = self.messages.back().map_or(0, |last| last.id);
-        self.changed = self.changed.min(last);
+            _ => self.messages.push_back_mut(One {
+                id: at.seq,
+                is_user,
+                text: text.to_owned(),
+                time: at.time,
+                saying: saying.cloned(),
+            }),
+        };
+        last.cut();
+        self.size += last.size();
+        self.changed = self.changed.min(last.id);
         while self.size > MOST && self.messages.len() > 1 {
             let gone = self.messages.pop_front();
-            self.size -= gone.map_or(0, |gone| gone.text.len());
+            self.size = self.size.saturating_sub(gone.map_or(0, |gone| gone.size()));
         }
+    }
+
+    fn has_news(&self) -> bool {
+        self.changed != u64::MAX || !self.is_state_told
     }
 
     /// What has changed since it was told last.
@@ -257,26 +285,39 @@ struct Live {
     said: Said,
     frames: Frames,
     count: u64,
+    /// When the next events may be told.
+    due: Instant,
 }
 
 impl Live {
     /// The next events, and whether more come.
     async fn next(mut self) -> (String, Option<Self>) {
-        let mut news = self.said.news(&mut self.count);
-        while news.is_empty() {
-            match self.frames.next().await {
-                Step::Life => news.push_str(":keepalive\n\n"),
-                Step::End(_) => return (":end\n\n".to_owned(), None),
-                Step::Frame(at, data) => {
-                    self.said.take(at, &data);
-                    // What came together is told together.
-                    if !self.frames.has_more() {
-                        news = self.said.news(&mut self.count);
-                    }
+        loop {
+            let has_news = self.said.has_news();
+            // What came together is told together.
+            if has_news && !self.frames.has_more() && Instant::now() >= self.due {
+                self.due = Instant::now() + PACE;
+                return (self.said.news(&mut self.count), Some(self));
+            }
+            let next = self.frames.next();
+            let step = if has_news {
+                match timeout_at(self.due.into(), next).await {
+                    Ok(step) => step,
+                    Err(_) => continue,
                 }
+            } else {
+                next.await
+            };
+            match step {
+                Step::Life if has_news => {}
+                Step::Life => return (":keepalive\n\n".to_owned(), Some(self)),
+                Step::End(_) => {
+                    let news = self.said.news(&mut self.count);
+                    return (news + ":end\n\n", None);
+                }
+                Step::Frame(at, data) => self.said.take(at, &data),
             }
         }
-        (news, Some(self))
     }
 }
 
@@ -470,5 +511,36 @@ mod tests {
             &data("status", json!({"state": "working", "elapsed_ms": 1})),
         );
         assert!(said.news(&mut count).contains("running"));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_is_told_whatever_it_is_made_of() {
+        let mut said = Said::default();
+        let mut seq = 0;
+        let mut say = |is_user, id: &str, text: &str| {
+            seq += 1;
+            let time = Timestamp::from_millis(0);
+            said.say(At { seq, time }, is_user, Some(&id.to_owned()), text);
+            let sizes = said.messages.iter().map(One::size);
+            assert_eq!(said.size, sizes.sum::<usize>());
+            let longest = said.messages.iter().map(|one| one.text.len()).max();
+            assert!(said.size <= MOST && longest.unwrap() <= LONGEST);
+            said.messages.len()
+        };
+        // Paragraphs of nothing.
+        for id in ["a", "b", "a", "b"] {
+            say(false, id, "");
+        }
+        let long = "\u{e4}".repeat(300_000);
+        for _ in 0..20 {
+            say(false, "a", &long);
+        }
+        for _ in 0..40 {
+            say(true, "u", &long);
+        }
+        for _ in 0..100 {
+            say(true, "u", "");
+        }
+        assert!(say(false, "a", "!") > 100);
     }
 }

@@ -110,9 +110,10 @@ pub(super) async fn send(call: Call) -> Result<Reply, Fault> {
         message: Some(message.to_string()),
         ..Turn::after(last_seq)
     };
-    let mut shutdown = call.app.shutdown();
+    let (mut shutdown, mut caller) = (call.app.shutdown(), call.caller()?);
     let is_over = tokio::select! {
         () = turn.follow(&mut cursor) => true,
+        lapse = caller.lapse() => return Err(Fault::lapsed(lapse)),
         () = shutdown.begun() => false,
         () = tokio::time::sleep(Duration::from_millis(wait)) => false,
     };

@@ -1,6 +1,7 @@
 //! OpenAI's Chat Completions in front of a session.
 
 use cib_protocol::api::{Content, ImageSource, ModelList, SessionList};
+use cib_protocol::limits::Usage;
 use cib_protocol::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ pub(super) async fn chat(call: Call) -> Result<Reply, Fault> {
         "index": 0, "message": message, "finish_reason": reason(is_limit), "logprobs": null,
     });
     let mut whole = answer.chunk("chat.completion", &json!([choice]));
-    whole["usage"] = usage(&turn);
+    whole["usage"] = usage(&turn.usage);
     Ok(Reply::json(&whole)?.with(headers))
 }
 
@@ -227,13 +228,14 @@ fn reason(is_limit: bool) -> &'static str {
     if is_limit { "length" } else { "stop" }
 }
 
-fn usage(turn: &Turn) -> Value {
-    let usage = &turn.usage;
-    let prompt = usage.input + usage.cache_read + usage.cache_write;
+/// What a turn cost. The numbers are the agent's word.
+fn usage(usage: &Usage) -> Value {
+    let cached = usage.cache_read.saturating_add(usage.cache_write);
+    let prompt = usage.input.saturating_add(cached);
     json!({
         "prompt_tokens": prompt,
         "completion_tokens": usage.output,
-        "total_tokens": prompt + usage.output,
+        "total_tokens": prompt.saturating_add(usage.output),
         "prompt_tokens_details": {"cached_tokens": usage.cache_read},
     })
 }
@@ -289,7 +291,7 @@ impl Write for Answer {
         self.delta(&json!({}), Some(reason(is_limit)), out);
         if self.tells_usage {
             let mut last = self.chunk("chat.completion.chunk", &json!([]));
-            last["usage"] = usage(turn);
+            last["usage"] = usage(&turn.usage);
             event(&last, out);
         }
         out.push_str("data: [DONE]\n\n");
@@ -327,6 +329,17 @@ mod tests {
         ] {
             assert_eq!(image(bad).unwrap_err().code(), Code::BadValue, "{bad}");
         }
+    }
+
+    #[test]
+    fn no_number_of_an_agents_is_too_large_to_be_told() {
+        let forged = Usage {
+            input: u64::MAX,
+            output: u64::MAX,
+            cache_read: u64::MAX,
+            ..Usage::default()
+        };
+        assert_eq!(usage(&forged)["total_tokens"], u64::MAX);
     }
 
     #[test]

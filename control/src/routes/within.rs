@@ -49,6 +49,12 @@ impl Within {
         &self.caller.who
     }
 
+    /// The same for what has to be cleared away, even if the caller's access has ended by then.
+    pub(crate) fn outliving(mut self) -> Self {
+        self.caller = self.caller.outliving();
+        self
+    }
+
     /// Asks a route, by its name, about a session. The body of one that takes a file is the file.
     ///
     /// # Errors
@@ -91,8 +97,12 @@ impl Within {
         .await
     }
 
-    /// As the server does for a request from outside.
+    /// As the server does for a request from outside. A caller may have waited long for the request
+    /// before this one.
     fn check(&self, route: &Route) -> Result<(), Fault> {
+        if let Some(lapse) = self.caller.lapsed() {
+            return Err(Fault::lapsed(lapse));
+        }
         match route.access {
             Access::Scope(scope) if !self.caller.scopes.allows(scope) => {
                 Err(Fault::scope_missing(scope))

@@ -82,8 +82,8 @@ pub(crate) struct Turn {
     message: Option<String>,
     /// Whether the turn has begun: until then others are answered.
     has_begun: bool,
-    /// What Claude has said.
-    said: String,
+    /// What Claude has said; nothing if that is more than is kept.
+    said: Option<String>,
     /// Claude's message that is being said.
     saying: Option<String>,
     /// Ends the session with the turn, if it is there for nothing else.
@@ -130,23 +130,16 @@ impl Turn {
     /// What the routes say that it takes.
     pub(crate) async fn begin(call: &Call, wanted: Wanted) -> Result<Self, Fault> {
         let within = Within::new(call)?;
-        let last = wanted.last()?;
-        let (meta, message, is_own) = match wanted.session {
-            Some(id) => {
-                let meta = within.get("get_session", Some(id), "").await?;
-                (live(&within, meta).await?, last, false)
-            }
-            None => match remembered(call, &within, &wanted).await? {
-                Some(meta) => (meta, last, true),
-                None => (new(&within, &wanted).await?, wanted.told()?, true),
-            },
-        };
+        // By itself: who goes away while a session starts does not come back for it, and it ends with
+        // what nobody takes over.
+        let found = tokio::spawn(Found::of(Arc::clone(&call.app), within.clone(), wanted));
+        let Found {
+            wanted,
+            meta,
+            message,
+            ending,
+        } = found.await.map_err(Fault::internal)??;
         let session = meta.id;
-        let ending = is_own.then(|| Ending {
-            within: within.clone(),
-            session,
-            is_kept: false,
-        });
         let frames = within.follow(session, meta.last_seq, KINDS).await?;
         let message = give(&within, &meta, message).await?;
         Ok(Self {
@@ -158,7 +151,7 @@ impl Turn {
             usage: Usage::default(),
             has_begun: message.is_none() || meta.state != State::Working,
             message,
-            said: String::new(),
+            said: Some(String::new()),
             saying: None,
             ending,
             has_asked: false,
@@ -202,7 +195,7 @@ impl Turn {
             }
             _ if !self.has_begun => None,
             Data::Text(text) if text.agent.is_none() => {
-                let goes_on = self.saying == text.message_id || self.said.is_empty();
+                let goes_on = self.saying == text.message_id || self.is_first();
                 self.saying = text.message_id;
                 let gap = if goes_on { "" } else { "\n\n" };
                 Some(self.say(format!("{gap}{}", text.text)))
@@ -221,7 +214,7 @@ impl Turn {
             Data::AskQuestion(question) => {
                 // The next message is the answer: the session has to live until then.
                 self.has_asked = true;
-                let gap = if self.said.is_empty() { "" } else { "\n\n" };
+                let gap = if self.is_first() { "" } else { "\n\n" };
                 Some(self.say(format!("{gap}{}", told(&question))))
             }
             Data::Usage(usage) => {
@@ -232,8 +225,12 @@ impl Turn {
         }
     }
 
+    fn is_first(&self) -> bool {
+        self.said.as_ref().is_some_and(String::is_empty)
+    }
+
     fn say(&mut self, text: String) -> Piece {
-        self.said.push_str(&text);
+        keep(&mut self.said, &text);
         Piece::Text(text)
     }
 
@@ -246,17 +243,66 @@ impl Turn {
     }
 
     fn end(&mut self, end: End) -> Piece {
-        if self.ending.is_some() && !matches!(end, End::Failed(_)) {
-            let now = self.wanted.future(&self.said);
+        let said = self.said.as_ref();
+        let said = said.filter(|_| self.ending.is_some() && !matches!(end, End::Failed(_)));
+        if let Some(said) = said {
+            let now = self.wanted.future(said);
             self.app.talks.put(self.within.who(), now, self.session);
         }
+        // It waits for an answer only if the conversation finds it again.
         if self.has_asked
+            && said.is_some()
             && let Some(ending) = self.ending.take()
         {
             ending.keep();
         }
         self.ending = None;
         Piece::End(end)
+    }
+}
+
+/// Keeps what is said, as long as a client could send it back.
+fn keep(said: &mut Option<String>, text: &str) {
+    match said {
+        Some(said) if said.len() + text.len() <= MOST => said.push_str(text),
+        _ => *said = None,
+    }
+}
+
+/// The session that a conversation is.
+struct Found {
+    wanted: Wanted,
+    meta: SessionMeta,
+    /// What it is told.
+    message: Message,
+    ending: Option<Ending>,
+}
+
+impl Found {
+    /// Finds it, or begins one.
+    async fn of(app: Arc<App>, within: Within, wanted: Wanted) -> Result<Self, Fault> {
+        let last = wanted.last()?;
+        let (meta, message, is_own) = match wanted.session {
+            Some(id) => {
+                let meta = within.get("get_session", Some(id), "").await?;
+                (live(&within, meta).await?, last, false)
+            }
+            None => match remembered(&app, &within, &wanted).await? {
+                Some(meta) => (meta, last, true),
+                None => (new(&within, &wanted).await?, wanted.told()?, true),
+            },
+        };
+        let ending = is_own.then(|| Ending {
+            within: within.outliving(),
+            session: meta.id,
+            is_kept: false,
+        });
+        Ok(Self {
+            wanted,
+            meta,
+            message,
+            ending,
+        })
     }
 }
 
@@ -371,12 +417,12 @@ async fn new(within: &Within, wanted: &Wanted) -> Result<SessionMeta, Fault> {
 
 /// The session that has had the conversation up to now, if that is known.
 async fn remembered(
-    call: &Call,
+    app: &App,
     within: &Within,
     wanted: &Wanted,
 ) -> Result<Option<SessionMeta>, Fault> {
     let past = wanted.past();
-    let Some(id) = past.and_then(|past| call.app.talks.take(within.who(), past)) else {
+    let Some(id) = past.and_then(|past| app.talks.take(within.who(), past)) else {
         return Ok(None);
     };
     let gone = [Code::NoSuchSession, Code::NothingToResume];
@@ -530,6 +576,17 @@ mod tests {
         let given = answers(&two, "x\n\ny\n").unwrap();
         assert_eq!((&*given["A?"], &*given["B?"]), ("x", "y"));
         assert_eq!(answers(&two, "x").unwrap_err().code(), Code::BadValue);
+    }
+
+    #[test]
+    fn an_answer_that_no_client_could_send_back_is_not_kept() {
+        let mut said = Some(String::new());
+        keep(&mut said, "hello");
+        assert_eq!(said.as_deref(), Some("hello"));
+        keep(&mut said, &"x".repeat(MOST));
+        assert_eq!(said, None);
+        keep(&mut said, "more");
+        assert_eq!(said, None);
     }
 
     #[test]

@@ -23,24 +23,12 @@ pub(super) const TABLE: &str = "    0  it is done
   143  it was cancelled, or the container was stopped
 ";
 
-/// It failed, and nothing but the task's own log says more.
-const FAILED: u8 = 1;
 /// The request is wrong (`EX_USAGE`).
 const REFUSED: u8 = exit::USAGE;
-/// What it was given does not work (`EX_DATAERR`).
-const SETUP: u8 = 65;
 /// Something is missing that only a person can say (`EX_NOINPUT`).
 const UNSAID: u8 = 66;
-/// Something else does not answer (`EX_UNAVAILABLE`).
-const UNAVAILABLE: u8 = 69;
-/// What was made cannot be put where it belongs (`EX_CANTCREAT`).
-const NOT_TAKEN: u8 = 73;
 /// The result could not be written (`EX_IOERR`).
 pub(super) const NOT_WRITTEN: u8 = 74;
-/// Later it may work (`EX_TEMPFAIL`).
-const LATER: u8 = 75;
-/// A right is missing (`EX_NOPERM`).
-const NO_RIGHT: u8 = 77;
 /// A limit was reached, as `timeout(1)` has it.
 const LIMIT: u8 = 124;
 
@@ -61,21 +49,6 @@ pub(super) enum Ending {
     Broken(String),
 }
 
-/// The code for a kind of failure.
-fn of_kind(kind: TaskFault) -> u8 {
-    match kind {
-        TaskFault::ExitCode | TaskFault::Stuck | TaskFault::Unknown => FAILED,
-        TaskFault::SetupFailed => SETUP,
-        TaskFault::NoRepo | TaskFault::AmbiguousRepo => UNSAID,
-        TaskFault::CloneFailed | TaskFault::ForgeDown | TaskFault::ApiDown => UNAVAILABLE,
-        TaskFault::Cancelled => CANCELLED,
-        TaskFault::PushRefused | TaskFault::SecretFound => NOT_TAKEN,
-        TaskFault::CapacityReached => LATER,
-        TaskFault::NoRight | TaskFault::AuthExpired => NO_RIGHT,
-        TaskFault::Timeout | TaskFault::BudgetExhausted => LIMIT,
-    }
-}
-
 /// The exit code of a task that control shows so.
 fn of_task(task: &Value) -> u8 {
     match task["state"].as_str() {
@@ -83,7 +56,7 @@ fn of_task(task: &Value) -> u8 {
         Some("cancelled" | "cancelling") => CANCELLED,
         Some("failed" | "failing") => {
             let kind = serde_json::from_value(task["error"]["kind"].clone());
-            of_kind(kind.unwrap_or(TaskFault::Unknown))
+            kind.unwrap_or(TaskFault::Unknown).exit_code()
         }
         _ => exit::INTERNAL,
     }

@@ -134,15 +134,30 @@ impl Job {
             }
             Some("failed" | "cancelled") => {
                 let _ = say(&format!("task {id} is tried again, on its branch"), 0);
-                self.api
-                    .ask("POST", &format!("/api/tasks/{id}/retry"), &json!({}))
-                    .await?;
+                self.retry(&id).await?;
             }
             _ => {
                 let _ = say(&format!("task {id} goes on"), 0);
             }
         }
         Ok(id)
+    }
+
+    /// Has a task tried again.
+    async fn retry(&self, id: &str) -> Result<(), ApiError> {
+        let asked = self
+            .api
+            .ask("POST", &format!("/api/tasks/{id}/retry"), &json!({}))
+            .await;
+        match asked {
+            // The answer to an earlier try was lost, and the task goes on, or is done already.
+            Err(ApiError::Refused { status: 409, .. })
+                if !is_in(&self.look(id).await?, &["failed", "cancelled"]) =>
+            {
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Lets the queue go on, which an earlier start may have left paused: a login that did not

@@ -49,7 +49,8 @@ while (accept(my $peer, $listen)) {
         keep('task.json', $answer, '>');
     }
     elsif ($path =~ /cancel$/) { set('cancelled'); $answer = content('task.json') }
-    elsif ($path =~ /retry$/) { set('working'); $answer = content('task.json') }
+    elsif ($path =~ /retry$/ && state() =~ /working/) { ($status, $answer) = ('409 Conflict', '{"error":"not_now","detail":"-"}') }
+    elsif ($path =~ /retry$/) { set('working'); exit if -s "$folder/lost"; $answer = content('task.json') }
     elsif ($path =~ m{^/api/sessions/}) { $answer = '{"state":"waiting_for_input"}' }
     elsif ($path eq '/api/tasks/00c0ffee') { $answer = content('task.json') }
     else { ($status, $answer) = ('404 Not Found', '{"error":"not_found","detail":"-"}') }
@@ -75,7 +76,7 @@ impl Stage {
         recipe.set("CIB_AUTH_TOKEN", "");
         recipe.program("cib-control", CONTROL);
         recipe.program("serves", SERVES);
-        for name in ["task.json", "asked", "paused", "refusal", "auth"] {
+        for name in ["task.json", "asked", "paused", "refusal", "auth", "lost"] {
             recipe.file(&format!("workspace/{name}"), "", 970, 0o666);
         }
         let stdout = recipe.folder("stdout");
@@ -232,8 +233,13 @@ fn a_box_that_is_started_again_goes_on_with_its_task_and_does_nothing_twice() {
     stage.ends(&json!({"state": "failed", "error": {"kind": "capacity_reached"}}));
     assert_eq!(running.wait().code(), Some(75));
 
+    // The answer is lost, so it is asked again, and goes on already.
+    stage.write("lost", "yes");
     let mut running = stage.start(&PROMPT);
     running.says("task 00c0ffee is tried again");
+    eventually("the second try", || {
+        (stage.asked().len() == 3).then_some(())
+    });
     stage.ends(&json!({"state": "completed", "error": null}));
     assert_eq!(running.wait().code(), Some(0));
 
@@ -242,12 +248,11 @@ fn a_box_that_is_started_again_goes_on_with_its_task_and_does_nothing_twice() {
     assert_eq!(stage.result()["state"], "completed");
     let asked = stage.asked();
     let begins = |line: &String, start: &str| line.starts_with(start);
-    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(asked.len(), 3, "{asked:?}");
     assert!(begins(&asked[0], "POST /api/tasks {"), "{asked:?}");
-    assert!(
-        begins(&asked[1], "POST /api/tasks/00c0ffee/retry"),
-        "{asked:?}"
-    );
+    for retry in &asked[1..] {
+        assert!(begins(retry, "POST /api/tasks/00c0ffee/retry"), "{asked:?}");
+    }
 }
 
 #[test]

@@ -89,6 +89,31 @@ impl TaskFault {
         }
     }
 
+    /// What a program exits with whose task failed so. `docs/guides/tasks-at-scale.md` says what the
+    /// numbers mean; they are those of `sysexits.h` where it has one.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::ExitCode | Self::Stuck | Self::Unknown => 1,
+            // EX_DATAERR
+            Self::SetupFailed => 65,
+            // EX_NOINPUT
+            Self::NoRepo | Self::AmbiguousRepo => 66,
+            // EX_UNAVAILABLE
+            Self::CloneFailed | Self::ForgeDown | Self::ApiDown => 69,
+            // EX_CANTCREAT
+            Self::PushRefused | Self::SecretFound => 73,
+            // EX_TEMPFAIL
+            Self::CapacityReached => 75,
+            // EX_NOPERM
+            Self::NoRight | Self::AuthExpired => 77,
+            // As timeout(1) has it.
+            Self::Timeout | Self::BudgetExhausted => 124,
+            // As the shell has it for whom SIGTERM ended.
+            Self::Cancelled => 143,
+        }
+    }
+
     /// What a client of claude-code-runner calls it: it knows five.
     #[must_use]
     pub fn compatible(self) -> &'static str {

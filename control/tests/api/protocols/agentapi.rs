@@ -1,5 +1,7 @@
 //! A session as clients of agentapi know an agent.
 
+use std::time::Instant;
+
 use http::Method;
 use serde_json::json;
 
@@ -69,6 +71,32 @@ async fn events_are_the_messages_up_to_now_and_then_what_changes() {
         ("message_update", &json!("hello!"))
     );
     assert_eq!(event.json()["id"], 1);
+}
+
+#[tokio::test]
+async fn a_message_that_grows_is_told_so_often_and_no_more() {
+    let world = World::new();
+    let mut keeper = world.keeper();
+    let server = world.serve();
+    let client = server.client();
+    let begun = Instant::now();
+    let mut events = client.events(&path(&keeper, "events")).await;
+    for _ in 0..40 {
+        keeper.append(&[say("x", "a")]);
+        // Time for one that is told at once.
+        client.get(&path(&keeper, "status")).await.ok();
+    }
+    let (mut told, all) = (0, "x".repeat(40));
+    loop {
+        let event = events.next().await.unwrap();
+        told += 1;
+        if event.event == "message_update" && event.json()["message"] == *all {
+            break;
+        }
+    }
+    // One at once, one of the state, and then four a second.
+    let most = 3 + begun.elapsed().as_millis() / 250;
+    assert!(told <= most, "{told} of {most}");
 }
 
 #[tokio::test]

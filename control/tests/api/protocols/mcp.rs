@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{token, with_claude};
+use super::{data, token, with_claude};
 use crate::common::client::Client;
+use crate::common::until;
 use crate::common::world::World;
 use cib_protocol::session::State;
+use cib_protocol::time::Timestamp;
 
 /// Uses a tool, and answers with its text and whether it is an error.
 async fn call(client: &Client, tool: &str, arguments: Value) -> (String, bool) {
@@ -110,6 +112,46 @@ async fn a_tool_does_what_its_callers_token_may_and_no_more() {
     assert!(is_error && text.starts_with("scope_missing"), "{text}");
     assert_eq!(keeper.told(), []);
     assert!(world.init().specs.is_empty());
+}
+
+#[tokio::test]
+async fn who_loses_its_token_while_it_waits_learns_no_more() {
+    let world = World::new();
+    let server = world.serve();
+    let mut keeper = world.keeper();
+    keeper.become_state(State::Idle);
+    let id = keeper.id;
+    let client = server.client();
+    let question = json!({
+        "id": "q1", "prompt": "Which?", "options": [], "multiSelect": false, "questions": [],
+    });
+    keeper.append(&[data("ask.question", &question)]);
+    let open = json!([{"id": "q1", "prompt": "Which?", "asked_at": Timestamp::now()}]);
+    keeper.ask(serde_json::from_value(open).unwrap());
+    let answer = json!({"session": id, "refuse": true, "timeout_s": 60});
+    let message = json!({"session": id, "message": "x", "timeout_s": 60});
+    for (n, (tool, arguments)) in [("answer_question", answer), ("send_message", message)]
+        .into_iter()
+        .enumerate()
+    {
+        let scopes = ["sessions:read", "sessions:input"];
+        let body = json!({"label": "client", "scopes": scopes});
+        let made = client.post("/api/tokens", &body).await.created();
+        let eve = server
+            .stranger()
+            .with_token(made["plaintext"].as_str().unwrap());
+        let waits = call(&eve, tool, arguments);
+        let revoked = async {
+            until("it is told", async || keeper.told().len() > n).await;
+            let token = format!("/api/tokens/{}", made["token"]["id"].as_str().unwrap());
+            client.delete(&token).await;
+        };
+        let ((text, is_error), ()) = tokio::join!(waits, revoked);
+        assert!(
+            is_error && text.starts_with("unauthorized"),
+            "{tool}: {text}"
+        );
+    }
 }
 
 #[tokio::test]

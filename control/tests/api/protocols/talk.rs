@@ -278,6 +278,32 @@ async fn a_client_that_goes_away_takes_its_session_with_it() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_while_its_session_starts_leaves_none_behind() {
+    let world = World::new();
+    let server = world.serve();
+    let mut body = request(&[user("hang")]);
+    body["stream"] = true.into();
+    let work = async {
+        for n in 1..=4 {
+            let client = server.client();
+            let asks = client.post(MESSAGES, &body);
+            let begun = async {
+                while world.init().specs.len() < n {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                () = begun => {}
+                answer = asks => panic!("it ended: {answer:?}"),
+            }
+            drop(client);
+            until("the session ends", async || ended(&world) == n).await;
+        }
+    };
+    with_claude(&world, work).await;
+}
+
+#[tokio::test]
 async fn what_fails_is_told_in_the_protocols_words() {
     let world = World::new();
     let server = world.serve();
