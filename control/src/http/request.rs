@@ -149,6 +149,7 @@ async fn attend(
             Ok(carried::accept(upgrade, hold, move |stream| Line {
                 stream,
                 peer,
+                arrival,
                 place,
                 app: control,
                 inner,
