@@ -1,14 +1,28 @@
-//! `cib-resolver`: see [`cib_resolver`].
+//! `cib-resolver`: see [`cib_resolver`]. Called `cib-connect`, it is that program: see
+//! [`cib_upstream::connect`].
 #![forbid(unsafe_code)]
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
+use cib_upstream::connect;
 use cib_upstream::service::{self, Program};
 
+/// The second name. Both programs speak to the upstream, and in an image they are one file: most of
+/// either is the same code.
+const CONNECT: &str = "cib-connect";
+
 fn main() -> ExitCode {
-    let program = Program {
+    let resolver = Program {
         name: "cib-resolver",
         about: "Answers the box's DNS queries through the upstream of CIB_PROXY_URL.",
     };
-    service::run(&program, std::env::args_os(), cib_resolver::run)
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
+    if called == Some(OsStr::new(CONNECT)) {
+        service::run(&connect::PROGRAM, arguments, connect::run)
+    } else {
+        service::run(&resolver, arguments, cib_resolver::run)
+    }
 }

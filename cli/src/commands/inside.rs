@@ -34,7 +34,7 @@ else
   git update-ref --no-deref HEAD "$(git rev-parse refs/cib/head)"
   git update-ref -d refs/cib/head
 fi
-git reset --quiet --hard
+git -c checkout.workers=0 reset --quiet --hard
 if [ "$4" = work ]; then
   git stash apply --quiet --index refs/cib/wip
   git update-ref -d refs/cib/wip

@@ -62,3 +62,11 @@ async fn a_server_that_cannot_be_asked_is_logged_once_with_the_reason() {
 fn help_and_version_go_to_standard_output() {
     explains_itself(RESOLVER, "cib-resolver ");
 }
+
+#[test]
+fn called_cib_connect_it_is_that_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("cib-connect");
+    std::os::unix::fs::symlink(RESOLVER, &name).unwrap();
+    explains_itself(name.to_str().unwrap(), "cib-connect ");
+}

@@ -18,8 +18,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::client::{Dialer, Timeouts};
-use crate::service::{Ready, Sockets, level};
+use crate::service::{Program, Ready, Sockets, level};
 use crate::url::{Upstream, as_url};
+
+/// The program, as its `--help` describes it.
+pub const PROGRAM: Program = Program {
+    name: "cib-connect",
+    about: "An HTTP proxy on the box's loopback that speaks to the upstream of CIB_PROXY_URL.",
+};
 
 /// The port that it listens on unless told otherwise.
 pub const CONNECT_PORT: u16 = 12346;
