@@ -8,6 +8,7 @@ pub(crate) mod earlier;
 pub(crate) mod events;
 pub(crate) mod seen;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::tokens::Holder;
 use crate::fault::Fault;
+use crate::work;
 use seen::Seen;
 
 /// What whoever serves the earlier envelopes has to know.
@@ -179,15 +181,23 @@ impl Envelope {
         Ok(Known { caller, responder })
     }
 
-    /// Forgets the sessions of a token that was revoked.
-    pub fn forget(&self, id: &str) {
-        if let Some(seen) = &self.seen {
-            seen.forget(id);
-        }
+    /// Forgets the sessions of a token that was revoked, and what it asked.
+    pub async fn forget(&self, id: &str) {
         let byte = |at: usize| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
         let bytes: Option<Vec<u8>> = (0..id.len()).step_by(2).map(byte).collect();
         if let Some(id) = bytes.and_then(|bytes| bytes.try_into().ok()) {
             self.server().forget(KeyId(id));
+        }
+        if let Some(seen) = self.seen() {
+            let token = id.to_owned();
+            let forgetting = move || {
+                seen.forget(&token);
+                Ok::<_, Infallible>(())
+            };
+            if let Err(fault) = work::run(forgetting).await {
+                // What stays is a file that nobody reads: the token is no more.
+                fault.log("aes");
+            }
         }
     }
 

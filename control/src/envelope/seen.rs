@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Requests of one token; it has to be minted anew then.
 const MOST: usize = 1_000_000;
@@ -27,11 +27,14 @@ pub(crate) enum Verdict {
     Full,
 }
 
-/// The numbers of each token's requests.
+/// The numbers of a token's requests; nothing before its file was read.
+type Numbers = Arc<Mutex<Option<HashSet<[u8; NUMBER]>>>>;
+
+/// The numbers of each token's requests. A disk is waited for under a token's own lock alone.
 #[derive(Debug)]
 pub(crate) struct Seen {
     folder: PathBuf,
-    tokens: Mutex<HashMap<String, HashSet<[u8; NUMBER]>>>,
+    tokens: Mutex<HashMap<String, Numbers>>,
 }
 
 impl Seen {
@@ -51,19 +54,19 @@ impl Seen {
     }
 
     fn take_up_to(&self, token: &str, number: [u8; NUMBER], most: usize) -> io::Result<Verdict> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = Arc::clone(self.tokens().entry(token.to_owned()).or_default());
+        let mut numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder.join(token);
-        if !tokens.contains_key(token) {
+        if numbers.is_none() {
             let bytes = match cib_foreign::own::read(&path) {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
                 Err(error) => return Err(error),
             };
             // What a crash left half written was never done.
-            let known = bytes.as_chunks::<NUMBER>().0.iter().copied().collect();
-            tokens.insert(token.to_owned(), known);
+            *numbers = Some(bytes.as_chunks::<NUMBER>().0.iter().copied().collect());
         }
-        let known = tokens.entry(token.to_owned()).or_default();
+        let known = numbers.get_or_insert_default();
         if known.contains(&number) {
             return Ok(Verdict::Seen);
         }
@@ -88,12 +91,17 @@ impl Seen {
         Ok(Verdict::New)
     }
 
-    /// Forgets a token that is no more.
+    /// Forgets a token that is no more. It may wait for a disk.
     pub(crate) fn forget(&self, token: &str) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.remove(token);
+        let numbers = self.tokens().remove(token).unwrap_or_default();
+        let mut numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        *numbers = None;
         // One that asked nothing has none.
         let _ = fs::remove_file(self.folder.join(token));
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<String, Numbers>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,5 +128,17 @@ mod tests {
         assert_eq!(third.take_up_to("t", [3; 16], 2).unwrap(), Verdict::Full);
         third.forget("t");
         assert_eq!(third.take("t", [1; 16]).unwrap(), Verdict::New);
+    }
+
+    #[test]
+    fn a_token_that_waits_for_its_disk_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = Seen::new(dir.path().join("seen"));
+        assert_eq!(seen.take("t", [1; 16]).unwrap(), Verdict::New);
+        let slow = Arc::clone(&seen.tokens()["t"]);
+        let _waits = slow.lock().unwrap();
+        assert_eq!(seen.take("u", [1; 16]).unwrap(), Verdict::New);
+        seen.forget("u");
+        assert_eq!(seen.take("u", [1; 16]).unwrap(), Verdict::New);
     }
 }

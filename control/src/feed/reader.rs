@@ -16,6 +16,9 @@ use crate::auth::scope::Scope;
 use crate::fault::Fault;
 use crate::stream::{CLOSE_AWAY, CLOSE_BROKEN, CLOSE_LAPSED};
 
+/// Why a stream ends with the box.
+pub const SHUTTING_DOWN: &str = "shutting_down";
+
 /// Sessions in a snapshot at most.
 const MOST: usize = 1000;
 
@@ -118,7 +121,7 @@ impl Reader {
             tokio::select! {
                 biased;
                 lapse = self.caller.lapse() => return self.end(lapse.as_str(), CLOSE_LAPSED),
-                () = self.shutdown.begun() => return self.end("shutting_down", CLOSE_AWAY),
+                () = self.shutdown.begun() => return self.end(SHUTTING_DOWN, CLOSE_AWAY),
                 // The feed is held, so its sender cannot be gone.
                 _ = self.told.changed() => {}
                 () = tokio::time::sleep_until(beat) => {

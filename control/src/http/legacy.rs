@@ -7,6 +7,7 @@
 mod streams;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,6 +21,8 @@ use cib_envelope::keys::{Key, KeyId};
 use cib_envelope::legacy::{Direction, PAYLOAD, Type, V1, V2};
 use cib_protocol::time::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use super::inside::Inside;
 use super::limits::Limits;
@@ -34,7 +37,20 @@ use crate::fault::{Code, Fault};
 use crate::work;
 
 /// Bytes of a request.
-const MOST: usize = 8 << 20;
+const MOST: usize = 1 << 20;
+
+/// Bytes of a request that anybody may have the box hold; the first record of version 2 is in them.
+const SHORT: usize = 8 << 10;
+
+/// Longer requests of each version that are held at once.
+const LONG: usize = 8;
+
+/// How long a longer request waits for its turn.
+const TURN: Duration = Duration::from_secs(2);
+
+/// Nothing of a message of version 1 is proven before it is whole, so those are apart from those of
+/// version 2, whose first record opens before they are read on.
+static TURNS: [Semaphore; 2] = [Semaphore::const_new(LONG), Semaphore::const_new(LONG)];
 
 /// Bytes of an answer that is no stream.
 const MOST_ANSWER: usize = 64 << 20;
@@ -169,12 +185,8 @@ async fn answer(
         _ => {}
     }
     let letter = letter(app, &parts)?;
-    let bytes = request::read(body, &parts, MOST, limits).await;
-    let bytes = bytes.map_err(|fault| match fault.code() {
-        Code::TooLarge => refuse(StatusCode::PAYLOAD_TOO_LARGE, "BadEnvelope", fault.detail()),
-        _ => malformed(fault.detail()),
-    })?;
-    let plain = match open(&letter, &bytes) {
+    let read = read(&letter, body, &parts, limits).await;
+    let plain = match read.and_then(|held| open(&letter, &held.bytes)) {
         Err(refusal) if refusal.code == "BadTag" => {
             app.gate.wrong_key(inside.arrival()).map_err(|fault| {
                 refuse(
@@ -296,6 +308,58 @@ fn letter(app: &App, parts: &Parts) -> Result<Letter, Refusal> {
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
         key: app.gate.tokens().legacy_key(KeyId(bytes)),
+    })
+}
+
+/// A message, and its turn if it is a longer one.
+struct Held {
+    bytes: Bytes,
+    _turn: Option<SemaphorePermit<'static>>,
+}
+
+/// Reads a message. Of one that is longer a stranger has the box hold no more than its beginning, as far
+/// as the version lets the box know one.
+async fn read(letter: &Letter, body: Body, parts: &Parts, limits: Limits) -> Result<Held, Refusal> {
+    let unread = |fault: Fault| match fault.code() {
+        Code::TooLarge => refuse(StatusCode::PAYLOAD_TOO_LARGE, "BadEnvelope", fault.detail()),
+        _ => malformed(fault.detail()),
+    };
+    let coming = request::Coming::begin(body, parts, MOST, limits).await;
+    let mut coming = coming.map_err(unread)?;
+    let mut turn = None;
+    if !coming.read_to(SHORT).await.map_err(unread)? {
+        match take_turn(letter, &coming.whole).await {
+            Ok(taken) => turn = Some(taken),
+            Err(refusal) => {
+                coming.discard().await;
+                return Err(refusal);
+            }
+        }
+        coming.read_to(MOST).await.map_err(unread)?;
+    }
+    Ok(Held {
+        bytes: coming.whole.freeze(),
+        _turn: turn,
+    })
+}
+
+/// The turn of a longer message, by its beginning.
+async fn take_turn(letter: &Letter, beginning: &[u8]) -> Result<SemaphorePermit<'static>, Refusal> {
+    let [one, two] = &TURNS;
+    let turns = match letter.version {
+        Version::One(_) => one,
+        Version::Two(stream) => {
+            let (id, path) = (&letter.key_id, &letter.path);
+            let records = V2::new(&letter.key, Direction::Request, id, path, stream);
+            let first = records.and_then(|mut records| records.open(beginning).map(drop));
+            first.map_err(|_| bad_tag())?;
+            two
+        }
+    };
+    let turn = timeout(TURN, turns.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
+        let detail = "too many long requests are on their way; try again";
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "Busy", detail)
     })
 }
 

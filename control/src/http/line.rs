@@ -48,6 +48,8 @@ const WAITING: usize = 4;
 pub(super) struct Line<S> {
     pub(super) stream: S,
     pub(super) peer: Peer,
+    /// Whom it is counted for, which a trusted proxy says of a WebSocket.
+    pub(super) arrival: Arrival,
     pub(super) place: Place,
     pub(super) app: Arc<App>,
     pub(super) inner: Router,
@@ -94,13 +96,13 @@ where
     let Line {
         stream,
         peer,
+        arrival,
         place,
         app,
         inner,
         limits,
     } = line;
     let mut stream = Patient::new(stream, limits.write);
-    let arrival = app.gate.origin(peer, &http::HeaderMap::new());
     let greeted = tokio::select! {
         greeted = timeout(GREETING, greet(&mut stream, &app, arrival, &place)) => greeted,
         () = place.wanted() => return,

@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use cib_protocol::time::Timestamp;
 use futures_util::{FutureExt as _, Stream, stream};
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::held::Hold;
 use super::limits::{DISCARD, DISCARD_TIME, Limits};
@@ -149,6 +149,7 @@ async fn attend(
             Ok(carried::accept(upgrade, hold, move |stream| Line {
                 stream,
                 peer,
+                arrival,
                 place,
                 app: control,
                 inner,
@@ -270,32 +271,71 @@ pub(super) fn pieces(
 }
 
 pub(super) async fn read(
-    mut body: Body,
+    body: Body,
     parts: &Parts,
     limit: usize,
     limits: Limits,
 ) -> Result<Bytes, Fault> {
-    let announced = announced(parts);
-    if announced.is_some_and(|length| length > limit) {
-        return Err(refuse(body, limit).await);
-    }
-    let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 * 1024));
-    let reading = async {
-        while let Some(piece) = next(&mut body, limits.body_piece).await? {
-            if whole.len() + piece.len() > limit {
-                return Ok(false);
-            }
-            whole.extend_from_slice(&piece);
+    let mut coming = Coming::begin(body, parts, limit, limits).await?;
+    coming.read_to(usize::MAX).await?;
+    Ok(coming.whole.freeze())
+}
+
+/// A body on its way, which has a limit and a time.
+pub(super) struct Coming {
+    body: Body,
+    /// What has come of it.
+    pub(super) whole: BytesMut,
+    limit: usize,
+    limits: Limits,
+    until: Instant,
+}
+
+impl Coming {
+    /// Refuses a body that is said to be too long, and reads nothing of another.
+    pub(super) async fn begin(
+        body: Body,
+        parts: &Parts,
+        limit: usize,
+        limits: Limits,
+    ) -> Result<Self, Fault> {
+        let announced = announced(parts);
+        if announced.is_some_and(|length| length > limit) {
+            return Err(refuse(body, limit).await);
         }
-        Ok(true)
-    };
-    let fits = timeout(limits.body, reading)
-        .await
-        .map_err(|_| late(limits.body))??;
-    if fits {
-        Ok(whole.freeze())
-    } else {
-        Err(refuse(body, limit).await)
+        Ok(Self {
+            body,
+            whole: BytesMut::with_capacity(announced.unwrap_or(0).min(64 * 1024)),
+            limit,
+            limits,
+            until: Instant::now() + limits.body,
+        })
+    }
+
+    /// Reads until more than so many bytes are there. Returns whether the body ended before.
+    pub(super) async fn read_to(&mut self, enough: usize) -> Result<bool, Fault> {
+        let reading = async {
+            while self.whole.len() <= enough {
+                let Some(piece) = next(&mut self.body, self.limits.body_piece).await? else {
+                    return Ok(Some(true));
+                };
+                if self.whole.len() + piece.len() > self.limit {
+                    return Ok(None);
+                }
+                self.whole.extend_from_slice(&piece);
+            }
+            Ok(Some(false))
+        };
+        let read = timeout_at(self.until, reading).await;
+        match read.map_err(|_| late(self.limits.body))?? {
+            Some(is_over) => Ok(is_over),
+            None => Err(refuse(std::mem::take(&mut self.body), self.limit).await),
+        }
+    }
+
+    /// Reads some more of what is not wanted, so that the client gets to read why.
+    pub(super) async fn discard(self) {
+        discard(self.body).await;
     }
 }
 
@@ -326,9 +366,18 @@ fn late(within: Duration) -> Fault {
     )
 }
 
-/// Refuses a body, after reading some more of it: a connection that is closed while the client
-/// still sends is reset, and then the client never sees the answer.
-async fn refuse(mut body: Body, limit: usize) -> Fault {
+/// Refuses a body.
+async fn refuse(body: Body, limit: usize) -> Fault {
+    discard(body).await;
+    Fault::new(
+        Code::TooLarge,
+        format!("the body has more than {limit} bytes"),
+    )
+}
+
+/// Reads some more of a body that is refused: a connection that is closed while the client still
+/// sends is reset, and then the client never sees the answer.
+async fn discard(mut body: Body) {
     let discarding = async {
         let mut left = DISCARD;
         while let Ok(Some(piece)) = next(&mut body, DISCARD_TIME).await {
@@ -340,8 +389,4 @@ async fn refuse(mut body: Body, limit: usize) -> Fault {
     };
     // What does not end in time is reset.
     let _ = timeout(DISCARD_TIME, discarding).await;
-    Fault::new(
-        Code::TooLarge,
-        format!("the body has more than {limit} bytes"),
-    )
 }

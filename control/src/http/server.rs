@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use cib_base::log::Seldom;
+use http::HeaderMap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -129,6 +130,7 @@ fn admit(
         let line = Line {
             stream,
             peer,
+            arrival: app.gate.origin(peer, &HeaderMap::new()),
             place,
             app: Arc::clone(app),
             inner: front.inner.clone(),

@@ -1,6 +1,7 @@
 //! One connection to the broker, from its beginning to its end.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use super::commands::{self, Answer, Memory, Return, Work};
 use super::discovery::{Discovery, SESSIONS, is_shown};
 use super::positions::Positions;
-use super::sources::{self, Line, Piece};
+use super::sources::{self, Line, Piece, Vain};
 use super::topics::{Subject, Topics};
 use super::wire::{Heard, Message, Outgoing, Refusal, Unsent, Wire};
 use super::{Broken, Desk, sealed, states};
@@ -89,7 +90,8 @@ pub(super) struct Bridge<'a, S> {
     retained: BTreeMap<String, Vec<u8>>,
     metas: HashMap<SessionId, SessionMeta>,
     state: BoxState,
-    shown: BTreeSet<SessionId>,
+    /// What Home Assistant shows, each with a hash of what it was told unless that is to be told anew.
+    shown: BTreeMap<SessionId, Option<u64>>,
     /// Frames that were read and are not sent.
     lines: VecDeque<Line>,
     lines_of: Option<Origin>,
@@ -97,6 +99,7 @@ pub(super) struct Bridge<'a, S> {
     coming: mpsc::Receiver<Piece>,
     following: HashMap<SessionId, u64>,
     waiting: VecDeque<SessionId>,
+    vain: Vain,
     sources: JoinSet<()>,
     work: JoinSet<Done>,
     replays: HashMap<u64, Return>,
@@ -152,13 +155,14 @@ where
             retained: BTreeMap::new(),
             metas: HashMap::new(),
             state: BoxState::default(),
-            shown: BTreeSet::new(),
+            shown: BTreeMap::new(),
             lines: VecDeque::new(),
             lines_of: None,
             pieces,
             coming,
             following: HashMap::new(),
             waiting: VecDeque::new(),
+            vain: Vain::default(),
             sources: JoinSet::new(),
             work: JoinSet::new(),
             replays: HashMap::new(),
@@ -413,6 +417,7 @@ where
                 if self.replays.len() as u64 >= REPLAYS {
                     let busy = br#"{"error":"busy","detail":"too many replays at once"}"#;
                     self.answer(back.answer(503, busy));
+                    self.memory.undone(&back);
                     return;
                 }
                 let number = self.next_replay;
@@ -442,6 +447,7 @@ where
                 if let Some(last) = lines.last() {
                     self.following.insert(session, last.seq);
                 }
+                self.vain.forget(session);
                 self.lines = lines.into();
                 self.lines_of = Some(Origin::Journal(session));
             }
@@ -453,7 +459,11 @@ where
                     .get(&session)
                     .is_some_and(|meta| meta.state.is_live())
                 {
+                    // Or it cannot be read, which does not change in a moment.
+                    self.vain.over(session);
                     self.waiting.push_back(session);
+                } else {
+                    self.vain.forget(session);
                 }
                 self.follow_waiting();
             }
@@ -478,11 +488,11 @@ where
     }
 
     async fn told(&mut self, told: Told) -> Result<(), Broken> {
+        let mut is_changed = false;
         let events = match told {
             Told::Events(events) => events,
             Told::Heartbeat => return Ok(()),
-            // The box ends, which is seen elsewhere too.
-            Told::End(_) => return Err(Broken::Ending),
+            Told::End(finish) => return Err(Broken::by(finish.reason)),
         };
         for event in events {
             let Ok(event) = serde_json::from_slice::<BoxEvent>(&event.json) else {
@@ -522,7 +532,12 @@ where
                 BoxChange::Box(state) => self.state = *state,
                 BoxChange::Shell(_) => continue,
             }
+            is_changed = true;
+        }
+        // Each looks at every session, so once for all that happened.
+        if is_changed {
             self.info();
+            self.discover();
         }
         if !self.positions.is_changed() {
             return Ok(());
@@ -556,7 +571,6 @@ where
             }
             self.follow_waiting();
         }
-        self.discover();
     }
 
     fn follow_waiting(&mut self) {
@@ -570,14 +584,16 @@ where
             self.following.insert(id, after);
             let kinds = Kinds::parse(&self.desk.settings.kinds.join(","));
             let (app, pieces) = (Arc::clone(&self.desk.app), self.pieces.clone());
+            let pause = self.vain.pause(id);
             self.sources
-                .spawn(sources::follow(app, id, after, kinds, pieces));
+                .spawn(sources::follow(app, (id, after), kinds, pause, pieces));
         }
     }
 
     /// A session is no more: what is retained of it goes too.
     fn gone(&mut self, id: SessionId) {
         self.metas.remove(&id);
+        self.vain.forget(id);
         self.positions.forget(id);
         self.retained.insert(self.topics.state(id), Vec::new());
         if let Some(discovery) = &self.discovery {
@@ -600,12 +616,18 @@ where
             .collect();
         newest.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.created_at));
         newest.truncate(SESSIONS);
-        let shown: BTreeSet<_> = newest.iter().map(|meta| meta.id).collect();
+        let mut shown = BTreeMap::new();
         for meta in newest {
             let told = discovery.session(meta).to_string().into_bytes();
-            self.retained.insert(discovery.session_topic(meta.id), told);
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&told);
+            let hash = Some(hasher.finish());
+            if self.shown.remove(&meta.id) != Some(hash) {
+                self.retained.insert(discovery.session_topic(meta.id), told);
+            }
+            shown.insert(meta.id, hash);
         }
-        for id in self.shown.difference(&shown) {
+        for id in self.shown.keys() {
             self.retained
                 .insert(discovery.session_topic(*id), Vec::new());
         }
@@ -627,6 +649,7 @@ where
             self.retained.insert(self.topics.state(meta.id), state);
         }
         self.info();
+        self.shown.values_mut().for_each(|told| *told = None);
         self.discover();
     }
 }

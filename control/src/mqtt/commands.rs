@@ -73,9 +73,7 @@ impl Return {
 
     fn refusal(&self, status: u16, error: &str, detail: &str) -> Answer {
         let body = json!({"error": error, "detail": detail}).to_string();
-        let mut answer = self.answer(status, body.as_bytes());
-        answer.name = None;
-        answer
+        self.answer(status, body.as_bytes())
     }
 }
 
@@ -117,6 +115,14 @@ impl Memory {
         self.order.push_back((now, name.to_vec()));
         self.answers.insert(name.to_vec(), None);
         Ok(())
+    }
+
+    /// A command was not taken, so that the same may be asked once more.
+    pub(super) fn undone(&mut self, back: &Return) {
+        if let Some(name) = &back.name {
+            self.answers.remove(name);
+            self.order.retain(|(_, known)| known != name);
+        }
     }
 
     /// A command was answered.
@@ -447,5 +453,26 @@ mod tests {
             refused(desk.take(&replay))["body"]["error"],
             "scope_missing"
         );
+    }
+
+    #[test]
+    fn a_command_that_was_refused_is_answered_again_and_one_that_found_no_room_asked_anew() {
+        let mut desk = Desk::new();
+        let mut replay = message(r#"{"ref":"7","session":"00000000-0000-4000-8000-000000000001"}"#);
+        replay.topic = "cib/desk/cmd/replay".to_owned();
+        let Work::Answer(answer) = desk.take(&replay) else {
+            panic!("it is allowed");
+        };
+        desk.memory.done(&answer);
+        assert_eq!(
+            refused(desk.take(&replay))["body"]["error"],
+            "scope_missing"
+        );
+        let create = message(r#"{"ref":"7"}"#);
+        let Work::Ask(_, back) = desk.take(&create) else {
+            panic!("it is none");
+        };
+        desk.memory.undone(&back);
+        assert!(matches!(desk.take(&create), Work::Ask(..)));
     }
 }

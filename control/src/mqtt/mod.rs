@@ -34,6 +34,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::store::OpenError;
+use crate::feed::reader::SHUTTING_DOWN;
 use crate::http::inside::Inside;
 use bridge::Bridge;
 use commands::Memory;
@@ -68,6 +69,9 @@ enum Broken {
     Protocol(String),
     #[error("it refuses the box{}", said(.0))]
     Refused(Refusal),
+    /// It is told anew at the next connection.
+    #[error("what the box does cannot be read now ({0})")]
+    Unread(&'static str),
     #[error("the box ends")]
     Ending,
 }
@@ -80,6 +84,14 @@ fn said(refusal: &Refusal) -> String {
 }
 
 impl Broken {
+    /// Why the box's own events ended.
+    fn by(reason: &'static str) -> Self {
+        match reason {
+            SHUTTING_DOWN => Self::Ending,
+            reason => Self::Unread(reason),
+        }
+    }
+
     /// Whether trying again is of no use before something is changed.
     fn lasts(&self) -> bool {
         match self {
@@ -325,4 +337,16 @@ where
     tracing::info!(broker = desk.settings.host, "the MQTT broker has the box");
     let mut shutdown = desk.app.shutdown();
     bridge.run(&mut shutdown).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_that_cannot_be_read_for_a_moment_comes_back_and_one_that_ends_does_not() {
+        assert!(matches!(Broken::by(SHUTTING_DOWN), Broken::Ending));
+        let broken = Broken::by("unavailable");
+        assert!(matches!(broken, Broken::Unread("unavailable")) && !broken.lasts());
+    }
 }

@@ -1,10 +1,13 @@
 //! Journals on their way to the broker: each is read on only as what was read before is taken.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cib_protocol::session::SessionId;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use crate::app::App;
 use crate::journal::cursor::{Batch, Cursor, Kinds, Read, Start};
@@ -40,14 +43,43 @@ fn lines(batch: &Batch) -> Vec<Line> {
     batch.lines().map(line).collect()
 }
 
-/// Reads a session's journal to its end.
+/// The first pause before a journal that gave nothing is read again, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How often each journal was read in vain, one time after another.
+#[derive(Debug, Default)]
+pub(super) struct Vain(HashMap<SessionId, u32>);
+
+impl Vain {
+    /// How long a journal rests before it is read: not at all, unless it gave nothing.
+    pub(super) fn pause(&self, session: SessionId) -> Duration {
+        match self.0.get(&session).copied().unwrap_or(0) {
+            0 => Duration::ZERO,
+            times => (PAUSE.0 * (1 << (times - 1).min(6))).min(PAUSE.1),
+        }
+    }
+
+    /// It was read to its end, or could not be.
+    pub(super) fn over(&mut self, session: SessionId) {
+        let times = self.0.entry(session).or_default();
+        *times = times.saturating_add(1);
+    }
+
+    /// It gave something, or is followed no longer.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.0.remove(&session);
+    }
+}
+
+/// Reads a session's journal to its end, after a pause.
 pub(super) async fn follow(
     app: Arc<App>,
-    session: SessionId,
-    after: u64,
+    (session, after): (SessionId, u64),
     kinds: Kinds,
+    pause: Duration,
     pieces: mpsc::Sender<Piece>,
 ) {
+    sleep(pause).await;
     if let Ok(Ok(tail)) = tail(&app, session).await
         && let Ok(mut cursor) = Cursor::open(tail, Start::After(after), kinds).await
     {
@@ -100,4 +132,22 @@ pub(super) async fn again(app: Arc<App>, wanted: Wanted, number: u64, pieces: mp
     };
     let outcome = read.await;
     let _ = pieces.send(Piece::Done(number, outcome)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_gives_nothing_is_read_ever_more_seldom_and_at_once_when_it_gives() {
+        let (mut vain, id) = (Vain::default(), SessionId::default());
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            pauses.push(vain.pause(id).as_secs());
+            vain.over(id);
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        vain.forget(id);
+        assert_eq!(vain.pause(id), Duration::ZERO);
+    }
 }

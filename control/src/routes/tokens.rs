@@ -100,7 +100,7 @@ pub(super) async fn forget(call: &Call, id: &str) -> Result<bool, Fault> {
     if !known.map_err(Fault::internal)? {
         return Ok(false);
     }
-    call.app.envelope.forget(id);
+    call.app.envelope.forget(id).await;
     tracing::info!(token = id, caller = %call.caller()?.who, "a device token was revoked");
     Ok(true)
 }

@@ -116,9 +116,9 @@ async fn a_token_in_the_query_string_is_refused_even_if_it_is_right() {
 }
 
 /// A proxy's secret, and a configuration that asks for it from everybody on loopback.
-const SECRET: &str = "between-proxy-and-box";
+pub(crate) const SECRET: &str = "between-proxy-and-box";
 
-fn behind_a_proxy(world: &World) -> Config {
+pub(crate) fn behind_a_proxy(world: &World) -> Config {
     let mut config = world.config();
     config.trusted.networks.push("127.0.0.0/8".parse().unwrap());
     config.trusted.secret = Some(Verifier::plain(SECRET.as_bytes()));

@@ -18,6 +18,7 @@ use cib_protocol::init::ControlAuth;
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::mqtt::MqttSettings;
 use cib_protocol::secret::Secret;
+use cib_protocol::session::State;
 use serde_json::{Value, json};
 
 use crate::common::keeper::text;
@@ -439,11 +440,12 @@ async fn without_scopes_nobody_commands_and_a_long_frame_is_cut_to_what_the_brok
 async fn home_assistant_is_told_of_the_box_and_its_sessions_and_again_when_it_starts() {
     let broker = Broker::start("");
     let world = World::new();
-    let keeper = world.keeper();
+    let mut keeper = world.keeper();
     let mut settings = broker.settings();
     settings.home_assistant = true;
     settings.scopes = vec!["sessions:input".to_owned()];
     let listener = Listener::of(&broker, "homeassistant/#", &[]);
+    let states = Listener::of(&broker, "cib/desk/sessions/#", &[]);
     let _server = serve(&world, settings).await;
     let the_box = "homeassistant/device/cib_desk/config";
     let told = listener.under(the_box).await.json();
@@ -462,8 +464,20 @@ async fn home_assistant_is_told_of_the_box_and_its_sessions_and_again_when_it_st
     assert_eq!(told["cmps"]["prompt"]["p"], "text");
     assert_eq!(told["cmps"]["interrupt"]["p"], "button");
     assert_eq!(told["cmps"]["answer"], json!({"p": "select"}));
+    // What did not change is not told again, until Home Assistant asks for it.
+    let state = format!("cib/desk/sessions/{}/state", keeper.id);
+    keeper.become_state(State::Working);
+    while states.under(&state).await.json()["state"] != "working" {}
     broker.publish("homeassistant/status", "online", &[]);
-    assert_eq!(listener.under(the_box).await.json()["dev"]["name"], "desk");
+    let again = loop {
+        let said = listener.next().await;
+        assert_ne!(said.topic, session, "{said:?}");
+        if said.topic == the_box {
+            break said;
+        }
+    };
+    assert_eq!(again.json()["dev"]["name"], "desk");
+    listener.under(&session).await;
 }
 
 #[tokio::test]

@@ -1,14 +1,19 @@
 //! The envelopes that were published before: their bytes, as their own clients make them, and what of
 //! their holes is closed.
 
+use std::time::Duration;
+
 use cib_envelope::keys::Key;
 use cib_envelope::legacy::{Direction, Type, V1, V2};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::device::{self, Token, bytes, minted, random};
 use crate::common::client::{Answer, Client};
 use crate::common::keeper::{Keeper, text};
+use crate::common::until;
 use crate::common::world::{Server, World};
 
 fn world() -> World {
@@ -325,6 +330,70 @@ async fn nothing_recorded_is_done_again_and_nothing_is_done_without_a_record() {
         (400, "BadTag".to_owned())
     );
     assert_eq!(keeper.told().len(), 2);
+}
+
+#[tokio::test]
+async fn a_stranger_has_the_box_hold_few_long_messages_and_keeps_no_other_from_it() {
+    let mut world = world();
+    world.limits.body_piece = Duration::from_secs(600);
+    let keeper = world.keeper();
+    let server = world.serve();
+    let token = mint(&server, &["sessions:input"]).await;
+    let old = Old::of(&server, &token);
+    let input = path_of(&keeper, "/input");
+    let long = json!({"data": "x".repeat(20_000)});
+    let mut more = old.one(Method::POST, &input, &Value::Null);
+    more.body = vec![0; (1 << 20) + 1];
+    assert_eq!(
+        more.refused(&old.client).await,
+        (413, "BadEnvelope".to_owned())
+    );
+    // Nothing of these is ever proven, and none of them ends.
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let sent = old.one(Method::POST, &input, &Value::Null);
+        let headers = sent.headers.iter();
+        let headers: String = headers
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let head = format!(
+            "POST {input} HTTP/1.1\r\nhost: box\r\n{headers}content-length: 1000000\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&[0; 20_000]).await.unwrap();
+        held.push(stream);
+    }
+    until("there is no turn", async || {
+        let another = old.one(Method::POST, &input, &long);
+        let answer = another.by(&old.client).await;
+        answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.json()["error"] == "Busy"
+    })
+    .await;
+    let hello = json!({"data": "hello\n"});
+    let (status, _) = old.ask_one(Method::POST, &input, &hello).await;
+    assert_eq!(status, StatusCode::OK);
+    // Version 2 says by its first record whose it is, and before the rest is there.
+    let text = long.to_string();
+    let pieces: Vec<_> = text
+        .as_bytes()
+        .chunks(4000)
+        .map(|piece| (Type::Json, std::str::from_utf8(piece).unwrap()))
+        .collect();
+    let two = old.two(Method::POST, &input, &pieces);
+    assert_eq!(two.by(&old.client).await.status, StatusCode::OK);
+    let mut damaged = old.two(Method::POST, &input, &pieces);
+    damaged.body[9] ^= 1;
+    assert_eq!(
+        damaged.refused(&old.client).await,
+        (400, "BadTag".to_owned())
+    );
+    drop(held);
+    until("there is a turn again", async || {
+        let another = old.one(Method::POST, &input, &long);
+        another.by(&old.client).await.status == StatusCode::OK
+    })
+    .await;
 }
 
 #[tokio::test]

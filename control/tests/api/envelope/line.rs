@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cib_control::auth::limiter::BURST;
 use cib_envelope::client;
 use cib_envelope::head::{Answer, Carries, Method, Request};
 use cib_envelope::item::{Item, Kind, pieces};
@@ -9,12 +10,17 @@ use cib_envelope::keys::{Key, KeyId};
 use cib_envelope::message::{self, CHALLENGE, HELLO, OPEN, RESPONSE};
 use cib_envelope::record::{Opener, Sealer};
 use cib_protocol::session::State;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::device::{Token, bytes, mint, random};
 use super::resident;
+use crate::access::{SECRET, behind_a_proxy};
 use crate::common::keeper::text;
 use crate::common::soon;
 use crate::common::world::{Server, World};
@@ -36,13 +42,17 @@ async fn opening(
     stream.write_all(&HELLO).await.unwrap();
     let mut challenge = [0; CHALLENGE];
     stream.read_exact(&mut challenge).await.unwrap();
+    connect(&challenge, token, off)
+}
+
+fn connect(challenge: &[u8], token: &Token, off: u64) -> (Vec<u8>, Sealer, client::Pending) {
     let device = client::Device {
         id: KeyId(bytes(&token.id)),
         secret: Key::new(bytes(&token.plaintext)),
     };
     let time = u64::from_be_bytes(challenge[8..16].try_into().unwrap()) + off;
     let mut session = device
-        .session(message::Kind::Connect, &challenge, random())
+        .session(message::Kind::Connect, challenge, random())
         .unwrap();
     let (mut out, mut sealer, pending) = session.begin(random());
     let first = [&time.to_be_bytes()[..], &512_u16.to_be_bytes()].concat();
@@ -346,51 +356,73 @@ async fn a_line_that_is_not_read_holds_up_nobody_and_fills_no_memory() {
     }
 }
 
-/// A WebSocket of a device, whose binary messages are the line's messages and records.
-#[tokio::test]
-async fn a_websocket_carries_the_same_line_one_message_or_record_a_message() {
-    use futures_util::{SinkExt as _, StreamExt as _};
-    use tokio_tungstenite::tungstenite::Message;
-    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-
-    let world = World::new();
-    let server = world.serve();
-    let token = mint(&server, &["sessions:read"]).await;
+/// A WebSocket of a device, whose binary messages are the line's messages and records: what it
+/// connects with is sent.
+async fn carried(
+    server: &Server,
+    token: &Token,
+    headers: &[(&'static str, &str)],
+) -> (WebSocketStream<TcpStream>, Sealer, client::Pending) {
     let stream = TcpStream::connect(server.address).await.unwrap();
     let url = format!("ws://{}/aes/v3/ws", server.address);
     let mut request = url.into_client_request().unwrap();
-    let offered = "cib-aes-3".parse().unwrap();
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", offered);
+    for (name, value) in [("sec-websocket-protocol", "cib-aes-3")]
+        .iter()
+        .chain(headers)
+    {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
     let (mut socket, answer) = tokio_tungstenite::client_async(request, stream)
         .await
         .unwrap();
     assert_eq!(answer.headers()["sec-websocket-protocol"], "cib-aes-3");
-    let said = async |socket: &mut tokio_tungstenite::WebSocketStream<TcpStream>| loop {
+    let hello = Message::Binary(HELLO.to_vec().into());
+    socket.send(hello).await.unwrap();
+    let challenge = said(&mut socket).await;
+    let (out, sealer, pending) = connect(&challenge, token, 0);
+    socket.send(Message::Binary(out.into())).await.unwrap();
+    (socket, sealer, pending)
+}
+
+/// The next message of bytes.
+async fn said(socket: &mut WebSocketStream<TcpStream>) -> Vec<u8> {
+    loop {
         match soon(socket.next()).await.unwrap().unwrap() {
             Message::Binary(bytes) => return bytes.to_vec(),
             Message::Ping(_) | Message::Pong(_) => {}
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn wrong_keys_in_a_websocket_are_counted_for_whom_the_proxy_names() {
+    let world = World::new();
+    let server = world.serve_with(&behind_a_proxy(&world));
+    let token = mint(&server, &["sessions:read"]).await;
+    let nobody = token.with_id("ffffffffffffffff");
+    let guess = async |from: &str| {
+        let headers = [("x-cib-proxy-secret", SECRET), ("x-forwarded-for", from)];
+        let (mut socket, ..) = carried(&server, &nobody, &headers).await;
+        let told = said(&mut socket).await;
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        told["error"].as_str().unwrap().to_owned()
     };
-    socket
-        .send(Message::Binary(HELLO.to_vec().into()))
-        .await
-        .unwrap();
-    let challenge = said(&mut socket).await;
-    let device = client::Device {
-        id: KeyId(bytes(&token.id)),
-        secret: Key::new(bytes(&token.plaintext)),
-    };
-    let time = u64::from_be_bytes(challenge[8..16].try_into().unwrap());
-    let mut session = device
-        .session(message::Kind::Connect, &challenge, random())
-        .unwrap();
-    let (mut out, mut sealer, pending) = session.begin(random());
-    let first = [&time.to_be_bytes()[..], &512_u16.to_be_bytes()].concat();
-    sealer.seal(&[&first], false, &mut out).unwrap();
-    socket.send(Message::Binary(out.into())).await.unwrap();
+    let mut words = Vec::new();
+    for _ in 0..BURST + 2 {
+        words.push(guess("203.0.113.9").await);
+    }
+    assert_eq!(words[0], "refused");
+    assert!(words.contains(&"too_many_attempts".to_owned()), "{words:?}");
+    assert_eq!(guess("203.0.113.10").await, "refused");
+}
+
+#[tokio::test]
+async fn a_websocket_carries_the_same_line_one_message_or_record_a_message() {
+    let world = World::new();
+    let server = world.serve();
+    let token = mint(&server, &["sessions:read"]).await;
+    let (mut socket, mut sealer, pending) = carried(&server, &token, &[]).await;
     let opened = said(&mut socket).await;
     let mut opener = pending.opener(opened.first_chunk().unwrap()).unwrap();
     opener.push(&opened[RESPONSE..]);
