@@ -1,4 +1,6 @@
-//! One connection to the broker, from its beginning to its end.
+//! One connection to the broker, from its beginning to its end; [`heard`] is what comes from there.
+
+mod heard;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher as _};
@@ -17,13 +19,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use super::commands::{self, Answer, Memory, Return, Work};
+use super::commands::{Answer, Memory, Return};
 use super::discovery::{Discovery, SESSIONS, is_shown};
 use super::positions::Positions;
 use super::sources::{self, Line, Piece, Vain};
-use super::topics::{Subject, Topics};
-use super::wire::{Heard, Message, Outgoing, Refusal, Unsent, Wire};
-use super::{Broken, Desk, sealed, states};
+use super::topics::Topics;
+use super::wire::{Heard, Outgoing, Refusal, Unsent, Wire};
+use super::{Broken, Desk, states};
 use crate::app::Shutdown;
 use crate::auth::Caller;
 use crate::auth::scope::{Scope, Scopes};
@@ -45,15 +47,6 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Ended sessions whose journals are read at once.
 const READERS: usize = 32;
-
-/// Commands that are under way at once.
-const COMMANDS: usize = 16;
-
-/// Answers that wait for the broker.
-const ANSWERS: usize = 256;
-
-/// Requests for frames that are under way at once.
-const REPLAYS: u64 = 4;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -341,102 +334,6 @@ where
                 self.positions.acknowledged(session, seq);
             }
             self.desk.app.metrics.published();
-        }
-    }
-
-    fn hear(&mut self, heard: Vec<Heard>) -> Result<(), Broken> {
-        for heard in heard {
-            match heard {
-                Heard::Acknowledged(id, is_taken) => {
-                    if !is_taken {
-                        self.desk.status.unwanted();
-                    }
-                    if let Some(Flight::Frame(session, seq)) = self.flying.remove(&id) {
-                        self.positions.acknowledged(session, seq);
-                    }
-                }
-                Heard::Message(message) => self.message(message),
-                Heard::Deaf => self.desk.status.deaf(),
-                Heard::Over(why) => return Err(Broken::Protocol(why)),
-                Heard::Refused(refusal) => return Err(Broken::Refused(refusal)),
-                Heard::Connected => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn message(&mut self, message: Message) {
-        let subject = self.topics.subject(&message.topic);
-        match subject {
-            Subject::Other => {}
-            Subject::HomeAssistant => {
-                if message.payload == b"online" && !message.is_retained {
-                    self.anew();
-                }
-            }
-            // One that is retained would be a replay at each connect.
-            Subject::Sealed(_) if message.is_retained => {}
-            Subject::Sealed(key_id) => {
-                if self.work.len() < COMMANDS && self.sealed.len() < ANSWERS {
-                    let (app, inside) = (Arc::clone(&self.desk.app), self.desk.inside.clone());
-                    let topic = self.topics.sealed_out(&key_id);
-                    let most = self.wire.room_for(&topic);
-                    self.work.spawn(async move {
-                        let answer = sealed::answer(&app, &inside, &message.payload, most).await;
-                        Done::Sealed(topic, answer)
-                    });
-                }
-            }
-            subject => self.command(&subject, &message),
-        }
-    }
-
-    fn command(&mut self, subject: &Subject, message: &Message) {
-        let Some(caller) = &self.caller else {
-            return;
-        };
-        if self.work.len() >= COMMANDS || self.answers.len() >= ANSWERS {
-            // Whoever sends so many hears nothing, and sends it again.
-            self.desk.status.busy();
-            return;
-        }
-        let now = std::time::Instant::now();
-        let work = commands::work(subject, message, caller, &self.topics, self.memory, now);
-        match work {
-            Work::Ask(asked, back) => {
-                let inside = self.desk.inside.clone();
-                tracing::info!(
-                    method = asked.method.as_str(),
-                    target = asked.target,
-                    "asked by MQTT"
-                );
-                self.work
-                    .spawn(async move { Done::Answer(commands::ask(inside, *asked, back).await) });
-            }
-            Work::Again(wanted, back) => {
-                if self.replays.len() as u64 >= REPLAYS {
-                    let busy = br#"{"error":"busy","detail":"too many replays at once"}"#;
-                    self.answer(back.answer(503, busy));
-                    self.memory.undone(&back);
-                    return;
-                }
-                let number = self.next_replay;
-                self.next_replay += 1;
-                self.replays.insert(number, back);
-                let app = Arc::clone(&self.desk.app);
-                let pieces = self.pieces.clone();
-                self.sources
-                    .spawn(sources::again(app, wanted, number, pieces));
-            }
-            Work::Answer(answer) => self.answer(answer),
-            Work::Nothing => {}
-        }
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        self.memory.done(&answer);
-        if self.answers.len() < ANSWERS {
-            self.answers.push_back(answer);
         }
     }
 
