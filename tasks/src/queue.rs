@@ -86,8 +86,11 @@ pub fn allowed(all: &[Standing], hold: Duration, now: Timestamp) -> usize {
         let mut ended = all.iter().filter(|one| one.state == TaskState::Completed);
         ended.any(|one| began_after(one, since))
     };
-    let known = all.iter().filter(|one| one.is_away());
-    let known: Vec<_> = known
+    // One that is back has found nothing out before it works.
+    let is_known = |one: &&Standing| one.state.is_running() && one.until.is_some();
+    let known: Vec<_> = all
+        .iter()
+        .filter(is_known)
         .map(|one| one.since)
         .filter(|since| !is_refuted(*since))
         .collect();
@@ -256,7 +259,7 @@ mod tests {
             ..away(10)
         };
         assert!(back.is_there() && !back.rests(hold, now(3610)));
-        assert_eq!(allowed(&[back], 11), usize::MAX);
+        assert_eq!((allowed(&[back], 11), allowed(&[back], 3610)), (0, 1));
     }
 
     proptest! {
