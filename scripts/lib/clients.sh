@@ -15,7 +15,7 @@ readonly -a CLIENTS_CORE=(src/cib.c src/cib_core.c src/cib_http.c src/cib_json.c
 clients_dir() { printf '%s/clients\n' "$(cib_cache)"; }
 
 clients_packages() {
-  apt_install gcc libc6-dev clang libmbedtls-dev python3 python3-cryptography \
+  apt_install gcc libc6-dev clang libclang-rt-dev libmbedtls-dev python3 python3-cryptography \
     gcc-arm-none-eabi gcc-riscv64-unknown-elf picolibc-arm-none-eabi picolibc-riscv64-unknown-elf \
     qemu-system-arm qemu-system-misc
 }
