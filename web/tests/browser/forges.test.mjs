@@ -135,8 +135,9 @@ test('what is checked out is pushed, and its pull request opened, as it was seen
   }
   const told = await (await fetch(`${box.forge}/_kit/pulls`)).json();
   assert.deepEqual(
-    told.pulls.map(({ title, draft }) => ({ title, draft })),
-    [{ title: 'Mend the login', draft: true }],
+    // Others are of the tasks above.
+    told.pulls.filter(({ title }) => title === 'Mend the login').map(({ draft }) => draft),
+    [true],
   );
   // Where the box has no account, its person's own machine pushes.
   git('remote', 'set-url', 'origin', 'https://elsewhere.example/a/b.git');
