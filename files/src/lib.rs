@@ -6,6 +6,7 @@
 //! agent could not open itself. Links are not followed all the same: what a person is shown is
 //! what stands at the place that was named.
 
+pub mod app;
 pub mod change;
 pub mod content;
 pub mod entry;

@@ -158,7 +158,7 @@ claim_cross_builds_the_programs_of_the_image_or_says_what_is_missing() {
 echo "$*" >>asked
 while [ "$1" != --target ]; do shift; done
 mkdir -p "target/$2/release"
-for program in cib-init cib-control cib-files cib-session cib-resolver cib-connect cib; do
+for program in cib-init cib-control cib-session cib-resolver cib; do
   echo "$2" >"target/$2/release/$program"
 done
 SH
@@ -166,7 +166,7 @@ SH
   chmod +x "$folder/bin/cross" "$folder/bin/engine"
   said=$(PATH=$folder/bin:$PATH CROSS_CONTAINER_ENGINE=engine "$folder/scripts/cross" linux/arm64 linux/arm/v7 2>&1)
   grep "cross's image for linux/arm/v7 is not here" <<<"$said"
-  grep -Fx aarch64-unknown-linux-gnu "$folder/target/cross/linux/arm64/cib-connect"
+  grep -Fx aarch64-unknown-linux-gnu "$folder/target/cross/linux/arm64/cib-resolver"
   grep -Fx armv7-unknown-linux-gnueabihf "$folder/target/cross/linux/arm/v7/cib-init"
   [[ $(grep -c -- '^build --locked --release --target .* --bins --package cib-init' "$folder/asked") == 2 ]]
   touch "$folder/broken"

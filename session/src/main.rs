@@ -1,9 +1,20 @@
-//! `cib-session`: see `cib-session --help`.
+//! `cib-session`: see `cib-session --help`. Called `cib-files`, it is that program.
 
 #![forbid(unsafe_code)]
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
+use cib_files::app as files;
+
 fn main() -> ExitCode {
-    ExitCode::from(cib_session::app::main(std::env::args_os()))
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
+    // Both read what an agent made, without a thread of their own; in an image they are one file.
+    if called == Some(OsStr::new(files::NAME)) {
+        files::main(arguments.into_iter().skip(1))
+    } else {
+        ExitCode::from(cib_session::app::main(arguments))
+    }
 }
