@@ -102,7 +102,13 @@ images_begin() {
   images_log=$(cib_cache)/images.log
   # A process group of its own, so that it can be ended with all that it started.
   set -m
-  (images_make && host_packages && web_packages && claude_for_tests) >"$images_log" 2>&1 &
+  (
+    set -e
+    images_make
+    host_packages
+    web_packages
+    claude_for_tests
+  ) >"$images_log" 2>&1 &
   images_pid=$!
   set +m
   trap 'images_give_up' EXIT
