@@ -32,6 +32,12 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 /** Milliseconds that anything may take: what is claimed of times is measured by the benches. */
 const PATIENCE = 90_000;
 
+/**
+ * For what the box or the browser tells a page of by itself. Long for a busy machine, and shorter than
+ * the 45 seconds after which a page that was told nothing looks whether its line is still one.
+ */
+export const TOLD = 25_000;
+
 /** Waits until something holds, and says what never did. */
 export async function until(what, holds, within = PATIENCE) {
   const deadline = Date.now() + within;

@@ -1,7 +1,7 @@
 // What a person loses while the page is open: the line, the sign-in, the token.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Box, launch, TOKEN, until, visit } from './kit.mjs';
+import { Box, launch, TOKEN, TOLD, until, visit } from './kit.mjs';
 
 let box;
 let browser;
@@ -26,7 +26,7 @@ test('offline is said, keeps what was typed, and ends by itself', async () => {
   await page
     .getByText(/Reconnecting|does not answer/)
     .first()
-    .waitFor();
+    .waitFor({ timeout: TOLD });
   await composer(page).fill('@text written without a line');
   await composer(page).press('Enter');
   await page.locator('.queued.failed').getByText('written without a line').waitFor();
@@ -69,7 +69,7 @@ test('a token that is revoked ends the page that was signed in with it, at once'
   await page.reload();
   await page.locator('article.said').getByText('for the device').waitFor();
   await box.call('DELETE', `/api/tokens/${made.token.id}`);
-  await page.getByLabel('Token').waitFor();
+  await page.getByLabel('Token').waitFor({ timeout: TOLD });
   assert.ok(!(await page.content()).includes('for the device'));
   await page.getByLabel('Token').fill(made.plaintext);
   await page.getByRole('button', { name: 'Sign in' }).click();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { axeFinds, Box, launch, overflow, PHONE, shot, until, visit } from './kit.mjs';
+import { axeFinds, Box, launch, overflow, PHONE, shot, TOLD, until, visit } from './kit.mjs';
 
 let box;
 let browser;
@@ -119,7 +119,7 @@ test('killing control loses no word and shows none twice', async () => {
   for (let round = 0; round < 3; round += 1) {
     await box.kill();
     if (round === 0) {
-      await page.getByText('You have everything up to').waitFor();
+      await page.getByText('You have everything up to').waitFor({ timeout: TOLD });
       await shot(page, 'reconnecting');
     }
     await box.control();
@@ -127,7 +127,7 @@ test('killing control loses no word and shows none twice', async () => {
       .getByRole('button', { name: 'Try now' })
       .click({ timeout: 500 })
       .catch(() => undefined);
-    await page.getByText('You have everything up to').waitFor({ state: 'detached' });
+    await page.getByText('You have everything up to').waitFor({ state: 'detached', timeout: TOLD });
   }
   await until('the end of the turn', () => box.frames(id).some((one) => one.kind === 'stop'));
   await log(page).getByText('Done').waitFor();
