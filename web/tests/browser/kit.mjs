@@ -86,18 +86,6 @@ async function answers(what, child, url) {
   }
 }
 
-/** Starts something at a free port, and at another one if that does not come to anything. */
-async function somewhere(start) {
-  for (let left = 2; ; left -= 1) {
-    try {
-      return await start(await freePort());
-    } catch (error) {
-      if (!left) throw error;
-      console.error(`tried at another port: ${error}`);
-    }
-  }
-}
-
 function listens(socket) {
   return new Promise((resolve) => {
     const stream = net.connect(socket, () => resolve(true));
@@ -133,32 +121,27 @@ export class Box {
       .createServer({ pauseOnConnect: true }, (stream) => box.look(stream))
       .listen(path.join(box.root, 'run/files/files.sock'));
     box.init = net.createServer((line) => box.asked(line)).listen(path.join(box.root, 'run/init.sock'));
-    await somewhere((port) => {
-      box.port = port;
-      box.url = `http://127.0.0.1:${port}`;
-      return box.control();
-    });
+    box.port = await freePort();
+    box.url = `http://127.0.0.1:${box.port}`;
+    await box.control();
     return box;
   }
 
-  standIn() {
-    return somewhere((port) => {
-      this.api = `http://127.0.0.1:${port}`;
-      this.model = spawn(path.join(programs, 'cib-testkit'), ['api', '--listen', `127.0.0.1:${port}`], {
-        stdio: 'ignore',
-      });
-      return answers('the stand-in', this.model, this.api);
-    });
+  async standIn() {
+    const port = await freePort();
+    this.api = `http://127.0.0.1:${port}`;
+    const words = ['api', '--listen', `127.0.0.1:${port}`];
+    this.model = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
+    await answers('the stand-in', this.model, this.api);
   }
 
   /** A stand-in for GitHub, at which the box is `me`. */
   async forgeStandIn() {
-    await somewhere((port) => {
-      this.forge = `http://127.0.0.1:${port}`;
-      const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
-      this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
-      return answers('the forge', this.forges, this.forge);
-    });
+    const port = await freePort();
+    this.forge = `http://127.0.0.1:${port}`;
+    const words = ['forge', '--listen', `127.0.0.1:${port}`, '--root', path.join(this.root, 'forge')];
+    this.forges = spawn(path.join(programs, 'cib-testkit'), words, { stdio: 'ignore' });
+    await answers('the forge', this.forges, this.forge);
     // As in an image; it may be there already.
     const helper = path.join(programs, 'git-remote-cib');
     if (!existsSync(helper)) symlinkSync('cib-control', helper);
