@@ -412,6 +412,8 @@ export async function visit(
   });
   page.wrongs = wrongs;
   await page.goto(`${box.url}${where}${signedIn ? `#token=${TOKEN}` : ''}`);
+  // The address has lost the token by now: whoever leaves before the box has taken it is a stranger.
+  if (signedIn) await page.waitForFunction(() => localStorage.getItem('cib.proof') !== null);
   return page;
 }
 
