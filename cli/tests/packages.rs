@@ -154,15 +154,12 @@ fn a_debian_package_an_npm_package_and_a_formula_are_made_and_install() {
     let ruby = "class Formula; def self.method_missing(*) = nil; def self.test = nil; end\n\
                 module Hardware; module CPU; def self.intel? = true; def self.arm? = false; end; end\n\
                 load ARGV[0]; abort unless Cib.new.respond_to?(:install)";
-    if Command::new("ruby").arg("--version").output().is_ok() {
-        good("ruby", &["-wc", &at("out/cib.rb")]);
-        good("ruby", &["-e", ruby, &at("out/cib.rb")]);
-    } else {
-        let _ = std::io::Write::write_all(
-            &mut std::io::stderr(),
-            b"there is no ruby to read the formula\n",
-        );
-    }
+    assert!(
+        Command::new("ruby").arg("--version").output().is_ok(),
+        "there is no ruby to read the formula; install ruby"
+    );
+    good("ruby", &["-wc", &at("out/cib.rb")]);
+    good("ruby", &["-e", ruby, &at("out/cib.rb")]);
     let opened = formula.lines().filter(|line| {
         let line = line.trim();
         ["class ", "if ", "def "]

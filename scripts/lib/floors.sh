@@ -20,7 +20,7 @@ source "$CIB_ROOT/scripts/lib/floor-images.sh"
 
 # unit: formatting, lints, and every test that needs nothing but a compiler.
 floor_unit() {
-  apt_install jq
+  unit_packages
   rust_ensure
   cargo fmt --all --check
   cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
@@ -35,11 +35,16 @@ floor_unit() {
   rust_count "$(cib_cache)/test-doc.log"
 }
 
+# ruby reads the formula for Homebrew.
+unit_packages() {
+  apt_install jq ruby
+}
+
 # changed: the unit tests of what differs from a base, and of what depends on it.
 floor_changed() {
   local base=${CIB_BASE:-origin/main} filter
   rust_ensure
-  apt_install jq
+  unit_packages
   git rev-parse --quiet --verify "$base^{commit}" >/dev/null ||
     die "$EX_USAGE" "CIB_BASE is '$base', which is no commit here"
   filter=$(rust_changed "$base")

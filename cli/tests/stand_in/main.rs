@@ -54,6 +54,14 @@ fn a_boxs_page_is_opened_with_a_token_that_no_server_sees() {
     assert!(!said(&opened).contains("token"), "{}", said(&opened));
     wait_until(SOON, "the browser", || there(&seen));
     assert_eq!(stage.read("state/opened").trim(), page);
+    let told = stage.read("state/log");
+    assert!(
+        told.contains("container inspect"),
+        "the engine was asked nothing: {told}"
+    );
+    for token in ["a-token", "a%2Dtoken"] {
+        assert!(!told.contains(token), "{told}");
+    }
 }
 
 /// Interrupts a start when the stand-in is held at a step; what is left.

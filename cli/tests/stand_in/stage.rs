@@ -138,7 +138,7 @@ fn answer(stream: &TcpStream, healthy: &AtomicBool) {
         "/api/tasks" if first.starts_with("POST") => ("201 Created", TASK),
         "/api/tasks" => ("200 OK", &*listed),
         "/api/tasks/00c0ffee" => ("200 OK", TASK),
-        "/api/tasks/00c0ffee/logs?follow=0" => ("200 OK", "[now] working\n[now] failed\n"),
+        "/api/tasks/00c0ffee/logs?follow=0" => ("200 OK", "[now] \u{1b}[2Jworking\n[now] failed\n"),
         "/api/tasks/00c0ffee/cancel" => (
             "409 Conflict",
             r#"{"error":"task_ended","detail":"the task is failed"}"#,

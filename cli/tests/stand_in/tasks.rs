@@ -54,6 +54,16 @@ fn write(stage: &Stage, name: &str, text: &str) {
     std::fs::write(stage.at("state").join(name), text).unwrap();
 }
 
+/// What init needs to be init of other users' processes.
+const NEEDED: [&str; 6] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "SETGID",
+    "SETUID",
+];
+
 const TO: [&str; 4] = ["--to", "kubernetes", "--namespace", "team"];
 
 #[test]
@@ -84,11 +94,12 @@ fn a_task_becomes_a_job_that_holds_no_credential_and_no_right() {
         (&"cib-task".into(), &0o400.into())
     );
     let cage = &pod["containers"][0];
-    let kept = cage["securityContext"]["capabilities"]["add"].to_string();
-    assert!(
-        !kept.contains("NET_ADMIN") && !kept.contains("SYS_"),
-        "{kept}"
+    let security = &cage["securityContext"];
+    assert_eq!(
+        security["capabilities"],
+        serde_json::json!({"drop": ["ALL"], "add": NEEDED})
     );
+    assert_eq!(security["allowPrivilegeEscalation"], false);
     let variable = |name: &str| {
         let variables = cage["env"].as_array().unwrap();
         let found = variables.iter().find(|variable| variable["name"] == name);
@@ -203,11 +214,17 @@ fn a_box_gets_a_task_by_its_api_and_what_it_says_reaches_no_terminal() {
     assert_eq!(output.status.code(), Some(77), "{}", said(&output));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        text.contains("state: failed") && !text.contains('\u{1b}'),
+        text.contains("state: failed") && text.contains("why: no"),
         "{text}"
     );
+    assert!(!text.contains('\u{1b}'), "{text:?}");
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(log.contains("[now] working\n[now] failed\n"), "{log}");
+    // A log that clears the screen is shown without that.
+    assert!(
+        log.contains("working") && log.contains("[now] failed\n"),
+        "{log}"
+    );
+    assert!(!log.contains('\u{1b}'), "{log:?}");
     assert_eq!(json(&stage, &["list"], 0)[0]["state"], "failed");
     let output = stage.cib(&["task", "cancel", "00c0ffee"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -362,6 +379,11 @@ fn a_service_of_a_swarm_is_a_task_by_what_docker_says() {
     ] {
         assert!(create.contains(part), "{part} is not in {create}");
     }
+    let added = create
+        .split(' ')
+        .filter_map(|word| word.strip_prefix("--cap-add="));
+    assert_eq!(added.collect::<Vec<_>>(), NEEDED);
+    assert!(!create.contains("--privileged"), "{create}");
     assert!(!create.contains("sk-ant"), "{create}");
     // Who lists processes does not see what is asked.
     assert!(create.contains("--env=CIB_TASK_REQUEST --env="), "{create}");
