@@ -1,4 +1,4 @@
-//! A program's own files, each replaced as a whole.
+//! A program's own files: each is replaced as a whole, and may be gone already.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,10 +18,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     new.push(".new");
     let new = Path::new(&new);
     // An earlier process may have left one behind, with any mode.
-    match fs::remove_file(new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(new)?;
     let mut how = OpenOptions::new();
     how.write(true).create_new(true).mode(0o600);
     let mut file = own::open_as(&mut how, new)?;
@@ -31,6 +28,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match path.parent() {
         Some(dir) => own::open(dir)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// The kernel's answer; the file may still be there.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -52,6 +60,19 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_removed_and_what_is_no_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        fs::write(&path, "left behind").unwrap();
+        for _ in 0..2 {
+            remove(&path).unwrap();
+            assert!(!path.exists());
+        }
+        remove(dir.path()).unwrap_err();
+        assert!(dir.path().exists());
     }
 
     #[test]

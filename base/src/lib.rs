@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod called;
 pub mod errors;
 pub mod files;
 pub mod hex;

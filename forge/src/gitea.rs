@@ -71,9 +71,7 @@ pub(crate) async fn pulls_of(
 }
 
 pub(crate) async fn pull(line: &Line, slug: &Slug, number: u64) -> Result<Pull, ForgeError> {
-    let path = format!("/repos/{slug}/pulls/{number}");
-    let reply = line.get(&path, "such pull request").await?;
-    pull_of(&reply.body).ok_or_else(|| line.lacks("number"))
+    Ok(as_here(github::pull(line, slug, number).await?))
 }
 
 pub(crate) async fn open_pull(
@@ -81,33 +79,17 @@ pub(crate) async fn open_pull(
     slug: &Slug,
     new: &NewPull,
 ) -> Result<Opened, ForgeError> {
-    let head = if new.head.slug.is(slug) {
-        new.head.branch.clone()
-    } else {
-        format!("{}:{}", new.head.slug.owner(), new.head.branch)
-    };
     let draft = if new.draft { DRAFT } else { "" };
     let body = json!({
-        "title": format!("{draft}{}", new.title), "head": head, "base": new.base, "body": new.body,
+        "title": format!("{draft}{}", new.title), "head": new.head.at(slug),
+        "base": new.base, "body": new.body,
     });
     let path = format!("/repos/{slug}/pulls");
     let made = line
         .change(&Method::POST, &path, &body, "such repository")
         .await;
-    let refused = match made {
-        Ok(reply) => {
-            let pull = pull_of(&reply.body).ok_or_else(|| line.lacks("number"))?;
-            return Ok(Opened::made(pull));
-        }
-        Err(error) => error,
-    };
-    if matches!(refused, ForgeError::Refused { status: 409, .. }) {
-        let found = pulls_of(line, slug, &new.head).await?;
-        if let Some(opened) = Opened::adopted(found, &new.base) {
-            return Ok(opened);
-        }
-    }
-    Err(refused)
+    let made = made.and_then(|reply| pull_of(&reply.body).ok_or_else(|| line.lacks("number")));
+    Opened::made_or_adopted(made, pulls_of(line, slug, &new.head), &new.base).await
 }
 
 pub(crate) async fn change_pull(
@@ -116,11 +98,9 @@ pub(crate) async fn change_pull(
     number: u64,
     body: &Value,
 ) -> Result<Pull, ForgeError> {
-    let path = format!("/repos/{slug}/pulls/{number}");
-    let reply = line
-        .change(&Method::PATCH, &path, body, "such pull request")
-        .await?;
-    pull_of(&reply.body).ok_or_else(|| line.lacks("number"))
+    Ok(as_here(
+        github::change_pull(line, slug, number, body).await?,
+    ))
 }
 
 /// A fork, which may be there already: then Gitea refuses another.
@@ -177,8 +157,12 @@ pub(crate) async fn file(
 }
 
 fn pull_of(value: &Value) -> Option<Pull> {
-    let mut pull = github::pull_of(value)?;
+    github::pull_of(value).map(as_here)
+}
+
+/// A pull request as Gitea tells of drafts, without what only GitHub has.
+fn as_here(mut pull: Pull) -> Pull {
     pull.draft |= pull.title.starts_with(DRAFT);
     pull.node.clear();
-    Some(pull)
+    pull
 }

@@ -120,13 +120,8 @@ pub(crate) async fn open_pull(
     slug: &Slug,
     new: &NewPull,
 ) -> Result<Opened, ForgeError> {
-    let head = if new.head.slug.is(slug) {
-        new.head.branch.clone()
-    } else {
-        format!("{}:{}", new.head.slug.owner(), new.head.branch)
-    };
     let mut body = json!({
-        "title": new.title, "head": head, "base": new.base, "body": new.body,
+        "title": new.title, "head": new.head.at(slug), "base": new.base, "body": new.body,
         "draft": new.draft, "maintainer_can_modify": true,
     });
     let path = format!("/repos/{slug}/pulls");

@@ -132,20 +132,8 @@ pub(crate) async fn open_pull(
     let made = line
         .change(&Method::POST, &path, &body, "such project")
         .await;
-    let refused = match made {
-        Ok(reply) => {
-            let pull = pull_of(&reply.body).ok_or_else(|| line.lacks("iid"))?;
-            return Ok(Opened::made(pull));
-        }
-        Err(error) => error,
-    };
-    if matches!(refused, ForgeError::Refused { status: 409, .. }) {
-        let found = pulls_of(line, slug, &new.head).await?;
-        if let Some(opened) = Opened::adopted(found, &new.base) {
-            return Ok(opened);
-        }
-    }
-    Err(refused)
+    let made = made.and_then(|reply| pull_of(&reply.body).ok_or_else(|| line.lacks("iid")));
+    Opened::made_or_adopted(made, pulls_of(line, slug, &new.head), &new.base).await
 }
 
 pub(crate) async fn change_pull(

@@ -1,5 +1,6 @@
 //! What is asked and what is answered, in the same words for every forge.
 
+use crate::error::ForgeError;
 use crate::slug::Slug;
 
 /// How many more calls a forge takes.
@@ -74,6 +75,17 @@ pub struct Head {
     pub slug: Slug,
     /// Its name.
     pub branch: String,
+}
+
+impl Head {
+    /// As GitHub and Gitea name it in a repository.
+    pub(crate) fn at(&self, slug: &Slug) -> String {
+        if self.slug.is(slug) {
+            self.branch.clone()
+        } else {
+            format!("{}:{}", self.slug.owner(), self.branch)
+        }
+    }
 }
 
 /// A pull request that is to be.
@@ -151,6 +163,22 @@ impl Opened {
             pull,
             adopted: true,
         })
+    }
+
+    /// At a forge that answers 409 where there is one already: the one that was made, or that one
+    /// among the earlier, which are asked for only then.
+    pub(crate) async fn made_or_adopted(
+        made: Result<Pull, ForgeError>,
+        earlier: impl Future<Output = Result<Vec<Pull>, ForgeError>>,
+        base: &str,
+    ) -> Result<Self, ForgeError> {
+        match made {
+            Ok(pull) => Ok(Self::made(pull)),
+            Err(refused @ ForgeError::Refused { status: 409, .. }) => {
+                Self::adopted(earlier.await?, base).ok_or(refused)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 //! [`cib_upstream::connect`].
 #![forbid(unsafe_code)]
 
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use cib_base::called::is_called;
 use cib_upstream::connect;
 use cib_upstream::service::{self, Program};
 
@@ -19,8 +19,7 @@ fn main() -> ExitCode {
         about: "Answers the box's DNS queries through the upstream of CIB_PROXY_URL.",
     };
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let called = arguments.first().map(Path::new).and_then(Path::file_name);
-    if called == Some(OsStr::new(CONNECT)) {
+    if is_called(&arguments, CONNECT) {
         service::run(&connect::PROGRAM, arguments, connect::run)
     } else {
         service::run(&resolver, arguments, cib_resolver::run)

@@ -32,6 +32,7 @@ pub mod runner;
 pub mod seed;
 mod servers;
 pub mod settings;
+mod socket;
 pub mod stream_json;
 pub mod sweep;
 pub mod sys;

@@ -20,6 +20,16 @@ pub const LABEL: &str = "claude-in-box";
 /// The port of the API in a box.
 pub const PORT: u16 = 8080;
 
+/// The capabilities that init needs to be init of other users' processes.
+pub const CAPABILITIES: [&str; 6] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "SETGID",
+    "SETUID",
+];
+
 /// The variables of a command in a box: none of the container's, which hold what is not for it.
 const PLAIN: [&str; 4] = [
     "PATH=/usr/local/bin:/usr/bin:/bin",

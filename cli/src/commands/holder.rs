@@ -6,23 +6,13 @@
 use std::time::Duration;
 
 use super::making::{self, SECRETS};
-use crate::boxes::{Found, LABEL, PORT};
+use crate::boxes::{CAPABILITIES, Found, LABEL, PORT};
 use crate::engine::{Engine, EngineError};
 use crate::failure::Failure;
 use crate::process;
 
 /// How long the rules may take.
 const READY: Duration = Duration::from_secs(90);
-
-/// The capabilities that init needs to be init of other users' processes, in both containers.
-pub(super) const CAPABILITIES: [&str; 6] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "KILL",
-    "SETGID",
-    "SETUID",
-];
 
 /// The name of a box's holder, and of its volume.
 pub(super) fn name(of_box: &str) -> String {

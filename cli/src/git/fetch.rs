@@ -19,6 +19,9 @@ pub const SHOWN: u64 = 1 << 20;
 /// What all refs of boxes begin with.
 const REFS: &str = "refs/remotes/cib";
 
+/// What git is at when it looks at what lies between two commits.
+const COMPARE: &str = "compare two commits";
+
 /// Why nothing was brought over.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -181,23 +184,11 @@ impl Place<'_> {
         branch: &Brought,
         fetched: &mut Fetched,
     ) -> Result<(), FetchError> {
-        const WHAT: &str = "compare two commits";
         let base = &self.found.base;
         if !repository.top.join(".gitmodules").exists() || repository.commit(base)?.is_none() {
             return Ok(());
         }
-        let words = [
-            "diff-tree",
-            "-r",
-            "--raw",
-            "-z",
-            "--no-renames",
-            "--end-of-options",
-            base,
-            &branch.new,
-        ];
-        let ran = good(WHAT, repository.run(WHAT, &words)?)?;
-        for change in guards::parse(&ran.stdout) {
+        for change in changes(repository, base, &branch.new)? {
             let path = String::from_utf8_lossy(&change.path).into_owned();
             if change.new_mode != "160000" || !submodules::is_path(&path) {
                 continue;
@@ -310,26 +301,35 @@ pub struct Difference {
     pub guarded: Vec<Guarded>,
 }
 
+/// The files that differ between two commits.
+///
+/// # Errors
+/// git says no.
+pub(super) fn changes(
+    repository: &Repository,
+    old: &str,
+    new: &str,
+) -> Result<Vec<Change>, GitError> {
+    let words = [
+        "diff-tree",
+        "-r",
+        "--raw",
+        "-z",
+        "--no-renames",
+        "--end-of-options",
+        old,
+        new,
+    ];
+    let ran = good(COMPARE, repository.run(COMPARE, &words)?)?;
+    Ok(guards::parse(&ran.stdout))
+}
+
 /// Compares two commits without showing any content.
 ///
 /// # Errors
 /// git says no.
 pub fn compare(repository: &Repository, old: &str, new: &str) -> Result<Difference, GitError> {
-    const WHAT: &str = "compare two commits";
-    let ran = repository.run(
-        WHAT,
-        &[
-            "diff-tree",
-            "-r",
-            "--raw",
-            "-z",
-            "--no-renames",
-            "--end-of-options",
-            old,
-            new,
-        ],
-    )?;
-    let changes = guards::parse(&good(WHAT, ran)?.stdout);
+    let changes = changes(repository, old, new)?;
     let ids: Vec<&str> = changes
         .iter()
         .flat_map(|change| [change.old_id.as_str(), change.new_id.as_str()])
@@ -339,7 +339,7 @@ pub fn compare(repository: &Repository, old: &str, new: &str) -> Result<Differen
     list.push('\n');
     let mut command = repository.git();
     command.args(["cat-file", "--batch-check=%(objectname) %(objectsize)"]);
-    let ran = good(WHAT, run(WHAT, &mut command, list.as_bytes())?)?;
+    let ran = good(COMPARE, run(COMPARE, &mut command, list.as_bytes())?)?;
     let text = ran.text();
     let sizes: BTreeMap<&str, u64> = text
         .lines()
@@ -356,8 +356,8 @@ pub fn compare(repository: &Repository, old: &str, new: &str) -> Result<Differen
         if most > SHOWN {
             large.push((change.path.clone(), size(&change.new_id)));
         } else if change.new_mode == "120000" && most <= 4096 {
-            let ran = repository.run(WHAT, &["cat-file", "blob", &change.new_id])?;
-            links.insert(change.new_id.clone(), good(WHAT, ran)?.stdout);
+            let ran = repository.run(COMPARE, &["cat-file", "blob", &change.new_id])?;
+            links.insert(change.new_id.clone(), good(COMPARE, ran)?.stdout);
         }
     }
     let guarded = guards::guarded(&changes, &links);

@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest as _, Sha256};
 
-use super::fetch::FetchError;
-use super::guards;
+use super::fetch::{FetchError, changes};
 use super::snapshot::Snapshot;
 use super::{GitError, Repository, good, run};
 use crate::boxes::Found;
@@ -140,22 +139,10 @@ pub fn bring(
     new: &str,
     most: u64,
 ) -> Result<usize, FetchError> {
-    const WHAT: &str = "compare two commits";
     let Some(store) = store(repository) else {
         return Ok(0);
     };
-    let words = [
-        "diff-tree",
-        "-r",
-        "--raw",
-        "-z",
-        "--no-renames",
-        "--end-of-options",
-        old,
-        new,
-    ];
-    let ran = good(WHAT, repository.run(WHAT, &words)?)?;
-    let changes = guards::parse(&ran.stdout);
+    let changes = changes(repository, old, new)?;
     let ids: Vec<&str> = changes
         .iter()
         .filter(|change| change.new_mode.starts_with("100"))

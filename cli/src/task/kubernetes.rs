@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::args::Where;
 use super::job::{END, Job, SECRETS, id_of, merged, name};
 use super::{Place, Submission};
+use crate::boxes::CAPABILITIES;
 use crate::failure::{Exit, Failure};
 use crate::process;
 use crate::surroundings::Surroundings;
@@ -275,7 +276,7 @@ pub(super) fn manifest(job: &Job, request: &Value) -> Value {
                             "allowPrivilegeEscalation": false,
                             "capabilities": {
                                 "drop": ["ALL"],
-                                "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"],
+                                "add": CAPABILITIES,
                             },
                             "seccompProfile": {"type": "RuntimeDefault"},
                         },

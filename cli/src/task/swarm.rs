@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::job::{END, REQUEST, SECRETS, id_of, merged, name};
 use super::{Place, Submission};
+use crate::boxes::CAPABILITIES;
 use crate::commands::Context;
 use crate::engine::Engine;
 use crate::failure::{Exit, Failure};
@@ -174,14 +175,7 @@ fn words(task: &Submission, variables: &[(String, String)]) -> Vec<String> {
     words.push(format!("--stop-grace-period={}s", END.1));
     words.push(format!("--limit-memory={}", memory(&job.memory)));
     words.push("--cap-drop=ALL".to_owned());
-    for capability in [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "KILL",
-        "SETGID",
-        "SETUID",
-    ] {
+    for capability in CAPABILITIES {
         words.push(format!("--cap-add={capability}"));
     }
     for (name, value) in variables {

@@ -59,10 +59,7 @@ pub fn local(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    cib_base::files::remove(path)?;
     UnixListener::bind(path)
 }
 

@@ -237,12 +237,9 @@ impl Outbox {
         let folder = self.folder.clone();
         let clear = move || {
             for id in old {
-                match fs::remove_file(folder.join(format!("{id}.json"))) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+                cib_base::files::remove(&folder.join(format!("{id}.json")))?;
             }
-            Ok(())
+            Ok::<_, io::Error>(())
         };
         work::run(clear).await.map_err(io::Error::other)?;
         self.news.notify_one();

@@ -54,10 +54,7 @@ const WRITES: &str = "git-receive-pack";
 pub async fn serve(listener: UnixListener, app: Arc<App>) -> io::Result<()> {
     app.publisher.prepare()?;
     let checks = app.publisher.checks();
-    match std::fs::remove_file(&checks) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    cib_base::files::remove(&checks)?;
     let checks = UnixListener::bind(checks)?;
     let gits = accept(listener, &app, |app, stream| async move {
         converse(&app, stream).await

@@ -167,10 +167,7 @@ impl Publisher {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&hooks)?;
         let hook = hooks.join(helper::CHECK);
-        match std::fs::remove_file(&hook) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        cib_base::files::remove(&hook)?;
         symlink(&self.program, hook)
     }
 

@@ -20,7 +20,8 @@ use tokio::time::timeout_at;
 use super::call::{Call, Reply};
 use super::within::{At, Frames, Step, Within};
 use crate::fault::{Code, Fault};
-use crate::talk::turn::{give, told};
+use crate::talk::question::told;
+use crate::talk::turn::give;
 use crate::talk::{Message, Speaker};
 
 /// What an agent of ours is called there.

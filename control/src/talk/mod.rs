@@ -6,6 +6,7 @@
 //! it is asked of the table's routes, as the client could.
 
 pub mod known;
+pub(crate) mod question;
 pub(crate) mod turn;
 
 use cib_protocol::api::Content;

@@ -1,16 +1,16 @@
 //! One turn of a conversation: from the client's message to the end of the answer.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cib_protocol::api::{Answer, Content, CreateSession, Input};
-use cib_protocol::frame::{AskQuestion, Data, Role, Stop};
+use cib_protocol::frame::{Data, Role, Stop};
 use cib_protocol::limits::Usage;
 use cib_protocol::session::{SessionId, SessionMeta, State, Uuid};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
+use super::question::{answers, told};
 use super::{Message, Wanted};
 use crate::app::App;
 use crate::fault::{Code, Fault};
@@ -478,55 +478,6 @@ pub(crate) async fn give(
     Ok(Some(key.uuid().to_string()))
 }
 
-/// A question, as a text that can be answered with one.
-pub(crate) fn told(question: &AskQuestion) -> String {
-    let mut text = String::new();
-    for part in &question.questions {
-        if !text.is_empty() {
-            text.push_str("\n\n");
-        }
-        text.push_str(&part.question);
-        for (n, option) in part.options.iter().enumerate() {
-            text.push_str(&format!("\n{}. {}", n + 1, option.label));
-            if !option.description.is_empty() {
-                text.push_str(&format!(": {}", option.description));
-            }
-        }
-    }
-    if text.is_empty() {
-        text.push_str(&question.prompt);
-    }
-    text
-}
-
-/// What a text answers: for each question a line, which is an option's number, its label, or words of
-/// its own.
-fn answers(question: &AskQuestion, text: &str) -> Result<BTreeMap<String, String>, Fault> {
-    let parts = &question.questions;
-    let lines: Vec<_> = if parts.len() == 1 {
-        vec![text.trim()]
-    } else {
-        text.lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect()
-    };
-    if lines.len() != parts.len() {
-        let detail = format!(
-            "the session asks {} questions; answer each in a line of its own",
-            parts.len()
-        );
-        return Err(Fault::new(Code::BadValue, detail));
-    }
-    let answers = parts.iter().zip(lines).map(|(part, line)| {
-        let number: Option<usize> = line.trim_end_matches('.').parse().ok();
-        let by_number = number.and_then(|n| part.options.get(n.checked_sub(1)?));
-        let label = by_number.map_or(line, |option| &option.label);
-        (part.question.clone(), label.to_owned())
-    });
-    Ok(answers.collect())
-}
-
 /// How a turn ended.
 fn ended(stop: &Stop) -> End {
     match &*stop.reason {
@@ -547,36 +498,6 @@ fn ended(stop: &Stop) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn question(parts: &Value) -> AskQuestion {
-        serde_json::from_value(json!({
-            "id": "q", "prompt": "Which?", "options": [], "multiSelect": false, "questions": parts,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_question_is_told_with_its_options_and_answered_by_number_or_in_words() {
-        let one = question(&json!([{"question": "Which?", "options": [
-            {"label": "Red", "description": "like blood"}, {"label": "Blue"},
-        ]}]));
-        assert_eq!(told(&one), "Which?\n1. Red: like blood\n2. Blue");
-        for (text, answer) in [
-            ("2", "Blue"),
-            ("1.\n", "Red"),
-            ("3", "3"),
-            ("green, say I", "green, say I"),
-        ] {
-            let given = answers(&one, text).unwrap();
-            assert_eq!(given["Which?"], answer, "{text}");
-        }
-        let two = question(&json!([{"question": "A?"}, {"question": "B?"}]));
-        assert_eq!(told(&two), "A?\n\nB?");
-        let given = answers(&two, "x\n\ny\n").unwrap();
-        assert_eq!((&*given["A?"], &*given["B?"]), ("x", "y"));
-        assert_eq!(answers(&two, "x").unwrap_err().code(), Code::BadValue);
-    }
 
     #[test]
     fn an_answer_that_no_client_could_send_back_is_not_kept() {

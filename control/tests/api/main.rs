@@ -6,6 +6,7 @@ mod accounts;
 mod again;
 mod backwards;
 mod chaos;
+mod commands;
 mod common;
 mod compressed;
 mod damage;

@@ -1,5 +1,6 @@
 //! The API with what needs root: chaos with real processes, ports, and reverse proxies.
 
+mod broker;
 mod chaos;
 #[expect(dead_code, reason = "these tests take what they need of it")]
 #[path = "../api/common/mod.rs"]

@@ -78,10 +78,7 @@ pub(super) fn files(path: &Path, group: u32) -> io::Result<UnixListener> {
 }
 
 fn local(path: &Path, mode: u32, group: u32) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    cib_base::files::remove(path)?;
     // Nobody can connect before its mode is right: the folder is closed to all but these.
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;

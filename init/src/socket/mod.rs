@@ -86,10 +86,7 @@ pub fn listen(path: &Path, door: Door) -> Result<UnixListener, ListenError> {
         path: path.to_owned(),
         source,
     };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
+    cib_base::files::remove(path).map_err(failed)?;
     let listener = UnixListener::bind(path).map_err(failed)?;
     // Connecting takes the right to write. What a peer may ask is decided by who it is.
     let mode = match door {

@@ -54,12 +54,7 @@ impl Clients {
     /// Listens. The caller holds the session's lock, so a socket that is there is a dead one.
     pub(super) fn listen(runtime: &Path, peers: &[u32]) -> io::Result<Self> {
         let path = runtime.join(SOCKET);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
+        let listener = crate::socket::listen(&path)?;
         // Control reaches the socket by its group, which a set-group-id directory hands on.
         // Where the directory does not, the kernel's word on who connects is guard enough.
         let inherits = fs::metadata(&path)?.gid() == fs::metadata(runtime)?.gid();
@@ -99,6 +94,28 @@ impl Clients {
 
     pub(super) fn get(&mut self, index: usize) -> Option<&mut Client> {
         self.clients.get_mut(index)
+    }
+
+    /// Gives a client the replies that it takes, and returns what it asks.
+    pub(super) fn serve(
+        &mut self,
+        index: usize,
+        flags: PollFlags,
+        buffer: &mut [u8],
+    ) -> Vec<KeeperRequest> {
+        let Some(client) = self.get(index) else {
+            return Vec::new();
+        };
+        if flags.contains(PollFlags::POLLOUT) {
+            client.write();
+        }
+        if flags.contains(PollFlags::POLLIN) {
+            return client.read(buffer);
+        }
+        if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+            client.hang_up();
+        }
+        Vec::new()
     }
 
     /// Forgets who is gone.

@@ -54,12 +54,7 @@ impl Hooks {
     /// Listens for the hooks of this session's user alone.
     pub(super) fn listen(runtime: &Path, user: u32, limits: Limits) -> io::Result<Self> {
         let path = runtime.join(SOCKET);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
+        let listener = crate::socket::listen(&path)?;
         // Another user has to get as far as to be looked at.
         let own = nix::unistd::geteuid().as_raw();
         let mode = if own == user { 0o600 } else { 0o666 };

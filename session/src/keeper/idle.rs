@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use nix::poll::{PollFd, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys::Code;
 
@@ -26,8 +26,26 @@ impl Idle {
         }
     }
 
-    /// Waits for one of the descriptors, at most `left_ms`. Returns how many are ready.
-    pub(super) fn poll(&self, fds: &mut [PollFd<'_>], left_ms: Option<u64>) -> usize {
+    /// Waits for one of the descriptors, at most `left_ms`. Returns whose are ready: each source
+    /// stands where its descriptor does.
+    pub(super) fn wait<S>(
+        &self,
+        sources: Vec<S>,
+        fds: &mut [PollFd<'_>],
+        left_ms: Option<u64>,
+    ) -> Vec<(S, PollFlags)> {
+        if self.poll(fds, left_ms) == 0 {
+            return Vec::new();
+        }
+        let seen = fds
+            .iter()
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let ready = sources.into_iter().zip(seen);
+        ready.filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    /// Returns how many are ready.
+    fn poll(&self, fds: &mut [PollFd<'_>], left_ms: Option<u64>) -> usize {
         let may_sleep = left_ms.is_none_or(|left_ms| left_ms > IDLE_MS);
         let mut count: i32 = 0;
         if self.is_awake.get() && may_sleep {

@@ -214,14 +214,7 @@ impl Keeper {
                 fds.push(PollFd::new(stream.as_fd(), flags));
             }
         }
-        if self.idle.poll(&mut fds, self.left_ms()) == 0 {
-            return Vec::new();
-        }
-        let seen = fds
-            .iter()
-            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-        let ready = sources.into_iter().zip(seen);
-        ready.filter(|(_, flags)| !flags.is_empty()).collect()
+        self.idle.wait(sources, &mut fds, self.left_ms())
     }
 
     /// Milliseconds until the next deadline.

@@ -73,21 +73,7 @@ pub(super) fn sized((cols, rows): (u16, u16)) -> Data {
 impl Keeper {
     /// Serves a client that has something to say or takes its replies.
     pub(super) fn serve(&mut self, index: usize, flags: PollFlags) {
-        let Some(client) = self.clients.get(index) else {
-            return;
-        };
-        if flags.contains(PollFlags::POLLOUT) {
-            client.write();
-        }
-        let requests = if flags.contains(PollFlags::POLLIN) {
-            client.read(&mut self.buffer)
-        } else {
-            if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
-                client.hang_up();
-            }
-            return;
-        };
-        for request in requests {
+        for request in self.clients.serve(index, flags, &mut self.buffer) {
             let reply = self.request(request).unwrap_or_else(Refusal::into_reply);
             // What was accepted is written down before that is said.
             self.record.flush(self.clock.now_ms());

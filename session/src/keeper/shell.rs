@@ -209,14 +209,7 @@ impl Shell {
             sources.push(Source::Client(index));
             fds.push(PollFd::new(stream.as_fd(), flags));
         }
-        if self.idle.poll(&mut fds, self.left_ms()) == 0 {
-            return Vec::new();
-        }
-        let seen = fds
-            .iter()
-            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-        let ready = sources.into_iter().zip(seen);
-        ready.filter(|(_, flags)| !flags.is_empty()).collect()
+        self.idle.wait(sources, &mut fds, self.left_ms())
     }
 
     /// Milliseconds until the next deadline.
@@ -260,19 +253,7 @@ impl Shell {
 
     /// Serves a client that has something to say or takes its replies.
     fn serve(&mut self, index: usize, flags: PollFlags) {
-        let Some(client) = self.clients.get(index) else {
-            return;
-        };
-        if flags.contains(PollFlags::POLLOUT) {
-            client.write();
-        }
-        if !flags.contains(PollFlags::POLLIN) {
-            if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
-                client.hang_up();
-            }
-            return;
-        }
-        for request in client.read(&mut self.buffer) {
+        for request in self.clients.serve(index, flags, &mut self.buffer) {
             let reply = self.request(request).unwrap_or_else(Refusal::into_reply);
             self.record.flush(self.clock.now_ms());
             if let Some(client) = self.clients.get(index) {

@@ -131,12 +131,7 @@ pub fn run(options: &Options, ready: Option<OwnedFd>) -> io::Result<()> {
 
 fn listen(runtime: &Path) -> io::Result<UnixListener> {
     let path = runtime.join(SOCKET);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    listener.set_nonblocking(true)?;
+    let listener = crate::socket::listen(&path)?;
     // As a session's socket: control reaches it by its group.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
     Ok(listener)

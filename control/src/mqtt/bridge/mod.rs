@@ -1,9 +1,10 @@
-//! One connection to the broker, from its beginning to its end; [`heard`] is what comes from there.
+//! One connection to the broker, from its beginning to its end; [`heard`] is what comes from
+//! there, and [`retained`] what stays there.
 
 mod heard;
+mod retained;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use cib_protocol::api::{BoxChange, BoxEvent, BoxState};
 use cib_protocol::session::{SessionId, SessionMeta};
-use cib_protocol::time::Timestamp;
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
 };
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use super::commands::{Answer, Memory, Return};
-use super::discovery::{Discovery, SESSIONS, is_shown};
+use super::discovery::Discovery;
 use super::positions::Positions;
 use super::sources::{self, Line, Piece, Vain};
 use super::topics::Topics;
@@ -180,14 +180,7 @@ where
                 "it cannot be asked for messages".to_owned(),
             ));
         }
-        self.retained
-            .insert(self.topics.status(), b"online".to_vec());
-        if let Some(discovery) = &self.discovery {
-            self.retained.insert(
-                discovery.box_topic(),
-                discovery.the_box().to_string().into_bytes(),
-            );
-        }
+        self.here();
         let mut feed = Reader::new(&self.desk.app, Caller::bridge(reads()), None);
         let mut keep = interval(KEEP);
         let mut look = interval(LOOK);
@@ -444,12 +437,6 @@ where
         Ok(())
     }
 
-    fn info(&mut self) {
-        let info = states::info(&self.desk.boot, &self.state, self.metas.values());
-        self.retained
-            .insert(self.topics.info(), info.to_string().into_bytes());
-    }
-
     /// A session is as this says.
     fn session(&mut self, meta: SessionMeta) {
         let id = meta.id;
@@ -498,56 +485,6 @@ where
             self.retained
                 .insert(discovery.session_topic(id), Vec::new());
         }
-    }
-
-    /// Shows the newest sessions to Home Assistant, and no others.
-    fn discover(&mut self) {
-        let Some(discovery) = &self.discovery else {
-            return;
-        };
-        let now = Timestamp::now();
-        let mut newest: Vec<_> = self
-            .metas
-            .values()
-            .filter(|meta| is_shown(meta, now))
-            .collect();
-        newest.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.created_at));
-        newest.truncate(SESSIONS);
-        let mut shown = BTreeMap::new();
-        for meta in newest {
-            let told = discovery.session(meta).to_string().into_bytes();
-            let mut hasher = DefaultHasher::new();
-            hasher.write(&told);
-            let hash = Some(hasher.finish());
-            if self.shown.remove(&meta.id) != Some(hash) {
-                self.retained.insert(discovery.session_topic(meta.id), told);
-            }
-            shown.insert(meta.id, hash);
-        }
-        for id in self.shown.keys() {
-            self.retained
-                .insert(discovery.session_topic(*id), Vec::new());
-        }
-        self.shown = shown;
-    }
-
-    /// Says everything that is retained once more.
-    fn anew(&mut self) {
-        self.retained
-            .insert(self.topics.status(), b"online".to_vec());
-        if let Some(discovery) = &self.discovery {
-            self.retained.insert(
-                discovery.box_topic(),
-                discovery.the_box().to_string().into_bytes(),
-            );
-        }
-        for meta in self.metas.values() {
-            let state = states::session(meta).to_string().into_bytes();
-            self.retained.insert(self.topics.state(meta.id), state);
-        }
-        self.info();
-        self.shown.values_mut().for_each(|told| *told = None);
-        self.discover();
     }
 }
 

@@ -6,7 +6,7 @@ use cib_control::auth::limiter::BURST;
 use cib_envelope::client::Unreadable;
 use cib_envelope::head::Method;
 use cib_envelope::message::{HELLO, NEXT, OPEN, RESPONSE};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::device::{Device, Message, bytes, mint, mint_by, minted, open, random};
 use super::resident;
@@ -52,13 +52,7 @@ async fn a_message_that_is_sent_again_at_once_does_nothing() {
     }
     assert_eq!(keeper.told().len(), 2);
     // Whoever repeats it does not keep the device out.
-    assert_eq!(
-        device
-            .ask(Method::Get, "/api/sessions", &Value::Null)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(device.get("/api/sessions").await.status, 200);
 }
 
 #[tokio::test]
@@ -82,13 +76,7 @@ async fn a_message_that_is_sent_again_after_a_restart_does_nothing() {
     assert_eq!(keeper.told().len(), 2);
     // The device's key is the same as before.
     let mut again = Device::of(&server, &device.token());
-    assert_eq!(
-        again
-            .ask(Method::Get, "/api/sessions", &Value::Null)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(again.get("/api/sessions").await.status, 200);
 }
 
 #[tokio::test]
@@ -99,7 +87,7 @@ async fn a_message_is_not_sent_again_by_a_device_that_lost_its_session_to_newer_
     let (mut device, opening) = sent(&server, &keeper.id.to_string()).await;
     for _ in 0..9 {
         let mut other = Device::of(&server, &device.token());
-        other.ask(Method::Get, "/api/health", &Value::Null).await;
+        other.get("/api/health").await;
     }
     assert_eq!(
         device.refused(Method::Get, "/api/sessions").await,
@@ -119,7 +107,7 @@ async fn no_byte_of_a_message_can_be_changed_its_method_path_and_time_included()
     let server = world.serve();
     let token = mint(&server, &["*"]).await;
     let mut device = Device::of(&server, &token);
-    device.ask(Method::Get, "/api/health", &Value::Null).await;
+    device.get("/api/health").await;
     let message = device
         .seal(Method::Get, &format!("/api/sessions/{}", keeper.id), b"")
         .await;
@@ -243,7 +231,7 @@ async fn records_of_another_message_are_not_taken() {
     let spliced = [&two.bytes[..NEXT], &one.bytes[NEXT..]].concat();
     assert_eq!(device.post(&spliced).await.body, r#"{"error":"refused"}"#);
     let mut other = Device::of(&server, &mint(&server, &["*"]).await);
-    other.ask(Method::Get, "/api/health", &Value::Null).await;
+    other.get("/api/health").await;
     let foreign = other.seal(Method::Post, &path, text.as_bytes()).await;
     let spliced = [&two.bytes[..NEXT], &foreign.bytes[NEXT..]].concat();
     assert_eq!(device.post(&spliced).await.body, r#"{"error":"refused"}"#);
@@ -302,7 +290,7 @@ async fn an_expired_token_a_revoked_one_and_one_without_the_scope_open_nothing()
     let created = server.client().post("/api/tokens", &body).await.created();
     let mut device = Device::of(&server, &minted(&created));
     until("the token expires", async || {
-        let answer = device.ask(Method::Get, "/api/sessions", &Value::Null).await;
+        let answer = device.get("/api/sessions").await;
         answer.status == 401 && answer.word() == "token_expired"
     })
     .await;
@@ -415,7 +403,7 @@ async fn whoever_guesses_keys_is_slowed_down_and_who_knows_one_is_not() {
     let server = world.serve();
     let token = mint(&server, &["sessions:read"]).await;
     let mut device = Device::of(&server, &token);
-    device.ask(Method::Get, "/api/sessions", &Value::Null).await;
+    device.get("/api/sessions").await;
     let mut guessing = Device::of(&server, &token.with_id("0000000000000000"));
     let message = guessing.seal(Method::Get, "/api/sessions", b"").await;
     let mut words = Vec::new();
@@ -424,13 +412,7 @@ async fn whoever_guesses_keys_is_slowed_down_and_who_knows_one_is_not() {
     }
     assert_eq!(words[0], 403);
     assert!(words.contains(&429), "{words:?}");
-    assert_eq!(
-        device
-            .ask(Method::Get, "/api/sessions", &Value::Null)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(device.get("/api/sessions").await.status, 200);
 }
 
 #[tokio::test]
@@ -471,13 +453,7 @@ async fn strange_messages_push_no_session_out_and_leave_memory_and_descriptors_w
         resident(pid)
     );
     // In the same session as before.
-    assert_eq!(
-        device
-            .ask(Method::Get, "/api/sessions", &Value::Null)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(device.get("/api/sessions").await.status, 200);
 }
 
 fn descriptors(pid: u32) -> usize {

@@ -177,12 +177,13 @@ impl Device {
     }
 
     pub(super) async fn ask(&mut self, method: Method, target: &str, body: &Value) -> Answered {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
+        let body = body.to_string();
         let message = self.seal(method, target, body.as_bytes()).await;
+        self.exchange(&message).await.unwrap()
+    }
+
+    pub(super) async fn get(&mut self, target: &str) -> Answered {
+        let message = self.seal(Method::Get, target, b"").await;
         self.exchange(&message).await.unwrap()
     }
 

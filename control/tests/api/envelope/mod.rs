@@ -26,7 +26,7 @@ async fn a_device_lists_sends_and_answers_as_a_bearer_of_its_scopes_does() {
     let server = world.serve();
     let token = mint(&server, &["sessions:read", "sessions:input"]).await;
     let mut device = Device::of(&server, &token);
-    let list = device.ask(Method::Get, "/api/sessions", &Value::Null).await;
+    let list = device.get("/api/sessions").await;
     assert_eq!(list.status, 200);
     assert_eq!(list.json()["sessions"][0]["id"], keeper.id.to_string());
     let path = format!("/api/sessions/{}/input", keeper.id);
@@ -35,30 +35,24 @@ async fn a_device_lists_sends_and_answers_as_a_bearer_of_its_scopes_does() {
         .await;
     assert_eq!((sent.status, sent.json()), (200, json!({"bytes": 5})));
     assert_eq!(keeper.told().len(), 1);
-    let health = device.ask(Method::Get, "/api/health", &Value::Null).await;
+    let health = device.get("/api/health").await;
     assert_eq!(health.json()["status"], "ok");
-    let info = device
-        .ask(Method::Get, "/api/info", &Value::Null)
-        .await
-        .json();
+    let info = device.get("/api/info").await.json();
     assert_eq!(
         info["caller"]["scopes"],
         json!(["sessions:read", "sessions:input"])
     );
-    let nothing = device.ask(Method::Get, "/api/nothing", &Value::Null).await;
+    let nothing = device.get("/api/nothing").await;
     assert_eq!(
         (nothing.status, nothing.word()),
         (404, "no_such_route".to_owned())
     );
-    let nested = device.ask(Method::Get, "/aes/v3", &Value::Null).await;
+    let nested = device.get("/aes/v3").await;
     assert_eq!(nested.status, 404);
-    let page = device.ask(Method::Get, "/", &Value::Null).await;
+    let page = device.get("/").await;
     assert_eq!(page.status, 404);
     let socket = format!("/api/sessions/{}/stream", keeper.id);
-    assert_eq!(
-        device.ask(Method::Get, &socket, &Value::Null).await.status,
-        426
-    );
+    assert_eq!(device.get(&socket).await.status, 426);
 }
 
 #[tokio::test]
@@ -68,17 +62,11 @@ async fn a_device_without_a_clock_takes_the_boxs_and_one_with_a_wrong_clock_is_t
     let token = mint(&server, &["sessions:read"]).await;
     let mut device = Device::of(&server, &token);
     device.time = Some(1_000);
-    let told = device.ask(Method::Get, "/api/sessions", &Value::Null).await;
+    let told = device.get("/api/sessions").await;
     assert_eq!((told.status, told.word()), (401, "clock".to_owned()));
     // The answer's time is authentic: the same session goes on with it.
     device.time = Some(told.time);
-    assert_eq!(
-        device
-            .ask(Method::Get, "/api/sessions", &Value::Null)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(device.get("/api/sessions").await.status, 200);
 }
 
 #[tokio::test]
@@ -196,7 +184,7 @@ async fn a_reader_that_stands_still_holds_up_its_own_journal_and_nobodys_memory(
     let process = Process::start(&world, address);
     let token = mint_by(&process.client(), &["sessions:read"]).await;
     let mut device = Device::at(address, &token);
-    device.ask(Method::Get, "/api/health", &Value::Null).await;
+    device.get("/api/health").await;
     let before = resident(process.pid());
     let mut stream = device
         .follow(&format!("/api/sessions/{}/events", keeper.id))
@@ -205,13 +193,7 @@ async fn a_reader_that_stands_still_holds_up_its_own_journal_and_nobodys_memory(
     // 24 MB wait on the disk while another device is served.
     let mut other = Device::at(address, &token);
     for _ in 0..20 {
-        assert_eq!(
-            other
-                .ask(Method::Get, "/api/health", &Value::Null)
-                .await
-                .status,
-            200
-        );
+        assert_eq!(other.get("/api/health").await.status, 200);
     }
     assert!(resident(process.pid()) < before + 8 * 1024 * 1024);
     for seq in 2..=400 {
@@ -239,7 +221,7 @@ async fn a_long_answer_is_one_body_in_many_records() {
     for max_record in [256, 1000, 4096] {
         device.max_record = max_record;
         let path = format!("/api/sessions/{}/transcript", keeper.id);
-        let answer = device.ask(Method::Get, &path, &Value::Null).await;
+        let answer = device.get(&path).await;
         assert_eq!((answer.status, answer.carries), (200, Carries::Body));
         assert!(answer.longest <= usize::from(max_record));
         assert_eq!(answer.json()["frames"].as_array().unwrap().len(), 300);
@@ -271,7 +253,7 @@ async fn two_requests_of_one_session_are_answered_at_once_and_out_of_order() {
     let server = world.serve();
     let token = mint(&server, &["sessions:read"]).await;
     let mut device = Device::of(&server, &token);
-    device.ask(Method::Get, "/api/health", &Value::Null).await;
+    device.get("/api/health").await;
     let first = device
         .seal(Method::Get, &format!("/api/sessions/{}", keeper.id), b"")
         .await;

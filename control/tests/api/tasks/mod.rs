@@ -85,6 +85,15 @@ pub(crate) async fn has_session(world: &World, count: usize) {
     .await;
 }
 
+/// Submits a task whose session is the first of the box, and waits until that works; the task's id,
+/// and how it stands.
+pub(crate) async fn begin(world: &World, client: &Client, body: &Value) -> (String, Value) {
+    let id = submit(client, body).await;
+    has_session(world, 1).await;
+    let working = comes_to(world, client, &id, "working").await;
+    (id, working)
+}
+
 /// What a keeper writes when Claude has said something and ended its turn.
 pub(crate) fn turn(text: &str, reason: &str) -> Vec<Data> {
     let status = |state| {
@@ -130,14 +139,13 @@ async fn a_prompt_comes_to_a_branch_with_its_commits_pushed() {
     let world = world();
     let server = world.serve();
     let client = server.client();
-    let id = submit(
+    let (id, working) = begin(
+        &world,
         &client,
         &json!({"prompt": "Mend the api", "setup": ["echo ready > ../ready"]}),
     )
     .await;
-    has_session(&world, 1).await;
     let branch = format!("claude/{id}");
-    let working = comes_to(&world, &client, &id, "working").await;
     let dir = workdir(&working);
     assert_eq!(dir, world.workspace().join("tasks").join(&id).join("api"));
     assert!(dir.join("../ready").exists(), "the setup command ran");
@@ -325,9 +333,7 @@ async fn a_push_that_is_refused_is_told_and_the_work_stays() {
     let hook = world.workspace().join("api/.git/hooks/pre-receive");
     fs::write(&hook, "#!/bin/sh\necho not today >&2\nexit 1\n").unwrap();
     fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    let working = comes_to(&world, &client, &id, "working").await;
+    let (id, working) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     let made = commit(&workdir(&working), "new");
     end_turn(&world, 0, "Done.", "turn_end");
     let done = comes_to(&world, &client, &id, "completed").await;

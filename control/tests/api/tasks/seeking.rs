@@ -7,7 +7,7 @@ use cib_protocol::session::{PermissionMode, State, Toolbox};
 use serde_json::{Value, json};
 
 use super::pulls::{Forged, add, forged, forged_as};
-use super::steering::limited;
+use super::steering::hit_limit;
 use super::{comes_to, end_turn, has_session, submit, task};
 use crate::common::client::Client;
 use crate::common::keeper::Keeper;
@@ -193,8 +193,7 @@ async fn a_search_that_is_cut_off_goes_on_and_one_that_is_cancelled_ends() {
     assert!(specs[1].resume.is_some());
     again.uses("find", json!({})).await.unwrap();
     // A usage limit is waited for here as well.
-    one.world.init().keepers[0].append(&[limited(5000)]);
-    end_turn(&one.world, 0, "You've hit your limit", "api_error");
+    hit_limit(&one.world, 5000);
     until("it waits", async || {
         task(&one.client, &id).await["until"].is_string()
     })

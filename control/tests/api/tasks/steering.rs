@@ -13,12 +13,12 @@ use cib_protocol::time::Timestamp;
 use http::Method;
 use serde_json::json;
 
-use super::{comes_to, commit, end_turn, git, has_session, submit, task, workdir, world};
+use super::{begin, comes_to, commit, end_turn, git, has_session, submit, task, workdir, world};
 use crate::common::client::Client;
 use crate::common::init::Mood;
 use crate::common::keeper::Keeper;
 use crate::common::until;
-use crate::common::world::Server;
+use crate::common::world::{Server, World};
 
 fn events_of(server: &Server, id: &str) -> String {
     let path = server
@@ -70,9 +70,7 @@ async fn a_cancelled_task_ends_with_its_work_committed_wherever_it_stands() {
         .ok();
     comes_to(&world, &client, &preparing, "cancelled").await;
     // While Claude works.
-    let working = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    let stands = comes_to(&world, &client, &working, "working").await;
+    let (working, stands) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     fs::write(workdir(&stands).join("half"), "done").unwrap();
     let path = format!("/api/tasks/{working}/cancel");
     client.post(&path, &json!({})).await.ok();
@@ -96,9 +94,7 @@ async fn time_that_is_over_ends_a_task_with_its_work_committed() {
     let server = world.serve();
     let client = server.client();
     let body = json!({"prompt": "Mend api", "limits": {"duration_s": 2}});
-    let id = submit(&client, &body).await;
-    has_session(&world, 1).await;
-    let stands = comes_to(&world, &client, &id, "working").await;
+    let (id, stands) = begin(&world, &client, &body).await;
     assert_eq!(world.init().specs[0].limits.max_duration, Some(122));
     fs::write(workdir(&stands).join("half"), "done").unwrap();
     until("it is told to hurry, and to end", async || {
@@ -159,9 +155,7 @@ async fn a_question_is_waited_for_and_told() {
     let world = world();
     let server = world.serve();
     let client = server.client();
-    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    comes_to(&world, &client, &id, "working").await;
+    let (id, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     let question: Data = serde_json::from_value(json!({"kind": "ask.question", "data": {
         "id": "q1", "prompt": "Which\u{7} one?", "options": [], "multiSelect": false, "questions": [],
     }}))
@@ -243,9 +237,7 @@ async fn a_task_is_retried_on_its_branch_and_removed_when_it_has_ended() {
     let world = world();
     let server = world.serve();
     let client = server.client();
-    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    let stands = comes_to(&world, &client, &id, "working").await;
+    let (id, stands) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     let path = format!("/api/tasks/{id}");
     client.delete(&path).await.fault(409, "task_running");
     client
@@ -441,6 +433,12 @@ pub(super) fn limited(millis: i64) -> Data {
     })
 }
 
+/// Has the first session's turn end at such a limit.
+pub(super) fn hit_limit(world: &World, millis: i64) {
+    world.init().keepers[0].append(&[limited(millis)]);
+    end_turn(world, 0, "You've hit your limit", "api_error");
+}
+
 #[tokio::test]
 async fn a_usage_limit_is_waited_for_until_its_reset_and_the_queue_waits_with_it() {
     let world = world();
@@ -450,11 +448,8 @@ async fn a_usage_limit_is_waited_for_until_its_reset_and_the_queue_waits_with_it
     let server = world.serve_with(&config);
     let client = server.client();
     set_queue(&client, 2, false).await;
-    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    comes_to(&world, &client, &id, "working").await;
-    world.init().keepers[0].append(&[limited(5000)]);
-    end_turn(&world, 0, "You've hit your limit", "api_error");
+    let (id, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
+    hit_limit(&world, 5000);
     let waiting = comes_to(&world, &client, &id, "waiting").await;
     assert!(waiting["until"].is_string(), "{waiting:#}");
     let reason = waiting["reason"].as_str().unwrap();
@@ -490,12 +485,9 @@ async fn others_wait_with_a_limit_that_an_agent_tells_of_for_so_long_and_then_on
     let server = world.serve_with(&config);
     let client = server.client();
     set_queue(&client, 1, false).await;
-    let first = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    comes_to(&world, &client, &first, "working").await;
+    let (first, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     // It says that it was eight days.
-    world.init().keepers[0].append(&[limited(8 * 24 * 3_600_000 - 60_000)]);
-    end_turn(&world, 0, "You've hit your limit", "api_error");
+    hit_limit(&world, 8 * 24 * 3_600_000 - 60_000);
     comes_to(&world, &client, &first, "waiting").await;
     // It gives its place back, and all others come to their end.
     let mut ids = Vec::new();
@@ -526,12 +518,9 @@ async fn the_queue_goes_on_with_one_that_had_to_wait_for_room_when_its_limit_was
     let server = world.serve_with(&config);
     let client = server.client();
     set_queue(&client, 2, false).await;
-    let id = submit(&client, &json!({"prompt": "Mend api"})).await;
-    has_session(&world, 1).await;
-    comes_to(&world, &client, &id, "working").await;
+    let (id, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     world.init().mood = Mood::Refusing(InitFault::NotNow);
-    world.init().keepers[0].append(&[limited(3000)]);
-    end_turn(&world, 0, "You've hit your limit", "api_error");
+    hit_limit(&world, 3000);
     comes_to(&world, &client, &id, "waiting").await;
     let next = submit(&client, &json!({"prompt": "Mend api too"})).await;
     until("there is no room", async || {
@@ -550,11 +539,8 @@ async fn a_usage_limit_ends_a_task_that_is_not_to_wait_for_it() {
     let server = world.serve();
     let client = server.client();
     let body = json!({"prompt": "Mend api", "on_limit": "fail"});
-    let id = submit(&client, &body).await;
-    has_session(&world, 1).await;
-    comes_to(&world, &client, &id, "working").await;
-    world.init().keepers[0].append(&[limited(3_600_000)]);
-    end_turn(&world, 0, "You've hit your limit", "api_error");
+    let (id, _) = begin(&world, &client, &body).await;
+    hit_limit(&world, 3_600_000);
     let failed = comes_to(&world, &client, &id, "failed").await;
     assert_eq!(failed["error"]["kind"], "capacity_reached");
 }
