@@ -150,6 +150,18 @@ impl Boxes {
         Ok(Self(boxes))
     }
 
+    /// The one box of a name, by itself: in one question less than among all.
+    ///
+    /// # Errors
+    /// The engine does not say.
+    pub fn one(engine: &Engine, name: &str) -> Result<Self, EngineError> {
+        // A box's container has its name.
+        let about = engine.inspect(&["container", "inspect", name])?;
+        let mut boxes: Vec<Found> = about.iter().filter_map(Found::from_inspect).collect();
+        held(engine, &mut boxes)?;
+        Ok(Self(boxes))
+    }
+
     /// The box of exactly this name.
     ///
     /// # Errors

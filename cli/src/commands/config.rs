@@ -22,6 +22,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &Config) -> Result<u8, Failu
             ..context.global.clone()
         },
         can_ask: context.can_ask,
+        here: context.here.clone(),
     };
     let verb = match &arguments.verb {
         None if arguments.migrate => Some(ConfigVerb::Migrate),

@@ -18,10 +18,8 @@ pub(super) const OURS: &str = "claude-in-box:latest";
 /// It is there, and of no use.
 pub(super) fn here(engine: &Engine, name: &str) -> Result<bool, Failure> {
     let name = if is_the_seeds(name) { OURS } else { name };
-    if engine.image(name)?.is_none() {
-        return Ok(false);
-    }
-    checked(engine, name).map(|_| true)
+    let about = engine.image(name)?;
+    about.map_or(Ok(false), |about| checked(name, &about).map(|_| true))
 }
 
 /// The name of an image that the engine has, and whose first program is the box's.
@@ -49,7 +47,7 @@ pub(super) fn resolve(
         let id = engine.make_image("build the image", &arguments)?;
         // The name is everybody's; the id is of what was built.
         let id = id.lines().last().unwrap_or(&name).trim().to_owned();
-        return checked(engine, &id);
+        return checked(&id, &engine.image(&id)?.unwrap_or_default());
     }
     let mut name = configuration.text("dockerImage").unwrap_or(OURS).to_owned();
     if is_the_seeds(&name) {
@@ -59,11 +57,14 @@ pub(super) fn resolve(
         OURS.clone_into(&mut name);
     }
     let named = configuration.valued("buildImage").origin != Origin::Default;
-    if (!build && named) || engine.image(&name)?.is_none() {
+    let mut about = engine.image(&name)?;
+    if (!build && named) || about.is_none() {
         output.step(&format!("Fetching {name}"));
         let arguments = ["pull".to_owned(), "--quiet".to_owned(), name.clone()];
-        if let Err(error) = engine.make_image("fetch the image", &arguments) {
-            if engine.image(&name)?.is_none() {
+        let fetched = engine.make_image("fetch the image", &arguments);
+        about = engine.image(&name)?;
+        if let Err(error) = fetched {
+            if about.is_none() {
                 return Err(Failure::from(error).remedy(format!(
                     "name another with --image, or build it: docker buildx bake makes {OURS}"
                 )));
@@ -73,7 +74,7 @@ pub(super) fn resolve(
             ));
         }
     }
-    checked(engine, &name)
+    checked(&name, &about.unwrap_or_default())
 }
 
 /// Names under which the tool before this one has its image.
@@ -92,8 +93,8 @@ pub(super) const OLDER: (&str, &str) = (
     "org.opencontainers.image.version",
 );
 
-fn checked(engine: &Engine, name: &str) -> Result<String, Failure> {
-    let about = engine.image(name)?.unwrap_or_default();
+/// The name again, if what the engine says of the image makes it a box's.
+fn checked(name: &str, about: &Value) -> Result<String, Failure> {
     let first = about.pointer("/Config/Entrypoint/0");
     if first.and_then(Value::as_str) != Some("/init") {
         return Err(Failure::new(
@@ -104,7 +105,7 @@ fn checked(engine: &Engine, name: &str) -> Result<String, Failure> {
             "begin its Dockerfile with FROM {OURS}, and leave ENTRYPOINT as it is"
         )));
     }
-    let said = said(&about);
+    let said = said(about);
     if is_of_use(said.as_deref(), &Version::of_this_program()) {
         return Ok(name.to_owned());
     }

@@ -20,6 +20,10 @@ use crate::{interrupt, process, text};
 /// How long a box has until it is healthy, its setup commands aside.
 pub(super) const BOOT: Duration = Duration::from_secs(180);
 
+/// How often a box that begins is asked whether it is healthy: it often is within a tenth of a
+/// second, and somebody waits.
+pub(super) const GLANCE: Duration = Duration::from_millis(20);
+
 /// How long each setup command may take (`CIB_SETUP_TIMEOUT`).
 const SETUP: Duration = Duration::from_secs(600);
 
@@ -190,7 +194,7 @@ impl Making<'_> {
             name,
             ..
         } = *self;
-        let boxes = Boxes::of(engine)?;
+        let boxes = Boxes::one(engine, name)?;
         let found = boxes.named(name)?;
         if !found.runs() {
             return Err(ended(engine, name));
@@ -201,14 +205,15 @@ impl Making<'_> {
         let api = context.api_of(engine, found, token)?;
         let setup = SETUP * u32::try_from(plan.setup).unwrap_or(u32::MAX);
         let mut looks = 0_u32;
-        let outcome = process::wait_for(BOOT.saturating_add(setup), || {
+        let outcome = process::wait_each(GLANCE, BOOT.saturating_add(setup), || {
             if api.is_healthy() {
                 return Some(true);
             }
             looks += 1;
             // The engine is slower to ask than the box.
-            let gone = looks.is_multiple_of(10)
-                && !Boxes::of(engine).is_ok_and(|boxes| boxes.named(name).is_ok_and(Found::runs));
+            let gone = looks.is_multiple_of(50)
+                && !Boxes::one(engine, name)
+                    .is_ok_and(|boxes| boxes.named(name).is_ok_and(Found::runs));
             gone.then_some(false)
         });
         if let Some(mut child) = follower {

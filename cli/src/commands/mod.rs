@@ -35,6 +35,7 @@ mod tokens;
 mod update;
 mod watch;
 
+use std::cell::OnceCell;
 use std::io::{self, BufRead as _, Write as _};
 
 use clap::CommandFactory as _;
@@ -47,7 +48,7 @@ use crate::boxes::{Boxes, Found, PORT, SelectError};
 use crate::config::{Configuration, Origin};
 use crate::engine::{Engine, forward};
 use crate::failure::Failure;
-use crate::git::Repository;
+use crate::git::{GitError, Repository};
 use crate::output::Output;
 use crate::surroundings::Surroundings;
 
@@ -62,6 +63,8 @@ pub struct Context<'a> {
     pub global: Global,
     /// Whether a person can be asked.
     pub can_ask: bool,
+    /// The repository that the command was started in, once it was looked for and found.
+    pub here: OnceCell<Repository>,
 }
 
 /// Does what a command line asks for; the exit code.
@@ -78,6 +81,7 @@ pub fn run(around: &Surroundings, output: &Output, line: CommandLine) -> Result<
         output,
         can_ask: around.can_ask && !line.global.no_input && !line.global.json,
         global: line.global,
+        here: OnceCell::new(),
     };
     let command = line
         .command
@@ -141,7 +145,15 @@ impl Context<'_> {
     /// # Errors
     /// There is none.
     pub fn repository(&self) -> Result<Repository, Failure> {
-        Ok(Repository::find(self.around, &self.around.folder)?)
+        Ok(self.found()?.clone())
+    }
+
+    fn found(&self) -> Result<&Repository, GitError> {
+        if let Some(here) = self.here.get() {
+            return Ok(here);
+        }
+        let found = Repository::find(self.around, &self.around.folder)?;
+        Ok(self.here.get_or_init(|| found))
     }
 
     /// The configuration, with what flags of the command set.
@@ -152,8 +164,8 @@ impl Context<'_> {
         &self,
         flags: Vec<(&'static str, &str, Value)>,
     ) -> Result<Configuration, Failure> {
-        let top = Repository::find(self.around, &self.around.folder)
-            .map_or_else(|_| self.around.folder.clone(), |found| found.top);
+        let found = self.found().map(|found| found.top.clone());
+        let top = found.unwrap_or_else(|_| self.around.folder.clone());
         let named = self.global.config.as_deref();
         Ok(Configuration::read(self.around, &top, named, flags)?)
     }
@@ -230,11 +242,10 @@ impl Context<'_> {
     /// # Errors
     /// There is none, or another one.
     pub fn repository_of(&self, found: &Found) -> Result<Repository, Failure> {
-        let here = Repository::find(self.around, &self.around.folder);
-        if let Ok(repository) = here
+        if let Ok(repository) = self.found()
             && repository.id() == found.repository
         {
-            return Ok(repository);
+            return Ok(repository.clone());
         }
         let there = Repository::find(self.around, std::path::Path::new(&found.path))?;
         if there.id() == found.repository {

@@ -254,6 +254,7 @@ mod tests {
             output: &Output::new(&around, false, true),
             global: Global::default(),
             can_ask: false,
+            here: std::cell::OnceCell::new(),
         };
         let configuration = Configuration::read(&around, &around.folder, None, vec![]).unwrap();
         resolve(&context, &configuration, &[text.to_owned()], false, false)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::making::{self, BOOT, Making};
+use super::making::{self, BOOT, GLANCE, Making};
 use super::plan::{self, Plan};
 use super::{Context, dry, holder, image, open, renew};
 use crate::api::Api;
@@ -332,7 +332,7 @@ pub(super) fn await_again(
     let boxes = Boxes::of(engine)?;
     let found = boxes.named(name)?.clone();
     let api = context.api(engine, &found)?;
-    if process::wait_for(BOOT, || api.is_healthy().then_some(())).is_none() {
+    if process::wait_each(GLANCE, BOOT, || api.is_healthy().then_some(())).is_none() {
         return Err(Failure::failed("the box did not become healthy in time")
             .remedy(making::last_lines(engine, name)));
     }

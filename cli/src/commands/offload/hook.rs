@@ -99,6 +99,7 @@ fn hand_over(context: &Context<'_>, payload: &Payload, wanted: &str) -> Result<R
         output: &output,
         global: context.global.clone(),
         can_ask: false,
+        here: std::cell::OnceCell::new(),
     };
     let records = Records::of(&around)?;
     let Some(lock) = records.lock(&payload.session)? else {
