@@ -12,18 +12,26 @@ pub fn of(folders: &[PathBuf]) -> Vec<Disk> {
     let mut disks = Vec::new();
     for folder in folders {
         let Ok(found) = statvfs(folder) else { continue };
-        if seen.contains(&found.filesystem_id()) {
-            continue;
-        }
-        seen.push(found.filesystem_id());
         let block = wide(found.fragment_size());
-        disks.push(Disk {
+        let disk = Disk {
             path: folder.display().to_string(),
             free: wide(found.blocks_available()).saturating_mul(block),
             total: wide(found.blocks()).saturating_mul(block),
-        });
+        };
+        if seen.contains(&found.filesystem_id()) || disks.iter().any(|other| are_one(other, &disk))
+        {
+            continue;
+        }
+        seen.push(found.filesystem_id());
+        disks.push(disk);
     }
     disks
+}
+
+/// Whether two filesystems are most likely on one disk: an overlay has an id of its own, and the
+/// numbers of what lies under it, which change from one look to the next.
+fn are_one(a: &Disk, b: &Disk) -> bool {
+    a.total == b.total && a.free.abs_diff(b.free) <= a.total / 1000
 }
 
 /// The kernel's numbers are narrower on some machines.
@@ -54,6 +62,22 @@ mod tests {
         assert_eq!(disk.path, dir.path().display().to_string());
         assert!(disk.total > 0 && disk.free <= disk.total);
         assert!(part_free(disk) <= 100);
+    }
+
+    #[test]
+    fn an_overlay_and_what_lies_under_it_are_one_disk() {
+        let disk = |free, total| Disk {
+            path: String::new(),
+            free,
+            total,
+        };
+        assert!(are_one(
+            &disk(500_000, 1_000_000),
+            &disk(500_900, 1_000_000)
+        ));
+        for (free, total) in [(502_000, 1_000_000), (500_000, 1_000_001)] {
+            assert!(!are_one(&disk(500_000, 1_000_000), &disk(free, total)));
+        }
     }
 
     #[test]
