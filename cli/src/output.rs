@@ -59,7 +59,7 @@ impl Output {
         if self.json {
             let body =
                 json!({"error": words, "exit": failure.exit.code(), "remedy": failure.remedy});
-            self.line(&body.to_string());
+            self.line(&crate::text::json(&body.to_string()));
         }
         self.progress("31", "error:", &words);
         if let Some(remedy) = &failure.remedy {
@@ -76,7 +76,8 @@ impl Output {
     /// A result: as JSON if that was asked for, else as a person reads it.
     pub fn result(&self, value: &impl Serialize, human: impl FnOnce() -> String) {
         if self.json {
-            self.line(&serde_json::to_string(value).unwrap_or_default());
+            let text = serde_json::to_string(value).unwrap_or_default();
+            self.line(&crate::text::json(&text));
         } else {
             let text = human();
             if !text.is_empty() {

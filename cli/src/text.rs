@@ -24,6 +24,21 @@ pub fn plain_bytes(bytes: &[u8]) -> String {
     plain(&String::from_utf8_lossy(bytes))
 }
 
+/// JSON with the same characters as escapes of JSON: it means the same.
+#[must_use]
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) {
+            // All of them have four digits at most. Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -58,6 +73,20 @@ mod tests {
         assert_eq!(plain("tab\tand\nline\r"), "tab\tand\nline\\u{d}");
         assert_eq!(line("tab\tand\nline"), "tab\\u{9}and\\u{a}line");
         assert_eq!(plain("Grüße 你好 🎉"), "Grüße 你好 🎉");
+    }
+
+    #[test]
+    fn json_reaches_no_terminal_either_and_means_the_same() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{85}\u{202e}x\u{1b}", "é🎉"]});
+        let shown = json(&value.to_string());
+        assert!(
+            !shown.chars().any(|c| c.is_control() || turns(c)),
+            "{shown}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
     }
 
     proptest! {

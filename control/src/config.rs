@@ -97,6 +97,8 @@ pub struct Config {
     pub pauses: Vec<Duration>,
     /// Bytes from which on a repository is not fetched as a whole for a task.
     pub large: u64,
+    /// Bytes that a task pushes, at most.
+    pub most_pushed: u64,
     /// Pauses before Claude goes on with a task whose API failed.
     pub claude_pauses: Vec<Duration>,
     /// How to log.
@@ -301,6 +303,7 @@ impl Config {
                 secrets,
                 program: std::env::current_exe().unwrap_or_else(|_| PROGRAM.into()),
                 large: publish::LARGE,
+                most_pushed: publish::MOST_PUSHED,
                 pauses: PAUSES.map(Duration::from_secs).to_vec(),
                 claude_pauses: patience::PAUSES.map(Duration::from_secs).to_vec(),
                 log,

@@ -40,6 +40,10 @@ const MAX_FINDINGS: usize = 100;
 /// Bytes of a matcher that are looked at: its parser has no limit of its own.
 const MAX_MATCHER: usize = 4096;
 
+/// What is spent on all matchers, in squares of their bytes: what a parser needs for one of many words.
+/// The user's are a file of coder's, and the API waits for this.
+const MAX_EFFORT: usize = 4 << 20;
+
 /// Types of hooks that Claude Code has.
 const TYPES: [&str; 5] = ["command", "http", "prompt", "agent", "mcp_tool"];
 
@@ -249,10 +253,15 @@ fn look(hooks: &HookMap, version: Option<&str>) -> (Vec<HookFinding>, Vec<(Strin
 struct Judge {
     findings: Vec<HookFinding>,
     programs: Vec<(String, String)>,
+    /// What was spent on matchers.
+    effort: usize,
 }
 
 impl Judge {
     fn say(&mut self, severity: HookSeverity, place: &str, detail: String) {
+        if self.findings.len() >= MAX_FINDINGS {
+            return;
+        }
         self.findings.push(HookFinding {
             severity,
             place: place.to_owned(),
@@ -279,7 +288,13 @@ impl Judge {
                 self.wrong(place, "its matcher is too long");
             }
             Some(Value::String(text)) => {
-                if let Err(error) = Regex::new(text) {
+                self.effort = self.effort.saturating_add(text.len() * text.len());
+                if self.effort > MAX_EFFORT {
+                    self.warn(
+                        place,
+                        "its matcher is not looked at: there is too much of them",
+                    );
+                } else if let Err(error) = Regex::new(text) {
                     self.wrong(
                         place,
                         format!("its matcher is no regular expression: {error}"),
@@ -452,6 +467,19 @@ mod tests {
             .into_iter()
             .map(|one| (one.severity, one.place, one.detail))
             .collect()
+    }
+
+    #[test]
+    fn no_more_is_spent_on_matchers_than_people_write() {
+        let long = "a|".repeat(1500);
+        let many: Vec<_> = (0..300)
+            .map(|_| json!({"matcher": long, "hooks": [{"type": "command", "command": "true"}]}))
+            .collect();
+        let begun = std::time::Instant::now();
+        let (findings, _) = look(&hooks(json!({"Stop": many})), Some("2.1.112"));
+        assert_eq!(findings.len(), MAX_FINDINGS);
+        assert!(findings[0].detail.contains("not looked at"), "{findings:?}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10));
     }
 
     #[test]

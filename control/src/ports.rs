@@ -102,15 +102,13 @@ fn addresses(sockets: &[Socket], port: u16) -> Vec<SocketAddr> {
 }
 
 async fn listening() -> Result<Vec<Socket>, Fault> {
+    // Coder may have so many sockets that it takes a while to read of them.
     let read = work::run(|| {
         let v4 = cib_foreign::own::read_to_string(TABLES[0])?;
-        Ok::<_, std::io::Error>((
-            v4,
-            cib_foreign::own::read_to_string(TABLES[1]).unwrap_or_default(),
-        ))
+        let v6 = cib_foreign::own::read_to_string(TABLES[1]).unwrap_or_default();
+        Ok::<_, std::io::Error>(sockets(&v4).chain(sockets(&v6)).collect())
     });
-    let (v4, v6) = read.await?;
-    Ok(sockets(&v4).chain(sockets(&v6)).collect())
+    read.await
 }
 
 impl Socket {

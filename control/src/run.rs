@@ -254,6 +254,7 @@ fn publisher(config: &Config, forges: Arc<cib_forge::Forges>) -> Arc<Publisher> 
     publisher.pauses.clone_from(&config.pauses);
     publisher.bridge = config.bridge;
     publisher.large = config.large;
+    publisher.most_pushed = config.most_pushed;
     publisher.public_url.clone_from(&config.public_url);
     Arc::new(publisher)
 }

@@ -147,14 +147,46 @@ async fn addresses(host: &str, names: &stub::Files) -> io::Result<Vec<IpAddr>> {
 }
 
 /// The address that a host is, or that its name has without anybody being asked.
-fn own_address(host: &str) -> Option<IpAddr> {
+pub(crate) fn own_address(host: &str) -> Option<IpAddr> {
     if let Ok(address) = host.parse() {
         return Some(address);
+    }
+    if let Some(address) = numbers(host) {
+        return Some(address.into());
     }
     // RFC 6761: nobody else is asked for these.
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let is_local = name == "localhost" || name.ends_with(".localhost");
     is_local.then_some(Ipv4Addr::LOCALHOST.into())
+}
+
+/// The address that a host is as C libraries read it, and with them what looks names up: one to four
+/// numbers, in octal behind a `0`, in hexadecimal behind `0x`, of which the last has what is left.
+fn numbers(host: &str) -> Option<Ipv4Addr> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let number = |part: &str| {
+        let part = part.to_ascii_lowercase();
+        let (digits, base) = match part.strip_prefix("0x") {
+            Some("") => ("0", 10),
+            Some(digits) => (digits, 16),
+            None if part.len() > 1 && part.starts_with('0') => (&part[1..], 8),
+            None => (&*part, 10),
+        };
+        let is_one = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u32::from_str_radix(digits, base).ok().filter(|_| is_one)
+    };
+    let parts: Vec<u32> = host.split('.').map(number).collect::<Option<_>>()?;
+    let (last, upper) = parts.split_last()?;
+    if upper.len() > 3 || upper.iter().any(|part| *part > 0xff) {
+        return None;
+    }
+    let room = 32 - 8 * u32::try_from(upper.len()).ok()?;
+    if u64::from(*last) >= 1 << room {
+        return None;
+    }
+    let places = (0..).map(|place| 24 - 8 * place);
+    let upper = upper.iter().zip(places).map(|(part, place)| part << place);
+    Some(Ipv4Addr::from(upper.fold(*last, |all, part| all | part)))
 }
 
 /// Asks a proxy for a connection, as RFC 9110 has it in section 9.3.6.

@@ -164,3 +164,41 @@ async fn only_a_server_that_the_bundle_trusts_is_spoken_to() {
     let error = by(nothing).send(get(&url)).await.unwrap_err();
     assert!(matches!(error, HttpsError::Trust { .. }), "{error:?}");
 }
+
+#[test]
+fn an_address_is_known_in_every_spelling_that_leads_there() {
+    let of = |host: &str| crate::connect::own_address(host).map(|address| address.to_string());
+    for host in [
+        "169.254.169.254",
+        "169.254.169.254.",
+        "2852039166",
+        "0xa9fea9fe",
+        "0xA9.0xfe.0xa9.0xfe",
+        "0251.0376.0251.0376",
+        "169.16689662",
+        "169.254.43518",
+    ] {
+        assert_eq!(of(host).as_deref(), Some("169.254.169.254"), "{host}");
+    }
+    for (host, address) in [("0", "0.0.0.0"), ("127.1", "127.0.0.1"), ("0x", "0.0.0.0")] {
+        assert_eq!(of(host).as_deref(), Some(address), "{host}");
+    }
+    for name in [
+        "example.com",
+        "",
+        ".",
+        "1.2.3.4.5",
+        "256.1",
+        "1.2.3.256",
+        "4294967296",
+        "+1",
+        "1.-1",
+        "0x1g",
+        "08",
+        "a.1",
+        "de.fa.ce",
+        "1..2",
+    ] {
+        assert_eq!(of(name), None, "{name}");
+    }
+}

@@ -38,6 +38,15 @@ pub(super) fn run(context: &Context<'_>, arguments: &Apply) -> Result<u8, Failur
     } else {
         (diff::base(&repository, &found, &head)?, head)
     };
+    // What is agreed to is what is taken, whatever these names stand for by then.
+    let inner: Vec<_> = inner
+        .into_iter()
+        .map(|one| {
+            let (old, new) = (fixed(&one.repository, &old)?, fixed(&one.repository, &new)?);
+            Ok::<_, Failure>((one, old, new))
+        })
+        .collect::<Result<_, _>>()?;
+    let (old, new) = (fixed(&repository, &old)?, fixed(&repository, &new)?);
     let difference = fetch::compare(&repository, &old, &new)?;
     let touches = arguments.patch || arguments.merge || arguments.checkout;
     if touches && !repository.is_clean()? {
@@ -45,23 +54,25 @@ pub(super) fn run(context: &Context<'_>, arguments: &Apply) -> Result<u8, Failur
             .remedy("commit or stash them first"));
     }
     consent(context, &difference, touches, arguments.yes)?;
-    for one in &inner {
-        let difference = fetch::compare(&one.repository, &old, &new)?;
+    for (one, old, new) in &inner {
+        let difference = fetch::compare(&one.repository, old, new)?;
         consent(context, &difference, touches, arguments.yes)?;
     }
     let result = if arguments.patch {
         // The innermost first: of a submodule that cannot take it nothing else is changed.
-        for one in inner.iter().rev() {
-            patch(&one.repository, &old, &new)?;
+        for (one, old, new) in inner.iter().rev() {
+            patch(&one.repository, old, new)?;
             context
                 .output
                 .note(&format!("the submodule {} has its work, too", one.path));
         }
         patch(&repository, &old, &new)?;
-        let inner: Vec<&str> = inner.iter().map(|one| one.path.as_str()).collect();
+        let inner: Vec<&str> = inner.iter().map(|(one, ..)| one.path.as_str()).collect();
         json!({"patched": difference.changes.len(), "submodules": inner})
     } else if arguments.merge {
-        git_without_hooks(&repository, "merge", &["merge", "--no-edit", &new])?;
+        let message = format!("Merge {} of the box {}", found.branch, found.name);
+        let words = ["merge", "--no-edit", "-m", &message, &new];
+        git_without_hooks(&repository, "merge", &words)?;
         json!({"merged": repository.commit(&new)?})
     } else {
         let branch = arguments
@@ -84,6 +95,12 @@ pub(super) fn run(context: &Context<'_>, arguments: &Apply) -> Result<u8, Failur
     };
     context.output.result(&result, String::new);
     Ok(0)
+}
+
+/// The commit that a name stands for now.
+fn fixed(repository: &Repository, name: &str) -> Result<String, Failure> {
+    let gone = || Failure::failed("nothing was brought over");
+    repository.commit(name)?.ok_or_else(gone)
 }
 
 /// Names what acts by itself, and has a person agree before it comes near the working tree.

@@ -291,8 +291,57 @@ fn unpack(archive: impl std::io::Read, name: &Path, target: &Path) -> Result<u64
         }
         count += u64::from(!kind.is_dir());
     }
-    std::fs::rename(aside.path().join(name), &last)?;
+    let whole = aside.path().join(name);
+    check_links(&whole)?;
+    std::fs::rename(whole, &last)?;
     Ok(count)
+}
+
+/// Links that are followed on the way to where one leads, at most.
+const MOST_LINKS: u32 = 40;
+
+/// Looks where each link in a copy leads, also by way of others: names alone cannot tell.
+fn check_links(top: &Path) -> Result<(), UnpackError> {
+    let mut folders = vec![PathBuf::new()];
+    if !top.symlink_metadata()?.is_dir() {
+        return Ok(());
+    }
+    while let Some(folder) = folders.pop() {
+        for entry in top.join(&folder).read_dir()? {
+            let entry = entry?;
+            let (kind, path) = (entry.file_type()?, folder.join(entry.file_name()));
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_symlink() {
+                let target = entry.path().read_link()?;
+                let mut left = MOST_LINKS;
+                if led(top, &folder, &target, &mut left).is_none() {
+                    return Err(UnpackError::Link(text::line(&path.display().to_string())));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a link in `folder` leads, both below `top`; none if that is not below it, or cannot be told.
+fn led(top: &Path, folder: &Path, target: &Path, left: &mut u32) -> Option<PathBuf> {
+    let mut at = folder.to_owned();
+    for part in target.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => at.pop().then_some(())?,
+            Component::Normal(name) => match top.join(&at).join(name).read_link() {
+                Ok(next) => {
+                    *left = left.checked_sub(1)?;
+                    at = led(top, &at, &next, left)?;
+                }
+                Err(_) => at.push(name),
+            },
+            _ => return None,
+        }
+    }
+    Some(at)
 }
 
 /// Whether a path stays below `name`, as far as names can tell.
@@ -388,6 +437,30 @@ mod tests {
                 ("dir/a", Kind::Link, "/etc/passwd"),
             ],
             vec![("dir", Kind::Directory, ""), ("dir/p", Kind::Fifo, "")],
+            // By way of another link, which stays inside itself.
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/a", Kind::Directory, ""),
+                ("dir/a/b", Kind::Directory, ""),
+                ("dir/a/b/top", Kind::Symlink, "../.."),
+                ("dir/x", Kind::Symlink, "a/b/top/../y"),
+            ],
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/a", Kind::Directory, ""),
+                ("dir/a/top", Kind::Symlink, ".."),
+                ("dir/a/top/x", Kind::Symlink, "../y"),
+            ],
+            // Into what has the name outside.
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/x", Kind::Symlink, "../dir/y"),
+            ],
+            vec![
+                ("dir", Kind::Directory, ""),
+                ("dir/x", Kind::Symlink, "y/z"),
+                ("dir/y", Kind::Symlink, "x"),
+            ],
         ] {
             let home = tempfile::tempdir().unwrap();
             let target = home.path().join("in");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::{Context, apply, diff, pr, push, renew};
+use super::{Context, diff, pr, push, renew};
 use crate::args::{Pr, Push, Watch};
 use crate::boxes::Found;
 use crate::engine::Engine;
@@ -219,19 +219,8 @@ impl Watcher<'_> {
 
     /// Pushes; what cannot be pushed is told, and the watch goes on.
     fn pushed(&self, request: bool) -> Result<(), Failure> {
+        // It looks at what it has brought over itself, and has a person agree to that and nothing later.
         let arguments = Push::default();
-        let base = diff::base(self.repository, self.found, &self.known()?)?;
-        let difference = fetch::compare(self.repository, &base, &self.known()?)?;
-        if apply::consent(self.context, &difference, true, false).is_err() {
-            self.context
-                .output
-                .warn("not pushed: `cib push --yes` does");
-            return Ok(());
-        }
-        let arguments = Push {
-            yes: true,
-            ..arguments
-        };
         let outcome = if request {
             let arguments = Pr {
                 push: arguments,

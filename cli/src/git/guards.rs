@@ -103,18 +103,20 @@ fn of_link(change: &Change, links: &BTreeMap<String, Vec<u8>>) -> Option<&'stati
     (!inside).then_some("a link that leaves the repository")
 }
 
-/// Whether a link at `path` leads to something below the top, as far as names can tell.
+/// Whether a link at `path` leads to something below the top, as far as names can tell: one that goes
+/// up again behind a name may go through another link.
 fn stays_inside(path: &[u8], target: &[u8]) -> bool {
     if target.starts_with(b"/") {
         return false;
     }
     let mut depth = path.split(|byte| *byte == b'/').count() - 1;
+    let mut is_named = false;
     for part in target.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." if depth == 0 => return false,
+            b".." if depth == 0 || is_named => return false,
             b".." => depth -= 1,
-            _ => depth += 1,
+            _ => is_named = true,
         }
     }
     true
@@ -134,6 +136,9 @@ const FOLDERS: &[(&str, &str)] = &[
     (".cib", "configures boxes"),
     (".vscode", "runs in an editor"),
     (".idea", "runs in an editor"),
+    (".zed", "runs in an editor"),
+    (".cursor", "instructs agents"),
+    (".mise", "runs when the folder is entered"),
     (".devcontainer", "builds a container"),
     (".cargo", "changes what cargo runs"),
 ];
@@ -152,6 +157,8 @@ const FILES: &[(&str, &str)] = &[
     ("jenkinsfile", "runs in CI"),
     (".pre-commit-config.yaml", "runs as a hook of git"),
     ("lefthook.yml", "runs as a hook of git"),
+    ("lefthook.yaml", "runs as a hook of git"),
+    (".lefthook.yml", "runs as a hook of git"),
     (".mcp.json", "starts servers for Claude"),
     ("claude.md", "instructs Claude"),
     ("agents.md", "instructs agents"),
@@ -161,7 +168,10 @@ const FILES: &[(&str, &str)] = &[
     (".mise.toml", "runs when the folder is entered"),
     ("mise.toml", "runs when the folder is entered"),
     (".tool-versions", "chooses what is installed"),
+    ("mise.local.toml", "runs when the folder is entered"),
     ("build.rs", "runs when it is built"),
+    ("cargo.toml", "may say what runs when it is built"),
+    ("pyproject.toml", "may say what runs when it is installed"),
     ("setup.py", "runs when it is installed"),
     ("conftest.py", "runs with the tests"),
     (
@@ -171,6 +181,7 @@ const FILES: &[(&str, &str)] = &[
     (".npmrc", "says where packages come from"),
     (".yarnrc.yml", "says where packages come from"),
     ("makefile", "runs when it is built"),
+    ("gnumakefile", "runs when it is built"),
     ("dockerfile", "builds a container"),
 ];
 
@@ -223,6 +234,9 @@ mod tests {
             "package.json",
             "Makefile",
             "crate/build.rs",
+            "GNUmakefile",
+            "crate/Cargo.toml",
+            ".zed/tasks.json",
             ".gitattributes",
         ] {
             assert!(file(path).is_some(), "{path}");
@@ -252,6 +266,8 @@ mod tests {
             ("a/b", "../../c", false),
             ("a", "/etc/passwd", false),
             ("a", "x/../../y", false),
+            ("a", "x/y/up/../z", false),
+            ("a/b/c", "./.././../x//y", true),
         ] {
             let found = why(changed("000000", "120000", path), target);
             assert_eq!(found.is_none(), inside, "{path} -> {target}");

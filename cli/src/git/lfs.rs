@@ -3,12 +3,17 @@
 use std::io::{Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sha2::{Digest as _, Sha256};
 
 use super::fetch::{FetchError, changes};
 use super::snapshot::Snapshot;
-use super::{GitError, Repository, good, run};
+use super::{GitError, PATIENCE, Repository, good, run};
 use crate::boxes::Found;
 use crate::engine::Engine;
 
@@ -171,25 +176,13 @@ fn take(
     target: &std::path::Path,
 ) -> Result<bool, FetchError> {
     let source = format!("/workspace/.git/lfs/objects/{}", pointer.place());
-    let mut child = found
-        .command(engine, &["cat", "--", &source])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let command = found.command(engine, &["cat", "--", &source]);
     let folder = target.parent().unwrap_or(target);
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::Builder::new()
         .prefix(".cib-")
         .tempfile_in(folder)?;
-    let copied = match child.stdout.take() {
-        Some(source) => copy(source.take(pointer.size + 1), &mut file),
-        None => Ok((0, String::new())),
-    };
-    // What it still has to say is not wanted.
-    let _ = child.kill();
-    let _ = child.wait();
-    let (size, digest) = copied?;
+    let (size, digest) = hear(command, pointer.size + 1, &mut file, PATIENCE)?;
     if size == 0 && pointer.size > 0 {
         return Ok(false);
     }
@@ -198,6 +191,41 @@ fn take(
     }
     file.persist(target).map_err(|error| error.error)?;
     Ok(true)
+}
+
+/// Copies what a program says: so many bytes, and for so long. What it reads in a box may be a pipe
+/// that nobody writes to.
+fn hear(
+    mut command: Command,
+    most: u64,
+    sink: &mut impl std::io::Write,
+    within: Duration,
+) -> std::io::Result<(u64, String)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let id = i32::try_from(child.id()).map_err(std::io::Error::other)?;
+    let stdout = child.stdout.take();
+    let (heard, waits) = mpsc::channel::<()>();
+    let copied = thread::scope(|scope| {
+        scope.spawn(move || {
+            if waits.recv_timeout(within) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // It is waited for below, so that nobody else has its number yet.
+                let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+            }
+        });
+        let copied = stdout.map_or(Ok((0, String::new())), |source| {
+            copy(source.take(most), sink)
+        });
+        drop(heard);
+        copied
+    });
+    // What it still has to say is not wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+    copied
 }
 
 fn copy(mut source: impl Read, sink: &mut impl std::io::Write) -> std::io::Result<(u64, String)> {
@@ -265,6 +293,23 @@ mod tests {
         ] {
             assert_eq!(Pointer::parse(wrong.as_bytes()), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_content_that_never_comes_has_an_end() {
+        let hear = |script: &str, within| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let mut sink = Vec::new();
+            let heard = hear(command, 3, &mut sink, within).unwrap();
+            (heard.0, sink)
+        };
+        let begun = std::time::Instant::now();
+        let silent = hear("printf a; exec sleep 1000", Duration::from_millis(200));
+        assert_eq!(silent, (1, b"a".to_vec()));
+        let loud = hear("exec yes", Duration::from_secs(100));
+        assert_eq!(loud, (3, b"y\ny".to_vec()));
+        assert!(begun.elapsed() < Duration::from_secs(60));
     }
 
     #[test]

@@ -152,7 +152,7 @@ pub fn is_path(path: &str) -> bool {
     !path.is_empty()
         && path.len() <= 400
         && !path.starts_with('-')
-        && !path.chars().any(char::is_control)
+        && text::line(path) == path
         && Path::new(path).components().all(plain)
         && PathBuf::from(path)
             .components()
@@ -223,6 +223,7 @@ mod tests {
             "a/.GIT/hooks",
             "-a",
             "a\nb",
+            "a\u{202e}b",
         ] {
             assert!(!is_path(path), "{path:?}");
         }

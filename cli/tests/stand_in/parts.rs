@@ -123,6 +123,47 @@ fn a_submodule_that_is_not_checked_out_here_is_named() {
     );
 }
 
+/// An engine in whose box something is committed as soon as somebody has fetched what is there.
+const LATE: &str = r#"#!/bin/sh
+case $* in
+  *upload-pack*)
+    "$STATE/../bin/engine" "$@"
+    code=$?
+    if mkdir "$STATE/late" 2>/dev/null; then
+      for name in $(env | sed -n 's/^\(GIT_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
+      cd "$STATE/workspace" && echo x >.envrc && git add .envrc &&
+        git -c user.name=c -c user.email=c@x commit -qm late
+    fi >&2
+    exit $code
+    ;;
+esac
+exec "$STATE/../bin/engine" "$@"
+"#;
+
+#[test]
+fn what_a_box_commits_while_its_work_is_pushed_is_agreed_to_like_the_rest() {
+    let stage = Stage::new();
+    stage.git(&["init", "-q", "--bare", "../remote.git"]);
+    stage.git(&["remote", "add", "origin", "../remote.git"]);
+    stage.git(&["push", "-q", "origin", "main"]);
+    let started = stage.cib(&["start", "--json"]).output().unwrap();
+    assert!(started.status.success(), "{}", said(&started));
+    let workspace = stage.at("state/workspace").display().to_string();
+    std::fs::write(stage.at("state/workspace/good"), "good\n").unwrap();
+    stage.git(&["-C", &workspace, "add", "good"]);
+    let author = ["-c", "user.name=c", "-c", "user.email=c@x"];
+    let words = ["commit", "-qm", "good"];
+    stage.git(&[&["-C", workspace.as_str()][..], &author, &words].concat());
+    stage.program("engine", include_str!("docker.sh"));
+    stage.program("docker", LATE);
+    let watch = ["watch", "--auto-push", "--count", "1"];
+    let watched = stage.cib(&watch).output().unwrap();
+    assert!(watched.status.success(), "{}", said(&watched));
+    assert!(said(&watched).contains(".envrc"), "{}", said(&watched));
+    let there = stage.git(&["ls-remote", "origin"]);
+    assert!(!there.contains("claude/"), "{there}\n{}", said(&watched));
+}
+
 fn name(stage: &Stage) -> String {
     let labels = stage.read("state/box");
     let name = labels

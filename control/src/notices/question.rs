@@ -161,8 +161,11 @@ pub(super) async fn choose(
         }
         Choice::Text(text) => Some(text.to_owned()),
     };
+    // What a permission is about does not stand in a chat, or not all of it.
+    let gives =
+        |answer: &str| found.asked.tool.is_some() && answer.trim().eq_ignore_ascii_case(ALLOW);
     match (first, answer) {
-        (Some(question), Some(answer)) if found.asked.questions.len() == 1 => {
+        (Some(question), Some(answer)) if found.asked.questions.len() == 1 && !gives(&answer) => {
             let answers = BTreeMap::from([(question.question.clone(), answer)]);
             give(app, &taken, answers).await
         }
@@ -170,11 +173,18 @@ pub(super) async fn choose(
             if let Err(error) = app.notices.answers.put_back(&taken).await {
                 tracing::warn!(%error, "a code is used up by an answer that did not arrive");
             }
-            let detail = "the question is more than one answer; open the link";
+            let detail = if found.asked.tool.is_some() {
+                "a permission is given by its link, which shows what it is about"
+            } else {
+                "the question is more than one answer; open the link"
+            };
             Err(Fault::new(Code::BadValue, detail))
         }
     }
 }
+
+/// The word that gives a permission.
+const ALLOW: &str = "Allow";
 
 /// What somebody chose in a chat.
 #[derive(Clone, Copy, Debug)]

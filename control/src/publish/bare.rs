@@ -209,8 +209,27 @@ impl Bare {
     /// # Errors
     /// What git says.
     pub async fn size(&self) -> Result<u64, Trouble> {
-        let counted = self.checked(&["count-objects", "-v"]).await?;
-        let text = String::from_utf8_lossy(&counted);
+        self.count(None).await
+    }
+
+    /// Bytes of the objects that came with a push, roughly.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn size_of(&self, objects: &str) -> Result<u64, Trouble> {
+        self.count(Some(objects)).await
+    }
+
+    async fn count(&self, objects: Option<&str>) -> Result<u64, Trouble> {
+        let mut count = git::command(&self.path, &[], ["count-objects", "-v"]);
+        if let Some(objects) = objects {
+            count.env("GIT_OBJECT_DIRECTORY", objects);
+        }
+        let output = git::run(count, SOON).await?;
+        if !output.is_good() {
+            return Err(Trouble::new(TaskFault::Unknown, output.complaint));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
         let kibibytes = text
             .lines()
             .filter_map(|line| {

@@ -178,8 +178,7 @@ fn find(
         if objects.by_ref().take(200).read_line(&mut line)? == 0 {
             return Ok(None);
         }
-        let mut words = line.trim_end().split(' ').skip(1);
-        let kind = words.next().unwrap_or_default().to_owned();
+        let mut words = line.trim_end().split(' ').skip(2);
         let Some(size) = words.next().and_then(|size| size.parse::<u64>().ok()) else {
             let why = "the push lacks objects that it is made of";
             return Err(Trouble::new(TaskFault::PushRefused, why));
@@ -196,8 +195,8 @@ fn find(
             let before = text.len();
             let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
             let read = rest.by_ref().take(piece).read_to_end(&mut text)?;
-            // Trees have names and ids, and names are in the diff that everybody sees.
-            if kind != "tree" && found.is_none() {
+            // Of a tree the names: what a file is called is published as what is in it.
+            if found.is_none() {
                 found = secrets.find(&text);
             }
             if read == 0 || rest.limit() == 0 {
@@ -293,6 +292,9 @@ mod tests {
             of(&object("commit", token.as_bytes())),
             Ok(Some("a token of GitHub"))
         );
+        let mut tree = format!("100644 {token}\0").into_bytes();
+        tree.extend([0xff; 20]);
+        assert_eq!(of(&object("tree", &tree)), Ok(Some("a token of GitHub")));
         let missing = of(format!("{NEW} missing\n").as_bytes()).unwrap_err();
         assert_eq!(missing.kind, TaskFault::PushRefused);
         assert!(of(b"x blob 9999999999999\n").is_err());

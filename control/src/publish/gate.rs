@@ -1,27 +1,33 @@
 //! Joins coder's git to git in control's own repositories.
 
+use std::collections::VecDeque;
 use std::io;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use cib_protocol::session::SessionId;
 use cib_protocol::task::{TaskFault, TaskId};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::timeout;
 
 use super::bare::{Bare, Trouble};
 use super::person::Order;
-use super::wire::{Answer, Check, Hello, MAX_LINE};
+use super::wire::{Answer, Check, Hello, MAX_HELLO, MAX_LINE};
 use super::{Push, Whose, asker, check, git, held, helper};
 use crate::app::App;
 use crate::tasks::entry::Entry;
+use crate::work;
 
 /// How long whoever connects may take to say what it wants.
 const GREETING: Duration = Duration::from_secs(10);
+
+/// Those of whom it is not known yet what they want and whose they are, at most: git says it at once.
+const GREETERS: usize = 64;
 
 /// How long a place is waited for.
 const QUEUE: Duration = Duration::from_secs(60);
@@ -56,8 +62,10 @@ pub async fn serve(listener: UnixListener, app: Arc<App>) -> io::Result<()> {
     let checks = app.publisher.checks();
     cib_base::files::remove(&checks)?;
     let checks = UnixListener::bind(checks)?;
-    let gits = accept(listener, &app, |app, stream| async move {
-        converse(&app, stream).await
+    let greeters = Arc::new(Greeters::default());
+    let gits = accept(listener, &app, |app, stream| {
+        let greeter = greeters.enter();
+        async move { converse(&app, stream, greeter).await }
     });
     let checks = accept(checks, &app, |app, stream| async move {
         answer_check(&app, stream).await
@@ -91,18 +99,45 @@ async fn accept<F>(
     }
 }
 
+/// Those of whom it is not known yet what they want and whose they are. Everybody in the box may
+/// connect, so the first of too many is let go.
+#[derive(Debug, Default)]
+struct Greeters(Mutex<VecDeque<Weak<Notify>>>);
+
+impl Greeters {
+    /// One more. It is told when it has to go.
+    fn enter(&self) -> Arc<Notify> {
+        let leave = Arc::new(Notify::new());
+        let mut known = held(&self.0);
+        known.retain(|one| one.strong_count() > 0);
+        if known.len() >= GREETERS
+            && let Some(first) = known.pop_front().and_then(|first| first.upgrade())
+        {
+            first.notify_one();
+        }
+        known.push_back(Arc::downgrade(&leave));
+        leave
+    }
+}
+
 /// Reads one line, and no more than that of what follows it.
-async fn line(stream: &mut BufReader<UnixStream>) -> io::Result<Vec<u8>> {
+async fn line(stream: &mut BufReader<UnixStream>, most: u64) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    let mut most = stream.take(MAX_LINE);
+    let mut most = stream.take(most);
     timeout(GREETING, most.read_until(b'\n', &mut line)).await??;
     Ok(line)
 }
 
-async fn converse(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
+async fn converse(app: &Arc<App>, stream: UnixStream, greeter: Arc<Notify>) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let mut stream = BufReader::new(stream);
-    let Ok(hello) = serde_json::from_slice::<Hello>(&line(&mut stream).await?) else {
+    let said = tokio::select! {
+        // What has been said counts.
+        biased;
+        said = line(&mut stream, MAX_HELLO) => said?,
+        () = greeter.notified() => return Ok(()),
+    };
+    let Ok(hello) = serde_json::from_slice::<Hello>(&said) else {
         return refuse(&mut stream, "that is not what the box understands").await;
     };
     let ordered = match ordered(app, &hello) {
@@ -111,9 +146,14 @@ async fn converse(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
         None => Ok(()),
     };
     let granted = match ordered {
-        Ok(()) => grant(app, &hello, peer.pid().unwrap_or(0), peer.uid()).await,
+        Ok(()) => tokio::select! {
+            biased;
+            granted = grant(app, &hello, peer.pid().unwrap_or(0), peer.uid()) => granted,
+            () = greeter.notified() => return Ok(()),
+        },
         Err(why) => Err(why),
     };
+    drop(greeter);
     let (entry, bare) = match granted {
         Ok(granted) => granted,
         Err(why) => return refuse(&mut stream, &why).await,
@@ -165,7 +205,7 @@ async fn receive(
 ) -> io::Result<()> {
     let push = Under::begin(app, whose, bare)?;
     let hooks = format!("core.hooksPath={}", app.publisher.hooks().display());
-    let mut write = git::command(&bare.path, &[&hooks], ["receive-pack", "."]);
+    let mut write = git::taking(&bare.path, &[&hooks], ["receive-pack", "."]);
     write
         .env(helper::CHECK_SOCKET, app.publisher.checks())
         .env(helper::CHECK_PUSH, &push.name);
@@ -268,7 +308,7 @@ async fn asking(app: &App, hello: &Hello, pid: i32, uid: u32) -> Vec<Arc<Entry>>
     }
     let all = app.tasks.all().into_iter();
     let session = |entry: &Arc<Entry>| entry.progress().session.map(|one| one.session);
-    if let Some(asked) = asker::session(pid) {
+    if let Some(asked) = session_of(app, pid).await {
         return all.filter(|entry| session(entry) == Some(asked)).collect();
     }
     let mut found = Vec::new();
@@ -282,6 +322,14 @@ async fn asking(app: &App, hello: &Hello, pid: i32, uid: u32) -> Vec<Arc<Entry>>
         }
     }
     found
+}
+
+/// The session that a process belongs to. Of coder's many may descend from each other, and ask without
+/// a pause, so they are looked at one after the other.
+async fn session_of(app: &App, pid: i32) -> Option<SessionId> {
+    let _turn = app.publisher.asking.lock().await;
+    let found = work::run(move || Ok::<_, io::Error>(asker::session(pid)));
+    found.await.ok().flatten()
 }
 
 /// Fetches the repository of a task anew; what is there already has to do if the forge is away.
@@ -357,7 +405,9 @@ struct Seat<'a> {
 impl<'a> Seat<'a> {
     async fn take(app: &'a App, task: TaskId, ticket: Option<&str>) -> Option<Self> {
         if let Some(ticket) = ticket {
-            let seats = held(&app.publisher.tickets).get(ticket)?.seats.clone();
+            let admitted = held(&app.publisher.tickets).get(ticket)?.clone();
+            let _waits = admitted.queue.try_acquire_owned().ok()?;
+            let seats = admitted.seats;
             // One git of control's comes right after the other, and finds its place warm.
             let seat = timeout(QUEUE, seats.acquire_owned()).await.ok()?.ok()?;
             return Some(Self {
@@ -422,7 +472,7 @@ impl Drop for Under<'_> {
 /// Answers a check: it is git's own, which control has started.
 async fn answer_check(app: &Arc<App>, stream: UnixStream) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let asked = serde_json::from_slice::<Check>(&line(&mut stream).await?)?;
+    let asked = serde_json::from_slice::<Check>(&line(&mut stream, MAX_LINE).await?)?;
     let push = held(&app.publisher.pushes).get(&asked.push).cloned();
     let Some(push) = push else {
         return refuse(&mut stream, "this push is over").await;
@@ -478,6 +528,18 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
     let mut secrets = app.publisher.secrets.clone();
     secrets.allowed.clone_from(&entry.record.request.allow);
     check::scan(bare, asked, &new, secrets).await?;
+    // What nothing leads to came with it all the same, and stays.
+    let came = bare.size_of(&asked.objects).await?;
+    let known = held(&app.publisher.pushed).get(&task).copied();
+    let all = known.unwrap_or_default().saturating_add(came);
+    let most = app.publisher.most_pushed;
+    if all > most {
+        let why = format!(
+            "this task has pushed {} MB, and no more is taken of it",
+            most >> 20
+        );
+        return Err(refused(why));
+    }
     let (_, slug) = app.publisher.forge(&forge)?;
     let to = match &forge.fork {
         Some(fork) => fork
@@ -486,6 +548,7 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
         None => slug,
     };
     let objects = (&*asked.objects, &*asked.alternates);
-    let pushed = bare.push(&to, &new, &branch, Some(objects));
-    pushed.await
+    bare.push(&to, &new, &branch, Some(objects)).await?;
+    held(&app.publisher.pushed).insert(task, all);
+    Ok(())
 }

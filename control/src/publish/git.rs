@@ -23,6 +23,10 @@ const COMPLAINT: usize = 800;
 /// Bytes of a push, at most.
 const MAX_PACK: u64 = 512 << 20;
 
+/// Bytes of memory of a git that unpacks: what is small as it comes can be very large as it is, by
+/// differences to what is in it already.
+const MEMORY: u64 = 1 << 30;
+
 /// What is the same wherever git is run here.
 const CONFIGURATION: [&str; 19] = [
     "transfer.fsckObjects=true",
@@ -78,7 +82,33 @@ pub fn command<S: AsRef<OsStr>>(
     extra: &[&str],
     words: impl IntoIterator<Item = S>,
 ) -> Command {
-    let mut command = Command::new("git");
+    prepared(Command::new("git"), repository, extra, words)
+}
+
+/// The same for one that unpacks what somebody else has packed: with an end to its memory.
+#[must_use]
+pub fn taking<S: AsRef<OsStr>>(
+    repository: &Path,
+    extra: &[&str],
+    words: impl IntoIterator<Item = S>,
+) -> Command {
+    let most = MEMORY / 1024;
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args([
+            "-c",
+            &format!("ulimit -S -d {most} 2>/dev/null; exec git \"$@\""),
+        ])
+        .args(["git", "-c", "core.bigFileThreshold=64m"]);
+    prepared(shell, repository, extra, words)
+}
+
+fn prepared<S: AsRef<OsStr>>(
+    mut command: Command,
+    repository: &Path,
+    extra: &[&str],
+    words: impl IntoIterator<Item = S>,
+) -> Command {
     for entry in CONFIGURATION.iter().chain(extra) {
         command.args(["-c", entry]);
     }
@@ -223,7 +253,92 @@ fn kind(stderr: &str) -> TaskFault {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
+
+    /// As zlib has it that does not compress.
+    fn stored(bytes: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(bytes.len()).unwrap();
+        let (mut a, mut b) = (1_u32, 0_u32);
+        for byte in bytes {
+            a = (a + u32::from(*byte)) % 65521;
+            b = (b + a) % 65521;
+        }
+        let mut all = vec![0x78, 0x01, 0x01];
+        all.extend(length.to_le_bytes());
+        all.extend((!length).to_le_bytes());
+        all.extend(bytes);
+        all.extend(((b << 16) | a).to_be_bytes());
+        all
+    }
+
+    /// A number of git's in groups of seven bits, the lowest first.
+    fn number(mut number: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let low = u8::try_from(number & 0x7f).unwrap();
+            number >>= 7;
+            if number == 0 {
+                all.push(low);
+                return all;
+            }
+            all.push(low | 0x80);
+        }
+    }
+
+    /// What an object of a pack begins with.
+    fn head(kind: u8, size: usize) -> Vec<u8> {
+        let size = u64::try_from(size).unwrap();
+        let first = (kind << 4) | u8::try_from(size & 15).unwrap();
+        let mut all = vec![first | 0x80];
+        all.extend(number(size >> 4));
+        all
+    }
+
+    /// A pack of a file, and of one that has it so many times.
+    fn pack(times: u16) -> Vec<u8> {
+        let file = vec![b'x'; 0xffff];
+        let mut all = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();
+        let begin = all.len();
+        all.extend(head(3, file.len()));
+        all.extend(stored(&file));
+        let mut difference = number(0xffff);
+        difference.extend(number(0xffff * u64::from(times)));
+        // The whole of the other, again and again.
+        difference.extend([0xb0, 0xff, 0xff].repeat(times.into()));
+        let back = all.len() - begin;
+        all.extend(head(6, difference.len()));
+        // How far back the other stands, in three groups, of which the upper ones count from one.
+        let upper = (back >> 7) - 1;
+        let groups = [(upper >> 7) - 1, upper & 0x7f, back & 0x7f];
+        let [high, middle, low] = groups.map(|group| u8::try_from(group).unwrap());
+        all.extend([high | 0x80, middle | 0x80, low]);
+        all.extend(stored(&difference));
+        let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &all);
+        all.extend(digest.as_ref());
+        all
+    }
+
+    #[tokio::test]
+    async fn what_is_very_large_when_it_is_unpacked_takes_no_more_memory_than_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = command(dir.path(), &[], ["init", "--quiet", "--bare"]);
+        assert!(run(made, Duration::from_secs(60)).await.unwrap().is_good());
+        let take = async |times| {
+            let mut take = taking(dir.path(), &[], ["index-pack", "--stdin"]);
+            let mut child = take.stdin(Stdio::piped()).spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            stdin.write_all(&pack(times)).await.unwrap();
+            drop(stdin);
+            child.wait_with_output().await.unwrap()
+        };
+        let small = take(2).await;
+        assert!(small.status.success(), "{small:?}");
+        let large = take(20_000).await;
+        let said = String::from_utf8_lossy(&large.stderr);
+        assert!(!large.status.success() && said.contains("emory"), "{said}");
+    }
 
     #[test]
     fn what_keeps_git_from_the_forge_is_told_by_its_own_lines_alone() {

@@ -44,6 +44,9 @@ const PLACES: usize = 8;
 /// Gits that are served at once by one ticket. It is known to whatever coder's git starts.
 const TICKET_SEATS: usize = 2;
 
+/// Gits that may wait for one of those.
+const TICKET_QUEUE: usize = 4;
+
 /// The folder with the one hook that there is.
 const HOOKS: &str = ".hooks";
 
@@ -65,6 +68,7 @@ enum Whose {
 struct Admitted {
     whose: Whose,
     seats: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 /// A push that is under way.
@@ -76,6 +80,10 @@ struct Push {
 
 /// Bytes from which on a repository is large, if nothing is said.
 pub const LARGE: u64 = 200 << 20;
+
+/// Bytes that a task pushes, if nothing is said: what is pushed is kept beside the records, also where
+/// nothing leads to it.
+pub const MOST_PUSHED: u64 = 4 << 30;
 
 /// What publishes.
 #[derive(Debug)]
@@ -90,6 +98,8 @@ pub struct Publisher {
     pub bridge: Option<SocketAddr>,
     /// Bytes from which on a repository is large.
     pub large: u64,
+    /// Bytes that a task pushes, at most, in one life of control.
+    pub most_pushed: u64,
     /// Where the pages of this box are, as people open them.
     pub public_url: Option<String>,
     /// Where coder's git finds control.
@@ -98,10 +108,12 @@ pub struct Publisher {
     program: PathBuf,
     folder: PathBuf,
     places: Semaphore,
+    asking: tokio::sync::Mutex<()>,
     tickets: Mutex<HashMap<String, Admitted>>,
     pushes: Mutex<HashMap<String, Push>>,
     seats: Mutex<HashMap<TaskId, usize>>,
     refusals: Mutex<HashMap<TaskId, Trouble>>,
+    pushed: Mutex<HashMap<TaskId, u64>>,
     locks: Locks<PathBuf>,
     used: Mutex<HashMap<PathBuf, Weak<()>>>,
     pushing: Locks<TaskId>,
@@ -123,15 +135,18 @@ impl Publisher {
             pauses: Vec::new(),
             bridge: None,
             large: LARGE,
+            most_pushed: MOST_PUSHED,
             public_url: None,
             socket,
             program,
             folder,
             places: Semaphore::new(PLACES),
+            asking: tokio::sync::Mutex::default(),
             tickets: Mutex::default(),
             pushes: Mutex::default(),
             seats: Mutex::default(),
             refusals: Mutex::default(),
+            pushed: Mutex::default(),
             locks: Mutex::default(),
             used: Mutex::default(),
             pushing: Mutex::default(),
@@ -290,6 +305,7 @@ impl Publisher {
         let admitted = Admitted {
             whose,
             seats: Arc::new(Semaphore::new(TICKET_SEATS)),
+            queue: Arc::new(Semaphore::new(TICKET_QUEUE)),
         };
         held(&self.tickets).insert(name.clone(), admitted);
         Ok(Ticket {

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of what coder's git wants, at most.
+pub const MAX_HELLO: u64 = 4 * 1024;
+
 /// Bytes of a line, at most.
 pub const MAX_LINE: u64 = 256 * 1024;
 

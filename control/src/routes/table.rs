@@ -92,7 +92,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::routes::{Access, Answer, Verb};
+    use crate::routes::{Access, Answer, Shape, Verb};
 
     #[test]
     fn names_are_unique_and_no_two_rows_serve_the_same() {
@@ -128,6 +128,20 @@ mod tests {
                 "sealed_line"
             ]
         );
+    }
+
+    #[test]
+    fn of_what_anybody_may_send_little_is_held() {
+        let open = ROUTES.iter().filter(|route| route.access == Access::Open);
+        for (name, body) in open.filter_map(|route| Some((route.name, route.body?))) {
+            // What is sealed is opened piece by piece.
+            let is_sealed = body.shape == Shape::Envelope;
+            assert!(
+                is_sealed || body.limit <= 64 * 1024,
+                "{name}: {}",
+                body.limit
+            );
+        }
     }
 
     /// What everybody may change: how they are signed in, their own password, which browsers of theirs

@@ -19,6 +19,7 @@ use super::entry::Entry;
 use crate::app::App;
 use crate::journal::cursor::{Cursor, Kinds, Start};
 use crate::publish::bare::Trouble;
+use crate::publish::leak::Secrets;
 use crate::routes::streams::tail;
 
 /// How often the text of a pull request is changed at most.
@@ -102,7 +103,7 @@ pub async fn open(app: &Arc<App>, entry: &Entry, progress: &Progress) -> Result<
         return Ok(Opening::Declined(told(last)));
     }
     let new = NewPull {
-        title: title(entry).await,
+        title: title(app, entry).await,
         body: body::keep("", &text(app, entry, progress, progress.state).await),
         head,
         base,
@@ -115,22 +116,45 @@ pub async fn open(app: &Arc<App>, entry: &Entry, progress: &Progress) -> Result<
     }
 }
 
+/// Words of others, as they may stand where everybody reads them.
+struct Shown(Secrets);
+
+impl Shown {
+    fn of(app: &App, entry: &Entry) -> Self {
+        let mut secrets = app.publisher.secrets.clone();
+        secrets.allowed.clone_from(&entry.record.request.allow);
+        Self(secrets)
+    }
+
+    /// So many characters of them, which call nobody; none if there is a secret among all of them.
+    fn words(&self, words: &str, most: usize) -> String {
+        let words = plain(words, usize::MAX);
+        match self.0.find(words.as_bytes()) {
+            Some(what) => format!("({what} is in these words, so they are left out)"),
+            None => harmless(&plain(&words, most)),
+        }
+    }
+
+    /// The same on one line.
+    fn line(&self, words: &str, most: usize) -> String {
+        self.words(words, most).replace('\n', " ")
+    }
+}
+
 /// The task in a line that calls nobody.
-async fn title(entry: &Entry) -> String {
+async fn title(app: &App, entry: &Entry) -> String {
     if entry.record.request.private_prompt {
         return format!("Task {}", entry.id());
     }
     let prompt = entry.prompt().await.unwrap_or_default();
     let line = prompt.trim().lines().next().unwrap_or_default();
-    let line = plain(line, MAX_TITLE + 1);
-    let line = if line.chars().count() > MAX_TITLE {
-        let cut: String = line.chars().take(MAX_TITLE - 1).collect();
-        format!("{}\u{2026}", cut.trim_end())
-    } else {
-        line
-    };
-    match harmless(&line) {
+    let line = Shown::of(app, entry).words(line, MAX_TITLE + 1);
+    match line {
         line if line.trim().is_empty() => format!("Task {}", entry.id()),
+        line if line.chars().count() > MAX_TITLE => {
+            let cut: String = line.chars().take(MAX_TITLE - 1).collect();
+            format!("{}\u{2026}", cut.trim_end())
+        }
         line => line,
     }
 }
@@ -138,6 +162,7 @@ async fn title(entry: &Entry) -> String {
 /// What the box says in the pull request.
 async fn text(app: &Arc<App>, entry: &Entry, progress: &Progress, state: TaskState) -> String {
     let request = &entry.record.request;
+    let shown = Shown::of(app, entry);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = match &app.publisher.public_url {
@@ -146,23 +171,19 @@ async fn text(app: &Arc<App>, entry: &Entry, progress: &Progress, state: TaskSta
     };
     let _ = write!(text, ": **{}**", state.as_str());
     if let Some(reason) = progress.reason.as_ref().filter(|_| !state.is_ended()) {
-        let _ = write!(
-            text,
-            ", {}",
-            harmless(&plain(reason, 300)).replace('\n', " ")
-        );
+        let _ = write!(text, ", {}", shown.line(reason, 300));
     }
     text.push_str("\n\n");
     if !request.private_prompt {
         let prompt = entry.prompt().await.unwrap_or_default();
-        for line in harmless(&plain(&prompt, MAX_PROMPT)).lines() {
+        for line in shown.words(&prompt, MAX_PROMPT).lines() {
             let _ = writeln!(text, "> {line}");
         }
         text.push('\n');
     }
     let is_in_the_way = |error: &&TaskError| error.kind != TaskFault::Cancelled;
     if let Some(error) = progress.error.as_ref().filter(is_in_the_way) {
-        let detail = harmless(&plain(&error.detail, 1000));
+        let detail = shown.words(&error.detail, 1000);
         let _ = writeln!(
             text,
             "### What is in the way\n\n`{}`: {detail}\n",
@@ -175,18 +196,18 @@ async fn text(app: &Arc<App>, entry: &Entry, progress: &Progress, state: TaskSta
         .as_ref()
         .and_then(|push| push.refused.as_ref())
     {
-        let refused = harmless(&plain(refused, 500));
+        let refused = shown.words(refused, 500);
         let _ = writeln!(text, "### Not everything is published\n\n{refused}\n");
     }
     if let Some(result) = &progress.result {
-        let _ = writeln!(text, "### Result\n\n{}\n", harmless(result));
+        let _ = writeln!(text, "### Result\n\n{}\n", shown.words(result, usize::MAX));
     }
     let todos = todos(app, progress).await;
     if !todos.is_empty() {
         text.push_str("### Todo\n\n");
         for todo in todos.iter().take(MAX_TODOS) {
             let done = if todo.status == "completed" { 'x' } else { ' ' };
-            let subject = harmless(&plain(&todo.subject, 200)).replace('\n', " ");
+            let subject = shown.line(&todo.subject, 200);
             let _ = writeln!(text, "- [{done}] {subject}");
         }
         text.push('\n');
@@ -195,7 +216,8 @@ async fn text(app: &Arc<App>, entry: &Entry, progress: &Progress, state: TaskSta
         let _ = writeln!(text, "### Commits ({})\n", progress.commits);
         for commit in &progress.recent {
             let id: String = commit.id.chars().take(8).collect();
-            let _ = writeln!(text, "- `{id}` {}", harmless(&commit.subject));
+            // It may be one that was not published.
+            let _ = writeln!(text, "- `{id}` {}", shown.line(&commit.subject, 200));
         }
         text.push('\n');
     }

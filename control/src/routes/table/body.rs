@@ -11,11 +11,24 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// Most bytes of what anybody may send: a name, a password, a token.
 const SMALL_LIMIT: usize = 8 * 1024;
 
+/// Most bytes of what a session says to tools of its own: anybody may send it, and it is held before
+/// it is known who did.
+const TOOLS_LIMIT: usize = 64 * 1024;
+
 /// A small body that has to be there.
 pub(super) const fn small(shape: Shape) -> Option<Body> {
     Some(Body {
         shape,
         limit: SMALL_LIMIT,
+        required: true,
+    })
+}
+
+/// What a session says to tools of its own.
+pub(super) const fn tools(shape: Shape) -> Option<Body> {
+    Some(Body {
+        shape,
+        limit: TOOLS_LIMIT,
         required: true,
     })
 }

@@ -1,6 +1,6 @@
 //! Tasks, and the routes of claude-code-runner for them.
 
-use super::body::{body, optional};
+use super::body::{body, optional, tools};
 use super::params::{
     AFTER, FOLLOW, FROM, KINDS, LIST_LIMIT, TAIL, TASK_REPO, TASK_STATE, TREE, WORDS,
 };
@@ -157,7 +157,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "The three tools of the session that looks for the repository of a task, as an MCP \
                   server over streamable HTTP.",
         query: &[],
-        body: body(Shape::JsonSchema),
+        body: tools(Shape::JsonSchema),
         answer: Answer::Ok(Shape::JsonSchema),
         faults: &[Code::Unauthorized],
         handler: handler!(tasks::find),

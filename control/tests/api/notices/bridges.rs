@@ -126,6 +126,27 @@ async fn a_button_and_a_reply_in_a_chat_answer_and_other_chats_are_not_heard() {
     chats.reply(5, 2, "my own words");
     until("it is answered", async || answers(&keeper).len() == 2).await;
     assert_eq!(answers(&keeper), ["Blue", "my own words"]);
+
+    // What a permission is about stands behind the link. It may be denied unseen.
+    sent(3).await;
+    super::answered(&mut keeper, "q2");
+    let mut may = question("q3", "Allow Bash?", &["Allow", "Deny"]);
+    may.tool = Some("Bash".to_owned());
+    ask(&mut keeper, may);
+    sent(4).await;
+    chats.reply(5, 4, "Allow");
+    until("the chat is told", async || {
+        let told = |(_, body): &(String, Value)| {
+            let text = body["text"].as_str().unwrap_or_default();
+            text.contains("a permission is given by its link")
+        };
+        chats.calls().iter().any(told)
+    })
+    .await;
+    assert_eq!(answers(&keeper).len(), 2);
+    chats.reply(5, 4, "too risky");
+    until("it is denied", async || answers(&keeper).len() == 3).await;
+    assert_eq!(answers(&keeper)[2], "too risky");
 }
 
 #[tokio::test]

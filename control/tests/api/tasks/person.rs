@@ -11,7 +11,7 @@ use cib_control::publish::wire::Answer;
 use cib_protocol::forge::ForgeKind;
 use cib_testkit::forge::{ForgeStandIn, NewRepository};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
 use super::{comes_to, commit, git, submit};
@@ -252,6 +252,38 @@ async fn a_ticket_that_whatever_git_starts_knows_is_one_push_or_two_gits_of_a_ta
     assert!(waits.await.is_err(), "there are three");
     drop(one);
     assert_eq!(third.await.1, Answer::Granted);
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_or_too_much_to_the_gate_makes_room_and_a_push_is_served() {
+    let desk = desk();
+    let socket = desk.server.app.publisher.socket();
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        stream.write_all(&[b'x'; 1000]).await.unwrap();
+        silent.push(stream);
+    }
+    // The first go at once, and not when their time is over.
+    for stream in &mut silent[..100] {
+        let mut byte = [0];
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut byte));
+        let read = read.await.expect("it is let go");
+        assert!(!matches!(read, Ok(1..)), "{read:?}");
+    }
+    let mut last = BufReader::new(silent.pop().unwrap());
+    last.write_all(&[b'x'; 8000]).await.unwrap();
+    let mut answer = String::new();
+    let read = last.read_line(&mut answer);
+    tokio::time::timeout(Duration::from_secs(5), read)
+        .await
+        .expect("it is answered")
+        .unwrap();
+    assert!(answer.contains("not what the box understands"), "{answer}");
+    let made = commit(&desk.tree, "made");
+    let order = desk.order("claude/one", &made);
+    desk.client.post("/api/git/push", &order).await.ok();
+    assert_eq!(desk.at("claude/one"), Some(made));
 }
 
 #[tokio::test]

@@ -396,6 +396,39 @@ async fn a_forge_that_is_down_is_waited_for_and_then_named_and_the_commits_are_k
 }
 
 #[tokio::test]
+async fn a_task_pushes_so_much_and_no_more() {
+    let one = a_box_with(|config| config.most_pushed = 1 << 20);
+    let (id, dir) = one.works(json!({})).await;
+    let branch = format!("claude/{id}");
+    // Nothing makes these smaller.
+    let mut state = 1_u32;
+    let mut bytes = || -> Vec<u8> {
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()
+        };
+        (0..175_000).flat_map(|_| next()).collect()
+    };
+    fs::write(dir.join("one"), bytes()).unwrap();
+    let made = commit(&dir, "first");
+    until("the first is published", async || {
+        one.at(&branch).as_ref() == Some(&made)
+    })
+    .await;
+    fs::write(dir.join("two"), bytes()).unwrap();
+    commit(&dir, "second");
+    until("the second is refused", async || {
+        let push = &task(&one.client, &id).await["push"];
+        let refused = push["refused"].as_str().unwrap_or_default();
+        refused.contains("pushed 1 MB")
+    })
+    .await;
+    assert_eq!(one.at(&branch), Some(made));
+}
+
+#[tokio::test]
 async fn of_a_large_repository_the_rest_comes_through_the_box_when_it_is_needed() {
     let one = a_box_with(|config| config.large = 0);
     let seed = one.forge.repository("acme/api").with_extension("seed");

@@ -445,6 +445,35 @@ async fn what_is_in_the_way_and_what_was_made_stand_in_the_pull_request_of_what_
 }
 
 #[tokio::test]
+async fn a_secret_stands_in_no_pull_request_whoever_said_it() {
+    let one = forged();
+    let secret = format!("ghp_{}", "b2".repeat(18));
+    let told = format!("Mend it with {secret}.\nAnd no more.");
+    let id = one.submit(json!({"prompt": told})).await;
+    let dir = one.works(&id).await;
+    // Nothing of it is published, but its subject is known.
+    commit(&dir, &secret);
+    until("the commit is refused", async || {
+        task(&one.client, &id).await["push"]["kind"] == "secret_found"
+    })
+    .await;
+    end_turn(&one.world, 0, &format!("I used {secret}."), "turn_end");
+    comes_to(&one.world, &one.client, &id, "failed").await;
+    let pull = one.pull().await;
+    let (title, body) = (
+        pull["title"].as_str().unwrap(),
+        pull["body"].as_str().unwrap(),
+    );
+    assert!(
+        !title.contains("ghp_") && !body.contains("ghp_"),
+        "{pull:#}"
+    );
+    for part in ["### Result", "### Commits (1)", "a token of GitHub"] {
+        assert!(body.contains(part), "{part} is missing in\n{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_forge_that_fails_once_at_any_call_costs_nothing_and_one_that_refuses_is_quoted() {
     for (method, path) in [
         ("GET", "/repos/acme/api"),
