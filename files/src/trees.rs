@@ -160,11 +160,9 @@ impl Folder {
             let folder = Git::at(step(&self.fd, ".".as_ref())?).through(tree.through.as_deref());
             folder.run(&words, CLONING)?.checked()?;
             begin(&Git::at(step(&self.fd, NEW.as_ref())?), tree)?;
-            // As anybody fetches them. What is not had so is left out, and the task goes on.
             let new = Git::at(step(&self.fd, NEW.as_ref())?).speaking(FOREIGN);
             if new.line(&["ls-files", "--", ".gitmodules"])?.is_some() {
-                let words = ["submodule", "--quiet", "update", "--init", "--recursive"];
-                let _ = new.run(&words, SUBMODULES);
+                submodules(&new);
             }
             let name = &*tree.name;
             renameat2(&self.fd, NEW, &self.fd, name, RenameFlags::RENAME_NOREPLACE)?;
@@ -290,6 +288,30 @@ fn source(roots: &Roots, source: &str) -> Result<String, Refusal> {
         roots.folder(&cib_protocol::files::escape(source.as_bytes()))?;
     }
     Ok(source.to_owned())
+}
+
+/// Fetches submodules as anybody does. What is not had so is left out, and the task goes on.
+fn submodules(git: &Git) {
+    let end = Instant::now() + SUBMODULES;
+    let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
+    if git.run(&update, SUBMODULES).is_ok_and(|all| all.is_good) {
+        return;
+    }
+    // Where one cannot be had, git checks out none of them, and takes those that it has fetched for
+    // checked out unless it is made to look.
+    let of = ["config", "-z", "--file", ".gitmodules", "--get-regexp"];
+    let known = git.run(&[&of[..], &[r"^submodule\..*\.path$"]].concat(), git::SOON);
+    let Ok(known) = known else {
+        return;
+    };
+    for entry in String::from_utf8_lossy(&known.stdout).split('\0') {
+        let left = end.saturating_duration_since(Instant::now());
+        if let Some((_, path)) = entry.split_once('\n')
+            && !left.is_zero()
+        {
+            let _ = git.run(&[&update[..], &["--force", "--", path]].concat(), left);
+        }
+    }
 }
 
 /// Makes the task's branch in a fresh clone, and notes what it began on.

@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -94,10 +95,24 @@ impl Drop for Netns {
     }
 }
 
-/// An address on `ip` with a port that was free a moment ago.
+/// An address on `ip` with a port that nobody listens on. It is from below those that the kernel
+/// gives to connections: a program that binds it later, and again, would else find it taken once in
+/// a while.
 ///
 /// # Errors
 /// `ip` is not an address of this machine.
 pub fn free_port(ip: IpAddr) -> io::Result<SocketAddr> {
-    TcpListener::bind((ip, 0))?.local_addr()
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let lowest = range.split_whitespace().next();
+    let lowest = lowest.and_then(|port| port.parse().ok());
+    let (from, to) = (12_000_u16, lowest.unwrap_or(0).max(14_000));
+    loop {
+        let random = RandomState::new().build_hasher().finish() % u64::from(to - from);
+        let port = from + u16::try_from(random).unwrap_or(0);
+        match TcpListener::bind((ip, port)) {
+            Ok(listener) => return listener.local_addr(),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use cib_testkit::pid1::Pid1;
 use cib_testkit::process::{Process, run};
 use cib_testkit::socks::{Kind, Login, Socks, curl};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// client 10.9.1.1 - 10.9.1.2 proxy 203.0.113.2 - 203.0.113.10 world
 struct Line {

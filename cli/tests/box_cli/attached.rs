@@ -9,7 +9,7 @@ use cib_testkit::wait::wait_until;
 
 use crate::stage::Stage;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 /// What waits for the start of a box.
 const LONG: Duration = Duration::from_secs(120);
 /// How long a key is given to do something before it is pressed again.

@@ -19,9 +19,13 @@ fn a_large_repository_goes_in_in_half_as_much_again_as_git_takes_for_a_clone() {
     stage.run("sh", &["-c", make]);
     let mut measured = Vec::new();
     for _ in 0..ROUNDS {
-        let (copy, clone) = (copied(&stage), cloned(&stage));
-        measured.push(format!("copied in {copy:?}, cloned in {clone:?}"));
-        if copy.as_secs_f64() <= 1.5 * clone.as_secs_f64() {
+        let ((start, boot), clone) = (copied(&stage), cloned(&stage));
+        measured.push(format!(
+            "started in {start:?}, again in {boot:?}, cloned in {clone:?}"
+        ));
+        // Where it took no longer than without the copy, something else was measured.
+        let copy = start.checked_sub(boot);
+        if copy.is_some_and(|copy| copy.as_secs_f64() <= 1.5 * clone.as_secs_f64()) {
             return;
         }
     }
@@ -38,7 +42,8 @@ fn cloned(stage: &Stage) -> Duration {
     took
 }
 
-fn copied(stage: &Stage) -> Duration {
+/// How long a box takes to start, and how long without the copy.
+fn copied(stage: &Stage) -> (Duration, Duration) {
     let begun = Instant::now();
     let name = stage.start(&["--shell"]);
     let start = begun.elapsed();
@@ -50,6 +55,5 @@ fn copied(stage: &Stage) -> Duration {
     let files = stage.inside(&name, "git ls-files | wc -l");
     assert_eq!(files.trim(), "50004");
     stage.good(&["rm", "--force", &name]);
-    assert!(start > boot, "started in {start:?}, again in {boot:?}");
-    start - boot
+    (start, boot)
 }

@@ -380,6 +380,7 @@ fn with_a_proxy_nothing_leaves_but_through_it_and_its_url_is_seen_by_nobody() {
     assert_ne!(blocked.code, 0, "{}", blocked.stdout);
     let rules = stage.cib(&["exec", name, "nft", "list", "ruleset"]);
     assert_ne!(rules.code, 0, "{}", rules.stdout);
+    assert!(rules.stderr.contains("not permitted"), "{}", rules.stderr);
 }
 
 #[test]

@@ -202,7 +202,10 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     for secret in [token.as_str(), stage::API_KEY] {
         assert!(!told.contains(secret), "Podman tells a secret");
     }
-    let read = stage.cib(&["exec", name, "cat", "/run/secrets/auth_token"]);
+    let path = "/run/secrets/auth_token";
+    let there = rootless.podman(&["exec", name, "stat", "-c", "%U %a", path]);
+    assert_eq!(there.trim(), "root 400");
+    let read = stage.cib(&["exec", name, "cat", path]);
     assert_ne!(read.code, 0, "{}", read.stdout);
 
     stage.good(&["stop", name]);
@@ -233,8 +236,13 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
         serde_json::json!(["localhost/older-box:latest"])
     );
 
-    // From this machine what is behind the proxy could be reached without it, too.
+    // From this machine what is behind the proxy is reached without it, too.
     let beyond = Beyond::of(stage);
+    wait_until(SOON, "what is behind the proxy", || {
+        let mut direct = stage.command("curl");
+        direct.args(["-sS", "--max-time", "20", &beyond.api]);
+        Stage::finish(direct).code == 0
+    });
     let name = stage.start(&["--shell", "--proxy-file", &beyond.file]);
     let ask = [
         "exec",
@@ -253,4 +261,5 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     assert!(!told.contains("secret-of-the-proxy"));
     let rules = stage.cib(&["exec", &name, "nft", "flush", "ruleset"]);
     assert_ne!(rules.code, 0, "{}", rules.stdout);
+    assert!(rules.stderr.contains("not permitted"), "{}", rules.stderr);
 }

@@ -1,7 +1,7 @@
 //! Boxes whose engine is on another machine.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -21,8 +21,8 @@ fn sshd(stage: &Stage) -> (Running, u16) {
         assert!(made.unwrap().success());
     }
     std::fs::copy(at("user_key.pub"), at("authorized")).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let free = cib_testkit::netns::free_port(Ipv4Addr::LOCALHOST.into());
+    let port = free.unwrap().port();
     let server = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n",
         at("host_key"),

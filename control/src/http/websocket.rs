@@ -218,6 +218,9 @@ async fn speak(
         // The client is asked now and then: a token may have ended meanwhile.
         let _ = tokio::time::timeout(PAUSE, replies.paused.wait_for(|paused| !paused)).await;
         tokio::select! {
+            biased;
+            // Whoever wants to hear no more hears nothing of what comes after that.
+            Ok(()) = replies.paused.changed() => {}
             Some(reply) = replies.waiting.recv() => {
                 let message = match wire {
                     Wire::Ttyd => Message::Binary(ttyd::complaint(&reply)),

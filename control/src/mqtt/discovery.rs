@@ -249,5 +249,30 @@ mod tests {
         assert!(!written.contains(['{', '}', '#', '%']), "{written}");
         let read: String = serde_json::from_str(&written).unwrap();
         assert_eq!(read, text);
+        // Nor does it by way of any part that a session is told with.
+        let told = |asked: &str| {
+            let open = json!([{
+                "id": asked, "prompt": asked, "options": [asked], "asked_at": Timestamp::now(),
+            }]);
+            let meta: SessionMeta = serde_json::from_value(json!({
+                "id": SessionId::from_u128(7), "workdir": "/workspace", "state": "waiting_for_input",
+                "created_at": Timestamp::now(), "last_seq": 1, "driver": "stream",
+                "permission_mode": "default", "auth_mode": "auto", "open_questions": open,
+            }))
+            .unwrap();
+            let topics = Topics::new("cib/desk");
+            Discovery::new("desk", &topics, None, true).session(&meta)
+        };
+        let (plain, hostile) = (told("Which?"), told(text));
+        let own = r#"{"id":"Which?","answers":{"Which?":{{ value | tojson }}}}"#;
+        assert_eq!(plain["cmps"]["answer"]["cmd_tpl"], own);
+        let template = hostile["cmps"]["answer"]["cmd_tpl"].as_str().unwrap();
+        assert_eq!(template, own.replace("\"Which?\"", &written));
+        for (name, part) in hostile["cmps"].as_object().unwrap() {
+            for key in ["cmd_tpl", "val_tpl", "cmd_t", "stat_t"] {
+                let said = part[key].as_str().unwrap_or_default();
+                assert!(!said.contains("{{ states"), "{name}: {said}");
+            }
+        }
     }
 }

@@ -24,9 +24,8 @@ pub fn broker(bytes: &[u8]) {
     };
     let topics = Topics::new(&settings.prefix);
     for speaks in [Speaks::Five, Speaks::Three] {
-        let Ok(mut wire) = Wire::begin(speaks, &settings, "cib-desk", "cib/desk/status") else {
-            return;
-        };
+        let begun = Wire::begin(speaks, &settings, "cib-desk", "cib/desk/status");
+        let mut wire = begun.expect("a connection begins");
         for piece in bytes.chunks(11) {
             for heard in wire.input(piece) {
                 match heard {

@@ -240,10 +240,7 @@ pub async fn run(app: Arc<App>, own: &Path, setup: Setup) -> Result<(), OpenErro
     loop {
         let began = Instant::now();
         let attempt = attempt(&desk, &client, speaks, &mut positions, &mut memory);
-        // What a broker sends must not end more than its own connection.
-        let outcome = std::panic::AssertUnwindSafe(attempt).catch_unwind().await;
-        let outcome =
-            outcome.unwrap_or_else(|_| Err(Broken::Protocol("it cannot be understood".to_owned())));
+        let outcome = contained(attempt).await;
         desk.status.is_connected.store(false, Ordering::Relaxed);
         desk.app.metrics.at_broker(false);
         let wait = match outcome {
@@ -278,6 +275,13 @@ pub async fn run(app: Arc<App>, own: &Path, setup: Setup) -> Result<(), OpenErro
             () = sleep(jittered(wait)) => {}
         }
     }
+}
+
+/// A connection, of which not even a fault of the box's own ends more than it: what a broker sends
+/// is anybody's.
+async fn contained(attempt: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
+    let outcome = std::panic::AssertUnwindSafe(attempt).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(Broken::Protocol("it cannot be understood".to_owned())))
 }
 
 /// Not all boxes come back at once.
@@ -342,6 +346,17 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_the_box_stumbles_over_ends_the_connection_and_it_is_tried_again() {
+        let heard: Vec<u8> = Vec::new();
+        let attempt = async {
+            assert!(!heard.is_empty(), "what it cannot be");
+            Ok(())
+        };
+        let broken = contained(attempt).await.unwrap_err();
+        assert!(matches!(broken, Broken::Protocol(_)) && !broken.lasts());
+    }
 
     #[test]
     fn a_box_that_cannot_be_read_for_a_moment_comes_back_and_one_that_ends_does_not() {

@@ -12,7 +12,7 @@ use crate::common::world::World;
 use serde_json::{Value, json};
 
 /// Longer than an answer takes that waits for nothing.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 fn replace(journal: &Path, with: impl FnOnce(&Path)) {
     fs::remove_file(journal).unwrap();

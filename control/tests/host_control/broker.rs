@@ -64,6 +64,8 @@ impl Broker {
         self.child = Some(child);
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the broker has ended: {ended:?}");
             assert!(began.elapsed() < PATIENCE, "the broker does not listen");
             thread::park_timeout(Duration::from_millis(10));
         }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use cib_control::config::Config;
-use cib_envelope::client::Device;
+use cib_envelope::client::{Device, Session};
 use cib_envelope::head::{Method, Request};
 use cib_envelope::keys::{Key, KeyId};
 use cib_envelope::message::{HELLO, Kind};
@@ -154,6 +154,54 @@ async fn commands_do_what_the_scopes_say_and_are_answered() {
     assert_eq!(keeper.told().len(), 1);
 }
 
+/// What is said under a topic, before which nobody's command is answered.
+async fn unanswered(listener: &Listener, topic: &str) -> Said {
+    loop {
+        let said = listener.next().await;
+        assert!(!said.topic.starts_with("cib/desk/reply"), "{said:?}");
+        if said.topic == topic {
+            return said;
+        }
+    }
+}
+
+/// A device with a key of its own, and where it speaks.
+struct Minted {
+    device: Device,
+    into: String,
+    out: String,
+}
+
+impl Minted {
+    async fn by(server: &Server, scope: &str) -> Self {
+        let asked = json!({"label": "desk", "scopes": [scope], "kind": "device"});
+        let minted = server.client().post("/api/tokens", &asked).await.created();
+        let id = minted["token"]["id"].as_str().unwrap();
+        Self {
+            device: Device {
+                id: KeyId(digits(id)),
+                secret: Key::new(digits(minted["plaintext"].as_str().unwrap())),
+            },
+            into: format!("cib/desk/sealed/{id}/in"),
+            out: format!("cib/desk/sealed/{id}/out"),
+        }
+    }
+
+    fn open(&self, challenge: &[u8]) -> Session {
+        let session = self.device.session(Kind::Open, challenge, [7; 16]);
+        session.unwrap()
+    }
+}
+
+fn request(challenge: &[u8], target: &str) -> Request {
+    Request {
+        time_ms: u64::from_be_bytes(challenge[8..16].try_into().unwrap()),
+        max_record: 4096,
+        method: Method::Get,
+        target: target.to_owned(),
+    }
+}
+
 /// A broker that takes no long messages, and does not know MQTT 5.
 #[tokio::test]
 async fn without_scopes_nobody_commands_and_a_long_frame_is_cut_to_what_the_broker_takes() {
@@ -169,16 +217,29 @@ async fn without_scopes_nobody_commands_and_a_long_frame_is_cut_to_what_the_brok
     broker.publish(&input, r#"{"data":"hello\n","ref":"1"}"#, &[]);
     keeper.append(&[text("x".repeat(9000)), text("short")]);
     let frames = format!("cib/desk/sessions/{}/frames/text/delta", keeper.id);
-    let long = listener.under(&frames).await.json();
+    let long = unanswered(&listener, &frames).await.json();
     assert_eq!(
         (&long["seq"], &long["data"]["truncated"]),
         (&json!(1), &json!(true))
     );
-    assert_eq!(
-        listener.under(&frames).await.json()["data"]["text"],
-        "short"
+    let short = unanswered(&listener, &frames).await.json();
+    assert_eq!(short["data"]["text"], "short");
+    // What somebody asks who may comes to the same keeper, after the command.
+    let device = Minted::by(&server, "sessions:input").await;
+    broker.publish(&device.into, HELLO, &[]);
+    let challenge = unanswered(&listener, &device.out).await.bytes;
+    let mut session = device.open(&challenge);
+    let mut request = request(&challenge, &format!("/api/sessions/{}/input", keeper.id));
+    request.method = Method::Post;
+    let (message, pending) = session.request(&request, br#"{"data":"fence\n"}"#, [1; 8]);
+    broker.publish(&device.into, &message, &[]);
+    let answer = unanswered(&listener, &device.out).await.bytes;
+    assert_eq!(pending.open(&answer).unwrap().0.status, 200);
+    let told = keeper.told();
+    assert!(
+        matches!(&*told, [KeeperRequest::Input { text, .. }] if text == "fence"),
+        "{told:?}"
     );
-    assert!(keeper.told().is_empty());
     drop(server);
     let world = World::new();
     let keeper = world.keeper();
@@ -242,44 +303,30 @@ async fn a_device_with_a_key_asks_under_topics_that_the_broker_cannot_read() {
     let keeper = world.keeper();
     let listener = Listener::of(&broker, "cib/desk/#", &[]);
     let server = serve(&world, broker.settings()).await;
-    let asked = json!({"label": "desk", "scopes": ["sessions:read"], "kind": "device"});
-    let minted = server.client().post("/api/tokens", &asked).await.created();
-    let id = minted["token"]["id"].as_str().unwrap();
-    let device = Device {
-        id: KeyId(digits(id)),
-        secret: Key::new(digits(minted["plaintext"].as_str().unwrap())),
-    };
-    let (into, out) = (
-        format!("cib/desk/sealed/{id}/in"),
-        format!("cib/desk/sealed/{id}/out"),
-    );
-    broker.publish(&into, HELLO, &[]);
-    let challenge = listener.under(&out).await.bytes;
-    let mut session = device.session(Kind::Open, &challenge, [7; 16]).unwrap();
-    let request = |target: &str| Request {
-        time_ms: u64::from_be_bytes(challenge[8..16].try_into().unwrap()),
-        max_record: 4096,
-        method: Method::Get,
-        target: target.to_owned(),
-    };
+    let device = Minted::by(&server, "sessions:read").await;
+    let (into, out) = (&device.into, &device.out);
+    broker.publish(into, HELLO, &[]);
+    let challenge = listener.under(out).await.bytes;
+    let mut session = device.open(&challenge);
+    let request = |target: &str| request(&challenge, target);
     let (message, pending) = session.request(&request("/api/sessions"), b"", [1; 8]);
-    broker.publish(&into, &message, &[]);
-    let (head, plains) = pending.open(&listener.under(&out).await.bytes).unwrap();
+    broker.publish(into, &message, &[]);
+    let (head, plains) = pending.open(&listener.under(out).await.bytes).unwrap();
     let list: Value = serde_json::from_slice(&plains.concat()).unwrap();
     assert_eq!(
         (head.status, &list["sessions"][0]["id"]),
         (200, &json!(keeper.id))
     );
     // Again, and what has no end.
-    broker.publish(&into, &message, &[]);
-    assert_eq!(listener.under(&out).await.json()["error"], "replayed");
+    broker.publish(into, &message, &[]);
+    assert_eq!(listener.under(out).await.json()["error"], "replayed");
     let events = format!("/api/sessions/{}/events", keeper.id);
     let (message, pending) = session.request(&request(&events), b"", [2; 8]);
-    broker.publish(&into, &message, &[]);
-    let (head, _) = pending.open(&listener.under(&out).await.bytes).unwrap();
+    broker.publish(into, &message, &[]);
+    let (head, _) = pending.open(&listener.under(out).await.bytes).unwrap();
     assert_eq!(head.status, 400);
-    broker.publish(&into, b"noise", &[]);
-    assert_eq!(listener.under(&out).await.json()["error"], "malformed");
+    broker.publish(into, b"noise", &[]);
+    assert_eq!(listener.under(out).await.json()["error"], "malformed");
 }
 
 fn digits<const N: usize>(hex: &str) -> [u8; N] {

@@ -1,5 +1,8 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::thread;
 
 use cib_protocol::trees::FoundTree;
 
@@ -254,30 +257,74 @@ fn of_a_large_repository_earlier_files_come_when_they_are_needed() {
     assert_eq!(git(&folder, &["cat-file", "blob", &earlier]), "one");
 }
 
+/// Serves files over HTTP, which is all that git needs to clone; where it does.
+fn serve(folder: PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let folder = folder.clone();
+            thread::spawn(move || answer_one(stream, &folder));
+        }
+    });
+    url
+}
+
+fn answer_one(mut stream: TcpStream, folder: &Path) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    for line in lines.map_while(Result::ok) {
+        if line.is_empty() {
+            break;
+        }
+    }
+    let target = first.split(' ').nth(1).unwrap();
+    let path = target.split('?').next().unwrap().trim_start_matches('/');
+    let (status, body) = match fs::read(folder.join(path)) {
+        Ok(body) => ("200 OK", body),
+        Err(_) => ("404 Not Found", Vec::new()),
+    };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    // Who asked may have enough.
+    let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+}
+
 #[test]
-fn a_submodule_that_leads_into_the_box_is_left_out_and_the_tree_stands() {
+fn a_submodule_that_leads_into_the_box_is_left_out_and_the_tree_stands_with_the_others() {
     let (dir, roots) = workspace();
-    let secret = dir.path().join("secret");
-    fs::create_dir(&secret).unwrap();
-    git(&secret, &["init", "--quiet"]);
-    fs::write(secret.join("key"), "x").unwrap();
-    git(&secret, &["add", "--all"]);
-    git(&secret, &["commit", "--quiet", "--message", "first"]);
+    let url = serve(dir.path().to_owned());
+    for name in ["secret", "public"] {
+        let folder = dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        git(&folder, &["init", "--quiet"]);
+        fs::write(folder.join("key"), "x").unwrap();
+        git(&folder, &["add", "--all"]);
+        git(&folder, &["commit", "--quiet", "--message", "first"]);
+    }
+    git(
+        dir.path(),
+        &["clone", "--quiet", "--bare", "public", "public.git"],
+    );
+    git(&dir.path().join("public.git"), &["update-server-info"]);
     let origin = dir.path().join("origin");
-    let at = secret.display().to_string();
-    let add = [
-        "-c",
-        "protocol.file.allow=always",
-        "submodule",
-        "--quiet",
-        "add",
-        &at,
-        "inner",
-    ];
-    git(&origin, &add);
+    // Whichever git comes to first.
+    for (from, name) in [
+        (dir.path().join("secret").display().to_string(), "inner"),
+        (format!("{url}/public.git"), "other"),
+        (dir.path().join("secret").display().to_string(), "third"),
+    ] {
+        let allowed = ["-c", "protocol.file.allow=always"];
+        let add = ["submodule", "--quiet", "add", &from, name];
+        git(&origin, &[&allowed[..], &add].concat());
+    }
     git(&origin, &["commit", "--quiet", "--message", "inner"]);
     made(&roots, &tree(dir.path()));
     let folder = dir.path().join("tasks/a1b2c3d4/origin");
     assert!(folder.join(".gitmodules").exists());
-    assert!(!folder.join("inner/key").exists());
+    assert!(folder.join("other/key").exists());
+    for name in ["inner", "third"] {
+        assert!(!folder.join(name).join("key").exists(), "{name}");
+    }
 }

@@ -5,34 +5,43 @@ use std::time::{Duration, Instant};
 
 use crate::support::{INIT, Namespace, children, eventually, finish, run, status_field};
 
-/// A daemon in a session of its own that needs a while to end, and says so.
-const DAEMON: &str = "setsid bash -c 'trap \"sleep 0.4; echo cleaned up; exit\" TERM; echo up; \
-    while :; do sleep 0.05; done' & read < <(tail -n0 -f /dev/null & echo x); sleep 0.5; exit 3";
+/// A shell that starts something in a session of its own, waits until that writes a line to its
+/// descriptor 9, and ends with this code.
+fn leaves(what: &str, code: i32) -> String {
+    format!(
+        "pipe=$(mktemp -u); mkfifo $pipe; exec 9<>$pipe; rm $pipe; \
+         setsid {what} & read <&9; exit {code}"
+    )
+}
+
+/// A daemon that needs a while to end, and says so.
+const DAEMON: &str = "bash -c 'trap \"sleep 0.4; echo cleaned up; exit\" TERM; echo up; echo >&9; \
+    while :; do sleep 0.05; done'";
 
 #[test]
 fn descendants_are_asked_and_awaited() {
     let asked = Instant::now();
-    let ended = run(&["bash", "-c", DAEMON]);
+    // Much longer than the daemon takes.
+    let ended = run(&["--grace", "50", "bash", "-c", &leaves(DAEMON, 3)]);
     assert_eq!(ended.code(), 3);
     assert_eq!(ended.stdout, "up\ncleaned up\n");
-    assert!(asked.elapsed() < Duration::from_secs(5), "no fixed sleep");
+    assert!(asked.elapsed() < Duration::from_secs(40), "no fixed sleep");
 }
 
 #[test]
 fn who_does_not_listen_is_killed_when_the_grace_is_over() {
-    let stubborn = "setsid bash -c 'trap \"\" TERM; echo up; while :; do sleep 1; done' & \
-        read < <(sleep 0.5); exit 4";
+    let stubborn = "bash -c 'trap \"\" TERM; echo up; echo >&9; while :; do sleep 1; done'";
     let started = Instant::now();
-    let ended = run(&["--grace", "1", "bash", "-c", stubborn]);
+    let ended = run(&["--grace", "1", "bash", "-c", &leaves(stubborn, 4)]);
     let took = started.elapsed();
     assert_eq!(ended.code(), 4);
     assert!(took >= Duration::from_millis(1000), "{took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
 #[test]
 fn a_second_term_ends_the_grace() {
-    let stubborn = "(trap '' TERM; while :; do sleep 1; done) & echo up; exec sleep 60";
+    let stubborn = "(trap '' TERM; echo up; while :; do sleep 1; done) & exec sleep 60";
     let mut namespace = Namespace::start(&["--grace", "600", "bash", "-c", stubborn]);
     assert_eq!(namespace.line(), "up");
     let main = children(namespace.pid.cast_unsigned())[0];
@@ -57,8 +66,9 @@ fn descendants_hear_term_before_cont() {
             POSIX::sigaction($number, POSIX::SigAction->new($do, POSIX::SigSet->new)) } \
         on(SIGTERM, sub { syswrite STDOUT, \"TERM\\n\" }); \
         on(SIGCONT, sub { syswrite STDOUT, \"CONT\\n\"; $cont = 1 }); \
-        syswrite STDOUT, \"up\\n\"; select(undef, undef, undef, 5) until $cont;";
-    let command = format!("setsid perl -e '{order}' & read < <(sleep 0.5); exit 0");
+        syswrite STDOUT, \"up\\n\"; open my $nine, \">&=9\"; syswrite $nine, \"\\n\"; \
+        select(undef, undef, undef, 5) until $cont;";
+    let command = leaves(&format!("perl -e '{order}'"), 0);
     let ended = run(&["bash", "-c", &command]);
     assert_eq!(ended.code(), 0, "{ended:?}");
     assert_eq!(ended.stdout, "up\nTERM\nCONT\n");
@@ -122,10 +132,9 @@ fn under_another_init_it_is_a_subreaper_says_so_if_asked_and_leaves_nobody_behin
 
 #[test]
 fn as_a_subreaper_it_kills_who_does_not_listen() {
-    let stubborn = "setsid bash -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & \
-        read < <(sleep 0.5); exit 4";
+    let stubborn = "bash -c 'trap \"\" TERM; echo $$; echo >&9; while :; do sleep 1; done'";
     let mut command = Command::new(INIT);
-    command.args(["--grace", "0.5", "bash", "-c", stubborn]);
+    command.args(["--grace", "0.5", "bash", "-c", &leaves(stubborn, 4)]);
     let ended = finish(command);
     assert_eq!(ended.code(), 4);
     let pid = ended.stdout.trim();

@@ -148,7 +148,8 @@ fn a_storm_of_orphans_does_not_hold_up_a_signal() {
     let asked = Instant::now();
     namespace.signal(libc::SIGTERM);
     assert_eq!(namespace.wait().code(), 11);
-    assert!(asked.elapsed() < Duration::from_secs(3));
+    // Not for as long as it rages, which is without an end.
+    assert!(asked.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn share(running: &mut Running) -> f64 {
             pause();
         }
     }
-    assert!(slowest < Duration::from_secs(2), "root waited {slowest:?}");
+    assert!(slowest < Duration::from_secs(8), "root waited {slowest:?}");
     (used(pid) - before).as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
@@ -180,7 +180,7 @@ fn a_control_that_does_not_answer_is_not_healthy_whatever_its_process_says() {
             _ => None,
         }
     });
-    assert!(asked.0 < Duration::from_secs(3), "{:?}", asked.0);
+    assert!(asked.0 < Duration::from_secs(15), "{:?}", asked.0);
     assert_eq!(asked.1, "control does not answer");
     let status = running.status().unwrap();
     assert_eq!(status.phase, "degraded");
@@ -230,7 +230,8 @@ fn runs(running: &mut Running, word: &str) -> bool {
 fn a_setup_command_that_takes_too_long_leaves_nobody_behind() {
     let mut recipe = Recipe::new();
     recipe
-        .set("CIB_SETUP_TIMEOUT", "2")
+        // Long enough for all of them to be seen.
+        .set("CIB_SETUP_TIMEOUT", "6")
         .set("CIB_SETUP_ON_FAILURE", "continue")
         .set(
             "CIB_SETUP_COMMANDS",

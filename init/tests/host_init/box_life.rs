@@ -97,23 +97,25 @@ fn an_essential_service_that_is_given_up_ends_the_box_with_70() {
 #[test]
 fn what_is_killed_after_it_was_ready_is_back_at_once() {
     let mut recipe = Recipe::new();
+    // It would be minutes until the next try of what does not work.
+    recipe.configure(
+        "[service.lasting]\nready = { fd = 3 }\nrestart_delay = \"5m\"\ncommand = [\"/bin/bash\", \
+         \"-c\", \"echo >&3; exec 3>&-; while :; do sleep 0.05; done\"]\n",
+    );
     let mut running = recipe.start();
     running.wait_until_up();
-    let before = running.service("control");
-    let inner = before.pid.unwrap();
-    let victim = outer_pid(&mut running, inner);
-    let killed = Instant::now();
+    let before = running.service("lasting");
+    assert_eq!(before.state, "ready");
+    let ready = Instant::now();
+    eventually("it was ready for a while", || {
+        (ready.elapsed() > Duration::from_millis(2500)).then_some(())
+    });
+    let victim = outer_pid(&mut running, before.pid.unwrap());
     crate::support::signal(victim, libc::SIGKILL);
-    eventually("control is back", || {
-        let now = running.service("control");
+    let now = eventually("it is back", || {
+        let now = running.service("lasting");
         (now.state == "ready" && now.pid != before.pid).then_some(now)
     });
-    assert!(
-        killed.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        killed.elapsed()
-    );
-    let now = running.service("control");
     assert_eq!(now.restarts, 1);
     assert_eq!(now.last_exit.as_deref(), Some("signal KILL"));
 }
@@ -156,8 +158,9 @@ fn a_stubborn_box_ends_within_its_budget() {
     running.wait_until_up();
     let asked = Instant::now();
     assert_eq!(running.stop(), Some(0));
+    // Less than where nothing is said.
     assert!(
-        asked.elapsed() < Duration::from_secs(4),
+        asked.elapsed() < Duration::from_secs(7),
         "{:?}",
         asked.elapsed()
     );
@@ -178,7 +181,7 @@ fn a_second_term_hurries() {
     running.signal(libc::SIGTERM);
     assert_eq!(running.wait().code(), Some(0));
     assert!(
-        asked.elapsed() < Duration::from_secs(10),
+        asked.elapsed() < Duration::from_secs(40),
         "{:?}",
         asked.elapsed()
     );

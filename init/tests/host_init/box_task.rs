@@ -91,8 +91,15 @@ impl Stage {
             .start_with(&[&["/opt/box/cib-init", "task"], words].concat())
     }
 
+    /// Puts a text in a file's place, whole: somebody may be reading it.
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.recipe.folder("workspace").join(name), text).unwrap();
+        let folder = self.recipe.folder("workspace");
+        let (path, new) = (folder.join(name), folder.join("new"));
+        std::fs::write(&new, text).unwrap();
+        std::os::unix::fs::chown(&new, Some(970), Some(970)).unwrap();
+        std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .unwrap();
+        std::fs::rename(new, path).unwrap();
     }
 
     fn read(&self, name: &str) -> String {

@@ -5,13 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cib_init::socket::client::ask;
 use cib_protocol::init::{BoxStatus, InitReply, InitRequest, ServiceStatus};
 
-use crate::support::{INIT, children, eventually, signal};
+use crate::support::{INIT, PATIENCE, children, eventually, signal};
 
 /// The token of every box here.
 pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
@@ -190,19 +191,23 @@ impl Recipe {
             .spawn()
             .expect("env is there");
         let said: Arc<Mutex<String>> = Arc::default();
+        let mut heard = Vec::new();
         if captured {
-            collect(child.stdout.take().unwrap(), Arc::clone(&said));
+            heard.push(collect(child.stdout.take().unwrap(), Arc::clone(&said)));
         }
-        collect(child.stderr.take().unwrap(), Arc::clone(&said));
+        heard.push(collect(child.stderr.take().unwrap(), Arc::clone(&said)));
         Running {
             outer: child,
             pid: None,
             said,
+            heard,
         }
     }
 }
 
-fn collect(from: impl std::io::Read + Send + 'static, to: Arc<Mutex<String>>) {
+/// Keeps what is said; what comes back is told of when that is all.
+fn collect(from: impl std::io::Read + Send + 'static, to: Arc<Mutex<String>>) -> Receiver<()> {
+    let (done, heard) = channel();
     std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
         let mut line = Vec::new();
@@ -213,7 +218,10 @@ fn collect(from: impl std::io::Read + Send + 'static, to: Arc<Mutex<String>>) {
             to.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
+        // Who waits for it may be gone.
+        let _ = done.send(());
     });
+    heard
 }
 
 /// A box that was started.
@@ -221,6 +229,7 @@ pub(crate) struct Running {
     outer: Child,
     pid: Option<i32>,
     said: Arc<Mutex<String>>,
+    heard: Vec<Receiver<()>>,
 }
 
 impl Running {
@@ -356,11 +365,16 @@ impl Running {
         signal(self.pid(), number);
     }
 
-    /// Waits until the box is over.
+    /// Waits until the box is over, and until all that it said is heard.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let outer = &mut self.outer;
-        eventually("the box ends", || outer.try_wait().unwrap())
+        let status = eventually("the box ends", || outer.try_wait().unwrap());
+        for heard in self.heard.drain(..) {
+            // Of something that holds on to the pipe the test itself has to tell.
+            let _ = heard.recv_timeout(PATIENCE);
+        }
+        status
     }
 
     /// Asks the box to end, as `docker stop` does; its exit code.

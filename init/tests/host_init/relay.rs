@@ -45,10 +45,8 @@ fn a_port_is_joined_both_ways_and_ends_with_the_side_that_answers() {
 
 #[test]
 fn a_port_at_which_nobody_listens_is_told() {
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    // Nobody does on this one, and no connection is given it.
+    let port = 1;
     let output = relay(port).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -11,8 +11,8 @@ pub(crate) const INIT: &str = match option_env!("CIB_TEST_INIT") {
     Some(path) => path,
     None => env!("CARGO_BIN_EXE_cib-init"),
 };
-/// Long enough for a loaded machine, short enough for a person.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything here takes on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` gives something.
 #[track_caller]

@@ -19,7 +19,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::support::{Root, as_coder, both, run};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An ssh-agent of some user of the machine outside, with one key.
 struct Agent(Child);

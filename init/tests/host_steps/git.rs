@@ -104,7 +104,7 @@ fn commits_are_signed_by_an_ssh_key_and_verified() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while std::os::unix::net::UnixStream::connect(&agent).is_err() {
         assert!(std::time::Instant::now() < end, "no agent");
         std::thread::yield_now();

@@ -155,8 +155,9 @@ fn a_look_up_fails_at_once_while_the_upstream_is_dead_and_works_after() {
     let script = "for i in 1 2 3 4 5; do getent ahostsv4 host$i.example || echo failed; done";
     let said = found(&lab, "nameserver 127.0.0.11\n", script);
     assert_eq!(said.matches("failed").count(), 5, "{said}");
+    // Waited for, it would be seconds for each.
     assert!(
-        begin.elapsed() < Duration::from_secs(2),
+        begin.elapsed() < Duration::from_secs(10),
         "{:?}",
         begin.elapsed()
     );

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::world::{World, own_address};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A resolver; dropping it ends it.
 pub(crate) struct Resolver {

@@ -11,7 +11,8 @@ use crate::names::{KNOWN, Names};
 use crate::world::{Route, World};
 
 const SERVER: &str = "192.0.2.53:53";
-const AT_ONCE: Duration = Duration::from_millis(500);
+/// Less than the second and a half that a server is waited for, and time for a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(1200);
 
 #[tokio::test]
 async fn a_dead_upstream_means_servfail_at_once_and_a_new_one_is_found() {
@@ -28,7 +29,7 @@ async fn a_dead_upstream_means_servfail_at_once_and_a_new_one_is_found() {
     let world = World::at(listen).await;
     let names = Names::on_tcp().await;
     world.route(SERVER, Route::To(names.address));
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(60);
     while resolver.look_up("host.example.").await != Ok(vec![KNOWN.into()]) {
         assert!(Instant::now() < end, "the resolver does not come back");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -50,8 +51,9 @@ async fn a_frozen_upstream_means_servfail_in_time_and_later_at_once() {
         resolver.look_up("host.example.").await,
         Err(ResponseCode::ServFail)
     );
+    // Clients give up after five.
     assert!(
-        begin.elapsed() < Duration::from_millis(3500),
+        begin.elapsed() < Duration::from_millis(4900),
         "{:?}",
         begin.elapsed()
     );
@@ -99,7 +101,7 @@ async fn more_queries_than_there_is_room_for_are_turned_away_at_once() {
     let resolver = Resolver::start(config).await;
     let slow = resolver.look_up("first.example.");
     let quick = async {
-        let end = Instant::now() + Duration::from_secs(3);
+        let end = Instant::now() + Duration::from_secs(60);
         while world.targets().is_empty() {
             assert!(Instant::now() < end);
             tokio::task::yield_now().await;

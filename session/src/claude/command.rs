@@ -272,29 +272,35 @@ mod tests {
             "toolbox": {"url": "http://127.0.0.1/mcp", "key": "secret", "tools": ["find", "choose"]},
         }))
         .unwrap();
-        let mut line = CommandLine::new("claude".into(), Conversation::New(Uuid::from_u128(8)));
-        line.toolbox = Some("/run/tools.json".into());
-        let command = line.stream(&spec, None);
-        let words: Vec<_> = command
-            .get_args()
-            .map(|word| word.to_string_lossy())
-            .collect();
-        let has = |wanted: &[&str]| words.windows(wanted.len()).any(|words| words == wanted);
-        assert!(
-            has(&["--mcp-config", "/run/tools.json", "--strict-mcp-config"]),
-            "{words:?}"
-        );
-        assert!(has(&["--tools", ""]), "{words:?}");
-        assert!(
-            has(&["--allowedTools", "mcp__box__find,mcp__box__choose"]),
-            "{words:?}"
-        );
-        assert!(has(&["--setting-sources", "user"]), "{words:?}");
-        assert!(!has(&["--dangerously-skip-permissions"]), "{words:?}");
-        assert!(
-            !words.iter().any(|word| word.contains("secret")),
-            "{words:?}"
-        );
+        let id = Uuid::from_u128(8);
+        let (from, to) = (id, Uuid::from_u128(9));
+        for conversation in [
+            Conversation::New(id),
+            Conversation::Resume(id),
+            Conversation::Fork { from, to },
+        ] {
+            let mut line = CommandLine::new("claude".into(), conversation);
+            line.toolbox = Some("/run/tools.json".into());
+            for command in [line.stream(&spec, None), line.tty(&spec, None)] {
+                let words: Vec<_> = command
+                    .get_args()
+                    .map(|word| word.to_string_lossy())
+                    .collect();
+                let has = |wanted: &[&str]| words.windows(wanted.len()).any(|it| it == wanted);
+                for wanted in [
+                    &["--mcp-config", "/run/tools.json", "--strict-mcp-config"][..],
+                    &["--tools", ""],
+                    &["--allowedTools", "mcp__box__find,mcp__box__choose"],
+                    &["--setting-sources", "user"],
+                    &["--permission-mode", "default"],
+                ] {
+                    assert!(has(wanted), "{wanted:?} is not in {words:?}");
+                }
+                assert!(!has(&["--dangerously-skip-permissions"]), "{words:?}");
+                let tells = words.iter().any(|word| word.contains("secret"));
+                assert!(!tells, "{words:?}");
+            }
+        }
         let file = toolbox(&spec.toolbox.unwrap());
         assert!(
             file.contains(r#""Authorization":"Bearer secret""#),

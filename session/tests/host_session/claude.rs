@@ -9,7 +9,7 @@ use cib_protocol::keeper::KeeperReply;
 use cib_protocol::session::State;
 use cib_testkit::wait::wait_until;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn a_turn_with_a_tool_is_told_in_order() {
@@ -250,12 +250,21 @@ fn what_a_sessions_rules_allow_is_not_asked_and_what_they_deny_is_refused_in_eve
     assert_eq!(question["tool"], "Bash");
     assert!(real.place.path("work/allowed").exists());
     assert!(!real.place.path("work/asked").exists());
-    let mut spec = real.spec("@bash touch denied\n@text done");
-    spec["tools"] = json!({"deny": ["Bash(touch:*)"]});
-    let keeper = real.place.start(&spec);
-    let frames = wait_turns(&keeper, 1);
-    assert_eq!(data(&frames, "tool.use.result")[0]["is_error"], true);
-    assert!(!real.place.path("work/denied").exists());
+    for mode in ["default", "acceptEdits", "plan", "bypassPermissions"] {
+        let file = format!("refused-{mode}");
+        let mut spec = real.spec(&format!("@bash touch {file}\n@text done"));
+        spec["permission_mode"] = mode.into();
+        spec["tools"] = json!({"deny": ["Bash(touch:*)"]});
+        let keeper = real.place.start(&spec);
+        let frames = wait_turns(&keeper, 1);
+        let result = &data(&frames, "tool.use.result")[0];
+        let said = result["output"].to_string();
+        assert_eq!(result["is_error"], true, "{mode}: {said}");
+        assert!(said.contains("denied"), "{mode}: {said}");
+        assert_eq!(data(&frames, "ask.question"), [Value::Null; 0], "{mode}");
+        let path = real.place.path("work").join(file);
+        assert!(!path.exists(), "{mode}");
+    }
 }
 
 #[test]

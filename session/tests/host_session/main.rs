@@ -18,5 +18,6 @@ mod noise;
 mod plain;
 mod real;
 mod shell;
+mod toolbox;
 mod tty;
 mod user;

@@ -18,7 +18,7 @@ async fn bridge(upstream: Upstream) -> SocketAddr {
     config.listen = (own_address(), 12346).into();
     let listen = config.listen;
     tokio::spawn(connect::run(config, Ready::nobody(), Sockets::default()));
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(listen).await.is_err() {
         assert!(Instant::now() < end);
         tokio::task::yield_now().await;
@@ -164,7 +164,7 @@ async fn a_dead_upstream_is_named_at_once() {
     world.stop().await;
     let begin = Instant::now();
     let answer = talk(bridge, GET).await;
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < Duration::from_secs(5));
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert!(
         answer.contains(&upstream.endpoint().to_string()),

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 use tempfile::NamedTempFile;
 
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(program: &str, args: &[&str]) -> Output {
     Command::new(program).args(args).output().unwrap()

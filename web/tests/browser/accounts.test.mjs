@@ -203,6 +203,8 @@ test('accounts and sign-ins are looked after in the settings', async () => {
   assert.deepEqual(await axeFinds(page), []);
   await may.getByLabel('sessions:write').check();
   await may.getByRole('button', { name: 'Save' }).click();
+  // The dialog has the same words, and is there before the box has answered.
+  await may.waitFor({ state: 'hidden' });
   await page.getByText('sessions:write').waitFor();
   const { accounts } = await box.call('GET', '/api/auth/accounts');
   const scopes = accounts.find((one) => one.name === 'bob').scopes;

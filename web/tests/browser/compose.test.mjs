@@ -68,9 +68,11 @@ test('a slash lists what Claude has, and the model is chosen from a list', async
   await shot(page, 'model');
   await efforts.getByRole('button', { name: 'low' }).click();
   await log(page).getByText('The effort is low now').waitFor();
-  assert.equal((await box.call('GET', `/api/sessions/${id}`)).effort, 'low');
+  await until('its effort', async () => (await box.call('GET', `/api/sessions/${id}`)).effort === 'low');
+  await dialog.waitFor({ state: 'hidden' });
   await page.getByRole('button', { name: /^Model .*, change$/ }).click();
-  assert.equal(await efforts.getByRole('button', { pressed: true }).textContent(), 'low');
+  await efforts.getByRole('button', { name: 'low', pressed: true }).waitFor();
+  assert.equal(await efforts.getByRole('button', { pressed: true }).count(), 1);
   assert.deepEqual(await axeFinds(page), []);
   assert.deepEqual(page.wrongs, []);
   await page.context().close();

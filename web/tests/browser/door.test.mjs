@@ -6,7 +6,7 @@ import { constants, createGunzip } from 'node:zlib';
 import { after, before, describe, test } from 'node:test';
 import Provider from 'oidc-provider';
 import { apache, ask, caddy, nginx, SECRET, send } from './door.mjs';
-import { Box, DESKTOP, freePort, launch, TOKEN, until } from './kit.mjs';
+import { Box, DESKTOP, freePort, launch, PATIENCE, TOKEN, until } from './kit.mjs';
 
 const token = { authorization: `Bearer ${TOKEN}` };
 
@@ -23,6 +23,8 @@ after(async () => {
 
 async function open(url) {
   const context = await browser.newContext({ viewport: DESKTOP, ignoreHTTPSErrors: true, locale: 'en-GB' });
+  // As long as what it waits for may take: Claude Code begins behind it.
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   await page.goto(url);
   return page;
@@ -110,10 +112,10 @@ function plainDoor(start) {
   test('what is too long is refused by the box, with its reason', async () => {
     const { id } = await box.create('a long one follows');
     const body = JSON.stringify({ data: 'x'.repeat(20 << 20) });
-    const answer = await ask(`${door.url}/api/sessions/${id}/input`, {
-      method: 'POST',
-      headers: token,
-      body,
+    // Who is refused before all is sent may find the line cut instead.
+    const answer = await until('the refusal', () => {
+      const how = { method: 'POST', headers: token, body };
+      return ask(`${door.url}/api/sessions/${id}/input`, how).catch(() => null);
     });
     assert.equal(answer.status, 413);
     assert.match(answer.headers['content-type'], /json/);

@@ -4,9 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { axeFinds, Box, DESKTOP, launch, overflow, PHONE, shot, until, visit } from './kit.mjs';
+import { axeFinds, Box, DESKTOP, launch, overflow, PATIENCE, PHONE, shot, until, visit } from './kit.mjs';
 
-const PATIENCE = 90_000;
 let box;
 let browser;
 

@@ -30,7 +30,7 @@ const shown = (page) =>
 
 /** Somebody presses a notification, or a button on it. */
 const press = async (page, action) => {
-  const [worker] = page.context().serviceWorkers();
+  const worker = await until('the service worker', () => page.context().serviceWorkers()[0]);
   await worker.evaluate(async (action) => {
     const [notification] = await self.registration.getNotifications();
     self.dispatchEvent(new NotificationEvent('notificationclick', { notification, action }));
@@ -66,7 +66,7 @@ test('who looks elsewhere is told that Claude asks, and answers from there', asy
     (await shown(page)).find((one) => one.tag === other.id && /wants to use/.test(one.body)),
   );
   assert.deepEqual(may.actions, []);
-  const [worker] = page.context().serviceWorkers();
+  const worker = await until('the service worker', () => page.context().serviceWorkers()[0]);
   await worker.evaluate(async (tag) => {
     const [notification] = await self.registration.getNotifications({ tag });
     self.dispatchEvent(new NotificationEvent('notificationclick', { notification, action: '' }));
@@ -131,8 +131,11 @@ test('an administrator sets channels up, tries them, and sees what was sent', as
     const row = page.getByRole('listitem').filter({ hasText: 'my <server>' });
     await row.getByRole('button', { name: 'Test' }).click();
     await until('the test', () => service.pushes.length > 0);
-    await page.getByRole('button', { name: 'Look again' }).click();
-    await page.getByText('delivered').first().waitFor();
+    // It has come, and the box may not have noted that yet.
+    await until('that it is noted', async () => {
+      await page.getByRole('button', { name: 'Look again' }).click();
+      return page.getByText('delivered').first().isVisible();
+    });
     assert.deepEqual(await axeFinds(page), []);
     assert.equal(await overflow(page, size.width), 0);
     await row.getByRole('button', { name: 'Remove' }).click();

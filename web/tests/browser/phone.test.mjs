@@ -33,7 +33,7 @@ test('every page is two taps away on a phone, from a session as well', async () 
     await sheet.getByRole('link', { name: place }).tap();
     await page.waitForURL(`${box.url}${where}`);
     await page.getByRole('heading', { name: heading, exact: true }).first().waitFor();
-    assert.equal(await sheet.count(), 0);
+    await sheet.waitFor({ state: 'detached' });
     // The bar says that one is somewhere behind the button.
     await bar(page).locator('button[aria-current]').waitFor();
   }

@@ -398,11 +398,12 @@ test('a session moves to the terminal and back, and goes on', async () => {
     ['stream', 'and by the stream again'],
   ]) {
     await driver.selectOption(to);
-    await until('the other driver', async () => (await driver.inputValue()) === to);
-    await until(
-      'that it stands',
-      async () => (await box.call('GET', `/api/sessions/${id}`)).state === 'idle',
-    );
+    // The page shows the choice at once, and the old one is idle as well.
+    await until('the other driver', async () => {
+      const session = await box.call('GET', `/api/sessions/${id}`);
+      return session.driver === to && session.state === 'idle';
+    });
+    await until('that the page shows it', async () => (await driver.inputValue()) === to);
     await composer(page).fill(`@text ${words}`);
     await composer(page).press('Enter');
     await page.locator('article.said').getByText(words, { exact: true }).waitFor();

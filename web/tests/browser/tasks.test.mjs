@@ -1,12 +1,11 @@
 // Tasks with everything that is real but the model: control, `cib-files`, keepers, git and Claude Code.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { axeFinds, Box, DESKTOP, launch, overflow, PHONE, until, visit } from './kit.mjs';
+import { axeFinds, Box, DESKTOP, launch, overflow, PATIENCE, PHONE, until, visit } from './kit.mjs';
 
-const PATIENCE = 90_000;
 let box;
 let browser;
 const at = (...names) => path.join(box.root, 'work', ...names);
@@ -20,7 +19,13 @@ function git(where, ...words) {
   return out.trim();
 }
 
-/** A repository with one commit; what is pushed to it takes a while. */
+/** What somebody else waits at until it is let go: time would be too short on a busy machine. */
+const gate = (name) => path.join(box.root, 'gates', name);
+const hold = (name) => writeFileSync(gate(name), '');
+const letGo = (name) => rmSync(gate(name), { force: true });
+const waits = (name) => `while [ -e '${gate(name)}' ]; do sleep 0.1; done`;
+
+/** A repository with one commit; what is pushed to it may be held up. */
 function repository(name) {
   mkdirSync(at(name));
   git(at(name), 'init', '--quiet', '--initial-branch=main');
@@ -28,16 +33,16 @@ function repository(name) {
   git(at(name), 'add', '--all');
   git(at(name), 'commit', '--quiet', '--message', 'first');
   const hook = at(name, '.git/hooks/pre-receive');
-  writeFileSync(hook, '#!/bin/sh\nsleep 1\n');
+  writeFileSync(hook, `#!/bin/sh\n${waits('opening')}\n`);
   chmodSync(hook, 0o755);
 }
 
 const task = (id) => box.call('GET', `/api/tasks/${id}`);
-const journal = (id) =>
-  readFileSync(path.join(box.root, 'data/control/tasks', id, 'transcript.jsonl'), 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
+const journal = (id) => {
+  const text = readFileSync(path.join(box.root, 'data/control/tasks', id, 'transcript.jsonl'), 'utf8');
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  return whole.split('\n').filter(Boolean).map(JSON.parse);
+};
 const states = (id) =>
   journal(id)
     .filter((frame) => frame.kind === 'task.state')
@@ -60,9 +65,10 @@ async function comesTo(id, state) {
 before(async () => {
   box = await Box.start();
   browser = await launch();
-  // A clone takes a while, too: git asks this program for what it sends.
+  mkdirSync(path.join(box.root, 'gates'));
+  // A clone may be, too: git asks this program for what it sends.
   const slow = path.join(box.root, 'slow');
-  writeFileSync(slow, '#!/bin/sh\nsleep 1\nexec "$@"\n');
+  writeFileSync(slow, `#!/bin/sh\n${waits('cloning')}\nexec "$@"\n`);
   chmodSync(slow, 0o755);
   writeFileSync(path.join(box.root, '.gitconfig'), `[uploadpack]\n\tpackObjectsHook = ${slow}\n`);
   repository('api');
@@ -80,15 +86,20 @@ const WORK = `Mend the api.
 @text It is mended.`;
 
 test('control is killed in each state, and the task comes to one branch with every commit', async () => {
-  const body = { prompt: WORK, repo: 'api', setup: ['sleep 1', 'echo ready > ../ready'] };
+  const body = { prompt: WORK, repo: 'api', setup: [waits('preparing'), 'echo ready > ../ready'] };
+  // None of them is over before it was seen.
+  for (const state of ['cloning', 'opening', 'preparing']) hold(state);
   const { id } = await box.call('POST', '/api/tasks', body);
   const killed = new Set();
+  const deadline = Date.now() + 3 * PATIENCE;
   for (;;) {
     const { state } = await task(id);
+    assert.ok(Date.now() < deadline, `it is ${state} without an end`);
     if (/completed|failed|cancelled/.test(state)) break;
     if (state !== 'queued' && !killed.has(state)) {
       killed.add(state);
       await box.kill();
+      letGo(state);
       await box.control();
     }
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -115,13 +126,18 @@ test('control is killed in each state, and the task comes to one branch with eve
 });
 
 test('a keeper that is killed is begun again, and the task goes on', async () => {
-  const prompt = `Mend the api.\n@bash echo x > three && git add --all && git commit -qm three; sleep 3\n@text Mended.`;
+  hold('working');
+  const work = `echo x > three && git add --all && git commit -qm three; ${waits('working')}`;
+  const prompt = `Mend the api.\n@bash ${work}\n@text Mended.`;
   const { id } = await box.call('POST', '/api/tasks', { prompt, repo: 'api' });
   await until('the commit', async () => (await task(id)).commits === 1, PATIENCE);
   for (const keeper of box.keepers) keeper.kill('SIGKILL');
+  const begun = () => journal(id).filter((frame) => frame.kind === 'task.session');
+  await until('that it is begun again', () => begun().length === 2);
+  letGo('working');
   const done = await ended(id);
   assert.equal(done.state, 'completed', JSON.stringify(done));
-  const sessions = journal(id).filter((frame) => frame.kind === 'task.session');
+  const sessions = begun();
   assert.equal(sessions.length, 2);
   assert.equal(sessions[0].data.session, sessions[1].data.session);
   const log = git(at('api'), 'log', '--format=%s', `main..claude/${id}`);
@@ -175,7 +191,7 @@ test('the loop of a client of claude-code-runner finds a queue of three done', a
 test('a task is submitted, followed, told something and cancelled on its pages', async () => {
   const page = await visit(browser, box, '/t');
   const hostile = '<img src=x onerror=alert(1)>\u202egnp';
-  await page.getByLabel('What is to be done').fill(`${hostile}\n@slow 200\n@text ${'word '.repeat(300)}`);
+  await page.getByLabel('What is to be done').fill(`${hostile}\n@slow 200\n@text ${'word '.repeat(1500)}`);
   await page.getByLabel('Repository').fill('api');
   await page.getByRole('button', { name: 'Submit' }).click();
   await page.waitForURL(/\/t\/[0-9a-f]{8}$/);

@@ -22,7 +22,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Longer than anything here takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for something that has to happen soon.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {

@@ -1,7 +1,7 @@
 //! The real program in a process of its own.
 
 use std::io::Read as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,7 @@ pub struct Process {
 
 /// An address that nobody listens on.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    cib_testkit::netns::free_port(Ipv4Addr::LOCALHOST.into()).unwrap()
 }
 
 /// The program on a box, not yet started, logging nothing.

@@ -6,6 +6,7 @@ use super::{data, token, with_claude};
 use crate::common::client::Client;
 use crate::common::until;
 use crate::common::world::World;
+use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::State;
 use cib_protocol::time::Timestamp;
 
@@ -72,9 +73,17 @@ async fn an_agent_starts_a_session_talks_to_it_answers_it_and_reads_it() {
             texts.contains("You said hello") && texts.contains("You said Red"),
             "{read}"
         );
+        let told = || {
+            let init = world.init();
+            let keeper = init.keepers.iter().find(|one| one.id.to_string() == id);
+            keeper.unwrap().told()
+        };
         done(&client, "interrupt", json!({"session": id})).await;
+        assert_eq!(told().last(), Some(&KeeperRequest::Interrupt));
         let ended = done(&client, "end_session", json!({"session": id})).await;
         assert_eq!(ended["session"], id);
+        let last = told().pop();
+        assert!(matches!(last, Some(KeeperRequest::Stop { .. })), "{last:?}");
     };
     with_claude(&world, work).await;
 }

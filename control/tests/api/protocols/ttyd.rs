@@ -1,11 +1,14 @@
 //! Terminals in the words of ttyd.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cib_protocol::frame::{Data, PtyRaw};
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::{Program, SessionSpec};
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::token;
@@ -79,7 +82,14 @@ async fn a_client_of_ttyds_sees_types_and_resizes() {
     assert_eq!(heard(&mut socket).await, b"0a\r\n\xff");
     // Who wants to hear nothing for a while hears it afterwards.
     say(&mut socket, b"2").await;
+    say(&mut socket, b"0x").await;
+    until("it is heard that nothing is to be told", async || {
+        shell.told().len() >= 3
+    })
+    .await;
     shell.append(&[shown(b"more")]);
+    let early = timeout(Duration::from_millis(300), heard(&mut socket)).await;
+    assert!(early.is_err(), "{early:?}");
     say(&mut socket, b"3").await;
     assert_eq!(heard(&mut socket).await, b"0more");
 }

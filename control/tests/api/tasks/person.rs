@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
+use super::publishing::shell;
 use super::{comes_to, commit, git, submit};
 use crate::common::client::Client;
 use crate::common::forge::{self, TOKEN};
@@ -199,6 +200,49 @@ async fn nothing_but_what_a_person_has_seen_is_taken_and_nothing_is_taken_back()
             .contains("elsewhere")
     );
     assert_eq!(desk.at("claude/three"), None);
+}
+
+#[tokio::test]
+async fn by_the_ticket_of_a_push_no_other_commit_and_no_other_branch_is_taken() {
+    let desk = desk();
+    let seen = commit(&desk.tree, "seen");
+    let later = commit(&desk.tree, "later");
+    // What the tree has become meanwhile was not asked for.
+    let order = desk.order("claude/one", &seen);
+    desk.client.post("/api/git/push", &order).await.ok();
+    assert_eq!(desk.at("claude/one").as_ref(), Some(&seen));
+    // Neither is what whoever has the ticket makes of it.
+    let publisher = &desk.server.app.publisher;
+    let forge = publisher
+        .repository(&format!("{}/acme/api.git", desk.forge.url()))
+        .and_then(|found| found.forge)
+        .unwrap();
+    let to = |commit: &str, name: &str| format!("{commit}:refs/heads/claude/{name}");
+    for (pushed, word) in [
+        (to(&later, "two"), "another commit"),
+        (to(&seen, "three"), "stays as it is"),
+        (
+            format!("{} {}", to(&seen, "two"), to(&seen, "three")),
+            "stays as it is",
+        ),
+        (":refs/heads/claude/one".to_owned(), "stays as it is"),
+        (to(&seen, "two"), ""),
+    ] {
+        let order = Order::new(forge.clone(), "claude/two".to_owned(), seen.clone());
+        let ticket = publisher.ticket_of(&Arc::new(order)).unwrap();
+        let script = format!(
+            "CIB_GIT_TICKET={} git push cib://{}/acme/api.git {pushed}",
+            ticket.name, desk.host
+        );
+        let output = shell(&desk.world, &desk.tree, &script).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_taken = word.is_empty();
+        assert_eq!(output.status.success(), is_taken, "{pushed}: {said}");
+        assert!(said.contains(word), "{pushed}: {said}");
+        assert_eq!(desk.at("claude/two"), is_taken.then(|| seen.clone()));
+        assert_eq!(desk.at("claude/three"), None);
+        assert_eq!(desk.at("claude/one").as_ref(), Some(&seen));
+    }
 }
 
 /// A git that has asked for something, and the answer.

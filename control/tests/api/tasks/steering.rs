@@ -421,9 +421,8 @@ async fn a_task_that_neither_says_nor_does_anything_is_interrupted_and_fails_as_
     assert!(told.contains(&KeeperRequest::Interrupt), "{told:?}");
 }
 
-/// What a keeper writes of a usage limit that is reset in so many milliseconds.
-pub(super) fn limited(millis: i64) -> Data {
-    let resets_at = Timestamp::from_millis(Timestamp::now().as_millis() + millis);
+/// What a keeper writes of a usage limit that is reset then.
+pub(super) fn limited(resets_at: Timestamp) -> Data {
     Data::Meta(Meta {
         usage_limit: Some(UsageLimit {
             kind: Some("five_hour".to_owned()),
@@ -433,10 +432,17 @@ pub(super) fn limited(millis: i64) -> Data {
     })
 }
 
-/// Has the first session's turn end at such a limit.
-pub(super) fn hit_limit(world: &World, millis: i64) {
-    world.init().keepers[0].append(&[limited(millis)]);
+/// When so many milliseconds have gone by.
+pub(super) fn later(millis: i64) -> Timestamp {
+    Timestamp::from_millis(Timestamp::now().as_millis() + millis)
+}
+
+/// Has the first session's turn end at a limit that is reset in so many milliseconds; when that is.
+pub(super) fn hit_limit(world: &World, millis: i64) -> Timestamp {
+    let resets_at = later(millis);
+    world.init().keepers[0].append(&[limited(resets_at)]);
     end_turn(world, 0, "You've hit your limit", "api_error");
+    resets_at
 }
 
 #[tokio::test]
@@ -449,17 +455,22 @@ async fn a_usage_limit_is_waited_for_until_its_reset_and_the_queue_waits_with_it
     let client = server.client();
     set_queue(&client, 2, false).await;
     let (id, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
-    hit_limit(&world, 5000);
+    let resets_at = hit_limit(&world, 5000);
     let waiting = comes_to(&world, &client, &id, "waiting").await;
-    assert!(waiting["until"].is_string(), "{waiting:#}");
+    let until_then: Timestamp = serde_json::from_value(waiting["until"].clone()).unwrap();
+    assert!(until_then >= resets_at, "{waiting:#}");
     let reason = waiting["reason"].as_str().unwrap();
     assert!(reason.starts_with("the reset of a usage limit"), "{reason}");
     let next = submit(&client, &json!({"prompt": "Mend api too"})).await;
-    assert_eq!(task(&client, &next).await["state"], "queued");
     // Its session is ended meanwhile, and resumed then.
     until("both go on", async || {
         world.init().keepers.iter_mut().for_each(Keeper::obey);
-        world.init().specs.len() >= 3
+        let state = task(&client, &next).await["state"].clone();
+        let begun = world.init().specs.len();
+        if Timestamp::now() < until_then {
+            assert_eq!((state, begun), (json!("queued"), 1), "it is too early");
+        }
+        begun >= 3
     })
     .await;
     let specs = world.init().specs.clone();
