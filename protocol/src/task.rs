@@ -152,7 +152,8 @@ impl TaskState {
         !matches!(self, Self::Queued | Self::Scheduled | Self::NeedsInput) && !self.is_ended()
     }
 
-    /// Whether it is on its way to an end that nothing changes any more.
+    /// Whether it is on its way to an end, which nothing changes any more: but for a task that is
+    /// finishing and is cancelled.
     #[must_use]
     pub fn is_ending(self) -> bool {
         matches!(self, Self::Finishing | Self::Cancelling | Self::Failing)

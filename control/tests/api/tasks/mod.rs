@@ -4,6 +4,7 @@
     reason = "a test whose surroundings fail has failed"
 )]
 
+mod killed;
 mod person;
 mod publishing;
 mod pulls;
