@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::client::Client;
+pub(crate) use steering::hit_limit;
+
 use crate::common::keeper::Keeper;
 use crate::common::world::World;
 use crate::common::{files, until};

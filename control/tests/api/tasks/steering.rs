@@ -434,7 +434,7 @@ pub(super) fn limited(millis: i64) -> Data {
 }
 
 /// Has the first session's turn end at such a limit.
-pub(super) fn hit_limit(world: &World, millis: i64) {
+pub(crate) fn hit_limit(world: &World, millis: i64) {
     world.init().keepers[0].append(&[limited(millis)]);
     end_turn(world, 0, "You've hit your limit", "api_error");
 }
