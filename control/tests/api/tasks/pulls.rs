@@ -60,15 +60,23 @@ pub(super) fn forged_with(kind: ForgeKind, change: impl FnOnce(&mut Config)) -> 
 }
 
 pub(super) fn add(forge: &ForgeStandIn, slug: &str, writers: &[&str]) {
-    let files = BTreeMap::from([("file".to_owned(), "one\n".to_owned())]);
-    forge
-        .repository(&NewRepository {
-            slug: slug.to_owned(),
-            writers: writers.iter().map(|one| (*one).to_owned()).collect(),
-            files,
-            ..NewRepository::default()
-        })
-        .unwrap();
+    add_with(forge, slug, writers, |_| {});
+}
+
+pub(super) fn add_with(
+    forge: &ForgeStandIn,
+    slug: &str,
+    writers: &[&str],
+    change: impl FnOnce(&mut NewRepository),
+) {
+    let mut new = NewRepository {
+        slug: slug.to_owned(),
+        writers: writers.iter().map(|one| (*one).to_owned()).collect(),
+        files: BTreeMap::from([("file".to_owned(), "one\n".to_owned())]),
+        ..NewRepository::default()
+    };
+    change(&mut new);
+    forge.repository(&new).unwrap();
 }
 
 impl Forged {
@@ -324,9 +332,20 @@ async fn a_repository_is_found_by_its_name_and_somebody_is_asked_where_two_have_
     let one = forged();
     add(&one.forge, "acme/web", &["me"]);
     add(&one.forge, "me/web", &[]);
-    let none = submit(&one.client, &json!({"prompt": "x", "repo": "acme/none"})).await;
-    let failed = comes_to(&one.world, &one.client, &none, "failed").await;
-    assert_eq!(failed["error"]["kind"], "no_repo", "{failed:#}");
+    // What the token does not see, or nobody may change, is told at once.
+    add_with(&one.forge, "acme/kept", &["me"], |new| new.archived = true);
+    let address = |slug: &str| format!("{}/{slug}", one.forge.url());
+    for (repo, word) in [
+        ("acme/none".to_owned(), "such repository"),
+        (address("acme/none"), "such repository"),
+        ("acme/kept".to_owned(), "archived"),
+        (address("acme/kept"), "archived"),
+    ] {
+        let named = json!({"prompt": "x", "repo": repo});
+        let refused = one.client.post("/api/tasks", &named).await;
+        let why = refused.fault(400, "bad_value");
+        assert!(why.starts_with("`repo`") && why.contains(word), "{why}");
+    }
     let found = submit(&one.client, &json!({"prompt": "Mend the login of api"})).await;
     let working = comes_to(&one.world, &one.client, &found, "working").await;
     assert_eq!(working["repo"], format!("{}/acme/api.git", one.forge.url()));
