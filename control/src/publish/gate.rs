@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::bare::{Bare, Trouble};
+use super::large::Load;
 use super::person::Order;
 use super::wire::{Answer, Check, Hello, MAX_LINE};
 use super::{Push, Whose, asker, check, git, held, helper};
@@ -477,7 +478,7 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
     let new = command.new.unwrap_or_default();
     let mut secrets = app.publisher.secrets.clone();
     secrets.allowed.clone_from(&entry.record.request.allow);
-    check::scan(bare, asked, &new, secrets).await?;
+    let pointers = check::scan(bare, asked, &new, secrets.clone()).await?;
     let (_, slug) = app.publisher.forge(&forge)?;
     let to = match &forge.fork {
         Some(fork) => fork
@@ -485,6 +486,16 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
             .map_err(|_| refused("the fork has no usable name".to_owned()))?,
         None => slug,
     };
+    let tree = entry.progress().branch.map(|tree| tree.workdir);
+    let load = Load {
+        bare,
+        asked,
+        new: &new,
+        to: &to,
+        tree: tree.as_deref().unwrap_or_default(),
+        secrets,
+    };
+    load.bring(app, pointers).await?;
     let objects = (&*asked.objects, &*asked.alternates);
     let pushed = bare.push(&to, &new, &branch, Some(objects));
     pushed.await

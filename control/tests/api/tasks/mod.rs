@@ -5,6 +5,7 @@
 )]
 
 mod killed;
+mod large;
 mod person;
 mod publishing;
 mod pulls;
@@ -17,9 +18,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::client::Client;
 pub(crate) use steering::hit_limit;
 
+use crate::common::client::Client;
 use crate::common::keeper::Keeper;
 use crate::common::world::World;
 use crate::common::{files, until};
@@ -202,7 +203,6 @@ fn world_of_opus() -> World {
     let own = world.data().join("control");
     fs::create_dir_all(&own).unwrap();
     fs::write(own.join("offers.json"), offers.to_string()).unwrap();
-    let server = world.serve();
     world
 }
 
@@ -257,6 +257,7 @@ async fn a_model_of_any_name_is_taken_where_a_gateway_or_a_provider_has_it() {
 #[tokio::test]
 async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
     let world = world_of_opus();
+    let server = world.serve();
     let client = server.client();
     for (body, word) in [
         (json!({"prompt": ""}), "prompt"),
