@@ -189,7 +189,7 @@ async fn a_box_that_is_killed_in_each_state_comes_to_one_pull_request_with_each_
 async fn a_box_that_is_killed_while_a_task_ends_badly_ends_it_with_its_reason_and_its_work_once() {
     for (state, end, kind) in [
         ("cancelling", "cancelled", "cancelled"),
-        ("failing", "failed", "exit_code"),
+        ("failing", "failed", "budget_exhausted"),
     ] {
         let mut life = Mortal::new();
         let body =
@@ -202,7 +202,7 @@ async fn a_box_that_is_killed_while_a_task_ends_badly_ends_it_with_its_reason_an
             let cancel = format!("/api/tasks/{id}/cancel");
             life.client.post(&cancel, &json!({})).await.ok();
         } else {
-            life.ends_turn("No.", "error");
+            life.ends_turn("No.", "error_max_turns");
         }
         life.dies_in(&id, state).await;
         let ended = life.comes_to(&id, end).await;

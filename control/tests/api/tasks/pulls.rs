@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cib_control::config::Config;
 use cib_protocol::forge::ForgeKind;
+use cib_protocol::frame::Data;
 use cib_testkit::forge::{Fault, ForgeStandIn, NewRepository};
 use serde_json::{Value, json};
 
@@ -192,6 +193,12 @@ async fn a_draft_is_there_before_the_work_says_how_it_goes_and_is_ready_at_the_e
         })
         .await;
     }
+    let todo: Data = serde_json::from_value(json!({"kind": "todo.update", "data": {"items": [
+        {"id": "1", "subject": "Read what @somebody says", "status": "completed"},
+        {"id": "2", "subject": "Mend the rest", "status": "pending"},
+    ]}}))
+    .unwrap();
+    one.world.init().keepers[0].append(&[todo]);
     end_turn(&one.world, 0, "It is mended.", "turn_end");
     let done = comes_to(&one.world, &one.client, &id, "completed").await;
     assert_eq!(
@@ -204,9 +211,18 @@ async fn a_draft_is_there_before_the_work_says_how_it_goes_and_is_ready_at_the_e
         (&json!(false), &json!(true))
     );
     let body = pull["body"].as_str().unwrap();
-    for part in ["**completed**", "It is mended.", "### Commits (3)", "three"] {
+    for part in [
+        "**completed**",
+        "It is mended.",
+        "### Commits (3)",
+        "three",
+        "- [x] Read what",
+        "- [ ] Mend the rest",
+        "1 turns, $0.00",
+    ] {
         assert!(body.contains(part), "{part} is missing in\n{body}");
     }
+    assert!(!body.contains("@somebody"), "{body}");
     let log = one.client.get(&format!("/api/tasks/{id}/logs")).await;
     let log = String::from_utf8(log.body.to_vec()).unwrap();
     assert!(
@@ -405,7 +421,8 @@ async fn the_base_is_what_the_forge_calls_its_own_now_whatever_old_branches_ther
     git(&dir, &["symbolic-ref", "HEAD", "refs/heads/trunk"]);
     one.forge.rename("acme/api", "acme/service");
     let id = one.submit(json!({})).await;
-    let working = comes_to(&one.world, &one.client, &id, "working").await;
+    one.works(&id).await;
+    let working = task(&one.client, &id).await;
     assert_eq!(working["branch"]["base"], "trunk");
     assert_eq!(
         working["repo"],
