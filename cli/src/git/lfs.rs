@@ -203,8 +203,6 @@ mod tests {
 
     use super::*;
 
-    const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
-
     fn text(oid: &str, size: &str) -> String {
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n")
     }
