@@ -9,6 +9,7 @@ pub mod called;
 pub mod errors;
 pub mod files;
 pub mod hex;
+pub mod lfs;
 pub mod log;
 pub mod password;
 pub mod print;

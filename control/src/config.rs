@@ -61,6 +61,8 @@ pub struct Config {
     pub notices: Setup,
     /// The MQTT broker that the box speaks to.
     pub mqtt: Option<MqttSettings>,
+    /// Whether Claude speaks to a gateway or a cloud.
+    pub gateway: bool,
     /// How long a stream may be silent.
     pub heartbeat: Duration,
     /// Whether sessions that were working when the box stopped are resumed.
@@ -280,6 +282,7 @@ impl Config {
                     ..Setup::default()
                 },
                 mqtt,
+                gateway: options.gateway,
                 heartbeat: Duration::from_secs(heartbeat),
                 resume: resume == "always",
                 max_sessions,

@@ -43,6 +43,8 @@ pub struct Said {
 /// What the last Claude that was asked said.
 #[derive(Debug)]
 pub struct Known {
+    /// Whether Claude speaks to a gateway or a cloud: nobody here knows what that has.
+    gateway: bool,
     path: PathBuf,
     said: Mutex<Option<Arc<Said>>>,
     /// When keepers were asked last. Held while they are.
@@ -52,13 +54,14 @@ pub struct Known {
 impl Known {
     /// Kept in a folder of control's own. A file that cannot be used is as none.
     #[must_use]
-    pub fn open(folder: &Path) -> Self {
+    pub fn open(folder: &Path, gateway: bool) -> Self {
         let path = folder.join("offers.json");
         let said = cib_foreign::own::read(&path)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .map(Arc::new);
         Self {
+            gateway,
             path,
             said: Mutex::new(said),
             asked: tokio::sync::Mutex::default(),
@@ -72,11 +75,14 @@ impl Known {
     }
 
     /// Whether a model can be one, as far as anybody knows: none is refused before a Claude has said
-    /// what there is.
+    /// what there is, nor where it is somebody else's than Anthropic's to say.
     ///
     /// # Errors
     /// [`Code::BadValue`], with what there is.
     pub fn check(&self, model: &str) -> Result<(), Fault> {
+        if self.gateway {
+            return Ok(());
+        }
         let Some(said) = self.last().filter(|said| !said.offers.models.is_empty()) else {
             return Ok(());
         };
@@ -95,7 +101,8 @@ impl Known {
             .map(|known| &*known.value)
             .collect();
         let detail = format!(
-            "`model` is {} or the id of a Claude, not `{model}`",
+            "`model` is {} or the id of a Claude, not `{model}`; other models are those of a provider \
+             (`provider_id`), or of the gateway or cloud that the box is given (`ANTHROPIC_BASE_URL`)",
             names.join(", ")
         );
         Err(Fault::new(Code::BadValue, detail))

@@ -82,6 +82,10 @@ pub struct Options {
     #[arg(long)]
     pub webhook_private: bool,
 
+    /// Whether Claude speaks to a gateway or a cloud, whose models may have any name.
+    #[arg(long)]
+    pub gateway: bool,
+
     /// always: resume the sessions that were working when the box stopped. [CIB_RESUME]
     /// [default: never]
     #[arg(long, value_name = "WHEN")]

@@ -118,7 +118,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, RunError> {
         Notices::open(&own, config.notices.clone(), config.bridge)?,
         Prefs::new(&own),
         Providers::new(&own, config.bridge),
-        offers::Known::open(&own),
+        offers::Known::open(&own, config.gateway),
         gate,
         envelope(config)?,
         Seats::new(config.max_sessions),

@@ -164,6 +164,11 @@ impl Folder {
             if new.line(&["ls-files", "--", ".gitmodules"])?.is_some() {
                 submodules(&new);
             }
+            let pointers = large(&Git::at(step(&self.fd, NEW.as_ref())?), tree)?;
+            if pointers > 0 {
+                Git::at(step(&self.fd, NEW.as_ref())?)
+                    .set("cib.pointers", &pointers.to_string())?;
+            }
             let name = &*tree.name;
             renameat2(&self.fd, NEW, &self.fd, name, RenameFlags::RENAME_NOREPLACE)?;
         }
@@ -174,6 +179,10 @@ impl Folder {
             base_commit: git.setting("cib.basecommit")?,
             branch: tree.branch.clone(),
             commit: git.setting("cib.begin")?.unwrap_or_default(),
+            pointers: git
+                .setting("cib.pointers")?
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0),
         })
     }
 
@@ -360,6 +369,42 @@ fn begin(git: &Git, tree: &CloneTree) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Has the contents of large files (Git LFS) fetched, where `git-lfs` is here: as anybody fetches them,
+/// and from the repository's true address. How many stay pointers.
+fn large(git: &Git, tree: &CloneTree) -> Result<u32, Refusal> {
+    let count = pointers(git)?;
+    if count == 0 || git.line(&["lfs", "version"])?.is_none() {
+        return Ok(count);
+    }
+    let named = ["config", "--file", ".lfsconfig", "--get", "lfs.url"];
+    if tree.through.is_some() && git.line(&named)?.is_none() {
+        // By the address that leads to control nobody serves them.
+        let source = tree.source.strip_suffix(".git").unwrap_or(&tree.source);
+        git.set("lfs.url", &format!("{source}.git/info/lfs"))?;
+    }
+    // What is not had so stays a pointer.
+    let _ = git.run(&["lfs", "pull"], SUBMODULES);
+    pointers(git)
+}
+
+/// How many large files of a tree are nothing but pointers.
+fn pointers(git: &Git) -> Result<u32, Refusal> {
+    let words = [
+        "grep",
+        "--fixed-strings",
+        "--files-with-matches",
+        "-z",
+        "-e",
+        "version https://git-lfs.github.com/spec/v1",
+        "--",
+        ":(attr:filter=lfs)",
+    ];
+    // It finds none with a code that is no success.
+    let found = git.run(&words, git::SOON)?.stdout;
+    let count = found.iter().filter(|byte| **byte == 0).count();
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 fn commits(git: &Git, branch: &str, since: &str) -> Result<Vec<TaskCommit>, Refusal> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cib_https::Client;
+use cib_https::{Body, Client};
 use cib_protocol::forge::ForgeKind;
 use cib_protocol::secret::Secret;
 use http::header::{
@@ -113,15 +113,47 @@ impl Line {
             .await
     }
 
+    /// User and token, as git sends them.
+    pub(crate) fn login(&self, user: &str) -> Option<HeaderValue> {
+        use base64::Engine as _;
+        let pair = format!("{user}:{}", self.token.as_ref()?.expose());
+        let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+        Some(sensitive(&format!("Basic {pair}")))
+    }
+
+    /// A request that is no call of the API.
+    pub(crate) fn plain(&self, method: &Method, url: &str) -> http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(url)
+            .header(USER_AGENT, AGENT)
+    }
+
+    /// How long a call may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.https.patience()
+    }
+
+    /// Sends such a request.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+        length: u64,
+        patience: Duration,
+    ) -> Result<Response<Bytes>, ForgeError> {
+        let answer = self.https.send_long(request, length, patience).await;
+        answer.map_err(|source| ForgeError::Unreachable {
+            host: self.host.clone(),
+            source,
+        })
+    }
+
     /// Whether git could fetch from an address of the forge now.
     pub(crate) async fn is_fetchable(&self, url: &str, user: &str) -> bool {
-        use base64::Engine as _;
-        let mut request = Request::get(format!("{url}/info/refs?service=git-upload-pack"))
-            .header(USER_AGENT, AGENT);
-        if let Some(token) = &self.token {
-            let pair = format!("{user}:{}", token.expose());
-            let pair = base64::engine::general_purpose::STANDARD.encode(pair);
-            request = request.header(AUTHORIZATION, sensitive(&format!("Basic {pair}")));
+        let url = format!("{url}/info/refs?service=git-upload-pack");
+        let mut request = self.plain(&Method::GET, &url);
+        if let Some(login) = self.login(user) {
+            request = request.header(AUTHORIZATION, login);
         }
         let Ok(request) = request.body(Bytes::new()) else {
             return false;
@@ -166,10 +198,7 @@ impl Line {
         url: &str,
         body: Option<Bytes>,
     ) -> Result<Request<Bytes>, ForgeError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(url)
-            .header(USER_AGENT, AGENT);
+        let mut request = self.plain(method, url);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -208,7 +237,8 @@ impl Line {
         (follows && rest.starts_with('/') && !rest.starts_with("//") && next != url).then_some(next)
     }
 
-    fn judge(&self, answer: Response<Bytes>, what: &str) -> Result<Reply, ForgeError> {
+    /// What an answer says: its body, or why it is no success.
+    pub(crate) fn judge(&self, answer: Response<Bytes>, what: &str) -> Result<Reply, ForgeError> {
         let (head, bytes) = answer.into_parts();
         let (status, headers) = (head.status.as_u16(), head.headers);
         self.remember(&headers);

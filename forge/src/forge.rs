@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cib_https::Client;
+use cib_https::{Body, Client};
 use cib_protocol::forge::{ForgeAccount, ForgeKind};
 use cib_protocol::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::call::Line;
 use crate::error::ForgeError;
+use crate::large::{Lacking, LargeFile, Store};
 use crate::slug::Slug;
 use crate::words::{
     Branch, Check, Head, Listed, Me, NewPull, Opened, Pull, PullChange, Rate, Repository,
@@ -112,6 +113,40 @@ impl Forge {
     #[must_use]
     pub fn clone_url(&self, slug: &Slug) -> String {
         format!("{}/{slug}.git", self.url)
+    }
+
+    /// Which of these large files (Git LFS) a repository's store lacks.
+    ///
+    /// # Errors
+    /// A [`ForgeError`]; also that there is no such store.
+    pub async fn lacking(
+        &self,
+        slug: &Slug,
+        files: &[LargeFile],
+    ) -> Result<Vec<Lacking>, ForgeError> {
+        self.store(slug).lacking(files).await
+    }
+
+    /// Gives it the content of one.
+    ///
+    /// # Errors
+    /// A [`ForgeError`]; also that the content breaks off.
+    pub async fn give(
+        &self,
+        slug: &Slug,
+        lacking: Lacking,
+        content: Body,
+    ) -> Result<(), ForgeError> {
+        self.store(slug).give(lacking, content).await
+    }
+
+    fn store(&self, slug: &Slug) -> Store<'_> {
+        Store {
+            line: &self.line,
+            forge: &self.url,
+            url: self.clone_url(slug),
+            user: self.user(),
+        }
     }
 
     /// Where people open a repository.

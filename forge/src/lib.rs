@@ -19,12 +19,14 @@ mod gitea;
 mod github;
 mod gitlab;
 mod json;
+mod large;
 mod slug;
 mod words;
 
 pub use error::{ErrorKind, ForgeError};
 pub use forge::Forge;
 pub use forges::{Forges, ForgesFault};
+pub use large::{Lacking, LargeFile};
 pub use slug::{BadSlug, Slug};
 pub use words::{
     Branch, Check, CheckState, Head, Listed, Me, NewPull, Opened, Pull, PullChange, PullState,

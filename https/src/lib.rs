@@ -21,6 +21,7 @@ use bytes::Bytes;
 use cib_resolver::stub;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -34,6 +35,9 @@ use connect::{Place, Stream};
 
 /// Where Debian keeps the certificates of those that it trusts.
 pub const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The body of a request that comes piece by piece.
+pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// How a [`Client`] behaves.
 #[derive(Clone)]
@@ -95,38 +99,60 @@ impl Client {
         }
     }
 
+    /// How long a request may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.options.patience
+    }
+
     /// Sends a request to the absolute address that it has, and reads the whole answer, whatever
     /// its status. `Host` and `Content-Length` are set here.
     ///
     /// # Errors
     /// An [`HttpsError`]; a status is none.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpsError> {
-        let patience = self.options.patience;
-        timeout(patience, self.exchange(request))
+        let (head, bytes) = request.into_parts();
+        let length = bytes.len() as u64;
+        let body = Full::new(bytes).map_err(|never| match never {});
+        let request = Request::from_parts(head, body.boxed_unsync());
+        self.send_long(request, length, self.options.patience).await
+    }
+
+    /// The same with a body of so many bytes that comes piece by piece, and takes as long as this.
+    ///
+    /// # Errors
+    /// As [`Client::send`], and what the body breaks off with.
+    pub async fn send_long(
+        &self,
+        request: Request<Body>,
+        length: u64,
+        patience: Duration,
+    ) -> Result<Response<Bytes>, HttpsError> {
+        timeout(patience, self.exchange(request, length))
             .await
             .unwrap_or(Err(HttpsError::Late(patience)))
     }
 
-    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpsError> {
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        length: u64,
+    ) -> Result<Response<Bytes>, HttpsError> {
         let (mut head, body) = request.into_parts();
         let place = Place::of(&head.uri)?;
         let host = HeaderValue::from_str(&place.authority).map_err(|_| HttpsError::Address)?;
         head.headers.insert(HOST, host);
-        head.headers.insert(CONTENT_LENGTH, body.len().into());
+        head.headers.insert(CONTENT_LENGTH, length.into());
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         head.uri = path.parse::<Uri>().map_err(|_| HttpsError::Address)?;
-        let request = Request::from_parts(head, Full::new(body));
+        let request = Request::from_parts(head, body);
         match connect::connect(&self.options, &place, || self.tls()).await? {
             Stream::Plain(stream) => self.ask(stream, request).await,
             Stream::Tls(stream) => self.ask(*stream, request).await,
         }
     }
 
-    async fn ask<S>(
-        &self,
-        stream: S,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Bytes>, HttpsError>
+    async fn ask<S>(&self, stream: S, request: Request<Body>) -> Result<Response<Bytes>, HttpsError>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {

@@ -152,7 +152,8 @@ impl TaskState {
         !matches!(self, Self::Queued | Self::Scheduled | Self::NeedsInput) && !self.is_ended()
     }
 
-    /// Whether it is on its way to an end that nothing changes any more.
+    /// Whether it is on its way to an end, which nothing changes any more: but for a task that is
+    /// finishing and is cancelled.
     #[must_use]
     pub fn is_ending(self) -> bool {
         matches!(self, Self::Finishing | Self::Cancelling | Self::Failing)
@@ -317,6 +318,9 @@ pub struct TaskBranch {
     pub branch: String,
     /// What the branch begins with: a commit that changes nothing, or what it had already.
     pub commit: String,
+    /// Large files (Git LFS) of which nothing but pointers is in the tree.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub pointers: u32,
 }
 
 /// `task.session`: the session that works on the task; written before it is started.
@@ -332,6 +336,11 @@ pub struct TaskSession {
     /// Whether it looks for the task's repository, and does not work on it.
     #[serde(default, skip_serializing_if = "is_no")]
     pub finder: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

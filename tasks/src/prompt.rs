@@ -31,8 +31,18 @@ pub fn seek(prompt: &str) -> String {
 #[must_use]
 pub fn first(branch: &TaskBranch, prompt: &str) -> String {
     let TaskBranch {
-        workdir, branch, ..
+        workdir,
+        branch,
+        pointers,
+        ..
     } = branch;
+    let large = match pointers {
+        0 => String::new(),
+        count => format!(
+            "- {count} large files (Git LFS) could not be fetched: what stands in the tree are their \
+             pointers. Leave these as they are, and say so in the end if the task needs them.\n"
+        ),
+    };
     format!(
         "You work on a task in the git work tree {workdir}, on the branch {branch}.\n\
          - Commit after every change that makes sense by itself, with a message that says why: what \
@@ -40,7 +50,8 @@ pub fn first(branch: &TaskBranch, prompt: &str) -> String {
          - Stay on this branch, and do not push: the box pushes it after each commit.\n\
          - Nobody waits to answer questions. Where something is open, decide, and say in the end what \
          you decided.\n\
-         - If you cannot go on, commit what you have and say what is in the way.\n\n\
+         - If you cannot go on, commit what you have and say what is in the way.\n\
+         {large}\n\
          The task:\n\n{prompt}\n"
     )
 }
@@ -81,6 +92,12 @@ mod tests {
         let text = first(&branch, "Mend {it}.\nWell.");
         assert!(text.contains("/workspace/tasks/1/api, on the branch claude/1."));
         assert!(text.ends_with("\n\nMend {it}.\nWell.\n"));
+        assert!(!text.contains("LFS"));
+        let branch = TaskBranch {
+            pointers: 3,
+            ..branch
+        };
+        assert!(first(&branch, "Mend it.").contains("- 3 large files (Git LFS)"));
         assert!(hurry(720).contains("12 minutes") && hurry(12).contains("12 seconds"));
     }
 }

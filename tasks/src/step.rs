@@ -158,7 +158,10 @@ pub fn after(progress: &Progress, outcome: Outcome) -> Vec<Data> {
     let now = progress.state;
     match outcome {
         Outcome::Said(message) => return vec![Data::TaskMessage(message)],
-        Outcome::Cancelled(by) if !now.is_ended() && !now.is_ending() => {
+        // Also what waits at its end for a forge that is away.
+        Outcome::Cancelled(by)
+            if !now.is_ended() && (now == TaskState::Finishing || !now.is_ending()) =>
+        {
             return vec![cancelling(format!("by {by}"), Some(by))];
         }
         Outcome::Retried(by) if now.is_ended() => return vec![by_somebody(TaskState::Queued, by)],

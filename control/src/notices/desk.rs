@@ -103,6 +103,7 @@ impl Notices {
             session: None,
             title: "claude-in-box".to_owned(),
             text: TEST.to_owned(),
+            until: None,
             question: None,
             options: Vec::new(),
         };

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cib_protocol::session::{SessionId, SessionMeta, State};
 use cib_protocol::task::{TaskId, TaskState};
+use cib_protocol::time::Timestamp;
+use cib_tasks::fold::Progress;
 use serde::{Deserialize, Serialize};
 
 /// What was told of a session.
@@ -28,13 +30,34 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// What was told of a task: in which attempt, and where it stood then.
+/// What was told of a task: in which attempt, where it stood then, and for what it waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TaskMark {
     #[serde(rename = "r")]
     pub(super) retries: u32,
     #[serde(rename = "s")]
     pub(super) state: TaskState,
+    /// Until when it waits for Claude's API, if that is worth telling.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<Timestamp>,
+}
+
+/// The longest wait, in milliseconds, of one that does not know when to go on. It tries again, and
+/// waits again.
+const BLIND: i64 = 3_600_000;
+
+impl TaskMark {
+    /// How a task stands. Of a row of waits without a time that somebody knows the first is told; of
+    /// resets of a usage limit each is.
+    pub(super) fn of(progress: &Progress) -> Self {
+        let since = progress.since.map_or(0, Timestamp::as_millis);
+        let is_told = |until: &Timestamp| progress.waits <= 1 || until.as_millis() - since > BLIND;
+        Self {
+            retries: progress.retries,
+            state: progress.state,
+            until: progress.until.filter(is_told),
+        }
+    }
 }
 
 /// What was told of everything. It is on the disk before anything of it is sent.
@@ -118,13 +141,13 @@ pub(super) fn so_far(meta: &SessionMeta) -> Mark {
 
 /// Whether where a task stands is news.
 pub(super) fn of_task(mark: Option<TaskMark>, now: TaskMark) -> bool {
-    mark != Some(now) && matches!(now.state, TaskState::Completed | TaskState::Failed)
+    let is_end = matches!(now.state, TaskState::Completed | TaskState::Failed);
+    mark != Some(now) && (is_end || now.until.is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use cib_protocol::session::OpenQuestion;
-    use cib_protocol::time::Timestamp;
 
     use super::*;
 
@@ -209,12 +232,43 @@ mod tests {
 
     #[test]
     fn a_task_is_told_of_at_its_end_and_again_at_the_end_of_a_retry() {
-        let mark = |retries, state| TaskMark { retries, state };
+        let mark = |retries, state| TaskMark {
+            retries,
+            state,
+            until: None,
+        };
         let failed = mark(0, TaskState::Failed);
         assert!(of_task(Some(mark(0, TaskState::Working)), failed));
         assert!(of_task(None, failed));
         assert!(!of_task(Some(failed), failed));
         assert!(of_task(Some(failed), mark(1, TaskState::Failed)));
         assert!(!of_task(None, mark(0, TaskState::Cancelled)));
+    }
+
+    #[test]
+    fn each_reset_of_a_limit_is_told_and_of_waits_without_a_time_the_first() {
+        let mut progress = Progress {
+            state: TaskState::Waiting,
+            since: Some(Timestamp::from_millis(0)),
+            waits: 1,
+            ..Progress::default()
+        };
+        let mut look = |waits: u32, until: i64, before: Option<TaskMark>| {
+            progress.waits = waits;
+            progress.until = Some(Timestamp::from_millis(until));
+            let now = TaskMark::of(&progress);
+            (of_task(before, now), now)
+        };
+        let (is_news, first) = look(1, 30_000, None);
+        assert!(is_news);
+        assert!(!look(1, 30_000, Some(first)).0, "the same");
+        let (is_news, again) = look(2, BLIND, Some(first));
+        assert!(!is_news, "tried again, and nobody knows when it goes on");
+        let (is_news, reset) = look(3, BLIND + 1000, Some(again));
+        assert!(is_news);
+        assert!(look(4, 3 * BLIND, Some(reset)).0);
+        progress.until = None;
+        progress.state = TaskState::Working;
+        assert!(!of_task(Some(reset), TaskMark::of(&progress)));
     }
 }

@@ -316,11 +316,7 @@ impl<'a> Watch<'a> {
 }
 
 fn mark(entry: &Entry) -> TaskMark {
-    let progress = entry.progress();
-    TaskMark {
-        retries: progress.retries,
-        state: progress.state,
-    }
+    TaskMark::of(&entry.progress())
 }
 
 fn id(about: &str, what: &str) -> String {
@@ -328,9 +324,28 @@ fn id(about: &str, what: &str) -> String {
     cib_base::hex::encode(&digest[..8])
 }
 
-/// What is told of a task that has ended.
+/// What is told of a task that has ended, or waits for Claude's API.
 fn of_task(entry: &Entry, mark: TaskMark) -> Notice {
     let progress = entry.progress();
+    let about = format!("task {}", entry.id());
+    let mut notice = Notice {
+        id: id(&about, &format!("{} {}", mark.retries, mark.state.as_str())),
+        event: NoticeEvent::Limit,
+        at: Timestamp::now(),
+        task: Some(entry.id()),
+        session: progress.session.as_ref().map(|session| session.session),
+        title: title(&entry.record.request.prompt),
+        text: String::new(),
+        until: mark.until,
+        question: None,
+        options: Vec::new(),
+    };
+    if let Some(until) = mark.until {
+        let reason = progress.reason.as_deref().unwrap_or("Claude's API");
+        notice.id = id(&about, &format!("{} until {until}", mark.retries));
+        notice.text = plain(&format!("Until {until} it waits for {reason}"), MAX_TEXT);
+        return notice;
+    }
     let error = progress
         .error
         .as_ref()
@@ -350,17 +365,10 @@ fn of_task(entry: &Entry, mark: TaskMark) -> Notice {
         Some(error) => format!("{}: {} {}", error.kind.as_str(), error.detail, error.remedy),
         None => progress.result.unwrap_or_default(),
     };
-    let about = format!("task {}", entry.id());
     Notice {
-        id: id(&about, &format!("{} {}", mark.retries, mark.state.as_str())),
         event,
-        at: Timestamp::now(),
-        task: Some(entry.id()),
-        session: progress.session.map(|session| session.session),
-        title: title(&entry.record.request.prompt),
         text: plain(&text, MAX_TEXT),
-        question: None,
-        options: Vec::new(),
+        ..notice
     }
 }
 
@@ -389,6 +397,7 @@ async fn of_session(
         session: Some(meta.id),
         title: name,
         text: plain(meta.reason.as_deref().unwrap_or_default(), MAX_TEXT),
+        until: None,
         question: None,
         options: Vec::new(),
     };

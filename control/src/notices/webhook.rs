@@ -76,6 +76,7 @@ fn body(message: &Message<'_>) -> String {
         "session": notice.session,
         "title": notice.title,
         "text": notice.text,
+        "until": notice.until,
         "question": notice.question,
         "options": notice.options,
         "url": message.page,

@@ -98,6 +98,12 @@ impl Bare {
         }
     }
 
+    /// The forge that it comes from.
+    #[must_use]
+    pub fn forge(&self) -> &Arc<Forge> {
+        &self.forge
+    }
+
     /// Whether it was ever fetched.
     #[must_use]
     pub fn exists(&self) -> bool {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use cib_base::lfs::{POINTER, Pointer};
 use cib_protocol::task::TaskFault;
 
 use super::bare::{Bare, SOON, Trouble};
@@ -102,11 +103,17 @@ pub async fn grows(bare: &Bare, check: &Check, command: &Command) -> Result<(), 
     Err(Trouble::new(TaskFault::PushRefused, why))
 }
 
-/// Looks through everything that is new. Takes a thread for as long as it lasts.
+/// Looks through everything that is new, and says which large files (LFS) it points to. Takes a thread
+/// for as long as it lasts.
 ///
 /// # Errors
 /// That a secret is in it, or what git says.
-pub async fn scan(bare: &Bare, check: &Check, new: &str, secrets: Secrets) -> Result<(), Trouble> {
+pub async fn scan(
+    bare: &Bare,
+    check: &Check,
+    new: &str,
+    secrets: Secrets,
+) -> Result<Vec<Pointer>, Trouble> {
     let (tell, told) = tokio::sync::oneshot::channel();
     let (path, check, new) = (bare.path.clone(), check.clone(), new.to_owned());
     let looking = std::thread::Builder::new().name("scan".to_owned());
@@ -118,7 +125,7 @@ pub async fn scan(bare: &Bare, check: &Check, new: &str, secrets: Secrets) -> Re
     told.await.map_err(gone)?
 }
 
-fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<(), Trouble> {
+fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<Vec<Pointer>, Trouble> {
     let end = Instant::now() + SCANNING;
     let start = |words: &[&str], input: Stdio| {
         let mut command = git::command(path, &[], words).into_std();
@@ -140,8 +147,9 @@ fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<(), 
     let mut list = start(&words, Stdio::null())?;
     let ids = list.stdout.take().map_or_else(Stdio::null, Stdio::from);
     let mut read = start(&["cat-file", "--batch", "--buffer"], ids)?;
+    let mut pointers = Vec::new();
     let found = match read.stdout.take() {
-        Some(objects) => find(&mut BufReader::new(objects), secrets, end),
+        Some(objects) => find(&mut BufReader::new(objects), secrets, end, &mut pointers),
         None => Ok(None),
     };
     // What is not read to its end has to go by itself.
@@ -157,7 +165,11 @@ fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<(), 
             );
             Err(Trouble::new(TaskFault::SecretFound, why))
         }
-        None if listed.success() && read.success() => Ok(()),
+        None if listed.success() && read.success() => {
+            pointers.sort();
+            pointers.dedup();
+            Ok(pointers)
+        }
         None => Err(Trouble::new(
             TaskFault::PushRefused,
             "the push lacks objects that it is made of",
@@ -166,10 +178,12 @@ fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<(), 
 }
 
 /// Reads what `git cat-file --batch` writes: a line with id, kind and size, the object, a newline.
+/// What points to large files is collected.
 fn find(
     objects: &mut impl io::BufRead,
     secrets: &Secrets,
     end: Instant,
+    pointers: &mut Vec<Pointer>,
 ) -> Result<Option<&'static str>, Trouble> {
     let mut all = 0_u64;
     let mut line = String::new();
@@ -206,6 +220,9 @@ fn find(
         }
         if found.is_some() {
             return Ok(found);
+        }
+        if kind == "blob" && size < POINTER as u64 {
+            pointers.extend(Pointer::parse(&text));
         }
         let mut newline = [0];
         objects.read_exact(&mut newline)?;
@@ -282,7 +299,7 @@ mod tests {
             object
         };
         let end = Instant::now() + SCANNING;
-        let of = |bytes: &[u8]| find(&mut &*bytes, &Secrets::default(), end);
+        let of = |bytes: &[u8]| find(&mut &*bytes, &Secrets::default(), end, &mut Vec::new());
         let plain = object("blob", b"nothing");
         assert_eq!(of(&plain), Ok(None));
         let mut both = plain;

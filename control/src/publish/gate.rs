@@ -16,6 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::timeout;
 
 use super::bare::{Bare, Trouble};
+use super::large::Load;
 use super::person::Order;
 use super::wire::{Answer, Check, Hello, MAX_HELLO, MAX_LINE};
 use super::{Push, Whose, asker, check, git, held, helper};
@@ -527,7 +528,7 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
     let new = command.new.unwrap_or_default();
     let mut secrets = app.publisher.secrets.clone();
     secrets.allowed.clone_from(&entry.record.request.allow);
-    check::scan(bare, asked, &new, secrets).await?;
+    let pointers = check::scan(bare, asked, &new, secrets.clone()).await?;
     // What nothing leads to came with it all the same, and stays.
     let came = bare.size_of(&asked.objects).await?;
     let known = held(&app.publisher.pushed).get(&task).copied();
@@ -547,6 +548,16 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
             .map_err(|_| refused("the fork has no usable name".to_owned()))?,
         None => slug,
     };
+    let tree = entry.progress().branch.map(|tree| tree.workdir);
+    let load = Load {
+        bare,
+        asked,
+        new: &new,
+        to: &to,
+        tree: tree.as_deref().unwrap_or_default(),
+        secrets,
+    };
+    load.bring(app, pointers).await?;
     let objects = (&*asked.objects, &*asked.alternates);
     bare.push(&to, &new, &branch, Some(objects)).await?;
     held(&app.publisher.pushed).insert(task, all);

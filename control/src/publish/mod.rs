@@ -6,7 +6,8 @@
 //! repository by way of `git-remote-cib` ([`helper`], [`wire`]): [`gate`] joins it to git's own
 //! `upload-pack` and `receive-pack`, run as control's user ([`git`]), for the task that
 //! [`asker`] finds to ask. Before a push is taken [`check`] looks at it, and [`leak`] for secrets
-//! in it; then it is pushed on, and only then is it taken. Nothing but packs crosses: git is never
+//! in it, and [`large`] brings the contents of large files that it points to; then it is pushed on, and
+//! only then is it taken. Nothing but packs crosses: git is never
 //! run here in a repository of coder's.
 
 pub mod asker;
@@ -15,6 +16,7 @@ pub mod check;
 pub mod gate;
 pub mod git;
 pub mod helper;
+pub mod large;
 pub mod leak;
 pub mod person;
 pub mod wire;

@@ -18,6 +18,7 @@ use cib_protocol::trees::Through;
 use cib_tasks::check::is_branch;
 
 use super::bare::{Bare, Trouble};
+use super::large::Load;
 use super::wire::Check;
 use super::{check, named};
 use crate::app::App;
@@ -44,6 +45,8 @@ const USUAL: [&str; 3] = ["main", "master", "trunk"];
 pub struct Order {
     /// Where to.
     pub forge: TaskForge,
+    /// The working tree, absolute.
+    tree: String,
     branch: String,
     commit: String,
     refusal: Mutex<Option<Trouble>>,
@@ -51,11 +54,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// One for a commit to a branch.
+    /// One for a commit of a tree to a branch.
     #[must_use]
-    pub fn new(forge: TaskForge, branch: String, commit: String) -> Self {
+    pub fn new(forge: TaskForge, tree: String, branch: String, commit: String) -> Self {
         Self {
             forge,
+            tree,
             branch,
             commit,
             refusal: Mutex::default(),
@@ -93,8 +97,17 @@ impl Order {
         }
         check::grows(bare, asked, &command).await?;
         let secrets = app.publisher.secrets.clone();
-        check::scan(bare, asked, &self.commit, secrets).await?;
+        let pointers = check::scan(bare, asked, &self.commit, secrets.clone()).await?;
         let (_, slug) = app.publisher.forge(&self.forge)?;
+        let load = Load {
+            bare,
+            asked,
+            new: &self.commit,
+            to: &slug,
+            tree: &self.tree,
+            secrets,
+        };
+        load.bring(app, pointers).await?;
         let objects = (&*asked.objects, &*asked.alternates);
         let pushed = bare.push(&slug, &self.commit, &self.branch, Some(objects));
         pushed.await
@@ -234,7 +247,12 @@ pub async fn push(app: &App, asked: PushBranch) -> Result<BranchPushed, Fault> {
         .await
         .map_err(fault)?;
     if bare.at(&branch).await.map_err(fault)?.as_deref() != Some(&*commit) {
-        let order = Order::new(found.place.clone(), branch.clone(), commit.clone());
+        let order = Order::new(
+            found.place.clone(),
+            workdir.clone(),
+            branch.clone(),
+            commit.clone(),
+        );
         let carried_out = carry_out(app, &found, &Arc::new(order), workdir).await;
         // What came of it counts, whatever was said of it meanwhile.
         if bare.at(&branch).await.map_err(fault)?.as_deref() != Some(&*commit) {

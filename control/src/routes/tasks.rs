@@ -7,12 +7,14 @@ use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::Program;
 use cib_protocol::task::{TaskId, TaskMessage, TaskState};
 use cib_protocol::time::Timestamp;
+use cib_tasks::check;
 use cib_tasks::step::{self, Outcome};
 
 use super::call::{Call, Reply};
 use super::sessions::MAX_LIST;
 use super::streams;
 use crate::auth::credential;
+use crate::auth::scope::Scope;
 use crate::fault::{Code, Fault};
 use crate::mcp;
 use crate::metrics::Transport;
@@ -47,10 +49,24 @@ pub(super) async fn submit(call: &Call, request: CreateTask) -> Result<(Arc<Entr
     if let Some(webhook) = &request.webhook {
         call.app.notices.check_webhook(webhook)?;
     }
-    request
-        .model
-        .as_deref()
-        .map_or(Ok(()), |model| call.app.offers.check(model))?;
+    match (&request.provider_id, &request.model) {
+        // What that has is for it to say.
+        (Some(provider), _) => {
+            // A provider's key is the box's, and who has a session has it.
+            if !call.caller()?.scopes.allows(Scope::ProvidersRead) {
+                return Err(Fault::scope_missing(Scope::ProvidersRead));
+            }
+            call.app.providers.find(provider).await?;
+        }
+        (None, Some(model)) => call.app.offers.check(model)?,
+        (None, None) => {}
+    }
+    check::check(&request).map_err(|why| Fault::new(Code::BadValue, why))?;
+    if let Some(repo) = &request.repo
+        && let Some(why) = origin::refusal(&call.app, repo).await
+    {
+        return Err(Fault::new(Code::BadValue, format!("`repo`: {why}")));
+    }
     let (entry, is_new) = call.app.tasks.create(request, by).await?;
     if is_new {
         call.app.notices.changed();

@@ -57,9 +57,11 @@ async fn drive(app: &Arc<App>, entry: &Arc<Entry>) {
         if step == Step::Rest {
             return;
         }
-        // What goes on when somebody cancels is dropped; what saves the work is not.
+        // What goes on when somebody cancels is dropped; what saves the work then is not.
+        let state = progress.state;
+        let is_last = state.is_ended() || state.is_ending() && state != TaskState::Finishing;
         let is_cancelled = async {
-            if progress.state.is_ending() || progress.state.is_ended() {
+            if is_last {
                 std::future::pending::<()>().await;
             }
             let cancelled = states.wait_for(|state| *state == TaskState::Cancelling);
@@ -71,7 +73,13 @@ async fn drive(app: &Arc<App>, entry: &Arc<Entry>) {
             outcome = act(app, entry, &progress, step) => outcome,
             () = is_cancelled => continue,
         };
-        while let Err(fault) = entry.write(|now| step::after(now, outcome.clone())).await {
+        // An end that was made for another one is made anew: a pull request says which it is.
+        let is_overtaken = |now: &Progress| state.is_ending() && now.state != state;
+        let frames = |now: &Progress| match is_overtaken(now) {
+            true => Vec::new(),
+            false => step::after(now, outcome.clone()),
+        };
+        while let Err(fault) = entry.write(&frames).await {
             fault.log("tasks");
             tokio::time::sleep(PAUSE).await;
         }

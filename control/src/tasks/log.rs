@@ -237,7 +237,15 @@ fn entry(ts: Timestamp, data: &Data) -> Option<(String, bool)> {
         }
         Data::TaskRepository(repository) => write!(text, "repository {}", repository.source),
         Data::TaskBranch(tree) => {
-            write!(text, "branch {} in {}", tree.branch, tree.workdir)
+            let _ = write!(text, "branch {} in {}", tree.branch, tree.workdir);
+            match tree.pointers {
+                0 => Ok(()),
+                count => write!(
+                    text,
+                    "; of {count} large files (Git LFS) there are only pointers: their contents could \
+                     not be fetched"
+                ),
+            }
         }
         Data::TaskSession(session) => write!(text, "session {}", session.session),
         Data::TaskCommit(commit) => write!(text, "commit {} {}", commit.id, commit.subject),

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cib_forge::{ErrorKind, Forge, Slug};
 use cib_protocol::forge::ForgeKind;
 use cib_protocol::frame::Data;
 use cib_protocol::task::{
     StepOutcome, TaskFault, TaskForge, TaskPush, TaskRepository, TaskStep, plain,
 };
 use cib_tasks::fold::Progress;
-use cib_tasks::repository::{Unfound, named_in, parse};
+use cib_tasks::repository::{Named, Unfound, find, named_in, parse};
 use cib_tasks::step::{self, Outcome};
 
 use futures_util::FutureExt as _;
@@ -22,6 +23,9 @@ use super::tree;
 use crate::app::App;
 use crate::publish::bare::Trouble;
 use crate::publish::named;
+
+/// How long a forge is asked while whoever submits a task waits.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Pages of repositories that are looked at for a name.
 const PAGES: u32 = 5;
@@ -74,6 +78,56 @@ async fn noted(entry: &Entry, trouble: &Trouble, pause: Duration) {
 #[must_use]
 pub fn known(app: &App, found: TaskRepository) -> TaskRepository {
     app.publisher.repository(&found.source).unwrap_or(found)
+}
+
+/// Why a repository that is named can not be worked on, if a forge says so at once: that it is not
+/// there for the box's token, or is archived. Whatever else is the matter is found out when the task's
+/// turn has come.
+pub async fn refusal(app: &App, repo: &str) -> Option<String> {
+    let asked = async {
+        match parse(repo) {
+            Ok(Named::Address(found)) => {
+                let place = known(app, found).forge?;
+                let (forge, slug) = app.publisher.forge(&place).ok()?;
+                looked_at(&forge, &slug).await.unwrap_or_else(Some)
+            }
+            Ok(Named::Folder(name)) => {
+                let slug: Slug = name.parse().ok()?;
+                let mut refusal = None;
+                for forge in app.publisher.forges.iter().filter(|one| one.has_token()) {
+                    match looked_at(forge, &slug).await {
+                        Ok(found) => return found,
+                        Err(why) => refusal = Some(why),
+                    }
+                }
+                // A folder of the workspace may be called so.
+                let refusal = refusal?;
+                let trees = tree::found(app).await.ok()?;
+                let found = find(Some(&name), "", &trees);
+                found.is_err().then_some(refusal)
+            }
+            Err(_) => None,
+        }
+    };
+    tokio::time::timeout(AT_ONCE, asked).await.ok()?
+}
+
+/// What a forge says of a repository: nothing, why it cannot be changed, or that it has none.
+async fn looked_at(forge: &Forge, slug: &Slug) -> Result<Option<String>, String> {
+    if forge.kind() == ForgeKind::Git {
+        return Ok(None);
+    }
+    match forge.repository(slug).await {
+        Ok(found) => Ok(found.archived.then(|| archived(&found.slug))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoRight) => {
+            Err(error.to_string())
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn archived(slug: &Slug) -> String {
+    format!("{slug} is archived, so nobody may change it")
 }
 
 /// What a task means that names no repository of the workspace and no address, by what the tokens of
@@ -157,8 +211,8 @@ pub fn answered(app: &App, progress: &Progress, answer: &str) -> Result<TaskRepo
         _ => answer,
     };
     match parse(candidate) {
-        Ok(cib_tasks::repository::Named::Address(found)) => Ok(known(app, found)),
-        Ok(cib_tasks::repository::Named::Folder(folder)) if meant.len() == 1 => {
+        Ok(Named::Address(found)) => Ok(known(app, found)),
+        Ok(Named::Folder(folder)) if meant.len() == 1 => {
             let name = folder.rsplit('/').next().unwrap_or_default();
             Ok(TaskRepository {
                 name: cib_tasks::repository::tree_name(name),
@@ -209,8 +263,7 @@ async fn now(
     }
     let found = forge.repository(&slug).await?;
     if found.archived {
-        let why = format!("{} is archived, so nobody may change it", found.slug);
-        return Err(Trouble::new(TaskFault::NoRight, why));
+        return Err(Trouble::new(TaskFault::NoRight, archived(&found.slug)));
     }
     let place = named(&forge, &found.slug);
     let forge = place.forge.map(|forge| TaskForge {

@@ -199,6 +199,14 @@ async fn text(app: &Arc<App>, entry: &Entry, progress: &Progress, state: TaskSta
         let refused = shown.words(refused, 500);
         let _ = writeln!(text, "### Not everything is published\n\n{refused}\n");
     }
+    let pointers = progress.branch.as_ref().map_or(0, |tree| tree.pointers);
+    if pointers > 0 {
+        let _ = writeln!(
+            text,
+            "### Large files\n\nOf {pointers} large files (Git LFS) there were only pointers where \
+             Claude worked: their contents could not be fetched.\n"
+        );
+    }
     if let Some(result) = &progress.result {
         let _ = writeln!(text, "### Result\n\n{}\n", shown.words(result, usize::MAX));
     }

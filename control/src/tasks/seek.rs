@@ -172,6 +172,7 @@ async fn spec(
         },
         false => CreateSession {
             model: request.model.clone(),
+            provider_id: request.provider_id.clone(),
             prompt: Some(prompt::seek(&entry.prompt().await?)),
             title: Some(format!("{} looks for its repository", entry.id())),
             permission_mode: Some(PermissionMode::Default),

@@ -197,6 +197,7 @@ async fn first(
     let asked = CreateSession {
         workdir: Some(branch.workdir.clone()),
         model: request.model.clone(),
+        provider_id: request.provider_id.clone(),
         effort: request.effort.clone(),
         prompt: Some(prompt::first(branch, &entry.prompt().await?)),
         title: Some(title(entry)),

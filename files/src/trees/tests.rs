@@ -79,6 +79,31 @@ fn a_tree_made_twice_is_one_and_its_first_commit_has_one_id() {
 }
 
 #[test]
+fn large_files_that_are_pointers_alone_are_counted_and_texts_of_that_form_are_not() {
+    let (dir, roots) = workspace();
+    let origin = dir.path().join("origin");
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n",
+        "1".repeat(64)
+    );
+    fs::write(origin.join("example.txt"), &pointer).unwrap();
+    git(&origin, &["add", "--all"]);
+    git(&origin, &["commit", "--quiet", "--message", "text"]);
+    assert_eq!(made(&roots, &tree(dir.path())).pointers, 0);
+    fs::remove_dir_all(dir.path().join("tasks")).unwrap();
+    fs::write(origin.join(".gitattributes"), "*.bin filter=lfs\n").unwrap();
+    for name in ["one.bin", "two.bin"] {
+        fs::write(origin.join(name), &pointer).unwrap();
+    }
+    fs::write(origin.join("small.bin"), "as it is\n").unwrap();
+    git(&origin, &["add", "--all"]);
+    git(&origin, &["commit", "--quiet", "--message", "large"]);
+    let first = made(&roots, &tree(dir.path()));
+    assert_eq!(first.pointers, 2);
+    assert_eq!(made(&roots, &tree(dir.path())), first);
+}
+
+#[test]
 fn a_repository_without_commits_gets_its_first_one() {
     let (dir, roots) = workspace();
     let empty = dir.path().join("empty");

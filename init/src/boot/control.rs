@@ -231,6 +231,9 @@ pub(super) fn service(bin: &Path, settings: &Settings, run: &Path, auth: &Path) 
     if settings.aes_legacy {
         command.push("--aes-legacy".to_owned());
     }
+    if settings.claude.lead_elsewhere() {
+        command.push("--gateway".to_owned());
+    }
     if settings.tcp_port.is_some() {
         command.extend(["--tcp-fd".to_owned(), TCP_FD.to_string()]);
     }
@@ -315,7 +318,6 @@ fn level(level: LogLevel) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::{Environment, FileSettings};
 
     fn written(path: &Path, auth: &Auth, proxy: Option<&Secret>) -> ControlAuth {
         write_auth(path, auth, proxy, None, &[], Vec::new(), None).unwrap();
@@ -430,35 +432,48 @@ mod tests {
         }
     }
 
+    /// Control's command line in a box with these variables.
+    fn command_of(more: &[(&'static str, &'static str)]) -> String {
+        use crate::environment::{Environment, FileSettings};
+
+        let mut variables = vec![("CIB_AUTH_TOKEN", "0123456789abcdef")];
+        variables.extend(more);
+        let environment: Environment = variables.into_iter().collect();
+        let nothing = |_: &Path| panic!("no file is named");
+        let settings = Settings::read(&environment, &FileSettings::new(), &nothing);
+        let settings = settings.settings.unwrap();
+        let (bin, run) = (Path::new("/usr/bin"), Path::new("/run/cib"));
+        let auth = Path::new("/run/cib/control/auth.json");
+        service(bin, &settings, run, auth).command.join(" ")
+    }
+
     #[test]
     fn everything_is_reached_through_the_bridge_where_nothing_is_redirected() {
-        let command = |more: &[(&str, &str)]| {
-            let mut variables = vec![("CIB_AUTH_TOKEN", "0123456789abcdef")];
-            variables.extend(more);
-            let environment: Environment = variables.into_iter().collect();
-            let nothing = |_: &Path| panic!("no file is named");
-            let settings = Settings::read(&environment, &FileSettings::new(), &nothing);
-            let settings = settings.settings.unwrap();
-            let auth = Path::new("/run/cib/control/auth.json");
-            let service = service(
-                Path::new("/usr/bin"),
-                &settings,
-                Path::new("/run/cib"),
-                auth,
-            );
-            service.command.join(" ")
-        };
         let proxy = ("CIB_PROXY_URL", "socks5://10.0.0.1:1080");
-        let bridged = command(&[proxy, ("CIB_PROXY_MODE", "env")]);
+        let bridged = command_of(&[proxy, ("CIB_PROXY_MODE", "env")]);
         assert!(bridged.contains("--bridge 127.0.0.1:12346"), "{bridged}");
         assert!(
             bridged.contains("--forges /run/cib/control/forges.json"),
             "{bridged}"
         );
         for others in [&[proxy][..], &[("CIB_PROXY_MODE", "env")], &[]] {
-            let direct = command(others);
+            let direct = command_of(others);
             assert!(!direct.contains("--bridge"), "{direct}");
         }
+    }
+
+    #[test]
+    fn control_knows_the_names_of_models_where_claude_speaks_to_anthropic_itself() {
+        for (address, is_known) in [
+            ("https://models.example/v1", false),
+            ("https://api.anthropic.com/", true),
+            ("", true),
+        ] {
+            let told = command_of(&[("ANTHROPIC_BASE_URL", address)]);
+            assert_eq!(!told.contains("--gateway"), is_known, "{address}");
+        }
+        let cloud = command_of(&[("AWS_BEARER_TOKEN_BEDROCK", "key-of-bedrock")]);
+        assert!(cloud.contains("--gateway"), "{cloud}");
     }
 
     #[test]

@@ -426,6 +426,20 @@ pub struct Credentials {
     pub model: Option<String>,
 }
 
+impl Credentials {
+    /// Whether Claude speaks to a gateway or a cloud, whose models may have any name.
+    #[must_use]
+    pub fn lead_elsewhere(&self) -> bool {
+        let is_anthropics = |url: &String| url.trim_end_matches('/') == "https://api.anthropic.com";
+        self.base_url
+            .as_ref()
+            .is_some_and(|url| !is_anthropics(url))
+            || self.bedrock_key.is_some()
+            || self.aws.is_some()
+            || self.google.is_some()
+    }
+}
+
 impl JournalSync {
     /// The word of `CIB_JOURNAL_SYNC` that stands for it, for the keeper's own environment.
     #[must_use]

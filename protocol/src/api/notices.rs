@@ -61,6 +61,9 @@ pub struct Notice {
     pub title: String,
     /// What is asked, was said last or went wrong, at most 500 characters of it.
     pub text: String,
+    /// Until when a task waits that has met a limit, and goes on by itself; absent if it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// The question that waits for an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,

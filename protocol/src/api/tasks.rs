@@ -44,9 +44,14 @@ pub struct CreateTask {
     /// Texts that look like secrets and may be published all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
-    /// Model alias or id.
+    /// Model alias or id: one that Claude lists, one with `claude` in its name, or whatever the gateway,
+    /// the cloud or the provider has that Claude speaks to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The provider that its sessions work at, instead of whom the box's Claude speaks to; whoever names
+    /// one has the scope `providers:read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// Reasoning effort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,

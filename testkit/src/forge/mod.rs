@@ -7,6 +7,7 @@
 //! | `/api/v3/…`, `/api/graphql`; `/…` for hosts that begin with `api.` | GitHub |
 //! | `/api/v4/…` | GitLab |
 //! | `/api/v1/…` | Gitea |
+//! | `/owner/name.git/info/lfs/…` | Git LFS |
 //! | `/owner/name.git/…` | git |
 //! | `/_kit/…` | the test's own: see [`kit`] |
 //!
@@ -18,6 +19,7 @@ mod github;
 mod gitlab;
 mod graphql;
 pub mod kit;
+mod large;
 mod talk;
 mod world;
 
@@ -143,6 +145,12 @@ impl ForgeStandIn {
             .map(|(repo, _)| repo.dir.clone())
     }
 
+    /// The content of a large file, by its digest.
+    #[must_use]
+    pub fn large(&self, oid: &str) -> Option<bytes::Bytes> {
+        locked(&self.world).large.get(oid).cloned()
+    }
+
     /// Adds a check of a commit, as GitHub tells of it: `status`, `conclusion`.
     pub fn check(&self, slug: &str, check: &Value) {
         let mut world = locked(&self.world);
@@ -250,6 +258,9 @@ async fn git(
     if moved && head.method == Method::GET {
         let to = format!("/{}.git/{rest}?{}", repo.slug(), asked.query);
         return Answer::moved(&to).into();
+    }
+    if let Some(rest) = rest.strip_prefix("info/lfs/objects/") {
+        return large::answer(&mut locked(world), &repo, asked, rest, body).into();
     }
     let login = asked.login.as_deref();
     if backend::service(rest, &asked.query) == "git-receive-pack" {

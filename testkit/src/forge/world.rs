@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,6 +40,8 @@ pub struct NewRepository {
     pub archived: bool,
     /// Whether pull requests can be no drafts.
     pub no_drafts: bool,
+    /// Whether large files (Git LFS) have no place there.
+    pub no_large: bool,
     /// Its branch; `main` if empty.
     pub branch: String,
     /// Files of its first commit, by path.
@@ -104,6 +107,7 @@ pub(super) struct Repo {
     pub(super) private: bool,
     pub(super) archived: bool,
     pub(super) no_drafts: bool,
+    pub(super) no_large: bool,
     pub(super) parent: Option<u64>,
     pub(super) dir: PathBuf,
     pub(super) last_number: u64,
@@ -145,6 +149,8 @@ pub(super) struct World {
     pub(super) remarks: Vec<Remark>,
     pub(super) faults: Vec<Fault>,
     pub(super) events: Vec<Event>,
+    /// Contents of large files, by their digests.
+    pub(super) large: BTreeMap<String, Bytes>,
     pub(super) remaining: u64,
     pub(super) last_id: u64,
 }
@@ -160,6 +166,7 @@ impl World {
             remarks: Vec::new(),
             faults: Vec::new(),
             events: Vec::new(),
+            large: BTreeMap::new(),
             remaining: 5000,
             last_id: 100,
         }
@@ -227,6 +234,7 @@ impl World {
             private: new.private,
             archived: new.archived,
             no_drafts: new.no_drafts,
+            no_large: new.no_large,
             parent: None,
             dir,
             last_number: 0,

@@ -1,5 +1,6 @@
 //! A task as the container's main job, in the real image: with the real control, the real git and
-//! the real Claude beside a stand-in for the Messages API, under a plain engine and under a Swarm.
+//! the real Claude beside stand-ins for the Messages API and a forge, under a plain engine and under a
+//! Swarm.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use cib_testkit::engine::{Container, Engine, Network, Spec};
 use cib_testkit::lab::Lab;
 use cib_testkit::wait::wait_for;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Boot, clone, a turn, push and end.
@@ -108,6 +109,108 @@ fn a_container_that_is_stopped_saves_the_work_of_its_task() {
     // The work is a commit, pushed to where the repository came from.
     assert_eq!(result["commits"], 1, "{result}\n{log}");
     assert_eq!(result["push"]["commit"], result["head"], "{result}");
+}
+
+/// What opens the forge.
+const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+
+/// Where the forge keeps its repositories.
+const FORGE: &str = "/tmp/forge";
+
+/// A forge with one repository.
+fn forge(network: &Network) -> Container {
+    let forge = Engine::get()
+        .kit("forge")
+        .on(network, 4)
+        .arguments(["forge", "--listen", "0.0.0.0:8002", "--root", FORGE])
+        .start();
+    forge.wait_for_log(SOON, "listening on 0.0.0.0:8002");
+    let token = json!({"token": TOKEN, "login": "me", "scopes": ["repo"]});
+    let files = json!({"file": "one\n"});
+    let api = json!({"slug": "acme/api", "writers": ["me"], "files": files});
+    // Long enough to be killed in it.
+    let slow = json!({"method": "POST", "path": "/pulls", "delay_ms": 4000});
+    for (what, body) in [("tokens", token), ("repositories", api), ("faults", slow)] {
+        let _said = forge.sh(&format!(
+            "curl -sS --fail -d '{body}' http://127.0.0.1:8002/_kit/{what}"
+        ));
+    }
+    forge
+}
+
+/// The pull requests of the forge.
+fn pulls(forge: &Container) -> Vec<Value> {
+    let said = forge.sh("curl -sS --fail http://127.0.0.1:8002/_kit/pulls");
+    let said: Value = serde_json::from_str(&said).unwrap_or_default();
+    said["pulls"].as_array().cloned().unwrap_or_default()
+}
+
+/// Shows everything of the box that coder can see and in which a token could be.
+fn seen(forge: &str) -> String {
+    // So that looking for it is not what is found.
+    let token = TOKEN.replacen('_', "[_]", 1);
+    format!(
+        "cd /workspace/tasks/*/api && export GIT_TERMINAL_PROMPT=0
+        cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'
+        git config --list --show-origin
+        printf 'protocol=http\\nhost={forge}\\n\\n' | git credential fill 2>&1
+        grep -rIs --exclude-dir=usr --exclude-dir=proc --exclude-dir=sys -e '{token}' /; true"
+    )
+}
+
+#[test]
+fn a_box_that_is_killed_twice_comes_to_one_pull_request_and_its_agent_sees_no_token() {
+    let (network, _api, spec) = stage();
+    let forge = forge(&network);
+    let host = format!("{}:8002", network.addr(4));
+    let prompt = "Keep a word.\n\
+        @bash echo kept > word && git add word && git commit -qm kept; sleep 600\n@text Kept.";
+    let cage = spec
+        .env("CIB_GITHUB_URL", &format!("http://{host}"))
+        .env("CIB_GITHUB_TOKEN", TOKEN)
+        .arguments(["task", "--repo", "acme/api", "--prompt", prompt])
+        .start();
+    let engine = Engine::get();
+    let dies = || {
+        let _name = engine.docker(&["kill", cage.name()]);
+        cage.start_again();
+    };
+    cage.wait_for_log(SOON, "] opening");
+    dies();
+    let first = wait_for(TASK, "the draft", || pulls(&forge).pop());
+    let pull = wait_for(TASK, "the commit at the forge", || {
+        pulls(&forge)
+            .pop()
+            .filter(|pull| pull["commit"] != first["commit"])
+    });
+    let clean = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/home/coder"];
+    let look = seen(&host);
+    let words = [&clean[..], &["sh", "-c", &look]].concat();
+    let seen = cage.exec_as("coder", &words).stdout;
+    // Its own processes are among what it sees, and the tree's remote.
+    assert!(seen.contains("CIB_SESSION="), "{seen}");
+    assert!(seen.contains(&format!("cib://{host}")), "{seen}");
+    assert!(!seen.contains(TOKEN), "{seen}");
+    assert!(!seen.contains("credential.helper"), "{seen}");
+    dies();
+    let code = cage.wait_exit(TASK);
+    let (result, log) = said(&["logs", cage.name()]);
+    assert_eq!(code, 0, "{result}\n{log}");
+    assert_eq!(result["state"], "completed", "{result}\n{log}");
+    assert!(!log.contains(TOKEN), "{log}");
+    let [one] = &*pulls(&forge) else {
+        panic!("one pull request: {:?}\n{log}", pulls(&forge));
+    };
+    assert_eq!(
+        (&one["number"], &one["commit"]),
+        (&pull["number"], &pull["commit"])
+    );
+    assert_eq!((&one["draft"], &one["open"]), (&json!(true), &json!(true)));
+    let branch = one["head"].as_str().unwrap_or_default();
+    let subjects = forge.sh(&format!(
+        "git --git-dir=\"$(echo {FORGE}/*.git)\" log --format=%s main..{branch}"
+    ));
+    assert_eq!(subjects.trim(), "kept\nchore: start task");
 }
 
 /// Only one Swarm at a time is an engine's.

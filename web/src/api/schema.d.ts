@@ -2800,7 +2800,10 @@ export interface components {
             effort?: string | null;
             /** @description What it may use. */
             limits?: components["schemas"]["TaskLimits"] | null;
-            /** @description Model alias or id. */
+            /**
+             * @description Model alias or id: one that Claude lists, one with `claude` in its name, or whatever the gateway,
+             *     the cloud or the provider has that Claude speaks to.
+             */
             model?: string | null;
             /** @description What becomes of it when a usage limit of Claude's is reached. */
             on_limit?: components["schemas"]["OnLimit"];
@@ -2814,6 +2817,11 @@ export interface components {
             private_prompt?: boolean;
             /** @description What is to be done. */
             prompt: string;
+            /**
+             * @description The provider that its sessions work at, instead of whom the box's Claude speaks to; whoever names
+             *     one has the scope `providers:read`.
+             */
+            provider_id?: string | null;
             /**
              * @description Whether the branch is pushed to where the repository came from.
              * @default true
@@ -3865,6 +3873,8 @@ export interface components {
             text: string;
             /** @description What the session or the task is called, at most 100 characters of it. */
             title: string;
+            /** @description Until when a task waits that has met a limit, and goes on by itself; absent if it has ended. */
+            until?: components["schemas"]["Timestamp"] | null;
         };
         /** @description What is told. */
         NoticeEvent: "waiting" | "finished" | "failed" | "limit";
@@ -5108,6 +5118,11 @@ export interface components {
             branch: string;
             /** @description What the branch begins with: a commit that changes nothing, or what it had already. */
             commit: string;
+            /**
+             * Format: uint32
+             * @description Large files (Git LFS) of which nothing but pointers is in the tree.
+             */
+            pointers?: number;
             /** @description The work tree, absolute. */
             workdir: string;
         };

@@ -99,6 +99,7 @@ pub(super) fn example() -> Notice {
         session: Some(SessionId::from_u128(7)),
         title: "api <b>tests</b>".to_owned(),
         text: "Which colour?".to_owned(),
+        until: None,
         question: Some("toolu_1".to_owned()),
         options: vec!["Red".to_owned(), "Blue".to_owned()],
     }

@@ -204,13 +204,20 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    /// Ends at once, as a process does that is killed.
+    pub fn stop(&mut self) {
         self.background
             .iter()
             .for_each(tokio::task::AbortHandle::abort);
         if let Some(serving) = self.serving.take() {
             serving.abort();
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

@@ -13,7 +13,7 @@ use super::{channel, comes, deliveries, ends_turn, serve, settled, watched, webh
 use crate::common::process::{Process, command, free_address};
 use crate::common::until;
 use crate::common::world::World;
-use crate::tasks::{comes_to, submit};
+use crate::tasks::{begin, comes_to, hit_limit, submit};
 
 /// Whether one of a request's signatures is of this secret, as a receiver checks it.
 fn is_signed(heard: &Heard, secret: &str) -> bool {
@@ -300,4 +300,49 @@ async fn a_task_tells_its_own_webhook_how_it_ended_and_nothing_of_others() {
         .await
         .ok();
     until("it is told again", async || receiver.heard().len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_a_limit_tells_until_when_and_that_once() {
+    let world = crate::tasks::world();
+    let receiver = Receiver::start().unwrap();
+    let server = serve(&world);
+    let client = server.client();
+    let body = json!({"prompt": "Mend api", "webhook": {"url": receiver.url("/task")}});
+    let (id, _) = begin(&world, &client, &body).await;
+    hit_limit(&world, 2 * 3_600_000);
+    let waiting = comes_to(&world, &client, &id, "waiting").await;
+    let told = comes(&receiver, 1).await[0].json();
+    assert_eq!(
+        (&told["type"], &told["data"]["event"]),
+        (&json!("task.limit"), &json!("limit"))
+    );
+    assert_eq!(told["data"]["until"], waiting["until"]);
+    let text = told["data"]["text"].as_str().unwrap();
+    let until = waiting["until"].as_str().unwrap();
+    assert!(text.contains("the reset of a usage limit"), "{text}");
+    assert!(text.contains(until), "{text}");
+    // What ends it is told without a time, and the wait is not told again.
+    let cancel = format!("/api/tasks/{id}/cancel");
+    client.post(&cancel, &json!({})).await.ok();
+    comes_to(&world, &client, &id, "cancelled").await;
+    let retry = format!("/api/tasks/{id}/retry");
+    client.post(&retry, &json!({})).await.ok();
+    until_works(&world, &client, &id).await;
+    ends_turn(&mut world.init().keepers[1], "No.", "api_error");
+    comes_to(&world, &client, &id, "failed").await;
+    let told = comes(&receiver, 2).await[1].json();
+    assert_eq!(
+        (&told["type"], &told["data"]["until"]),
+        (&json!("task.failed"), &Value::Null)
+    );
+}
+
+/// Waits until the second session of a box works on a task.
+async fn until_works(world: &World, client: &crate::common::client::Client, id: &str) {
+    until("the second session works", async || {
+        world.init().keepers.len() > 1
+            && client.get(&format!("/api/tasks/{id}")).await.ok()["state"] == "working"
+    })
+    .await;
 }

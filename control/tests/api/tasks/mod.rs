@@ -4,6 +4,8 @@
     reason = "a test whose surroundings fail has failed"
 )]
 
+mod killed;
+mod large;
 mod person;
 mod publishing;
 mod pulls;
@@ -15,6 +17,8 @@ mod steering;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub(crate) use steering::hit_limit;
 
 use crate::common::client::Client;
 use crate::common::keeper::Keeper;
@@ -190,8 +194,8 @@ async fn a_prompt_comes_to_a_branch_with_its_commits_pushed() {
     assert_eq!(list["tasks"], json!([]));
 }
 
-#[tokio::test]
-async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
+/// A box whose Claude has said that it has one model.
+fn world_of_opus() -> World {
     let world = world();
     let offers = json!({"at": "2026-11-30T00:00:00Z", "offers": {
         "models": [{"value": "opus", "name": "Opus"}], "commands": [],
@@ -199,6 +203,60 @@ async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
     let own = world.data().join("control");
     fs::create_dir_all(&own).unwrap();
     fs::write(own.join("offers.json"), offers.to_string()).unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_model_of_any_name_is_taken_where_a_gateway_or_a_provider_has_it() {
+    let body = json!({"prompt": "Mend api", "model": "gpt-5"});
+    let world = world_of_opus();
+    let mut config = world.config();
+    config.gateway = true;
+    let server = world.serve_with(&config);
+    submit(&server.client(), &body).await;
+    has_session(&world, 1).await;
+    assert_eq!(world.init().specs[0].model.as_deref(), Some("gpt-5"));
+    drop(server);
+    let world = world_of_opus();
+    let server = world.serve();
+    let client = server.client();
+    let why = client
+        .post("/api/tasks", &body)
+        .await
+        .fault(400, "bad_value");
+    assert!(why.contains("`provider_id`"), "{why}");
+    let provider =
+        json!({"label": "Another", "base_url": "https://models.example", "api_key": "sk-1"});
+    let provider = client.post("/api/providers", &provider).await.created()["id"].clone();
+    let with = |id: &Value| {
+        let mut body = body.clone();
+        body["provider_id"] = id.clone();
+        body
+    };
+    client
+        .post("/api/tasks", &with(&json!("p_none")))
+        .await
+        .fault(404, "no_such_provider");
+    let token = json!({"label": "phone", "scopes": ["tasks:write"]});
+    let token = client.post("/api/tokens", &token).await.created();
+    let phone = server
+        .stranger()
+        .with_token(token["plaintext"].as_str().unwrap());
+    phone
+        .post("/api/tasks", &with(&provider))
+        .await
+        .fault(403, "scope_missing");
+    submit(&client, &with(&provider)).await;
+    has_session(&world, 1).await;
+    let spec = world.init().specs[0].clone();
+    assert_eq!(json!(spec.provider_id), provider);
+    let address = spec.env["ANTHROPIC_BASE_URL"].expose();
+    assert_eq!(address, "https://models.example");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_by_the_field_and_begins_nothing() {
+    let world = world_of_opus();
     let server = world.serve();
     let client = server.client();
     for (body, word) in [

@@ -270,7 +270,7 @@ async fn a_ticket_that_whatever_git_starts_knows_is_one_push_or_two_gits_of_a_ta
         .repository(&format!("{}/acme/api.git", desk.forge.url()))
         .and_then(|found| found.forge)
         .unwrap();
-    let order = Order::new(forge, "claude/two".to_owned(), made);
+    let order = Order::new(forge, String::new(), "claude/two".to_owned(), made);
     let push = publisher.ticket_of(&Arc::new(order)).unwrap();
     let (first, answer) = asks(&desk, "git-receive-pack", &push.name).await;
     assert_eq!(answer, Answer::Granted);

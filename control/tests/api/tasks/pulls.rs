@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cib_control::config::Config;
 use cib_protocol::forge::ForgeKind;
+use cib_protocol::frame::Data;
 use cib_testkit::forge::{Fault, ForgeStandIn, NewRepository};
 use serde_json::{Value, json};
 
@@ -60,15 +61,23 @@ pub(super) fn forged_with(kind: ForgeKind, change: impl FnOnce(&mut Config)) -> 
 }
 
 pub(super) fn add(forge: &ForgeStandIn, slug: &str, writers: &[&str]) {
-    let files = BTreeMap::from([("file".to_owned(), "one\n".to_owned())]);
-    forge
-        .repository(&NewRepository {
-            slug: slug.to_owned(),
-            writers: writers.iter().map(|one| (*one).to_owned()).collect(),
-            files,
-            ..NewRepository::default()
-        })
-        .unwrap();
+    add_with(forge, slug, writers, |_| {});
+}
+
+pub(super) fn add_with(
+    forge: &ForgeStandIn,
+    slug: &str,
+    writers: &[&str],
+    change: impl FnOnce(&mut NewRepository),
+) {
+    let mut new = NewRepository {
+        slug: slug.to_owned(),
+        writers: writers.iter().map(|one| (*one).to_owned()).collect(),
+        files: BTreeMap::from([("file".to_owned(), "one\n".to_owned())]),
+        ..NewRepository::default()
+    };
+    change(&mut new);
+    forge.repository(&new).unwrap();
 }
 
 impl Forged {
@@ -184,6 +193,12 @@ async fn a_draft_is_there_before_the_work_says_how_it_goes_and_is_ready_at_the_e
         })
         .await;
     }
+    let todo: Data = serde_json::from_value(json!({"kind": "todo.update", "data": {"items": [
+        {"id": "1", "subject": "Read what @somebody says", "status": "completed"},
+        {"id": "2", "subject": "Mend the rest", "status": "pending"},
+    ]}}))
+    .unwrap();
+    one.world.init().keepers[0].append(&[todo]);
     end_turn(&one.world, 0, "It is mended.", "turn_end");
     let done = comes_to(&one.world, &one.client, &id, "completed").await;
     assert_eq!(
@@ -196,9 +211,18 @@ async fn a_draft_is_there_before_the_work_says_how_it_goes_and_is_ready_at_the_e
         (&json!(false), &json!(true))
     );
     let body = pull["body"].as_str().unwrap();
-    for part in ["**completed**", "It is mended.", "### Commits (3)", "three"] {
+    for part in [
+        "**completed**",
+        "It is mended.",
+        "### Commits (3)",
+        "three",
+        "- [x] Read what",
+        "- [ ] Mend the rest",
+        "1 turns, $0.00",
+    ] {
         assert!(body.contains(part), "{part} is missing in\n{body}");
     }
+    assert!(!body.contains("@somebody"), "{body}");
     let log = one.client.get(&format!("/api/tasks/{id}/logs")).await;
     let log = String::from_utf8(log.body.to_vec()).unwrap();
     assert!(
@@ -324,9 +348,20 @@ async fn a_repository_is_found_by_its_name_and_somebody_is_asked_where_two_have_
     let one = forged();
     add(&one.forge, "acme/web", &["me"]);
     add(&one.forge, "me/web", &[]);
-    let none = submit(&one.client, &json!({"prompt": "x", "repo": "acme/none"})).await;
-    let failed = comes_to(&one.world, &one.client, &none, "failed").await;
-    assert_eq!(failed["error"]["kind"], "no_repo", "{failed:#}");
+    // What the token does not see, or nobody may change, is told at once.
+    add_with(&one.forge, "acme/kept", &["me"], |new| new.archived = true);
+    let address = |slug: &str| format!("{}/{slug}", one.forge.url());
+    for (repo, word) in [
+        ("acme/none".to_owned(), "such repository"),
+        (address("acme/none"), "such repository"),
+        ("acme/kept".to_owned(), "archived"),
+        (address("acme/kept"), "archived"),
+    ] {
+        let named = json!({"prompt": "x", "repo": repo});
+        let refused = one.client.post("/api/tasks", &named).await;
+        let why = refused.fault(400, "bad_value");
+        assert!(why.starts_with("`repo`") && why.contains(word), "{why}");
+    }
     let found = submit(&one.client, &json!({"prompt": "Mend the login of api"})).await;
     let working = comes_to(&one.world, &one.client, &found, "working").await;
     assert_eq!(working["repo"], format!("{}/acme/api.git", one.forge.url()));
@@ -386,7 +421,8 @@ async fn the_base_is_what_the_forge_calls_its_own_now_whatever_old_branches_ther
     git(&dir, &["symbolic-ref", "HEAD", "refs/heads/trunk"]);
     one.forge.rename("acme/api", "acme/service");
     let id = one.submit(json!({})).await;
-    let working = comes_to(&one.world, &one.client, &id, "working").await;
+    one.works(&id).await;
+    let working = task(&one.client, &id).await;
     assert_eq!(working["branch"]["base"], "trunk");
     assert_eq!(
         working["repo"],

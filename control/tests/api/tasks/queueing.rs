@@ -78,6 +78,22 @@ async fn of_fifty_tasks_three_run_at_once_and_all_come_to_their_end_in_their_ord
     begun.sort_unstable();
     let is_in_order = begun.is_sorted_by_key(|(_, asked)| *asked);
     assert!(is_in_order, "the oldest came first");
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/tasks?limit=20{after}");
+        let page = client.get(&path).await.ok();
+        let tasks = page["tasks"].as_array().unwrap();
+        assert!((1..=20).contains(&tasks.len()), "{page}");
+        let id = |task: &Value| task["id"].as_str().unwrap().to_owned();
+        listed.extend(tasks.iter().map(id));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        after = format!("&after={next}");
+    }
+    listed.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(listed, ids, "page by page each is listed once");
 }
 
 #[tokio::test]

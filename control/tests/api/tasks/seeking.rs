@@ -220,7 +220,7 @@ async fn a_search_that_is_cut_off_goes_on_and_one_that_is_cancelled_ends() {
     );
     // Where there is nothing to choose from nobody looks.
     let one = forged();
-    let named = json!({"prompt": "Mend it", "repo": "acme/none"});
+    let named = json!({"prompt": "Mend it", "repo": "none"});
     let id = submit(&one.client, &named).await;
     let failed = comes_to(&one.world, &one.client, &id, "failed").await;
     assert_eq!(failed["error"]["kind"], "no_repo");

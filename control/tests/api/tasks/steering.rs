@@ -438,7 +438,7 @@ pub(super) fn later(millis: i64) -> Timestamp {
 }
 
 /// Has the first session's turn end at a limit that is reset in so many milliseconds; when that is.
-pub(super) fn hit_limit(world: &World, millis: i64) -> Timestamp {
+pub(crate) fn hit_limit(world: &World, millis: i64) -> Timestamp {
     let resets_at = later(millis);
     world.init().keepers[0].append(&[limited(resets_at)]);
     end_turn(world, 0, "You've hit your limit", "api_error");
