@@ -16,6 +16,7 @@ pub mod keeper;
 pub mod login;
 pub mod page;
 pub mod process;
+pub mod real;
 pub mod world;
 
 use std::future::Future;
