@@ -249,5 +249,22 @@ mod tests {
         assert!(!written.contains(['{', '}', '#', '%']), "{written}");
         let read: String = serde_json::from_str(&written).unwrap();
         assert_eq!(read, text);
+        let meta: SessionMeta = serde_json::from_value(json!({
+            "id": "00000000-0000-4000-8000-000000000001",
+            "workdir": "/workspace",
+            "driver": "stream",
+            "permission_mode": "default",
+            "auth_mode": "auto",
+            "state": "waiting_for_input",
+            "created_at": 5,
+            "last_seq": 1,
+            "title": text,
+            "open_questions": [{"id": text, "prompt": text, "options": [text], "asked_at": 5}],
+        }))
+        .unwrap();
+        let shown = Discovery::new("desk", &Topics::new("cib/desk"), None, true).session(&meta);
+        let template = shown["cmps"]["answer"]["cmd_tpl"].as_str().unwrap();
+        assert_eq!(template.matches("{{").count(), 1, "{template}");
+        assert!(!template.contains("{%") && !template.contains("{#"));
     }
 }
