@@ -256,10 +256,10 @@ mod tests {
             "permission_mode": "default",
             "auth_mode": "auto",
             "state": "waiting_for_input",
-            "created_at": 5,
+            "created_at": Timestamp::now(),
             "last_seq": 1,
             "title": text,
-            "open_questions": [{"id": text, "prompt": text, "options": [text], "asked_at": 5}],
+            "open_questions": [{"id": text, "prompt": text, "options": [text], "asked_at": Timestamp::now()}],
         }))
         .unwrap();
         let shown = Discovery::new("desk", &Topics::new("cib/desk"), None, true).session(&meta);
