@@ -17,6 +17,7 @@ pub mod login;
 pub mod page;
 pub mod process;
 pub mod real;
+pub mod sealed;
 pub mod world;
 
 use std::future::Future;
