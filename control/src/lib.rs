@@ -27,6 +27,7 @@ pub mod fault;
 pub mod feed;
 pub mod files;
 pub mod forges;
+pub mod fuzz;
 pub mod hooks;
 pub mod http;
 pub mod journal;

@@ -83,6 +83,30 @@ impl Session {
         &self.traffic
     }
 
+    /// Opens a whole message that the session has subscribed to: its number, and what is in it. Who
+    /// has seen a number before drops the message, and who misses one asks for what was in it.
+    ///
+    /// # Errors
+    /// See [`Unreadable`].
+    pub fn pushed(&self, message: &[u8]) -> Result<(u32, Vec<u8>), Unreadable> {
+        let prefix = message.first_chunk::<NEXT>().ok_or(Malformed)?;
+        if at::<LEAD>(prefix, 0) != lead(Kind::Push) || at(prefix, 8) != self.traffic.sid().0 {
+            return Err(Malformed.into());
+        }
+        let number = u32::from_be_bytes(at(prefix, 24));
+        let mut opener = Opener::new(&self.traffic.push(number, at(prefix, 28)), prefix);
+        opener.push(&message[NEXT..]);
+        let mut content = Vec::new();
+        while let Some(Record { plain, .. }) = opener.record()? {
+            content.extend_from_slice(&plain);
+        }
+        if opener.is_over() {
+            Ok((number, content))
+        } else {
+            Err(Unreadable::Cut)
+        }
+    }
+
     /// Begins the next message: its prefix, what seals its records, and what opens the answer.
     pub fn begin(&mut self, salt: [u8; 8]) -> (Vec<u8>, Sealer, Pending) {
         let number = self.next;

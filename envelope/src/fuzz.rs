@@ -45,6 +45,7 @@ pub fn content(bytes: &[u8]) {
     if let Ok(mut session) = device.session(Kind::Open, &challenge, [0; 16]) {
         let (_, _, pending) = session.begin([0; 8]);
         assert!(pending.open(bytes).is_err());
+        assert!(session.pushed(bytes).is_err());
     }
     if let Ok(mut stream) = V2::new(
         &Key::new([1; 32]),

@@ -201,6 +201,17 @@ impl Prefix {
     }
 }
 
+/// The prefix of a message that was subscribed to.
+#[must_use]
+pub fn push(sid: Sid, number: u32, salt: [u8; 8]) -> [u8; NEXT] {
+    let mut bytes = [0; NEXT];
+    bytes[..LEAD].copy_from_slice(&lead(Kind::Push));
+    bytes[8..24].copy_from_slice(&sid.0);
+    bytes[24..28].copy_from_slice(&number.to_be_bytes());
+    bytes[28..].copy_from_slice(&salt);
+    bytes
+}
+
 /// The prefix of an answer.
 #[must_use]
 pub fn response(number: u32, salt: [u8; 8]) -> [u8; RESPONSE] {

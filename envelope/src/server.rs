@@ -97,6 +97,7 @@ pub struct Proven {
 /// How the answer to a message is sealed.
 #[derive(Debug)]
 pub struct Responder {
+    key_id: KeyId,
     traffic: Traffic,
     number: u32,
     salt: [u8; 8],
@@ -109,6 +110,47 @@ impl Responder {
         let prefix = message::response(self.number, response_salt);
         let key = self.traffic.response(self.number, self.salt, response_salt);
         (prefix.to_vec(), Sealer::new(&key, &prefix))
+    }
+
+    /// Whose request it was.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The session that it came in.
+    #[must_use]
+    pub fn sid(&self) -> Sid {
+        self.traffic.sid()
+    }
+
+    /// What seals messages that the session has subscribed to. A session has one: each counts from 0.
+    #[must_use]
+    pub fn pusher(&self) -> Pusher {
+        Pusher {
+            traffic: self.traffic.clone(),
+            next: Some(0),
+        }
+    }
+}
+
+/// Seals what a session has subscribed to, message by message. It cannot be copied, so no number
+/// comes twice.
+#[derive(Debug)]
+pub struct Pusher {
+    traffic: Traffic,
+    next: Option<u32>,
+}
+
+impl Pusher {
+    /// Begins the next message: its prefix, and what seals its records; nothing when there are no
+    /// more numbers.
+    pub fn begin(&mut self, salt: [u8; 8]) -> Option<(Vec<u8>, Sealer)> {
+        let number = self.next?;
+        self.next = number.checked_add(1);
+        let prefix = message::push(self.traffic.sid(), number, salt);
+        let key = self.traffic.push(number, salt);
+        Some((prefix.to_vec(), Sealer::new(&key, &prefix)))
     }
 }
 
@@ -240,6 +282,7 @@ impl Server {
             session.used = now;
         }
         Ok(Responder {
+            key_id: proven.key_id,
             traffic: proven.traffic,
             number: proven.number,
             salt: proven.salt,
@@ -300,6 +343,13 @@ impl Server {
     /// Forgets the sessions of a token that is no longer one.
     pub fn forget(&mut self, key_id: KeyId) {
         self.sessions.retain(|_, session| session.key_id != key_id);
+    }
+
+    /// Whether a session is there, and neither idle nor old.
+    #[must_use]
+    pub fn lives(&self, sid: Sid, now: u64) -> bool {
+        let session = self.sessions.get(&sid);
+        session.is_some_and(|session| session.lives(now))
     }
 
     /// How many sessions there are.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use cib_envelope::client::{Device, Session};
+use cib_envelope::client::{Device, Session, Unreadable};
 use cib_envelope::head::{Carries, Method, Request};
 use cib_envelope::item::{self, Item};
 use cib_envelope::keys::{Key, KeyId};
@@ -250,17 +250,18 @@ fn a_connection_and_a_push_are_made_byte_for_byte() {
     );
 
     let salt = counting(0xc0);
-    let prefix = [
-        &cib_envelope::message::lead(Kind::Push)[..],
-        &session.traffic().sid().0,
-        &5_u32.to_be_bytes(),
-        &salt,
-    ]
-    .concat();
+    let prefix = cib_envelope::message::push(session.traffic().sid(), 5, salt);
     let mut sealer = Sealer::new(&session.traffic().push(5, salt), &prefix);
-    let mut out = prefix;
+    let mut out = prefix.to_vec();
     sealer.seal(&[br#"{"seq":3}"#], true, &mut out).unwrap();
     assert_eq!(out, vectors.get("push-5"));
+    assert_eq!(session.pushed(&out), Ok((5, br#"{"seq":3}"#.to_vec())));
+    for place in 0..out.len() {
+        let mut other = out.clone();
+        other[place] ^= 1;
+        assert!(session.pushed(&other).is_err(), "{place}");
+    }
+    assert_eq!(session.pushed(&out[..36]), Err(Unreadable::Cut));
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct MqttSettings {
     pub scopes: Vec<String>,
     /// Kinds of frames that are published, as `kinds` of a stream has them.
     pub kinds: Vec<String>,
+    /// For how many milliseconds pieces of a text are joined into one message.
+    #[serde(default)]
+    pub coalesce_ms: u64,
     /// Whether Home Assistant is told of the box and its sessions.
     #[serde(default)]
     pub home_assistant: bool,

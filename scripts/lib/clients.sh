@@ -144,6 +144,8 @@ clients_test() {
   step "The fuzzer"
   quietly "$out/fuzz.log" "$out/fuzz" -max_total_time="${CIB_FUZZ_SECONDS:-10}"
   step "Against a real server"
+  # Keepers too are real to some. Of the whole workspace, as the tests are, or more would be compiled anew.
+  cargo build --locked --quiet --workspace --bins
   export CIB_CLIENTS=$out
   if cargo nextest --version >/dev/null 2>&1; then
     rust_tests "$out/clients.log" --test api --run-ignored only -E 'test(envelope::clients) | test(protocols::sdks)'

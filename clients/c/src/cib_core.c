@@ -161,6 +161,16 @@ int cib_core_response(const cib_session *session, const uint8_t *prefix, size_t 
     return expand(session->traffic, "CIB3 response", info, sizeof info, records->key);
 }
 
+int cib_core_push(const cib_session *session, const uint8_t prefix[CIB_NEXT], cib_records *records)
+{
+    uint8_t expected[8];
+    lead(expected, 7);
+    if (memcmp(expected, prefix, 8) != 0 || memcmp(session->sid, prefix + 8, 16) != 0)
+        return CIB_DAMAGED;
+    begin(records);
+    return expand(session->traffic, "CIB3 push", prefix + 24, 12, records->key);
+}
+
 static void nonce_of(const cib_records *records, int is_last, uint8_t nonce[12])
 {
     memset(nonce, 0, 12);

@@ -38,6 +38,10 @@ int cib_core_request(const cib_session *session, const uint8_t *prefix, size_t l
 int cib_core_response(const cib_session *session, const uint8_t *prefix, size_t length,
                       const uint8_t response[CIB_RESPONSE], cib_records *records);
 
+/* The records of a message that was subscribed to at a broker, which begins with that prefix; its
+ * number in the session is cib_get32(prefix + 24). */
+int cib_core_push(const cib_session *session, const uint8_t prefix[CIB_NEXT], cib_records *records);
+
 /* Seals a record in place: `record` has 2 bytes of room, the plaintext, and 16 bytes of room. */
 int cib_core_seal(cib_records *records, const uint8_t *prefix, size_t prefix_length, uint8_t *record,
                   size_t length, int is_last);

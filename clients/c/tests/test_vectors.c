@@ -137,6 +137,19 @@ static void line_of_records(void)
     CHECK(cib_core_open_record(&answer, told->bytes, 20, record) == 11 && record[12] == 3);
     memcpy(record, vector_of("tcp-reply")->bytes, vector_of("tcp-reply")->length);
     CHECK(cib_core_open_record(&answer, NULL, 0, record) == 21 && record[2] == 2 && record[5] == 7);
+    /* What that session has subscribed to, and what it has not. */
+    const vector *push = vector_of("push-5");
+    memcpy(prefix, push->bytes, CIB_NEXT);
+    CHECK(!cib_core_push(&session, prefix, &answer) && cib_get32(prefix + 24) == 5);
+    memcpy(record, push->bytes + CIB_NEXT, push->length - CIB_NEXT);
+    CHECK(cib_core_open_record(&answer, prefix, CIB_NEXT, record) == 9 && !memcmp(record + 2, "{\"seq\":3}", 9));
+    CHECK(answer.is_over);
+    prefix[8] ^= 1;
+    CHECK(cib_core_push(&session, prefix, &answer) < 0);
+    prefix[8] ^= 1;
+    prefix[27] ^= 1;
+    memcpy(record, push->bytes + CIB_NEXT, push->length - CIB_NEXT);
+    CHECK(!cib_core_push(&session, prefix, &answer) && cib_core_open_record(&answer, prefix, CIB_NEXT, record) < 0);
 }
 
 /* An answer with one bit changed, or cut anywhere, is never taken for one. */

@@ -223,6 +223,30 @@ export class Session {
       sealed.push(await records.seal(piece, at + 1 === pieces.length));
     return { message: join(...sealed), pending };
   }
+
+  /**
+   * A message that was subscribed to at a broker: its number, and what is in it. Drop one whose number
+   * was there before.
+   */
+  async pushed(message: Bytes): Promise<{ number: number; content: Bytes }> {
+    const prefix = message.slice(0, 36);
+    if (prefix.length < 36 || !same(prefix.subarray(0, 24), join(lead(Kind.push), this.sid))) {
+      throw new Damaged('not a message of this session');
+    }
+    const key = await expand(this.traffic, 'CIB3 push', prefix.subarray(24));
+    const records = await Records.of(key, prefix);
+    const pieces: Bytes[] = [];
+    let rest = message.slice(36);
+    while (!records.isOver) {
+      const header = rest.slice(0, 2);
+      const end = header.length === 2 ? 2 + Records.length(header) : 2;
+      if (rest.length < end) throw new Damaged('the message was cut');
+      pieces.push(await records.open(header, rest.slice(2, end)));
+      rest = rest.slice(end);
+    }
+    if (rest.length > 0) throw new Damaged('a record behind the last');
+    return { number: new DataView(prefix.buffer).getUint32(24), content: join(...pieces) };
+  }
 }
 
 /** What a request begins with. */

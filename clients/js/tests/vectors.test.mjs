@@ -80,6 +80,14 @@ test('a connection is opened byte for byte', async () => {
   const { prefix, records } = await session.begin(counting(0xa0, 8));
   const first = requestHead('GET', '', NOW, 4096).slice(0, 10);
   assert.deepEqual(join(prefix, await records.seal(first, false)), vector('tcp-opening'));
+  const push = vector('push-5');
+  assert.deepEqual(await session.pushed(push), { number: 5, content: bytes('{"seq":3}') });
+  for (let at = 0; at < push.length; at += 1) {
+    const changed = push.slice();
+    changed[at] ^= 1;
+    for (const other of [changed, push.slice(0, at), join(push, bytes('x'))])
+      await assert.rejects(session.pushed(other), Damaged);
+  }
 });
 
 test('no changed, cut or foreign answer is taken', async () => {

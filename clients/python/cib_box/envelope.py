@@ -127,6 +127,24 @@ class Session:
         sealed = [records.seal(piece, n + 1 == len(pieces)) for n, piece in enumerate(pieces)]
         return prefix + b"".join(sealed), pending
 
+    def pushed(self, message: bytes) -> Tuple[int, bytes]:
+        """A message that was subscribed to at a broker: its number, and what is in it. Drop one whose number
+        was there before."""
+        prefix, rest = message[:36], message[36:]
+        if len(prefix) < 36 or prefix[:24] != lead(PUSH) + self.sid:
+            raise Damaged("not a message of this session")
+        records, content = Records(_expand(self.traffic, b"CIB3 push" + prefix[24:]), prefix), b""
+        while not records.is_over:
+            header = rest[:2]
+            end = 2 + records.length(header) if len(header) == 2 else 2
+            if len(rest) < end:
+                raise Damaged("the message was cut")
+            content += records.open(header, rest[2:end])
+            rest = rest[end:]
+        if rest:
+            raise Damaged("a record behind the last")
+        return struct.unpack(">I", prefix[24:28])[0], content
+
 
 def answer_head(plain: bytes) -> Tuple[int, int, int, bytes]:
     """Time, status and kind of an answer, and what follows them in its first record."""

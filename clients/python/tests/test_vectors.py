@@ -81,6 +81,14 @@ class Vectors(unittest.TestCase):
             record = VECTORS[name][start:]
             opened.open(record[:2], record[2:])
         self.assertTrue(opened.is_over)
+        push = VECTORS["push-5"]
+        self.assertEqual(session.pushed(push), (5, b'{"seq":3}'))
+        for at in range(len(push)):
+            changed = bytearray(push)
+            changed[at] ^= 1
+            for other in bytes(changed), push[:at], push + b"x":
+                with self.assertRaises(Damaged):
+                    session.pushed(other)
 
     def test_no_changed_cut_or_foreign_answer_is_taken(self):
         session = self.open()

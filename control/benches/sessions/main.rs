@@ -13,6 +13,8 @@
 //! * memory: control and its keepers, idle and at work.
 //! * devices: the sealed envelope, beside the same requests over plain HTTP.
 //! * mqtt: frames to a local mosquitto, beside mosquitto's own client.
+//!
+//! The last two are held to figures; if one is missed, the program says so and ends with 1.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -21,6 +23,7 @@
 
 mod devices;
 mod echo;
+mod figures;
 mod mqtt;
 mod peer;
 mod program;
@@ -28,6 +31,7 @@ mod readers;
 mod stamp;
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use peer::{Control, Echo, Kept, Peer, Terminado, Whole};
@@ -49,12 +53,18 @@ const SESSIONS: [usize; 3] = [1, 10, 50];
 /// Starts a peer.
 type Start = fn() -> Box<dyn Peer>;
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [echo::ARGUMENT, ..] => return echo::serve(),
-        [program::CLI, ..] => return program::cli(),
+        [echo::ARGUMENT, ..] => {
+            echo::serve();
+            return ExitCode::SUCCESS;
+        }
+        [program::CLI, ..] => {
+            program::cli();
+            return ExitCode::SUCCESS;
+        }
         [program::TERMINAL, go] => program::terminal(Path::new(go)),
         _ => {}
     }
@@ -70,6 +80,11 @@ fn main() {
         if chosen.is_empty() || chosen.iter().any(|word| **word == name) {
             measure();
         }
+    }
+    if figures::is_missed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 

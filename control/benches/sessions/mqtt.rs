@@ -11,11 +11,15 @@ use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
 use serde_json::{Value, json};
 
+use super::figures::hold;
 use super::peer::{control_with, end, free_address};
 
 /// Frames of the box's, and messages of mosquitto's own client.
 const FRAMES: u64 = 1_000_000;
 const MESSAGES: u32 = 250_000;
+
+/// Acknowledged messages a second, unless mosquitto takes fewer from its own client.
+const RATE: f64 = 50_000.0;
 
 /// How often it is looked whether all are there. What was acknowledged is written once a second.
 const LOOK: Duration = Duration::from_millis(20);
@@ -69,6 +73,8 @@ pub(super) fn measure() {
         "| the box, from a journal | {rate:.0}, {:.2} times |",
         rate / own
     );
+    let figure = format!("MQTT {RATE:.0} messages a second at QoS 1, or mosquitto's own limit");
+    hold(rate >= own.min(RATE), &figure);
 }
 
 fn mosquitto(config: &std::path::Path, port: u16) -> Child {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cib_envelope::head::Method;
-use cib_envelope::keys::{Key, KeyId};
+use cib_envelope::keys::{Key, KeyId, Sid};
 use cib_envelope::message::{CHALLENGE, Prefix};
 use cib_envelope::server::{Candidate, Proven, Refusal, Responder, Server};
 use cib_protocol::time::Timestamp;
@@ -199,6 +199,12 @@ impl Envelope {
                 fault.log("aes");
             }
         }
+    }
+
+    /// Whether a session is there, and neither idle nor old.
+    #[must_use]
+    pub fn lives(&self, sid: Sid) -> bool {
+        self.server().lives(sid, self.now())
     }
 
     /// How many sessions there are.

@@ -1,17 +1,21 @@
 //! MQTT: the box at a broker, as another reader of its journals and caller of its routes.
 //!
 //! [`wire`] is the protocol as a function of bytes, [`bridge`] one connection, [`topics`] under which
-//! names what is said, [`sources`] reads journals as the broker takes them, [`positions`] remembers how
+//! names what is said, [`sources`] reads journals as the broker takes them, [`coalesce`]
+//! joins what comes in pieces, [`positions`] remembers how
 //! far it has them, [`commands`] puts what is asked there to the routes, [`sealed`] does so for devices
-//! with a key of their own, [`states`] and [`discovery`] say what the box and its sessions are.
+//! with a key of their own, [`pushes`] is what these have subscribed to, [`states`] and [`discovery`] say
+//! what the box and its sessions are.
 //!
 //! The journal is the queue: nothing is kept for a broker that is away.
 
 mod bridge;
+mod coalesce;
 mod commands;
 mod discovery;
 pub mod fuzz;
 mod positions;
+mod pushes;
 mod sealed;
 mod sources;
 mod states;
@@ -39,6 +43,7 @@ use crate::http::inside::Inside;
 use bridge::Bridge;
 use commands::Memory;
 use positions::Positions;
+use pushes::Pushes;
 use wire::{Refusal, Speaks, Wire};
 
 /// How long a connection may take, TLS included.
@@ -201,6 +206,13 @@ struct Desk {
     boot: String,
 }
 
+/// What is known from one connection to the next.
+struct Known {
+    positions: Positions,
+    memory: Memory,
+    pushes: Pushes,
+}
+
 /// Keeps the box at its broker, until it is dropped.
 ///
 /// # Errors
@@ -214,8 +226,12 @@ pub async fn run(app: Arc<App>, own: &Path, setup: Setup) -> Result<(), OpenErro
     } = setup;
     let (host, port, prefix) = (&settings.host, settings.port, &settings.prefix);
     let broker = format!("{host}:{port}/{prefix}");
-    let mut positions = Positions::open(&own.join("mqtt"), broker)?;
-    let mut memory = Memory::default();
+    let positions = Positions::open(&own.join("mqtt"), broker)?;
+    let mut known = Known {
+        positions,
+        memory: Memory::default(),
+        pushes: Pushes::default(),
+    };
     let client = Client::new(Options {
         bridge,
         bundle,
@@ -239,7 +255,7 @@ pub async fn run(app: Arc<App>, own: &Path, setup: Setup) -> Result<(), OpenErro
     let mut shutdown = desk.app.shutdown();
     loop {
         let began = Instant::now();
-        let attempt = attempt(&desk, &client, speaks, &mut positions, &mut memory);
+        let attempt = attempt(&desk, &client, speaks, &mut known);
         let outcome = contained(attempt).await;
         desk.status.is_connected.store(false, Ordering::Relaxed);
         desk.app.metrics.at_broker(false);
@@ -296,8 +312,7 @@ async fn attempt(
     desk: &Desk,
     client: &Client,
     speaks: Speaks,
-    positions: &mut Positions,
-    memory: &mut Memory,
+    known: &mut Known,
 ) -> Result<(), Broken> {
     let settings = &desk.settings;
     let topics = topics::Topics::new(&settings.prefix);
@@ -309,7 +324,7 @@ async fn attempt(
         .map_err(|_| Broken::Late)?
         .map_err(Broken::Reach)?;
     if !settings.tls {
-        return converse(desk, positions, memory, stream, wire).await;
+        return converse(desk, known, stream, wire).await;
     }
     let identity = Identity {
         roots: settings.ca.clone(),
@@ -321,20 +336,14 @@ async fn attempt(
         .await
         .map_err(|_| Broken::Late)?
         .map_err(Broken::Reach)?;
-    converse(desk, positions, memory, stream, wire).await
+    converse(desk, known, stream, wire).await
 }
 
-async fn converse<S>(
-    desk: &Desk,
-    positions: &mut Positions,
-    memory: &mut Memory,
-    stream: S,
-    wire: Wire,
-) -> Result<(), Broken>
+async fn converse<S>(desk: &Desk, known: &mut Known, stream: S, wire: Wire) -> Result<(), Broken>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let bridge = Bridge::begin(desk, positions, memory, stream, wire).await?;
+    let bridge = Bridge::begin(desk, known, stream, wire).await?;
     desk.status.is_connected.store(true, Ordering::Relaxed);
     desk.app.metrics.at_broker(true);
     desk.status.set(None);

@@ -20,11 +20,50 @@ struct Stored {
 
 /// One session's.
 #[derive(Debug, Default)]
-struct Position {
+pub(super) struct Position {
     /// Seq of the last frame that the broker has, with everything before it.
     acknowledged: u64,
     /// Frames on their way, and whether the broker has them.
     flying: VecDeque<(u64, bool)>,
+}
+
+impl Position {
+    /// Behind a frame, with nothing on its way.
+    pub(super) fn at(acknowledged: u64) -> Self {
+        Self {
+            acknowledged,
+            flying: VecDeque::new(),
+        }
+    }
+
+    /// Seq of the last frame that the broker has, with everything before it.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// A frame is on its way.
+    pub(super) fn sent(&mut self, seq: u64) {
+        self.flying.push_back((seq, false));
+    }
+
+    /// The broker has a frame; whether it has all up to some frame by that.
+    pub(super) fn acknowledge(&mut self, seq: u64) -> bool {
+        if let Some(frame) = self.flying.iter_mut().find(|frame| frame.0 == seq) {
+            frame.1 = true;
+        }
+        let mut is_changed = false;
+        while let Some((seq, true)) = self.flying.front().copied() {
+            self.flying.pop_front();
+            self.acknowledged = seq;
+            is_changed = true;
+        }
+        is_changed
+    }
+
+    /// Nothing is on its way any more.
+    pub(super) fn ground(&mut self) {
+        self.flying.clear();
+    }
 }
 
 /// How far the broker has each session.
@@ -45,13 +84,7 @@ impl Positions {
         let stored = stored.filter(|stored| stored.broker == broker);
         let is_new = stored.is_none();
         let sessions = stored.unwrap_or_default().sessions.into_iter();
-        let position = |(id, acknowledged)| {
-            let position = Position {
-                acknowledged,
-                flying: VecDeque::new(),
-            };
-            (id, position)
-        };
+        let position = |(id, acknowledged)| (id, Position::at(acknowledged));
         Ok(Self {
             file,
             broker,
@@ -79,39 +112,25 @@ impl Positions {
     pub(super) fn begin(&mut self, session: SessionId, acknowledged: u64) {
         self.sessions.entry(session).or_insert_with(|| {
             self.is_changed = true;
-            Position {
-                acknowledged,
-                flying: VecDeque::new(),
-            }
+            Position::at(acknowledged)
         });
     }
 
     /// A frame is on its way.
     pub(super) fn sent(&mut self, session: SessionId, seq: u64) {
-        let position = self.sessions.entry(session).or_default();
-        position.flying.push_back((seq, false));
+        self.sessions.entry(session).or_default().sent(seq);
     }
 
     /// The broker has a frame.
     pub(super) fn acknowledged(&mut self, session: SessionId, seq: u64) {
-        let Some(position) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        if let Some(frame) = position.flying.iter_mut().find(|frame| frame.0 == seq) {
-            frame.1 = true;
-        }
-        while let Some((seq, true)) = position.flying.front().copied() {
-            position.flying.pop_front();
-            position.acknowledged = seq;
-            self.is_changed = true;
+        if let Some(position) = self.sessions.get_mut(&session) {
+            self.is_changed |= position.acknowledge(seq);
         }
     }
 
     /// Nothing is on its way any more.
     pub(super) fn grounded(&mut self) {
-        for position in self.sessions.values_mut() {
-            position.flying.clear();
-        }
+        self.sessions.values_mut().for_each(Position::ground);
     }
 
     /// A session is no more.

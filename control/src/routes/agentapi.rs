@@ -351,6 +351,15 @@ pub(super) async fn upload(call: Call) -> Result<Reply, Fault> {
     Reply::json(&json!({"ok": true, "filePath": format!("{}/{path}", root.path)}))
 }
 
+/// Looks for a file in a form, for the fuzzer.
+pub(crate) fn fuzz(media: &str, body: &[u8]) {
+    if let Some(file) = File::find(media, body) {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        assert!(file.name.bytes().all(is_plain), "{}", file.name);
+        assert!(!["", ".", ".."].contains(&&*file.name) && file.name.len() <= 100);
+    }
+}
+
 /// A file in a form.
 #[derive(Debug, PartialEq, Eq)]
 struct File<'b> {

@@ -29,7 +29,7 @@ async fn readers_that_drop_at_random_read_exactly_the_journal() {
             .map(|i| {
                 let client = server.client();
                 let random = random.split();
-                let transport = [Transport::Events, Transport::Socket][i % 2];
+                let transport = Transport::ALL[i % Transport::ALL.len()];
                 local.spawn_local(async move { read(&client, id, transport, random).await })
             })
             .collect();

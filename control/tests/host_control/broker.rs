@@ -98,6 +98,7 @@ impl Broker {
             prefix: "cib/desk".to_owned(),
             scopes: Vec::new(),
             kinds: vec!["text.delta".to_owned(), "status".to_owned()],
+            coalesce_ms: 0,
             home_assistant: false,
         }
     }
@@ -207,7 +208,7 @@ impl Listener {
         // It hears what is said from here on.
         let mark = format!("mark/{}", MARKS.fetch_add(1, Ordering::Relaxed));
         let began = Instant::now();
-        if more.is_empty() {
+        if !more.contains(&"--retained-only") {
             loop {
                 let topic = filter.split(['#', '+']).next().unwrap_or_default();
                 broker.publish(topic.trim_end_matches('/'), &mark, &[]);

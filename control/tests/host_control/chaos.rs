@@ -36,7 +36,7 @@ async fn every_reader_reads_exactly_the_journal_while_control_is_killed_fifty_ti
             .map(|i| {
                 let client = Client::new(address).with_token(MASTER);
                 let random = random.split();
-                let transport = [Transport::Events, Transport::Socket][i % 2];
+                let transport = Transport::ALL[i % Transport::ALL.len()];
                 local.spawn_local(async move { read(&client, id, transport, random).await })
             })
             .collect();

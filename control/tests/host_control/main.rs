@@ -6,5 +6,6 @@ mod chaos;
 #[path = "../api/common/mod.rs"]
 mod common;
 mod mqtt;
+mod mqtt_sealed;
 mod ports;
 mod proxies;

@@ -1,6 +1,11 @@
 //! The box at a real broker, with that broker's own clients.
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use cib_control::config::Config;
 use cib_envelope::client::{Device, Session};
 use cib_envelope::head::{Method, Request};
@@ -10,11 +15,11 @@ use cib_protocol::init::ControlAuth;
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::mqtt::MqttSettings;
 use cib_protocol::secret::Secret;
-use cib_protocol::session::State;
+use cib_protocol::session::{Program, SessionId, SessionSpec, State};
 use serde_json::{Value, json};
 
 use crate::broker::{Authority, Broker, Listener, Said};
-use crate::common::keeper::text;
+use crate::common::keeper::{Keeper, spec, text};
 use crate::common::until;
 use crate::common::world::{Server, World};
 
@@ -29,7 +34,7 @@ fn config_of(world: &World, settings: MqttSettings) -> Config {
 }
 
 /// A box at a broker, when it is there.
-async fn serve(world: &World, settings: MqttSettings) -> Server {
+pub(super) async fn serve(world: &World, settings: MqttSettings) -> Server {
     let server = world.serve_with(&config_of(world, settings));
     until("the broker has the box", async || {
         server.app.mqtt.is_connected()
@@ -93,12 +98,138 @@ async fn a_broker_has_the_box_its_sessions_and_each_frame_once_also_after_it_was
     assert_eq!(listener.under(&frames).await.json()["seq"], 6);
 }
 
+/// Frames that are written at once, and how often: a thousand a second.
+const BURST: u64 = 10;
+const PACE: Duration = Duration::from_millis(10);
+
+/// Writes until it is told to end.
+async fn write(mut keeper: Keeper, is_over: Arc<AtomicBool>) -> Keeper {
+    let mut tick = tokio::time::interval(PACE);
+    while !is_over.load(Ordering::Relaxed) {
+        tick.tick().await;
+        let first = keeper.last_seq() + 1;
+        let frames: Vec<_> = (first..first + BURST)
+            .map(|seq| text(format!("word {seq}")))
+            .collect();
+        keeper.append(&frames);
+    }
+    keeper
+}
+
+/// Up to which frame the broker took what the box said, as control has written it down.
+fn taken(world: &World, session: SessionId) -> u64 {
+    let positions = world.data().join("control/mqtt/positions.json");
+    let known: Value = serde_json::from_slice(&std::fs::read(positions).unwrap()).unwrap();
+    known["sessions"][session.to_string()].as_u64().unwrap_or(0)
+}
+
+/// What a reader has of a session, by seq. What comes twice is the same.
+#[derive(Default)]
+struct Heard(BTreeMap<u64, Value>);
+
+impl Heard {
+    fn take(&mut self, frame: Value) -> u64 {
+        let seq = frame["seq"].as_u64().unwrap();
+        let before = self.0.insert(seq, frame);
+        if let Some(before) = before {
+            assert_eq!(before, self.0[&seq]);
+        }
+        seq
+    }
+
+    /// The first and the last of each piece that is missing.
+    fn gaps(&self, last: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut next = 1;
+        for seq in self.0.keys().copied().chain([last + 1]) {
+            if seq > next {
+                gaps.push((next, seq - 1));
+            }
+            next = seq + 1;
+        }
+        gaps
+    }
+}
+
+#[tokio::test]
+async fn a_reader_has_every_frame_once_by_its_seq_after_the_broker_was_killed_at_a_thousand_a_second()
+ {
+    let mut broker = Broker::start("");
+    let world = World::new();
+    let keeper = world.keeper();
+    let session = keeper.id;
+    let mut settings = broker.settings();
+    settings.scopes = vec!["sessions:read".to_owned()];
+    settings.kinds = vec!["text.delta".to_owned()];
+    let state = format!("cib/desk/sessions/{session}/state");
+    let frames = format!("cib/desk/sessions/{session}/frames/text/delta");
+    let listener = Listener::of(&broker, "cib/desk/#", &[]);
+    let server = serve(&world, settings).await;
+    assert_eq!(listener.under(&state).await.json()["state"], "idle");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn(write(keeper, Arc::clone(&is_over)));
+    let mut heard = Heard::default();
+    while heard.take(listener.under(&frames).await.json()) < 500 {}
+
+    // The broker dies with what it had taken, and its reader with it.
+    broker.end(false);
+    drop(listener);
+    until("the box has seen it", async || {
+        !server.app.mqtt.is_connected()
+    })
+    .await;
+    let before = taken(&world, session);
+    broker.begin();
+    // What it takes now nobody hears.
+    until("the broker takes what it missed", async || {
+        taken(&world, session) > before + 100
+    })
+    .await;
+    let listener = Listener::of(&broker, "cib/desk/#", &[]);
+    heard.take(listener.under(&frames).await.json());
+    is_over.store(true, Ordering::Relaxed);
+    let keeper = writing.await.unwrap();
+    let last = keeper.last_seq();
+    while heard.take(listener.under(&frames).await.json()) < last {}
+
+    let gaps = heard.gaps(last);
+    assert!(!gaps.is_empty(), "nothing was lost of {last}");
+    let again = "cib/desk/reply/again";
+    for (first, to) in gaps {
+        let from = first - 1;
+        let replay = json!({"session": session, "from": from, "to": to, "reply_to": again});
+        broker.publish("cib/desk/cmd/replay", replay.to_string(), &[]);
+        for seq in first..=to {
+            let said = listener.under(again).await.json();
+            assert_eq!(said["seq"], seq, "{said}");
+            heard.take(said);
+        }
+        let done = listener.under(again).await.json();
+        assert_eq!(
+            (&done["status"], &done["body"]["last_seq"]),
+            (&json!(200), &json!(to))
+        );
+    }
+    let journal = keeper.journal();
+    let written: Vec<Value> = journal
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(heard.0.into_values().collect::<Vec<_>>(), written);
+}
+
 #[tokio::test]
 async fn commands_do_what_the_scopes_say_and_are_answered() {
     let broker = Broker::start("");
     let world = World::new();
     let mut keeper = world.keeper();
     keeper.append(&[text("one"), text("two"), text("three")]);
+    let mut shell = world.keeper_of(&SessionSpec {
+        program: Program::Shell,
+        ..spec()
+    });
+    shell.append(&[text("a password")]);
     let mut settings = broker.settings();
     settings.scopes = vec!["sessions:input".to_owned(), "sessions:read".to_owned()];
     // What was retained before is refused at each connect.
@@ -150,6 +281,14 @@ async fn commands_do_what_the_scopes_say_and_are_answered() {
     assert_eq!(
         (&done["status"], &done["body"]["last_seq"]),
         (&json!(200), &json!(2))
+    );
+    // What is typed at a shell is behind a scope of its own.
+    let replay = json!({"session": shell.id, "ref": "3"});
+    broker.publish("cib/desk/cmd/replay", replay.to_string(), &[]);
+    let answer = listener.under("cib/desk/reply").await.json();
+    assert_eq!(
+        (&answer["status"], &answer["body"]["error"]),
+        (&json!(404), &json!("no_such_session"))
     );
     assert_eq!(keeper.told().len(), 1);
 }
@@ -294,39 +433,6 @@ async fn home_assistant_is_told_of_the_box_and_its_sessions_and_again_when_it_st
     };
     assert_eq!(again.json()["dev"]["name"], "desk");
     listener.under(&session).await;
-}
-
-#[tokio::test]
-async fn a_device_with_a_key_asks_under_topics_that_the_broker_cannot_read() {
-    let broker = Broker::start("");
-    let world = World::new();
-    let keeper = world.keeper();
-    let listener = Listener::of(&broker, "cib/desk/#", &[]);
-    let server = serve(&world, broker.settings()).await;
-    let device = Minted::by(&server, "sessions:read").await;
-    let (into, out) = (&device.into, &device.out);
-    broker.publish(into, HELLO, &[]);
-    let challenge = listener.under(out).await.bytes;
-    let mut session = device.open(&challenge);
-    let request = |target: &str| request(&challenge, target);
-    let (message, pending) = session.request(&request("/api/sessions"), b"", [1; 8]);
-    broker.publish(into, &message, &[]);
-    let (head, plains) = pending.open(&listener.under(out).await.bytes).unwrap();
-    let list: Value = serde_json::from_slice(&plains.concat()).unwrap();
-    assert_eq!(
-        (head.status, &list["sessions"][0]["id"]),
-        (200, &json!(keeper.id))
-    );
-    // Again, and what has no end.
-    broker.publish(into, &message, &[]);
-    assert_eq!(listener.under(out).await.json()["error"], "replayed");
-    let events = format!("/api/sessions/{}/events", keeper.id);
-    let (message, pending) = session.request(&request(&events), b"", [2; 8]);
-    broker.publish(into, &message, &[]);
-    let (head, _) = pending.open(&listener.under(out).await.bytes).unwrap();
-    assert_eq!(head.status, 400);
-    broker.publish(into, b"noise", &[]);
-    assert_eq!(listener.under(out).await.json()["error"], "malformed");
 }
 
 fn digits<const N: usize>(hex: &str) -> [u8; N] {

@@ -318,6 +318,9 @@ catalog! {
         CIB_MQTT_KINDS, Setting, Kind::List("kinds of frames such as `status` or `tool.use.*`"),
         "status, stop, ask.question, todo.update, usage, tool.use.*, meta",
         "Which frames are published. `*` is all of them, also every word that Claude writes.";
+        CIB_MQTT_COALESCE, Setting, Kind::Duration { min_ms: 0, max_ms: 10_000 }, "0",
+        "For how long pieces of what Claude writes are joined into one message; it has `seq_from` then, \
+         and the `seq` of its last piece. `0` joins none.";
         CIB_MQTT_HOME_ASSISTANT, Setting, Kind::Flag, "0",
         "Tells Home Assistant of the box and its sessions, as devices with sensors and, if there are \
          `CIB_MQTT_SCOPES`, a text input and buttons.";

@@ -39,6 +39,7 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<MqttSettings> {
     let prefix = reader.value(&names::CIB_MQTT_PREFIX, prefix);
     let scopes = reader.list(&names::CIB_MQTT_SCOPES, scope);
     let kinds = reader.list(&names::CIB_MQTT_KINDS, kind);
+    let coalesce = reader.duration(&names::CIB_MQTT_COALESCE);
     let home_assistant = reader.flag(&names::CIB_MQTT_HOME_ASSISTANT);
     if certificate.is_some() != key.is_some() {
         let (set, other) = match &key {
@@ -95,6 +96,7 @@ pub(super) fn mqtt(reader: &mut Reader<'_>) -> Option<MqttSettings> {
         prefix: prefix.unwrap_or_default(),
         scopes,
         kinds,
+        coalesce_ms: u64::try_from(coalesce.as_millis()).unwrap_or(0),
         home_assistant,
     })
 }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use cib_protocol::frame::{Data, Frame, Text};
 use cib_protocol::session::SessionId;
 use cib_protocol::time::Timestamp;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -131,15 +133,9 @@ impl Whole {
 
     /// Seconds that control has kept a processor busy for.
     pub(super) fn processor(&self) -> f64 {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.control.id())).unwrap();
-        let nanos = threads.flatten().map(|thread| {
-            let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-            text.split(' ')
-                .next()
-                .and_then(|nanos| nanos.parse().ok())
-                .unwrap_or(0.0)
-        });
-        nanos.sum::<f64>() / 1e9
+        // Of all its threads, also those that have ended.
+        let clock = clock_getcpuclockid(Pid::from_raw(self.control.id().cast_signed())).unwrap();
+        Duration::from(clock_gettime(clock).unwrap()).as_secs_f64()
     }
 
     /// Proportional set size of control in KiB.
@@ -286,6 +282,11 @@ impl Control {
             journal,
             whole,
         }
+    }
+
+    /// The programs.
+    pub(super) fn whole(&self) -> &Whole {
+        &self.whole
     }
 }
 

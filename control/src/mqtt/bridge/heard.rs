@@ -34,8 +34,14 @@ where
                     if !is_taken {
                         self.desk.status.unwanted();
                     }
-                    if let Some(Flight::Frame(session, seq)) = self.flying.remove(&id) {
-                        self.positions.acknowledged(session, seq);
+                    match self.flying.remove(&id) {
+                        Some(Flight::Frame(session, seq)) => {
+                            self.known.positions.acknowledged(session, seq);
+                        }
+                        Some(Flight::Push(number, seq)) => {
+                            self.known.pushes.acknowledged(number, seq);
+                        }
+                        Some(Flight::Other) | None => {}
                     }
                 }
                 Heard::Message(message) => self.message(message),
@@ -65,8 +71,8 @@ where
                     let topic = self.topics.sealed_out(&key_id);
                     let most = self.wire.room_for(&topic);
                     self.work.spawn(async move {
-                        let answer = sealed::answer(&app, &inside, &message.payload, most).await;
-                        Done::Sealed(topic, answer)
+                        let outcome = sealed::take(&app, &inside, &message.payload, most).await;
+                        Done::Sealed(topic, outcome)
                     });
                 }
             }
@@ -84,7 +90,8 @@ where
             return;
         }
         let now = std::time::Instant::now();
-        let work = commands::work(subject, message, caller, &self.topics, self.memory, now);
+        let memory = &mut self.known.memory;
+        let work = commands::work(subject, message, caller, &self.topics, memory, now);
         match work {
             Work::Ask(asked, back) => {
                 let inside = self.desk.inside.clone();
@@ -100,7 +107,7 @@ where
                 if self.replays.len() as u64 >= REPLAYS {
                     let busy = br#"{"error":"busy","detail":"too many replays at once"}"#;
                     self.answer(back.answer(503, busy));
-                    self.memory.undone(&back);
+                    self.known.memory.undone(&back);
                     return;
                 }
                 let number = self.next_replay;
@@ -118,7 +125,7 @@ where
 
     /// Has an answer wait for the broker.
     pub(super) fn answer(&mut self, answer: Answer) {
-        self.memory.done(&answer);
+        self.known.memory.done(&answer);
         if self.answers.len() < ANSWERS {
             self.answers.push_back(answer);
         }

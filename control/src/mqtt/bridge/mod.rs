@@ -1,7 +1,8 @@
 //! One connection to the broker, from its beginning to its end; [`heard`] is what comes from
-//! there, and [`retained`] what stays there.
+//! there, [`retained`] what stays there, and [`pushed`] what goes to devices that have subscribed.
 
 mod heard;
+mod pushed;
 mod retained;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -19,13 +20,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use super::commands::{Answer, Memory, Return};
+use super::commands::{Answer, Return};
 use super::discovery::Discovery;
-use super::positions::Positions;
-use super::sources::{self, Line, Piece, Vain};
+use super::sealed::Outcome;
+use super::sources::{self, Line, Origin, Piece, Place, Vain};
 use super::topics::Topics;
 use super::wire::{Heard, Outgoing, Refusal, Unsent, Wire};
-use super::{Broken, Desk, states};
+use super::{Broken, Desk, Known, states};
 use crate::app::Shutdown;
 use crate::auth::Caller;
 use crate::auth::scope::{Scope, Scopes};
@@ -55,20 +56,21 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug)]
 enum Flight {
     Frame(SessionId, u64),
+    /// Of a subscription, by its number.
+    Push(u64, u64),
     Other,
 }
 
 /// What a task has done.
 enum Done {
     Answer(Answer),
-    Sealed(String, Vec<u8>),
+    Sealed(String, Outcome),
 }
 
 /// A connection that the broker took.
 pub(super) struct Bridge<'a, S> {
     desk: &'a Desk,
-    positions: &'a mut Positions,
-    memory: &'a mut Memory,
+    known: &'a mut Known,
     topics: Topics,
     discovery: Option<Discovery>,
     caller: Option<Caller>,
@@ -99,13 +101,6 @@ pub(super) struct Bridge<'a, S> {
     next_replay: u64,
 }
 
-/// Whose the lines are that wait.
-#[derive(Clone, Copy, Debug)]
-enum Origin {
-    Journal(SessionId),
-    Again(u64),
-}
-
 impl<'a, S> Bridge<'a, S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -113,8 +108,7 @@ where
     /// Has the broker take the box.
     pub(super) async fn begin(
         desk: &'a Desk,
-        positions: &'a mut Positions,
-        memory: &'a mut Memory,
+        known: &'a mut Known,
         stream: S,
         mut wire: Wire,
     ) -> Result<Self, Broken> {
@@ -134,8 +128,7 @@ where
         let (pieces, coming) = mpsc::channel(1);
         Ok(Self {
             desk,
-            positions,
-            memory,
+            known,
             topics,
             discovery,
             caller,
@@ -166,8 +159,9 @@ where
     /// Speaks with the broker until that breaks, or the box ends.
     pub(super) async fn run(mut self, shutdown: &mut Shutdown) -> Result<(), Broken> {
         let outcome = self.speak(shutdown).await;
-        self.positions.grounded();
-        self.positions.save().await;
+        self.known.positions.grounded();
+        self.known.pushes.grounded();
+        self.known.positions.save().await;
         outcome
     }
 
@@ -208,7 +202,7 @@ where
                 told = feed.next() => self.told(told).await?,
                 Some(done) = self.work.join_next() => match done {
                     Ok(Done::Answer(answer)) => self.answer(answer),
-                    Ok(Done::Sealed(topic, bytes)) => self.sealed.push_back((topic, bytes)),
+                    Ok(Done::Sealed(topic, outcome)) => self.asked(topic, outcome),
                     // The log has what it said.
                     Err(_) => {}
                 },
@@ -216,8 +210,13 @@ where
                     let heard = self.wire.ring(std::time::Instant::now());
                     self.hear(heard)?;
                 }
-                _ = keep.tick(), if self.positions.is_changed() => self.positions.save().await,
-                _ = look.tick() => self.discover(),
+                _ = keep.tick(), if self.known.positions.is_changed() => {
+                    self.known.positions.save().await;
+                }
+                _ = look.tick() => {
+                    self.discover();
+                    self.sweep();
+                }
             }
             while self.sources.try_join_next().is_some() {}
         }
@@ -308,6 +307,7 @@ where
                 ),
                 None => return,
             },
+            Origin::Push(number) => return self.push(number, line),
         };
         let most = self.wire.room_for(&topic);
         let cut = (line.bytes.len() > most).then(|| preview::shortened(&line.bytes, most));
@@ -321,10 +321,10 @@ where
         };
         let is_sent = send(&mut self.wire, &mut self.flying, &message, flight);
         if let Flight::Frame(session, seq) = flight {
-            self.positions.sent(session, seq);
+            self.known.positions.sent(session, seq);
             if !is_sent {
                 // No later one waits for it.
-                self.positions.acknowledged(session, seq);
+                self.known.positions.acknowledged(session, seq);
             }
             self.desk.app.metrics.published();
         }
@@ -333,15 +333,18 @@ where
     /// Takes what was read of a journal.
     fn read(&mut self, piece: Piece) {
         match piece {
-            Piece::Frames(session, lines) => {
-                if let Some(last) = lines.last() {
+            Piece::Frames(origin, lines) => {
+                if let (Origin::Journal(session), Some(last)) = (origin, lines.last()) {
                     self.following.insert(session, last.seq);
                 }
-                self.vain.forget(session);
+                self.vain.forget(origin);
                 self.lines = lines.into();
-                self.lines_of = Some(Origin::Journal(session));
+                self.lines_of = Some(origin);
             }
-            Piece::Over(session) => {
+            Piece::Over(Origin::Push(number)) => self.rests(number),
+            // It says itself when it is done.
+            Piece::Over(Origin::Again(_)) => {}
+            Piece::Over(origin @ Origin::Journal(session)) => {
                 self.following.remove(&session);
                 // It may have begun again meanwhile.
                 if self
@@ -350,16 +353,12 @@ where
                     .is_some_and(|meta| meta.state.is_live())
                 {
                     // Or it cannot be read, which does not change in a moment.
-                    self.vain.over(session);
+                    self.vain.over(origin);
                     self.waiting.push_back(session);
                 } else {
-                    self.vain.forget(session);
+                    self.vain.forget(origin);
                 }
                 self.follow_waiting();
-            }
-            Piece::Again(number, lines) => {
-                self.lines = lines.into();
-                self.lines_of = Some(Origin::Again(number));
             }
             Piece::Done(number, outcome) => {
                 let Some(back) = self.replays.remove(&number) else {
@@ -390,13 +389,13 @@ where
             };
             match event.change {
                 BoxChange::Snapshot(snapshot) => {
-                    let is_new = self.positions.take_new();
+                    let is_new = self.known.positions.take_new();
                     self.state = snapshot.state;
                     for seen in &snapshot.sessions {
                         let meta = &seen.session;
                         // A broker that knows nothing is not told of what was before.
                         let seq = if is_new { meta.last_seq } else { 0 };
-                        self.positions.begin(meta.id, seq);
+                        self.known.positions.begin(meta.id, seq);
                     }
                     if snapshot.next.is_none() {
                         let there: BTreeSet<_> = snapshot
@@ -404,7 +403,7 @@ where
                             .iter()
                             .map(|seen| seen.session.id)
                             .collect();
-                        for id in self.positions.known() {
+                        for id in self.known.positions.known() {
                             if !there.contains(&id) {
                                 self.gone(id);
                             }
@@ -415,7 +414,7 @@ where
                     }
                 }
                 BoxChange::Session(seen) => {
-                    self.positions.begin(seen.session.id, 0);
+                    self.known.positions.begin(seen.session.id, 0);
                     self.session(seen.session);
                 }
                 BoxChange::Gone(gone) => self.gone(gone.id),
@@ -429,11 +428,11 @@ where
             self.info();
             self.discover();
         }
-        if !self.positions.is_changed() {
+        if !self.known.positions.is_changed() {
             return Ok(());
         }
         // A session that nobody knew is not told of twice, whatever happens.
-        self.positions.save().await;
+        self.known.positions.save().await;
         Ok(())
     }
 
@@ -443,8 +442,13 @@ where
         let state = states::session(&meta).to_string().into_bytes();
         self.retained.insert(self.topics.state(id), state);
         let is_live = meta.state.is_live();
-        let has_more = self.positions.get(id).is_none_or(|seq| seq < meta.last_seq);
+        let last_seq = meta.last_seq;
+        let acknowledged = self.known.positions.get(id);
+        let has_more = acknowledged.is_none_or(|seq| seq < last_seq);
         self.metas.insert(id, meta);
+        for number in self.known.pushes.resting(id, is_live, last_seq) {
+            self.follow_push(number);
+        }
         if is_live || has_more {
             if !self.following.contains_key(&id) && !self.waiting.contains(&id) {
                 if is_live {
@@ -464,21 +468,28 @@ where
                 return;
             }
             self.waiting.pop_front();
-            let after = self.positions.get(id).unwrap_or(0);
+            let after = self.known.positions.get(id).unwrap_or(0);
             self.following.insert(id, after);
             let kinds = Kinds::parse(&self.desk.settings.kinds.join(","));
             let (app, pieces) = (Arc::clone(&self.desk.app), self.pieces.clone());
-            let pause = self.vain.pause(id);
+            let (origin, pause) = (Origin::Journal(id), self.vain.pause(Origin::Journal(id)));
+            let place = Place {
+                session: id,
+                after,
+                kinds,
+                coalesce: Duration::from_millis(self.desk.settings.coalesce_ms),
+            };
             self.sources
-                .spawn(sources::follow(app, (id, after), kinds, pause, pieces));
+                .spawn(sources::follow(app, origin, place, pause, pieces));
         }
     }
 
     /// A session is no more: what is retained of it goes too.
     fn gone(&mut self, id: SessionId) {
         self.metas.remove(&id);
-        self.vain.forget(id);
-        self.positions.forget(id);
+        self.vain.forget(Origin::Journal(id));
+        self.known.positions.forget(id);
+        self.known.pushes.gone(id);
         self.retained.insert(self.topics.state(id), Vec::new());
         if let Some(discovery) = &self.discovery {
             self.shown.remove(&id);

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cib_envelope::client::Device;
 use cib_protocol::session::{SessionId, State};
 use futures_util::StreamExt as _;
 use http::Method;
@@ -13,12 +14,20 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{Client, Events};
 use super::keeper::{Keeper, text};
+use super::sealed::{self, Sealed, Told};
 
 /// How a reader reads.
 #[derive(Clone, Copy, Debug)]
 pub enum Transport {
     Events,
     Socket,
+    /// As a device does that has a key.
+    Sealed,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Socket, Self::Sealed];
 }
 
 /// Random numbers that a failed run can be repeated with.
@@ -104,12 +113,25 @@ pub async fn read(
     mut random: Random,
 ) -> Record {
     let mut record = Record::default();
+    let mut device = None;
     loop {
         let stay = 1 + random.below(400);
         let from = record.last();
         let is_over = match transport {
             Transport::Events => read_events(client, session, from, stay, &mut record).await,
             Transport::Socket => read_socket(client, session, from, stay, &mut record).await,
+            Transport::Sealed => {
+                if device.is_none() {
+                    device = sealed::device(client).await;
+                }
+                match &device {
+                    Some(device) => {
+                        let place = (session, from);
+                        read_sealed(client, device, place, stay, &mut record).await
+                    }
+                    None => false,
+                }
+            }
         };
         if is_over {
             return record;
@@ -165,6 +187,26 @@ async fn read_socket(
             }
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return false,
+        }
+    }
+    false
+}
+
+async fn read_sealed(
+    client: &Client,
+    device: &Device,
+    (session, from): (SessionId, u64),
+    stay: u64,
+    record: &mut Record,
+) -> bool {
+    let Some(mut stream) = Sealed::open(client, device, session, from).await else {
+        return false;
+    };
+    for _ in 0..stay {
+        match stream.next().await {
+            Some(Told::Frame(line)) => record.push(seq(&line), &line),
+            Some(Told::End(end)) => return end["reason"] == "stopped",
+            None => return false,
         }
     }
     false

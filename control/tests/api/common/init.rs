@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 
 use super::keeper::Keeper;
 use super::login::Logins;
+use super::real::Real;
 
 /// What init does with the next sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct State {
     pub logins: Vec<Logins>,
     /// What each session says as soon as it is there.
     pub says: Vec<Data>,
+    /// What starts real keepers; without it they are false.
+    pub real: Option<Real>,
 }
 
 /// Listens where init does.
@@ -66,6 +69,12 @@ fn answer(state: &mut State, data: &Path, runtime: &Path, request: InitRequest) 
             code,
             detail: "because the test wants it".to_owned(),
         },
+        (Mood::Willing, InitRequest::SessionStart { spec }) if state.real.is_some() => {
+            let start = |real: &mut Real| real.start(data, runtime, &spec);
+            let pid = state.real.as_mut().map_or(0, start);
+            state.specs.push(*spec);
+            InitReply::SessionStarted { pid }
+        }
         (Mood::Willing, InitRequest::SessionStart { spec }) => {
             // One that is resumed leaves its socket to its successor.
             state.keepers.retain(|known| known.id != spec.id);

@@ -16,6 +16,8 @@ pub mod keeper;
 pub mod login;
 pub mod page;
 pub mod process;
+pub mod real;
+pub mod sealed;
 pub mod world;
 
 use std::future::Future;

@@ -5,21 +5,19 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::with_claude;
-use crate::common::world::{MASTER, World};
+use crate::common::real::Real;
+use crate::common::world::{MASTER, Server, World};
 
-/// Seconds that are longer than the SDKs take.
-const PATIENCE: &str = "60";
+/// Seconds that are longer than the SDKs take, also with a Claude Code that has to start twice.
+const PATIENCE: &str = "180";
 
-#[tokio::test]
-#[ignore = "scripts/clients installs the SDKs and runs this"]
-async fn the_official_sdks_find_what_they_know() {
-    let world = World::new();
-    let server = world.serve();
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/conformance/sdks.mjs");
+/// Has a program of `clients/conformance` try a box, and ends where it finds a fault.
+async fn conforms(program: &str, server: &Server) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/conformance");
     let child = Command::new("timeout")
         .arg(PATIENCE)
         .arg("node")
-        .arg(program)
+        .arg(folder.join(program))
         .arg(format!("http://{}", server.address))
         .env("CIB_TOKEN", MASTER)
         .stdin(Stdio::null())
@@ -28,7 +26,7 @@ async fn the_official_sdks_find_what_they_know() {
         .spawn()
         .unwrap();
     let output = tokio::task::spawn_blocking(|| child.wait_with_output());
-    let output = with_claude(&world, output).await.unwrap().unwrap();
+    let output = output.await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complaint}");
@@ -36,6 +34,29 @@ async fn the_official_sdks_find_what_they_know() {
         said.trim_end().ends_with("all is as it should be"),
         "{said}"
     );
+}
+
+#[tokio::test]
+#[ignore = "scripts/clients installs the SDKs and runs this"]
+async fn the_official_sdks_find_what_they_know() {
+    let world = World::new();
+    let server = world.serve();
+    with_claude(&world, conforms("sdks.mjs", &server)).await;
+}
+
+#[tokio::test]
+#[ignore = "scripts/clients installs the SDKs and Claude Code and runs this"]
+async fn the_official_sdks_talk_to_the_real_claude_code_and_are_shown_its_tools() {
+    let world = World::new();
+    world.init().real = Some(Real::new(world.path().join("home")));
+    let server = world.serve();
+    conforms("real.mjs", &server).await;
+    let made = std::fs::read_to_string(world.workspace().join("made.txt"));
+    assert_eq!(made.unwrap(), "by a tool\n");
+    let init = world.init();
+    // One that was made for all of it, and one for a conversation of its own.
+    assert_eq!(init.specs.len(), 2);
+    assert!(init.real.as_ref().unwrap().asked() >= 8);
 }
 
 /// What Claude Code says, asked in a home of its own.

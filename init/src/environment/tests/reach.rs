@@ -174,9 +174,11 @@ fn a_broker_is_read_with_all_that_belongs_to_it_and_half_of_it_is_told() {
         ("CIB_MQTT_URL", "mqtts://box:hush@broker.example"),
         ("CIB_MQTT_PREFIX", "home/desk"),
         ("CIB_MQTT_SCOPES", "sessions:input, sessions:write"),
+        ("CIB_MQTT_COALESCE", "250ms"),
     ]);
     let mqtt = mqtt.mqtt.unwrap();
     assert_eq!((mqtt.name(), mqtt.port), ("desk", 8883));
+    assert_eq!(mqtt.coalesce_ms, 250);
     assert_eq!(mqtt.scopes, ["sessions:input", "sessions:write"]);
     assert!(mqtt.kinds.contains(&"tool.use.*".to_owned()) && !mqtt.home_assistant);
     let pem = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----";
@@ -185,6 +187,7 @@ fn a_broker_is_read_with_all_that_belongs_to_it_and_half_of_it_is_told() {
         ("CIB_MQTT_PREFIX", "a/#", "CIB_MQTT_PREFIX: "),
         ("CIB_MQTT_SCOPES", "everything", "CIB_MQTT_SCOPES: "),
         ("CIB_MQTT_KINDS", "A", "CIB_MQTT_KINDS: "),
+        ("CIB_MQTT_COALESCE", "1m", "CIB_MQTT_COALESCE: "),
         ("CIB_MQTT_CA", "hush", "CIB_MQTT_CA: "),
         ("CIB_MQTT_KEY", "hush", "CIB_MQTT_KEY: "),
         ("CIB_MQTT_CERT", pem, "CIB_MQTT_CERT: is one half of two"),
