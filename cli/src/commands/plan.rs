@@ -119,6 +119,10 @@ pub(super) struct Plan {
     pub held: Option<String>,
     /// Whether it is the repository's runner.
     pub runner: bool,
+    /// Whether nothing of it is pushed by itself.
+    pub no_push: bool,
+    /// Whether no pull request of it is opened by itself.
+    pub no_pr: bool,
     /// What Claude in it learns of how a person works with it.
     pub habits: Habits,
     /// How many setup commands it has.
@@ -233,6 +237,8 @@ impl Plan {
             mounts,
             held,
             runner: arguments.runner,
+            no_push: arguments.no_push,
+            no_pr: arguments.no_pr,
             habits: Habits::of(context, configuration),
             setup: configuration.texts("setupCommands").len(),
             limits,

@@ -280,6 +280,11 @@ pub const KEYS: &[Key] = &[
         Kind::Switch,
         "another container holds the proxy and its rules",
     ),
+    key(
+        "updateCheck",
+        Kind::Switch,
+        "a start in a terminal looks once a day for a newer cib; CIB_NO_UPDATE_CHECK=1 is false",
+    ),
     ignored("opencodeConfigPath"),
     ignored("codexConfigPath"),
     ignored("kimiConfigPath"),
@@ -326,7 +331,7 @@ pub fn default(name: &str, seed: bool) -> Value {
     match name {
         "dockerImage" => json!("claude-in-box:latest"),
         "buildImage" | "autoStartClaude" | "includeUntracked" | "forwardSshAgent"
-        | "claudeSettings" => {
+        | "claudeSettings" | "updateCheck" => {
             json!(true)
         }
         "defaultShell" | "codeRunner" => json!("claude"),

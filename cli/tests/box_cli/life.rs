@@ -1,5 +1,8 @@
 //! A box after its start: stopped, started once more, logged, logged in.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use cib_testkit::wait::wait_until;
 
 use crate::SOON;
@@ -38,6 +41,16 @@ fn a_log_is_text_and_as_long_as_was_asked_for() {
     assert!(log.contains("the box is up"), "{log}");
     assert!(!log.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
     assert_eq!(stage.good(&["logs", &name, "-n", "1"]).lines().count(), 1);
+    // One that is followed ends with its box.
+    let mut follow = stage.command(env!("CARGO_BIN_EXE_cib"));
+    follow.args(["logs", &name, "-f"]).stdout(Stdio::piped());
+    let mut follow = follow.spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("the box is up")));
+    assert!(follow.try_wait().unwrap().is_none(), "it does not follow");
+    stage.good(&["stop", &name]);
+    assert!(lines.count() > 0, "what it said at its end");
+    follow.wait().unwrap();
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     );
 
     // From this machine what is behind the proxy could be reached without it, too.
-    let beyond = Beyond::of(stage);
+    let beyond = Beyond::of(stage, crate::LOGIN);
     let name = stage.start(&["--shell", "--proxy-file", &beyond.file]);
     let ask = [
         "exec",
