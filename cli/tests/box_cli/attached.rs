@@ -53,7 +53,7 @@ fn a_terminal_types_is_left_by_each_encoding_and_is_as_it_was() {
         .unwrap();
     stage.run("stty", &["-F", device.trim(), "cols", "90", "rows", "20"]);
     terminal.types(b"until stty size | grep '^20 90'; do :; done\r");
-    terminal.shows("\n20 90");
+    terminal.shows("20 90\r");
     assert!(!terminal.screen().contains("typed 2"));
     terminal.types(b"\x1d");
     terminal.ends(0);
