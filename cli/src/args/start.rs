@@ -29,10 +29,11 @@ pub struct Start {
     /// The proxy's URL itself, if it has no password: that belongs into a file
     #[arg(long, value_name = "URL", conflicts_with = "proxy_file")]
     pub proxy: Option<String>,
-    /// Another container holds the proxy and its rules: not even root in the box changes them
+    /// Another container holds the proxy and its rules, so that not even root in the box changes
+    /// them; so it is with a proxy, unless the configuration says otherwise
     #[arg(long)]
     pub hardened: bool,
-    /// One container, whatever the configuration says
+    /// One container, which holds its proxy itself
     #[arg(long, conflicts_with = "hardened")]
     pub single: bool,
     /// stream or tty [default: stream with a page, tty for this terminal]

@@ -6,7 +6,7 @@ use super::habits::Habits;
 use super::inside::{Load, Origin};
 use super::{Context, forges, mounts, renew};
 use crate::args::Start;
-use crate::config::{Configuration, env_file, is_the_boxs_own};
+use crate::config::{self, Configuration, env_file, is_the_boxs_own};
 use crate::credentials::{self, Choice, Credential};
 use crate::failure::{Exit, Failure};
 use crate::git::snapshot::Snapshot;
@@ -203,7 +203,7 @@ impl Plan {
             } else {
                 secrets.push(("CIB_PROXY_URL_FILE", "proxy_url", url));
             }
-        } else if hardened {
+        } else if hardened && configuration.valued("hardened").origin != config::Origin::Default {
             let what = "`hardened` needs a proxy: another container holds its rules";
             return Err(
                 Failure::new(Exit::Configuration, what).remedy("--proxy-file, or proxyFile")

@@ -389,6 +389,7 @@ fn with_a_proxy_nothing_leaves_but_through_it_and_its_url_is_seen_by_nobody() {
     let started = stage.json(&[
         "start",
         "--json",
+        "--single",
         "--proxy-file",
         &beyond.file,
         "--env",
@@ -449,7 +450,6 @@ fn with_a_holder_not_even_root_in_the_box_changes_the_rules_and_both_come_and_go
     let started = stage.json(&[
         "start",
         "--json",
-        "--hardened",
         "--proxy-file",
         &beyond.file,
         "--env",

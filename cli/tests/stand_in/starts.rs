@@ -196,14 +196,28 @@ fn one_container_is_made_where_that_is_said_whatever_the_file_has() {
     let stage = Stage::new();
     let url = "socks5://user:secret-of-the-proxy@127.0.0.1:9";
     std::fs::write(stage.at("home/proxy"), format!("{url}\n")).unwrap();
-    let file = "hardened = true\nproxyFile = \"~/proxy\"\n";
+    let file = "proxyFile = \"~/proxy\"\n";
     std::fs::write(stage.at("my repo/cib.toml"), file).unwrap();
     let place = |more: &[&str]| {
         let told = json(stage.cib(&[&["start", "--dry-run", "--json"][..], more].concat()));
         told["proxy"].as_str().unwrap().to_owned()
     };
     assert_eq!(place(&[]), "in a container of its own");
+    assert_eq!(place(&["--hardened"]), "in a container of its own");
     assert_eq!(place(&["--single"]), "in the box");
+    let no = format!("hardened = false\n{file}");
+    std::fs::write(stage.at("my repo/cib.toml"), no).unwrap();
+    assert_eq!(place(&[]), "in the box");
+    std::fs::write(stage.at("my repo/cib.toml"), "").unwrap();
+    assert_eq!(place(&[]), "none");
+    std::fs::write(stage.at("my repo/cib.toml"), "hardened = true\n").unwrap();
+    let alone = stage.cib(&["start", "--dry-run"]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(78), "{}", said(&alone));
+    std::fs::write(
+        stage.at("my repo/cib.toml"),
+        format!("hardened = true\n{file}"),
+    )
+    .unwrap();
     json(stage.cib(&["start", "--json", "--single"]));
     let log = stage.read("state/log");
     let made: Vec<&str> = log.lines().filter(|l| l.starts_with("create ")).collect();
@@ -230,7 +244,7 @@ fn a_proxy_of_the_command_line_goes_in_as_a_file_and_one_with_a_password_does_no
         assert!(stage.left().is_empty(), "{:?}", stage.left());
     }
     let url = "socks5://127.0.0.1:9/";
-    json(stage.cib(&["start", "--json", "--proxy", url]));
+    json(stage.cib(&["start", "--json", "--single", "--proxy", url]));
     let (created, variables) = stage.made();
     let named = "--env CIB_PROXY_URL_FILE=/run/secrets/proxy_url";
     assert!(created.contains(named), "{created}");
