@@ -29,9 +29,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::CommandLine;
 use failure::Exit;
 use output::Output;
 use surroundings::Surroundings;
@@ -39,15 +36,21 @@ use surroundings::Surroundings;
 /// The name under which git calls this program to reach a box.
 pub const REMOTE_HELPER: &str = "git-remote-cib";
 
+/// The name of the tool before this one, whose habits a link of that name brings.
+pub const BEFORE: &str = "claude-run";
+
 /// Does what the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let around = Surroundings::of_this_process();
+    let around = Surroundings {
+        as_before: is_called(&arguments, BEFORE),
+        ..Surroundings::of_this_process()
+    };
     if is_called(&arguments, REMOTE_HELPER) {
         return ExitCode::from(git::helper::main(&around, &arguments));
     }
-    let line = match CommandLine::try_parse_from(&arguments) {
+    let line = match args::parse(&arguments) {
         Ok(line) => line,
         Err(error) => {
             let code = if error.use_stderr() {

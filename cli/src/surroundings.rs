@@ -17,6 +17,9 @@ pub struct Surroundings {
     pub shows: bool,
     /// Whether a person reads standard error.
     pub shows_progress: bool,
+    /// Whether this program was called by the name of the tool before it, and does as that did
+    /// where the two differ.
+    pub as_before: bool,
 }
 
 impl Surroundings {
@@ -33,6 +36,7 @@ impl Surroundings {
             can_ask: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             shows: std::io::stdout().is_terminal(),
             shows_progress: std::io::stderr().is_terminal(),
+            as_before: false,
         }
     }
 

@@ -5,40 +5,30 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod release;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use sha2::{Digest as _, Sha256};
+use release::Publisher;
 
 const CURRENT: &str = env!("CARGO_PKG_VERSION");
 
 struct Machine {
     home: tempfile::TempDir,
-    key: Ed25519KeyPair,
+    publisher: Publisher,
 }
 
 impl Machine {
     fn new() -> Self {
-        let machine = Self {
-            home: tempfile::tempdir().unwrap(),
-            key: Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap(),
-        };
+        let home = tempfile::tempdir().unwrap();
+        let publisher = Publisher::new(home.path());
+        let machine = Self { home, publisher };
         std::fs::create_dir_all(machine.home.path().join("bin")).unwrap();
-        std::fs::create_dir_all(machine.release()).unwrap();
         std::fs::copy(env!("CARGO_BIN_EXE_cib"), machine.program()).unwrap();
-        let key = [
-            &b"Ed\0\0\0\0\0\0\0\0"[..],
-            machine.key.public_key().as_ref(),
-        ]
-        .concat();
-        let text = format!("untrusted comment: x\n{}\n", STANDARD.encode(key));
-        std::fs::write(machine.home.path().join("key.pub"), text).unwrap();
         machine
     }
 
@@ -47,49 +37,15 @@ impl Machine {
     }
 
     fn release(&self) -> PathBuf {
-        self.home.path().join("release")
+        self.publisher.release()
     }
 
-    /// A release with a program that says this version.
     fn publish(&self, version: &str, script: &str) {
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_ustar();
-        header.set_size(script.len() as u64);
-        header.set_mode(0o755);
-        archive
-            .append_data(&mut header, "cib", script.as_bytes())
-            .unwrap();
-        let mut gzip = Command::new("gzip");
-        let mut child = gzip
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(&archive.into_inner().unwrap())
-            .unwrap();
-        let packed = child.wait_with_output().unwrap().stdout;
-        let name = format!("cib-{version}-{}.tar.gz", cib_cli::release::platform());
-        std::fs::write(self.release().join(&name), &packed).unwrap();
-        let digest = cib_base::hex::encode(&Sha256::digest(&packed));
-        self.sign(&format!("{digest}  {name}\n"));
+        self.publisher.publish(version, script);
     }
 
     fn sign(&self, sums: &str) {
-        std::fs::write(self.release().join("SHA256SUMS"), sums).unwrap();
-        let own = self.key.sign(sums.as_bytes());
-        let comment = "a release";
-        let all = self.key.sign(&[own.as_ref(), comment.as_bytes()].concat());
-        let own = [&b"Ed\0\0\0\0\0\0\0\0"[..], own.as_ref()].concat();
-        let text = format!(
-            "untrusted comment: x\n{}\ntrusted comment: {comment}\n{}\n",
-            STANDARD.encode(own),
-            STANDARD.encode(all.as_ref())
-        );
-        std::fs::write(self.release().join("SHA256SUMS.minisig"), text).unwrap();
+        self.publisher.sign(sums);
     }
 
     fn update(&self, from: Option<&str>, more: &[&str]) -> Output {
@@ -102,7 +58,7 @@ impl Machine {
             .args(more);
         if let Some(from) = from {
             command.args(["--from", from, "--key"]);
-            command.arg(self.home.path().join("key.pub"));
+            command.arg(self.publisher.key_file());
         }
         ran(command.stdin(Stdio::null()))
     }

@@ -30,4 +30,5 @@ pub mod serve;
 pub mod socks;
 #[expect(unsafe_code, reason = "the addresses and options of packet sockets")]
 mod sys;
+pub mod terminal;
 pub mod wait;

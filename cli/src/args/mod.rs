@@ -2,21 +2,26 @@
 
 mod speaking;
 mod standing;
+mod start;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use speaking::{Login, Logs, Send, Tokens};
 pub use standing::{Config, ConfigVerb, Offload, OffloadInstall, OffloadVerb, Runner, Update};
+pub use start::Start;
 
 pub use crate::task::args::Task;
 
 /// Boxes for the repository at hand: Claude Code with a copy of it, behind a wall.
 ///
-/// In a Git repository `cib` alone is `cib start`: a new branch, a box with a copy of everything,
-/// Claude in it. What it commits comes back with `cib fetch`, `cib diff` and `cib apply`.
+/// In a Git repository `cib` alone, or with options of `start`, is `cib start`: a new branch, a box
+/// with a copy of everything, Claude in it. What it commits comes back with `cib fetch`, `cib diff`
+/// and `cib apply`.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "cib",
@@ -146,128 +151,47 @@ pub enum Command {
     },
 }
 
-/// `start`
-#[derive(Clone, Debug, Default, Args)]
-pub struct Start {
-    /// The box's name [default: PREFIX-TIME]
-    #[arg(long, short)]
-    pub name: Option<String>,
-    /// The branch in the box: a new one, or one of this repository [default: claude/TIME]
-    #[arg(long, short)]
-    pub branch: Option<String>,
-    /// Begin at this branch of the remote
-    #[arg(long, value_name = "BRANCH", conflicts_with_all = ["branch", "pr"])]
-    pub remote_branch: Option<String>,
-    /// Begin at this pull request of the remote
-    #[arg(long, value_name = "NUMBER", conflicts_with = "branch")]
-    pub pr: Option<u64>,
-    /// The image
-    #[arg(long)]
-    pub image: Option<String>,
-    /// Build the image from this file
-    #[arg(long, value_name = "FILE")]
-    pub dockerfile: Option<String>,
-    /// File with the proxy's URL; then nothing leaves but through it
-    #[arg(long, value_name = "FILE")]
-    pub proxy_file: Option<String>,
-    /// The proxy's URL itself, if it has no password: that belongs into a file
-    #[arg(long, value_name = "URL", conflicts_with = "proxy_file")]
-    pub proxy: Option<String>,
-    /// Another container holds the proxy and its rules: not even root in the box changes them
-    #[arg(long)]
-    pub hardened: bool,
-    /// One container, whatever the configuration says
-    #[arg(long, conflicts_with = "hardened")]
-    pub single: bool,
-    /// stream or tty [default: stream with a page, tty for this terminal]
-    #[arg(long)]
-    pub driver: Option<String>,
-    /// Model of the first session
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Memory that the box may use, as 4g
-    #[arg(long)]
-    pub memory: Option<String>,
-    /// Processors that the box may use, as 1.5
-    #[arg(long)]
-    pub cpus: Option<String>,
-    /// Processes that the box may have
-    #[arg(long)]
-    pub pids: Option<u64>,
-    /// A variable for Claude; NAME alone takes the value that it has here
-    #[arg(long = "env", short, value_name = "NAME[=VALUE]")]
-    pub variables: Vec<String>,
-    /// File of variables for Claude
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Option<String>,
-    /// A mount, SOURCE:TARGET[:ro]
-    #[arg(long = "mount", value_name = "MOUNT")]
-    pub mounts: Vec<String>,
-    /// Let a mount be what would give the box this machine
-    #[arg(long)]
-    pub allow_unsafe_mount: bool,
-    /// Files that git does not know come along
-    #[arg(long, overrides_with = "no_include_untracked")]
-    pub include_untracked: bool,
-    /// They do not
-    #[arg(long)]
-    pub no_include_untracked: bool,
-    /// Also if they have more than 50 MB
-    #[arg(long)]
-    pub include_large: bool,
-    /// Which credential of Claude's goes in: auto, none, key, subscription, bedrock or vertex
-    /// [default: the one that Claude would use here]
-    #[arg(long, value_name = "WHICH", conflicts_with = "without_credential")]
-    pub credential: Option<String>,
-    /// Say what would go in, and make nothing
-    #[arg(long, conflicts_with = "again")]
-    pub dry_run: bool,
-    /// Start without a credential of Claude's; `cib login` gives one later
-    #[arg(long)]
-    pub without_credential: bool,
-    /// Open the browser, although the configuration says `detached`
-    #[arg(long, conflicts_with_all = ["no_web", "detach"])]
-    pub web: bool,
-    /// Print the address and open no browser; attach this terminal instead
-    #[arg(long)]
-    pub no_web: bool,
-    /// Neither browser nor terminal
-    #[arg(long, short, visible_alias = "no-attach")]
-    pub detach: bool,
-    /// A shell instead of a session
-    #[arg(long)]
-    pub shell: bool,
-    /// Nothing that is committed is pushed by `cib watch`, whatever the configuration says
-    #[arg(long)]
-    pub no_push: bool,
-    /// Nor made a pull request
-    #[arg(long, visible_alias = "no-create-pr")]
-    pub no_pr: bool,
-    /// What of this machine goes in as well: ssh-agent, ssh-keys, gpg-agent, gpg-keys, and github,
-    /// with which the box opens pull requests and Claude does not
-    #[arg(
-        long = "with", value_name = "WHAT", value_delimiter = ',',
-        value_parser = ["ssh-agent", "ssh-keys", "gpg-agent", "gpg-keys", "gpg", "github"]
-    )]
-    pub with: Vec<String>,
-    /// Neither agents nor keys of this machine go in, whatever the configuration says
-    #[arg(long, conflicts_with = "with")]
-    pub no_keys: bool,
-    /// Your CLAUDE.md, agents, commands, skills and settings of Claude's stay here
-    #[arg(long)]
-    pub no_claude_settings: bool,
-    /// Do not tell of boxes of this repository that run
-    #[arg(long)]
-    pub skip_reconnect_check: bool,
-    /// Make the box the repository's runner
-    #[arg(skip)]
-    pub runner: bool,
-    /// Start a box that was stopped once more
-    #[arg(long, value_name = "BOX", exclusive = true)]
-    pub again: Option<String>,
-    /// What Claude is told first
-    #[arg(last = true, value_name = "PROMPT")]
-    pub prompt: Vec<String>,
+/// Reads a command line. One that names no command is `start`'s, with all that this can be told.
+///
+/// # Errors
+/// It makes no sense, or asks for help.
+pub fn parse(arguments: &[OsString]) -> Result<CommandLine, clap::Error> {
+    let first = first_word(arguments);
+    let as_start = || {
+        let mut words = arguments.to_vec();
+        words.insert(1, "start".into());
+        CommandLine::try_parse_from(words)
+    };
+    match first.as_deref() {
+        // All that comes behind it is a prompt.
+        Some("--") => as_start(),
+        Some(word) if word.starts_with('-') => match CommandLine::try_parse_from(arguments) {
+            Err(error) if error.kind() == ErrorKind::UnknownArgument => as_start(),
+            parsed => parsed,
+        },
+        _ => CommandLine::try_parse_from(arguments),
+    }
+}
+
+/// What comes behind the options that hold for every command.
+fn first_word(arguments: &[OsString]) -> Option<String> {
+    let command = CommandLine::command();
+    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        let global = command.get_arguments().find(|known| {
+            let long = known.get_long().map(|long| format!("--{long}"));
+            let short = known.get_short().map(|short| format!("-{short}"));
+            [long, short].contains(&Some(word.split('=').next().unwrap_or_default().to_owned()))
+        });
+        match global {
+            None => return Some(word.into_owned()),
+            Some(known) if known.get_action().takes_values() && !word.contains('=') => {
+                let _ = words.next();
+            }
+            Some(_) => {}
+        }
+    }
+    None
 }
 
 /// `list`
@@ -302,7 +226,7 @@ pub struct Attach {
     /// Type nothing
     #[arg(long)]
     pub read_only: bool,
-    /// Accepted for those who know it from the tool before; this command never opens a browser
+    /// Called as claude-run, this terminal instead of the browser; else it is always this terminal
     #[arg(long, hide = true)]
     pub no_web: bool,
 }
@@ -523,7 +447,7 @@ pub struct Exec {
     #[arg(long, short, value_name = "DIR")]
     pub workdir: Option<String>,
     /// A variable
-    #[arg(long = "env", short, value_name = "NAME=VALUE")]
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE")]
     pub variables: Vec<String>,
     /// As coder, which is so without it, as root, or as another user of the box's
     #[arg(long, short, value_name = "USER", conflicts_with = "root")]
@@ -550,8 +474,6 @@ pub struct Copy {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -564,6 +486,64 @@ mod tests {
         let error = CommandLine::try_parse_from(["cib", "sart"]).unwrap_err();
         assert!(error.to_string().contains("start"), "{error}");
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_command_line_without_a_command_is_that_of_start() {
+        let read = |words: &[&str]| {
+            let words: Vec<OsString> = std::iter::once(&"cib")
+                .chain(words)
+                .map(OsString::from)
+                .collect();
+            parse(&words)
+        };
+        for words in [
+            &["--no-web", "-n", "a-name", "--", "a", "prompt"][..],
+            &[
+                "-qC",
+                "/x",
+                "--no-web",
+                "--name=a-name",
+                "--",
+                "a",
+                "prompt",
+            ],
+            &[
+                "--engine", "podman", "-n", "a-name", "--no-web", "--", "a", "prompt",
+            ],
+            &[
+                "--json",
+                "--config=list",
+                "--no-web",
+                "-n",
+                "a-name",
+                "--",
+                "a",
+                "prompt",
+            ],
+        ] {
+            let Some(Command::Start(start)) = read(words).unwrap().command else {
+                unreachable!("{words:?} is start");
+            };
+            assert!(start.no_web, "{words:?}");
+            assert_eq!(start.name.as_deref(), Some("a-name"));
+            assert_eq!(start.prompt, ["a", "prompt"]);
+        }
+        for prompt in ["a prompt", "list"] {
+            let alone = read(&["--", prompt]).unwrap();
+            assert!(matches!(alone.command, Some(Command::Start(_))), "{prompt}");
+        }
+        assert!(read(&["--json"]).unwrap().command.is_none());
+        // A command keeps its own faults, and help is help.
+        for (words, said) in [
+            (&["list", "--no-web"][..], "list"),
+            (&["--engine", "podman", "ls", "-n", "x"], "-n"),
+            (&["--no-wbe"], "--no-web"),
+            (&["--help"], "Commands:"),
+        ] {
+            let error = read(words).unwrap_err().to_string();
+            assert!(error.contains(said), "{words:?}: {error}");
+        }
     }
 
     #[test]

@@ -75,9 +75,11 @@ pub struct Update {
     #[arg(long, value_name = "VERSION", conflicts_with = "from")]
     pub to: Option<String>,
     /// Folder, or address of one, with SHA256SUMS, SHA256SUMS.minisig and the programs
+    /// [CIB_UPDATE_FROM]
     #[arg(long, value_name = "FOLDER|URL")]
     pub from: Option<String>,
-    /// Public key of minisign that the release has to be signed with [default: the project's]
+    /// Public key of minisign that the release has to be signed with [CIB_UPDATE_KEY] [default: the
+    /// project's]
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// Go back to the program that the last update has replaced

@@ -65,6 +65,10 @@ pub struct Found {
     pub holder: Option<String>,
     /// Whether it is its repository's runner.
     pub runner: bool,
+    /// Whether `cib watch` pushes nothing of it by itself.
+    pub no_push: bool,
+    /// Whether `cib watch` opens no pull request of it by itself.
+    pub no_pr: bool,
     /// The version of `cib` that made it.
     pub version: String,
     /// When it was made, as the engine says it.
@@ -276,6 +280,8 @@ impl Found {
             remote: label("remote"),
             holder: label("holder").filter(|name| is_name(name)),
             runner: label("runner").is_some(),
+            no_push: label("no-push").is_some(),
+            no_pr: label("no-pr").is_some(),
             version: label("version").unwrap_or_default(),
             created: text("/Created").unwrap_or_default(),
             port: port(value),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, renew};
+use super::{Context, open, renew};
 use crate::api::Api;
 use crate::api::stream::{Left, lives};
 use crate::args::Attach;
@@ -15,8 +15,13 @@ use crate::text;
 pub(super) fn run(context: &Context<'_>, arguments: &Attach) -> Result<u8, Failure> {
     let (engine, found) = context.choose(arguments.which.name.as_deref())?;
     let api = context.api(&engine, &found)?;
-    let session = chosen(&api, &found, arguments)?;
     renew::tell(context, &found);
+    // The tool before attached the browser, unless it was told not to.
+    let browser = context.around.as_before && !arguments.no_web && arguments.session.is_none();
+    if browser && api.has_pages() {
+        return open::page(context, &engine, &api, &found);
+    }
+    let session = chosen(&api, &found, arguments)?;
     to(context, &engine, &found, &session, arguments)
 }
 

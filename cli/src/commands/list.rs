@@ -13,7 +13,7 @@ use crate::{git, process};
 pub(super) fn run(context: &Context<'_>, arguments: &List) -> Result<u8, Failure> {
     let engine = context.engine()?;
     let repository = context.repository().ok().map(|repository| repository.id());
-    let all_repos = arguments.all_repos || repository.is_none();
+    let all_repos = arguments.all_repos || context.around.as_before || repository.is_none();
     let boxes = Boxes::of(&engine)?.0.into_iter().filter(|found| {
         (all_repos || Some(&found.repository) == repository.as_ref())
             && (arguments.all || found.runs())
@@ -38,7 +38,10 @@ pub(super) fn run(context: &Context<'_>, arguments: &List) -> Result<u8, Failure
 
 pub(super) fn described(context: &Context<'_>, engine: &Engine, found: &Found) -> Value {
     let mut row = json!(found);
-    row["commits"] = json!(commits(engine, found));
+    let inside = Inside::of(engine, found);
+    row["commits"] = json!(inside.commits);
+    row["uncommitted"] = json!(inside.uncommitted);
+    row["memory"] = json!(inside.memory);
     row["credential_ends"] = json!(renew::ends(context, found).map(|at| at.to_string()));
     // A box that is starting, or has no API any more, is listed all the same.
     let sessions = found
@@ -67,15 +70,55 @@ pub(super) fn described(context: &Context<'_>, engine: &Engine, found: &Found) -
     row
 }
 
-/// How many commits a box's branch is ahead of where it began.
-fn commits(engine: &Engine, found: &Found) -> Option<u64> {
-    if !found.runs() || !git::refs::is_id(&found.base) || !git::refs::is_usable(&found.branch) {
-        return None;
+/// Asked in one go: a line each, empty if it cannot be said.
+const LOOK: &str = r#"cd /workspace
+echo "$(git rev-list --count "$1" 2>/dev/null)"
+echo "$(git status --porcelain 2>/dev/null | wc -l)"
+cat /sys/fs/cgroup/memory.current 2>/dev/null || cat /sys/fs/cgroup/memory/memory.usage_in_bytes 2>/dev/null
+"#;
+
+/// What a box that runs says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Inside {
+    /// How many commits its branch is ahead of where it began.
+    commits: Option<u64>,
+    /// How many files have changes that are not committed.
+    uncommitted: Option<u64>,
+    /// Bytes of memory that it uses.
+    memory: Option<u64>,
+}
+
+impl Inside {
+    fn of(engine: &Engine, found: &Found) -> Self {
+        if !found.runs() || !git::refs::is_id(&found.base) || !git::refs::is_usable(&found.branch) {
+            return Self::default();
+        }
+        let range = format!("{}..refs/heads/{}", found.base, found.branch);
+        let mut command = found.shell(engine, LOOK, &[&range]);
+        let ran = process::run(&mut command, b"", std::time::Duration::from_secs(20));
+        ran.map(|ran| Self::read(&ran.text())).unwrap_or_default()
     }
-    let range = format!("{}..refs/heads/{}", found.base, found.branch);
-    let mut command = found.git(engine, &["-C", "/workspace", "rev-list", "--count", &range]);
-    let ran = process::run(&mut command, b"", std::time::Duration::from_secs(20)).ok()?;
-    ran.text().parse().ok()
+
+    fn read(said: &str) -> Self {
+        let mut lines = said.lines().map(|line| line.trim().parse().ok());
+        let mut next = || lines.next().flatten();
+        Self {
+            commits: next(),
+            uncommitted: next(),
+            memory: next(),
+        }
+    }
+}
+
+/// Bytes as a person reads them.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut left, mut unit) = (count, 0);
+    while left >= 10_000 && unit + 1 < UNITS.len() {
+        left /= 1024;
+        unit += 1;
+    }
+    format!("{left} {}", UNITS[unit])
 }
 
 fn shown(rows: &[Value]) -> String {
@@ -87,8 +130,10 @@ fn shown(rows: &[Value]) -> String {
         "STATE",
         "BRANCH",
         "COMMITS",
+        "CHANGED",
         "SESSIONS",
         "COST",
+        "MEMORY",
         "PORT",
         "REPOSITORY",
     ];
@@ -106,11 +151,42 @@ fn shown(rows: &[Value]) -> String {
             text("state"),
             text("branch"),
             number("commits"),
+            number("uncommitted"),
             sessions,
             cost.map_or("-".to_owned(), |cost| format!("${cost:.2}")),
+            row["memory"].as_u64().map_or("-".to_owned(), bytes),
             number("port"),
             text("path"),
         ]);
     }
     table(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_box_says_of_itself_is_numbers_or_nothing() {
+        let said = |text| {
+            let inside = Inside::read(text);
+            (inside.commits, inside.uncommitted, inside.memory)
+        };
+        assert_eq!(said("2\n0\n1048576\n"), (Some(2), Some(0), Some(1 << 20)));
+        assert_eq!(said("\n 7\n"), (None, Some(7), None));
+        assert_eq!(said("\u{1b}[2J\n-1\nmuch"), (None, None, None));
+    }
+
+    #[test]
+    fn memory_is_told_in_units_that_a_person_reads() {
+        for (count, told) in [
+            (0, "0 B"),
+            (9_999, "9999 B"),
+            (300 << 20, "300 MiB"),
+            (64 << 30, "64 GiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
+            assert_eq!(bytes(count), told);
+        }
+    }
 }

@@ -139,8 +139,14 @@ impl Making<'_> {
         ] {
             option("--label", label(key, value));
         }
-        if plan.runner {
-            option("--label", label("runner", "1"));
+        for (key, is_so) in [
+            ("runner", plan.runner),
+            ("no-push", plan.no_push),
+            ("no-pr", plan.no_pr),
+        ] {
+            if is_so {
+                option("--label", label(key, "1"));
+            }
         }
         if plan.held.is_some() {
             let holder = holder::name(name);
@@ -224,6 +230,7 @@ impl Making<'_> {
         match outcome {
             Some(true) => {
                 plan.habits.give(engine, found)?;
+                plan.mounts.give(engine, found)?;
                 Ok(api)
             }
             Some(false) => Err(ended(engine, name)),

@@ -18,6 +18,7 @@ mod list;
 mod login;
 mod making;
 mod mounts;
+mod news;
 mod offload;
 mod open;
 mod plan;
@@ -205,8 +206,8 @@ impl Context<'_> {
         let engine = self.engine()?;
         let boxes = Boxes::of(&engine)?;
         let repository = match word {
-            Some(_) => None,
-            None => Some(self.repository()?.id()),
+            None if !self.around.as_before => Some(self.repository()?.id()),
+            _ => None,
         };
         let found = match boxes.choose(word, repository.as_deref()) {
             Ok(found) => found.clone(),

@@ -1,10 +1,15 @@
 //! What of this machine a box can see, besides its copy of the repository.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::Context;
-use crate::config::Configuration;
+use crate::boxes::Found;
+use crate::config::{Configuration, Origin};
+use crate::engine::Engine;
 use crate::failure::{Exit, Failure};
+use crate::process;
 
 /// What is mounted, and the variables that go with it.
 #[derive(Debug, Default)]
@@ -15,7 +20,13 @@ pub(super) struct Mounts {
     pub variables: Vec<(&'static str, String)>,
     /// What that means, for a person.
     pub notes: Vec<String>,
+    /// The public key that belongs to a forwarded GnuPG agent: without it `gpg` in the box knows
+    /// no key to ask the agent for.
+    pub public_key: Vec<u8>,
 }
+
+/// How long a program of GnuPG's may take.
+const GNUPG: Duration = Duration::from_secs(20);
 
 /// Where this machine's sockets and keys are mounted.
 const HOST: &str = "/run/host";
@@ -184,43 +195,57 @@ fn forwarded(
         mounts.variables.push((variable, target));
         mounts.notes.push(format!("goes in: {what}"));
     };
-    let agent = around.variable("SSH_AUTH_SOCK").map(PathBuf::from);
-    if let Some(agent) = agent.filter(|path| configuration.is("forwardSshAgent") && path.exists()) {
-        give(
-            &agent,
-            "ssh-agent",
-            "SSH_AUTH_SOCK",
-            "your ssh agent; the box can log in with it wherever you can",
-            "",
-        );
-    }
     let folder = |name: &str| {
         around
             .home()
             .map(|home| home.join(name))
             .filter(|path| path.is_dir())
     };
-    if let Some(keys) = folder(".ssh").filter(|_| configuration.is("forwardSshKeys")) {
-        give(&keys, "ssh", "CIB_SSH_DIR", "your ssh keys (~/.ssh)", ":ro");
+    if configuration.is("forwardSshAgent") {
+        let agent = around.variable("SSH_AUTH_SOCK").map(PathBuf::from);
+        match agent.filter(|path| path.exists()) {
+            Some(agent) => give(
+                &agent,
+                "ssh-agent",
+                "SSH_AUTH_SOCK",
+                "your ssh agent; the box can log in with it wherever you can",
+                "",
+            ),
+            None => missing(
+                configuration,
+                "forwardSshAgent",
+                "no ssh agent runs here (SSH_AUTH_SOCK)",
+            )?,
+        }
     }
-    if let Some(keys) = folder(".gnupg").filter(|_| configuration.is("forwardGpgKeys")) {
-        give(
-            &keys,
-            "gnupg",
-            "CIB_GNUPG_DIR",
-            "your GnuPG keys (~/.gnupg)",
-            ":ro",
-        );
+    if configuration.is("forwardSshKeys") {
+        match folder(".ssh") {
+            Some(keys) => give(&keys, "ssh", "CIB_SSH_DIR", "your ssh keys (~/.ssh)", ":ro"),
+            None => missing(configuration, "forwardSshKeys", "there is no ~/.ssh")?,
+        }
     }
+    if configuration.is("forwardGpgKeys") {
+        match folder(".gnupg") {
+            Some(keys) => give(
+                &keys,
+                "gnupg",
+                "CIB_GNUPG_DIR",
+                "your GnuPG keys (~/.gnupg)",
+                ":ro",
+            ),
+            None => missing(configuration, "forwardGpgKeys", "there is no ~/.gnupg")?,
+        }
+    }
+    let mut agent = false;
     if configuration.is("forwardGpgAgent") {
         let program = around.program("gpgconf");
         let program =
             program.ok_or_else(|| wrong("forwardGpgAgent: gpgconf is not installed".to_owned()))?;
-        let mut command = std::process::Command::new(program);
+        let mut command = Command::new(program);
         command.args(["--list-dirs", "agent-extra-socket"]);
-        let ran = crate::process::run(&mut command, b"", std::time::Duration::from_secs(10))?;
-        let socket = PathBuf::from(ran.text());
-        if socket.exists() {
+        let socket = PathBuf::from(process::run(&mut command, b"", GNUPG)?.text());
+        agent = socket.exists();
+        if agent {
             give(
                 &socket,
                 "gpg-agent",
@@ -228,12 +253,87 @@ fn forwarded(
                 "your GnuPG agent's extra socket",
                 "",
             );
+        } else {
+            missing(
+                configuration,
+                "forwardGpgAgent",
+                "no GnuPG agent runs here (gpgconf --launch gpg-agent)",
+            )?;
         }
     }
-    if configuration.is("enableGpgSigning") {
+    let signs = configuration.is("enableGpgSigning");
+    if signs {
         mounts.variables.push(("CIB_GIT_SIGNING", "gpg".to_owned()));
     }
+    let repository = context.repository().ok();
+    let configured = |key| repository.as_ref()?.configured(key).ok()?;
+    let key = configured("user.signingkey").filter(|key| is_gpg_key(key));
+    if let (true, Some(key)) = (signs, &key) {
+        mounts.variables.push(("CIB_GIT_SIGNING_KEY", key.clone()));
+    }
+    // Where the keys go in, the public ones are among them.
+    if agent && !configuration.is("forwardGpgKeys") {
+        let key = key.or_else(|| configured("user.email"));
+        mounts.public_key = public_key(context, key.as_deref())?;
+        let unknown = mounts.public_key.is_empty();
+        if unknown && signs {
+            let what = "commits cannot be signed in the box: GnuPG here has no key of yours";
+            return Err(wrong(what.to_owned()).remedy(
+                "name one with `git config user.signingkey KEY`, or leave out --with gpg",
+            ));
+        }
+    }
     Ok(())
+}
+
+/// What was asked for on the command line and is not here is a fault; what a file or nobody has
+/// asked for is left out.
+fn missing(configuration: &Configuration, key: &str, what: &str) -> Result<(), Failure> {
+    match &configuration.valued(key).origin {
+        Origin::Flag(flag) => Err(wrong(format!("{flag}: {what}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether git's `user.signingkey` names a key of GnuPG's, and nothing that a program would read
+/// otherwise.
+fn is_gpg_key(key: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " @.+_<>!-".contains(c);
+    !key.starts_with('-') && !key.starts_with("ssh-") && key.chars().all(plain)
+}
+
+/// A public key as GnuPG here has it; nothing if it has none.
+fn public_key(context: &Context<'_>, key: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let (Some(gpg), Some(key)) = (context.around.program("gpg"), key) else {
+        return Ok(Vec::new());
+    };
+    let mut command = Command::new(gpg);
+    command.args(["--batch", "--no-tty", "--export", "--", key]);
+    Ok(process::run(&mut command, b"", GNUPG)?.stdout)
+}
+
+impl Mounts {
+    /// Gives a box that runs what goes in beside the mounts.
+    ///
+    /// # Errors
+    /// The box does not take it.
+    pub(super) fn give(&self, engine: &Engine, found: &Found) -> Result<(), Failure> {
+        if self.public_key.is_empty() {
+            return Ok(());
+        }
+        let words = ["gpg", "--batch", "--no-tty", "--quiet", "--import"];
+        let mut command = found.command(engine, &words);
+        command.stdin(Stdio::piped());
+        let ran = process::run(&mut command, &self.public_key, GNUPG)?;
+        if ran.good() {
+            return Ok(());
+        }
+        let what = format!(
+            "the box does not take your public GnuPG key: {}",
+            ran.complaint()
+        );
+        Err(Failure::failed(what).remedy("leave out --with gpg"))
+    }
 }
 
 #[cfg(test)]

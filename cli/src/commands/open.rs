@@ -1,5 +1,6 @@
 //! `cib open`: a box's page in the browser.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,6 +11,7 @@ use super::{Context, port};
 use crate::api::Api;
 use crate::args::Open;
 use crate::boxes::Found;
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 
@@ -42,18 +44,35 @@ pub(super) fn run(context: &Context<'_>, arguments: &Open) -> Result<u8, Failure
         context
             .output
             .result(&json!({"url": address}), || address.clone());
-    } else {
-        browse(context, &api, &found)?;
+        if engine.remote {
+            stay(context);
+        }
+        return Ok(0);
     }
+    page(context, &engine, &api, &found)
+}
+
+/// Opens the browser on a box's page, and stays for as long as the page is reached through here.
+pub(super) fn page(
+    context: &Context<'_>,
+    engine: &Engine,
+    api: &Api,
+    found: &Found,
+) -> Result<u8, Failure> {
+    browse(context, api, found)?;
     if engine.remote {
-        context.output.note("its engine is on another machine: the page is reached through this command; Ctrl-C ends that");
-        port::wait();
+        stay(context);
     }
     Ok(0)
 }
 
+fn stay(context: &Context<'_>) {
+    context.output.note("its engine is on another machine: the page is reached through this command; Ctrl-C ends that, and the box goes on");
+    port::wait();
+}
+
 /// Opens the browser on a box's page.
-pub(super) fn browse(context: &Context<'_>, api: &Api, found: &Found) -> Result<(), Failure> {
+fn browse(context: &Context<'_>, api: &Api, found: &Found) -> Result<(), Failure> {
     let address = address(api)?;
     context.output.step(&format!("Opening {}", api.url()));
     if !browser(context.around, &address) {
@@ -69,7 +88,9 @@ pub(super) fn browse(context: &Context<'_>, api: &Api, found: &Found) -> Result<
 fn browser(around: &Surroundings, address: &str) -> bool {
     let started = |program: &Path| {
         let mut command = Command::new(program);
+        // Neither Ctrl-C here nor the end of this terminal is for the browser.
         command
+            .process_group(0)
             .arg(address)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -6,7 +6,7 @@ use super::habits::Habits;
 use super::inside::{Load, Origin};
 use super::{Context, forges, mounts, renew};
 use crate::args::Start;
-use crate::config::{Configuration, env_file, is_the_boxs_own};
+use crate::config::{self, Configuration, env_file, is_the_boxs_own};
 use crate::credentials::{self, Choice, Credential};
 use crate::failure::{Exit, Failure};
 use crate::git::snapshot::Snapshot;
@@ -119,6 +119,10 @@ pub(super) struct Plan {
     pub held: Option<String>,
     /// Whether it is the repository's runner.
     pub runner: bool,
+    /// Whether nothing of it is pushed by itself.
+    pub no_push: bool,
+    /// Whether no pull request of it is opened by itself.
+    pub no_pr: bool,
     /// What Claude in it learns of how a person works with it.
     pub habits: Habits,
     /// How many setup commands it has.
@@ -199,7 +203,7 @@ impl Plan {
             } else {
                 secrets.push(("CIB_PROXY_URL_FILE", "proxy_url", url));
             }
-        } else if hardened {
+        } else if hardened && configuration.valued("hardened").origin != config::Origin::Default {
             let what = "`hardened` needs a proxy: another container holds its rules";
             return Err(
                 Failure::new(Exit::Configuration, what).remedy("--proxy-file, or proxyFile")
@@ -233,6 +237,8 @@ impl Plan {
             mounts,
             held,
             runner: arguments.runner,
+            no_push: arguments.no_push,
+            no_pr: arguments.no_pr,
             habits: Habits::of(context, configuration),
             setup: configuration.texts("setupCommands").len(),
             limits,

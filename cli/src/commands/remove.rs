@@ -31,6 +31,7 @@ pub(super) fn rm(context: &Context<'_>, arguments: &Remove) -> Result<u8, Failur
 pub(super) fn clean(context: &Context<'_>, arguments: &Clean) -> Result<u8, Failure> {
     let engine = context.engine()?;
     let repository = context.repository().ok().map(|repository| repository.id());
+    let all_repos = arguments.all_repos || context.around.as_before;
     let limit = arguments.older.map(|age| jiff::Timestamp::now() - age);
     // One whose age is not known is not old.
     let is_old = |found: &Found| {
@@ -38,7 +39,7 @@ pub(super) fn clean(context: &Context<'_>, arguments: &Clean) -> Result<u8, Fail
         limit.is_none_or(|limit| made.is_ok_and(|made| made <= limit))
     };
     let ours = |found: &Found| {
-        let here = arguments.all_repos || Some(&found.repository) == repository.as_ref();
+        let here = all_repos || Some(&found.repository) == repository.as_ref();
         here && is_old(found) && (arguments.force || !found.runs())
     };
     let mut removed = Vec::new();

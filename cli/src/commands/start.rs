@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::making::{self, BOOT, GLANCE, Making};
 use super::plan::{self, Plan};
-use super::{Context, dry, holder, image, open, renew};
+use super::{Context, dry, holder, image, news, open, renew};
 use crate::api::Api;
 use crate::args::Start;
 use crate::boxes::state::State;
@@ -23,8 +23,11 @@ pub(super) fn run(context: &Context<'_>, arguments: &Start) -> Result<u8, Failur
         return dry::run(context, arguments);
     }
     let configuration = context.configuration(plan::flags(arguments))?;
+    let shown = Shown::of(context, arguments, &configuration);
+    let news = news::look(context, &configuration);
     let started = make(context, arguments, |api, configuration| {
-        first(api, arguments, configuration, context)
+        let terminal = shown.is_terminal(api.has_pages());
+        first(api, arguments, configuration, terminal)
     })?;
     let Started {
         engine,
@@ -54,26 +57,61 @@ pub(super) fn run(context: &Context<'_>, arguments: &Start) -> Result<u8, Failur
         ));
         lines.join("\n")
     });
-    let alone = arguments.detach || configuration.is("detached") || context.output.json;
-    if alone || !context.around.shows {
+    if let Some(news) = news {
+        news.tell(context);
+    }
+    if shown.browser && !pages {
+        context.output.warn("the image has no pages to open");
+    }
+    let has_terminal = session["driver"] == "tty" || session["program"] == "shell";
+    let browser = shown.is_browser(pages);
+    let terminal = shown.is_terminal(pages) && has_terminal;
+    if !browser && !terminal {
         return Ok(0);
     }
     let boxes = Boxes::of(engine)?;
     let found = boxes.named(name)?;
-    if pages && !arguments.no_web {
-        open::browse(context, api, found)?;
-        if engine.remote {
-            context.output.note("its engine is on another machine: the page is reached through this command; Ctrl-C ends that, and the box goes on");
-            super::port::wait();
+    if browser {
+        return open::page(context, engine, api, found);
+    }
+    let attach = crate::args::Attach::default();
+    super::attach::to(context, engine, found, session, &attach)
+}
+
+/// How a box is shown once it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shown {
+    /// The browser was asked for in so many words.
+    browser: bool,
+    /// Somebody looks, and may be shown it.
+    anyhow: bool,
+    /// There is a terminal that can be given to it.
+    terminal: bool,
+    /// It is not to be the browser.
+    no_web: bool,
+}
+
+impl Shown {
+    fn of(context: &Context<'_>, arguments: &Start, configuration: &Configuration) -> Self {
+        let around = context.around;
+        let alone = arguments.detach || configuration.is("detached") || context.output.json;
+        Self {
+            browser: arguments.web,
+            anyhow: !alone && around.shows,
+            terminal: around.shows && around.can_ask,
+            no_web: arguments.no_web,
         }
-        return Ok(0);
     }
-    let program = session.get("program");
-    if session["driver"] == "tty" || program.is_some_and(|program| program == "shell") {
-        let attach = crate::args::Attach::default();
-        return super::attach::to(context, engine, found, session, &attach);
+
+    /// In the browser.
+    fn is_browser(self, pages: bool) -> bool {
+        pages && !self.no_web && (self.anyhow || self.browser)
     }
-    Ok(0)
+
+    /// In this terminal.
+    fn is_terminal(self, pages: bool) -> bool {
+        self.anyhow && self.terminal && !self.is_browser(pages)
+    }
 }
 
 /// A box's address here, if it has one that outlives this process.
@@ -131,7 +169,7 @@ pub(super) fn make(
         image: &image,
         name: "",
     };
-    let names = names(arguments, &configuration, &repository)?;
+    let names = names(context, arguments, &configuration, &repository)?;
     let name = reserve(&engine, &repository, names, |name| {
         Making { name, ..making }.create()
     })?;
@@ -186,11 +224,17 @@ fn tell_of_others(
 
 /// The names that a box may get, the best first.
 fn names(
+    context: &Context<'_>,
     arguments: &Start,
     configuration: &Configuration,
     repository: &Repository,
 ) -> Result<Vec<String>, Failure> {
-    if let Some(name) = &arguments.name {
+    // In the tool before, a name was what names begin with.
+    let begins = arguments
+        .name
+        .as_deref()
+        .filter(|_| context.around.as_before);
+    if let (Some(name), None) = (&arguments.name, begins) {
         if !is_name(name) {
             return Err(Failure::usage(format!(
                 "--name {}: letters, digits, `_`, `.` and `-`, beginning with a letter or a digit",
@@ -204,7 +248,8 @@ fn names(
         .file_name()
         .unwrap_or_default()
         .to_string_lossy();
-    let prefix = slug(configuration.text("containerPrefix").unwrap_or(&folder));
+    let begins = begins.or_else(|| configuration.text("containerPrefix"));
+    let prefix = slug(begins.unwrap_or(&folder));
     if arguments.runner {
         let others = (2..100).map(|count| format!("{prefix}-runner-{count}"));
         let first = format!("{prefix}-runner");
@@ -261,21 +306,24 @@ fn slug(text: &str) -> String {
     }
 }
 
-/// The first session or shell of a box.
+/// The first session or shell of a box; `terminal` is whether this one is going to be given to it.
 fn first(
     api: &Api,
     arguments: &Start,
     configuration: &Configuration,
-    context: &Context<'_>,
+    terminal: bool,
 ) -> Result<Value, Failure> {
     let shell =
         !configuration.is("autoStartClaude") || configuration.text("defaultShell") == Some("bash");
     if shell {
-        return Ok(api.post("/api/shells", &json!({"workdir": "/workspace"}))?);
+        let mut shell = api.post("/api/shells", &json!({"workdir": "/workspace"}))?;
+        // As `attach` has it: the box does not say it of what can be nothing else.
+        shell["program"] = json!("shell");
+        return Ok(shell);
     }
     let driver = match configuration.text("driver") {
         Some(driver) => driver,
-        None if arguments.no_web && context.around.shows => "tty",
+        None if terminal => "tty",
         None => "stream",
     };
     let mut body = json!({"workdir": "/workspace", "driver": driver});

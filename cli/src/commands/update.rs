@@ -14,7 +14,7 @@ use crate::args::Update;
 use crate::failure::{Exit, Failure};
 use crate::process;
 use crate::release::signature::{Key, SignatureError};
-use crate::release::{HOME, KEY, Release, ReleaseError, Source, Version};
+use crate::release::{HOME, KEY, PATIENCE, Release, ReleaseError, Source, Version};
 
 /// How long a program has to say its version.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -41,7 +41,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &Update) -> Result<u8, Failu
     let release = Release::look(
         context.around,
         source(context, arguments)?,
-        &key(arguments)?,
+        &key(context, arguments)?,
+        PATIENCE,
     )?;
     let (now, new) = (Version::of_this_program(), release.version.clone());
     if let Some(wanted) = &arguments.to
@@ -89,8 +90,12 @@ pub(super) fn run(context: &Context<'_>, arguments: &Update) -> Result<u8, Failu
     Ok(0)
 }
 
-fn source(context: &Context<'_>, arguments: &Update) -> Result<Source, Failure> {
-    if let Some(from) = &arguments.from {
+/// Where the release is that is meant.
+pub(super) fn source(context: &Context<'_>, arguments: &Update) -> Result<Source, Failure> {
+    let given = arguments.from.as_deref();
+    let named = || context.around.variable("CIB_UPDATE_FROM");
+    // A version of the project's is at the project's address.
+    if let Some(from) = given.or_else(|| named().filter(|_| arguments.to.is_none())) {
         return Ok(Source::named(context.around, from));
     }
     let home = HOME.filter(|home| !home.is_empty()).ok_or_else(|| {
@@ -106,9 +111,12 @@ fn source(context: &Context<'_>, arguments: &Update) -> Result<Source, Failure> 
     }))
 }
 
-fn key(arguments: &Update) -> Result<Key, Failure> {
-    let text = match (&arguments.key, KEY.filter(|key| !key.is_empty())) {
-        (Some(path), _) => cib_foreign::read_to_string(path, KEY_FILE)
+/// The key that it has to be signed with.
+pub(super) fn key(context: &Context<'_>, arguments: &Update) -> Result<Key, Failure> {
+    let named = context.around.variable("CIB_UPDATE_KEY").map(PathBuf::from);
+    let file = arguments.key.clone().or(named);
+    let text = match (file, KEY.filter(|key| !key.is_empty())) {
+        (Some(path), _) => cib_foreign::read_to_string(&path, KEY_FILE)
             .map_err(|error| Failure::new(Exit::Usage, error))?,
         (None, Some(key)) => key.to_owned(),
         (None, None) => {
@@ -244,7 +252,7 @@ fn manager(context: &Context<'_>, this: &Path) -> Option<(&'static str, String)>
 }
 
 /// Who has installed a program, by where it is.
-fn by_place(this: &Path) -> Option<(&'static str, String)> {
+pub(super) fn by_place(this: &Path) -> Option<(&'static str, String)> {
     let text = this.to_string_lossy();
     [
         ("/Cellar/", "Homebrew", "brew upgrade cib"),

@@ -25,14 +25,17 @@ pub(super) fn run(context: &Context<'_>, arguments: &Watch) -> Result<u8, Failur
     let repository = context.repository_of(&found)?;
     let configuration = context.configuration(Vec::new())?;
     let asked = arguments.auto_push || arguments.auto_pr;
-    let push = (asked || configuration.is("autoPush")) && !arguments.no_push;
+    // What was said when the box was made beats what a file says.
+    let push = configuration.is("autoPush") && !found.no_push;
+    let push = (asked || push) && !arguments.no_push;
+    let request = configuration.is("autoCreatePR") && !found.no_pr;
     let watcher = Watcher {
         context,
         engine: &engine,
         found: &found,
         repository: &repository,
         push,
-        request: push && (arguments.auto_pr || configuration.is("autoCreatePR")),
+        request: push && (arguments.auto_pr || request),
     };
     context.output.step(&format!(
         "Watching {} of {}; Ctrl-C ends it",
@@ -221,25 +224,29 @@ impl Watcher<'_> {
     fn pushed(&self, request: bool) -> Result<(), Failure> {
         // It looks at what it has brought over itself, and has a person agree to that and nothing later.
         let arguments = Push::default();
+        let (context, found) = (self.context, self.found.clone());
         let outcome = if request {
             let arguments = Pr {
                 push: arguments,
                 ..Pr::default()
             };
-            pr::open(self.context, self.engine, self.found.clone(), &arguments).map(drop)
+            pr::open(context, self.engine, found, &arguments)
         } else {
-            push::push(
-                self.context,
-                self.engine,
-                self.found.clone(),
-                &arguments,
-                &[],
-            )
-            .map(drop)
+            push::push(context, self.engine, found, &arguments, &[]).map(|_| None)
         };
-        if let Err(failure) = outcome {
-            self.context.output.failure(&failure);
-        }
+        let url = match outcome {
+            Ok(url) => url,
+            Err(failure) => {
+                context.output.failure(&failure);
+                return Ok(());
+            }
+        };
+        let (branch, commit) = (&self.found.branch, self.known()?);
+        let value = json!({"pushed": commit, "branch": branch, "url": url});
+        context.output.result(&value, || match url {
+            Some(url) => format!("The pull request of {branch}: {url}"),
+            None => format!("Pushed {branch}"),
+        });
         Ok(())
     }
 }

@@ -278,7 +278,12 @@ pub const KEYS: &[Key] = &[
     key(
         "hardened",
         Kind::Switch,
-        "another container holds the proxy and its rules",
+        "with a proxy another container holds it and its rules",
+    ),
+    key(
+        "updateCheck",
+        Kind::Switch,
+        "a start in a terminal looks once a day for a newer cib; CIB_NO_UPDATE_CHECK=1 is false",
     ),
     ignored("opencodeConfigPath"),
     ignored("codexConfigPath"),
@@ -326,7 +331,7 @@ pub fn default(name: &str, seed: bool) -> Value {
     match name {
         "dockerImage" => json!("claude-in-box:latest"),
         "buildImage" | "autoStartClaude" | "includeUntracked" | "forwardSshAgent"
-        | "claudeSettings" => {
+        | "claudeSettings" | "updateCheck" | "hardened" => {
             json!(true)
         }
         "defaultShell" | "codeRunner" => json!("claude"),
@@ -335,8 +340,8 @@ pub fn default(name: &str, seed: bool) -> Value {
         "setupCommands" | "volumes" | "mounts" => json!([]),
         "allowedTools" => json!(["*"]),
         "forwardSshKeys" | "forwardGpgKeys" => json!(seed),
-        "hardened" | "detached" | "skipReconnectCheck" | "forwardGpgAgent" | "enableGpgSigning"
-        | "autoPush" | "autoCreatePR" | "github" => json!(false),
+        "detached" | "skipReconnectCheck" | "forwardGpgAgent" | "enableGpgSigning" | "autoPush"
+        | "autoCreatePR" | "github" => json!(false),
         _ => Value::Null,
     }
 }

@@ -175,7 +175,7 @@ impl Configuration {
             values.insert(key.name, Valued { value, origin });
         }
         let is_seed = |path: &PathBuf| path.file_name().is_some_and(|name| name == SEED_FILE);
-        let seed = project.as_ref().is_some_and(is_seed);
+        let seed = around.as_before || project.as_ref().is_some_and(is_seed);
         for key in KEYS {
             values.entry(key.name).or_insert_with(|| Valued {
                 value: keys::default(key.name, seed),

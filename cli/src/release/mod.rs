@@ -17,7 +17,7 @@ use signature::{Key, SignatureError};
 const SUMS: &str = "SHA256SUMS";
 
 /// How long a download may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Bytes of the program, at most.
 const PROGRAM: u64 = 128 << 20;
@@ -152,30 +152,45 @@ impl Source {
         }
     }
 
-    fn get(&self, around: &Surroundings, name: &str) -> Result<Vec<u8>, ReleaseError> {
+    fn get(
+        &self,
+        around: &Surroundings,
+        name: &str,
+        patience: Duration,
+    ) -> Result<Vec<u8>, ReleaseError> {
         match self {
             Self::Folder(folder) => Ok(cib_foreign::read(&folder.join(name), process::MOST)?),
-            Self::Address(address) => download(around, &format!("{address}/{name}")),
+            Self::Address(address) => download(around, &format!("{address}/{name}"), patience),
         }
     }
 }
 
 /// Gets a file by a program that knows the machine's proxies and authorities. What it gets is
 /// believed only because it is signed.
-fn download(around: &Surroundings, address: &str) -> Result<Vec<u8>, ReleaseError> {
+fn download(
+    around: &Surroundings,
+    address: &str,
+    patience: Duration,
+) -> Result<Vec<u8>, ReleaseError> {
     let mut command;
+    // It ends by itself, too: nobody may be there any more to end it.
+    let seconds = patience.as_secs().to_string();
     if let Some(curl) = around.program("curl") {
         command = Command::new(curl);
         command
             .args(["--fail", "--silent", "--show-error", "--location"])
-            .args(["--proto", "=http,https", "--max-time", "280", "--", address]);
+            .args(["--proto", "=http,https", "--max-time", &seconds])
+            .args(["--", address]);
     } else if let Some(wget) = around.program("wget") {
         command = Command::new(wget);
-        command.args(["--quiet", "--output-document=-", "--", address]);
+        command
+            .args(["--quiet", "--output-document=-", "--tries=1"])
+            .arg(format!("--timeout={seconds}"))
+            .args(["--", address]);
     } else {
         return Err(ReleaseError::NoDownloader);
     }
-    let ran = process::run(&mut command, b"", PATIENCE)?;
+    let ran = process::run(&mut command, b"", patience)?;
     if ran.good() {
         return Ok(ran.stdout);
     }
@@ -197,13 +212,18 @@ pub struct Release {
 }
 
 impl Release {
-    /// Looks at what is there, and at who has signed it.
+    /// Looks at what is there, and at who has signed it; each of the two files may take so long.
     ///
     /// # Errors
     /// A [`ReleaseError`].
-    pub fn look(around: &Surroundings, source: Source, key: &Key) -> Result<Self, ReleaseError> {
-        let sums = source.get(around, SUMS)?;
-        let signature = source.get(around, &format!("{SUMS}.minisig"))?;
+    pub fn look(
+        around: &Surroundings,
+        source: Source,
+        key: &Key,
+        patience: Duration,
+    ) -> Result<Self, ReleaseError> {
+        let sums = source.get(around, SUMS, patience)?;
+        let signature = source.get(around, &format!("{SUMS}.minisig"), patience)?;
         key.verify(&sums, &signature)?;
         let (name, digest, version) = own(&sums, &platform())?;
         Ok(Self {
@@ -219,7 +239,7 @@ impl Release {
     /// # Errors
     /// A [`ReleaseError`].
     pub fn program(&self, around: &Surroundings) -> Result<Vec<u8>, ReleaseError> {
-        let archive = self.source.get(around, &self.name)?;
+        let archive = self.source.get(around, &self.name, PATIENCE)?;
         if cib_base::hex::encode(&Sha256::digest(&archive)) != self.digest {
             return Err(ReleaseError::Digest(self.name.clone()));
         }

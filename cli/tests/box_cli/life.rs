@@ -1,5 +1,8 @@
 //! A box after its start: stopped, started once more, logged, logged in.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use cib_testkit::wait::wait_until;
 
 use crate::SOON;
@@ -38,6 +41,16 @@ fn a_log_is_text_and_as_long_as_was_asked_for() {
     assert!(log.contains("the box is up"), "{log}");
     assert!(!log.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
     assert_eq!(stage.good(&["logs", &name, "-n", "1"]).lines().count(), 1);
+    // One that is followed ends with its box.
+    let mut follow = stage.command(env!("CARGO_BIN_EXE_cib"));
+    follow.args(["logs", &name, "-f"]).stdout(Stdio::piped());
+    let mut follow = follow.spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("the box is up")));
+    assert!(follow.try_wait().unwrap().is_none(), "it does not follow");
+    stage.good(&["stop", &name]);
+    assert!(lines.count() > 0, "what it said at its end");
+    follow.wait().unwrap();
 }
 
 #[test]
@@ -102,4 +115,41 @@ fn a_token_for_a_device_is_shown_once_and_can_be_revoked() {
         stage.json(&["tokens", &name, "--json"]),
         serde_json::json!([])
     );
+}
+
+#[test]
+fn commits_of_a_box_are_signed_by_an_agent_that_stays_here() {
+    let stage = Stage::new();
+    let keys = stage.home().join("gnupg");
+    std::fs::create_dir(&keys).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&keys, mode).unwrap();
+    let run = |program: &str, words: &[&str]| {
+        let mut command = stage.command(program);
+        command.env("GNUPGHOME", &keys).args(words);
+        let ran = Stage::finish(command);
+        assert_eq!(ran.code, 0, "{program} {words:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    let generate = [
+        "--batch",
+        "--pinentry-mode=loopback",
+        "--passphrase=",
+        "--quick-generate-key",
+    ];
+    let person = "A Person <person@example.com>";
+    let kind = [person, "ed25519", "sign", "never"];
+    run("gpg", &[&generate[..], &kind].concat());
+    let cib = env!("CARGO_BIN_EXE_cib");
+    let started = run(cib, &["start", "--json", "--shell", "--with", "gpg"]);
+    let started: serde_json::Value = serde_json::from_str(&started).unwrap();
+    let name = started["name"].as_str().unwrap();
+    stage.inside(name, "echo x > x; git add x; git commit -qm signed");
+    // Of the key itself nothing is in there.
+    let secret = stage.inside(name, "ls ~/.gnupg/private-keys-v1.d 2>/dev/null || true");
+    assert_eq!(secret, "");
+    let fetched = stage.json(&["fetch", name, "--json"]);
+    let new = fetched["branches"][0]["new"].as_str().unwrap();
+    assert_eq!(run("git", &["log", "-1", "--format=%G?", new]), "G\n");
+    run("gpgconf", &["--kill", "all"]);
 }

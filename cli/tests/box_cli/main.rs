@@ -84,6 +84,14 @@ fn a_dirty_repository_arrives_as_it_is_and_what_claude_commits_comes_back() {
     assert_eq!(listed[0]["name"], name);
     assert_eq!(listed[0]["commits"], 1, "{listed}");
     assert_eq!(listed[0]["branch"], branch);
+    let changed = before.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(listed[0]["uncommitted"], changed, "{listed}");
+    assert!(listed[0]["memory"].as_u64() > Some(1 << 20), "{listed}");
+    let shown = stage.good(&["list"]);
+    assert!(
+        shown.contains("MEMORY") && shown.contains(" MiB"),
+        "{shown}"
+    );
 
     let fetched = stage.json(&["fetch", name, "--json"]);
     let new = fetched["branches"][0]["new"].as_str().unwrap();
@@ -266,6 +274,10 @@ fn commands_and_copies_have_the_agents_rights_and_not_the_containers() {
         );
     }
 
+    let words = ["exec", "-w", "/tmp", "-e", "GIVEN=a b", &name, "sh", "-c"];
+    let ran = stage.good(&[&words[..], &["pwd; echo \"$GIVEN\""]].concat());
+    assert_eq!(ran, "/tmp\na b\n");
+
     stage.write("folder/a.txt", "there");
     stage.good(&["cp", "folder", &format!("{name}:copied")]);
     assert_eq!(stage.inside(&name, "cat copied/a.txt"), "there");
@@ -319,14 +331,20 @@ struct Beyond {
     proxy: Container,
     /// A file with the proxy's URL.
     file: String,
+    /// The proxy's URL itself.
+    url: String,
     /// Where the stand-in is.
     api: String,
     /// Goes when nobody is in it any more.
     _outside: Network,
 }
 
+/// What a proxy asks for that is not for everybody.
+const LOGIN: &str = "user:secret-of-the-proxy@";
+
 impl Beyond {
-    fn of(stage: &Stage) -> Self {
+    /// With a proxy that asks for [`LOGIN`], or for nothing.
+    fn of(stage: &Stage, login: &str) -> Self {
         let outside = Network::public(Engine::get());
         let world = Engine::get()
             .kit("world")
@@ -337,17 +355,26 @@ impl Beyond {
             .kit("proxy")
             .on(&outside, 3)
             .option("--entrypoint", "microsocks")
-            .arguments(["-u", "user", "-P", "secret-of-the-proxy", "-p", "1080"])
+            .arguments(
+                if login.is_empty() {
+                    &["-p", "1080"][..]
+                } else {
+                    &["-u", "user", "-P", "secret-of-the-proxy", "-p", "1080"]
+                }
+                .iter()
+                .copied(),
+            )
             .start();
         stage.docker(&["network", "connect", "bridge", proxy.name()]);
         let addr = proxy.inspect("{{.NetworkSettings.Networks.bridge.IPAddress}}");
         let file = stage.home().join("proxy-url");
-        let url = format!("socks5://user:secret-of-the-proxy@{addr}:1080\n");
-        std::fs::write(&file, url).unwrap();
+        let url = format!("socks5://{login}{addr}:1080");
+        std::fs::write(&file, format!("{url}\n")).unwrap();
         Self {
             world,
             proxy,
             file: file.to_str().unwrap().to_owned(),
+            url,
             api: format!("http://{}:8000", outside.addr(2)),
             _outside: outside,
         }
@@ -357,11 +384,12 @@ impl Beyond {
 #[test]
 fn with_a_proxy_nothing_leaves_but_through_it_and_its_url_is_seen_by_nobody() {
     let stage = Stage::new();
-    let beyond = Beyond::of(&stage);
+    let beyond = Beyond::of(&stage, LOGIN);
     let base = format!("ANTHROPIC_BASE_URL={}", beyond.api);
     let started = stage.json(&[
         "start",
         "--json",
+        "--single",
         "--proxy-file",
         &beyond.file,
         "--env",
@@ -384,16 +412,45 @@ fn with_a_proxy_nothing_leaves_but_through_it_and_its_url_is_seen_by_nobody() {
 }
 
 #[test]
+fn one_container_and_a_proxy_of_the_command_line_hold_what_they_promise() {
+    let stage = Stage::new();
+    let beyond = Beyond::of(&stage, "");
+    stage.write("cib.toml", "hardened = true\n");
+    let base = format!("ANTHROPIC_BASE_URL={}", beyond.api);
+    let started = stage.json(&[
+        "start",
+        "--json",
+        "--single",
+        "--proxy",
+        &beyond.url,
+        "--env",
+        &base,
+        "--",
+        "@text Through the proxy.",
+    ]);
+    let name = started["name"].as_str().unwrap();
+    let filter = format!("name=^{name}");
+    let made = stage.docker(&["ps", "-aq", "--filter", &filter]);
+    assert_eq!(made.lines().count(), 1, "{made}");
+    wait_until(SOON, "a request of the model's", || {
+        beyond.world.logs().contains("/v1/messages")
+    });
+    let rules = stage.cib(&["exec", name, "nft", "list", "ruleset"]);
+    assert_ne!(rules.code, 0, "{}", rules.stdout);
+    let rules = stage.docker(&["exec", name, "nft", "list", "ruleset"]);
+    assert!(rules.contains("drop"), "{rules}");
+}
+
+#[test]
 fn with_a_holder_not_even_root_in_the_box_changes_the_rules_and_both_come_and_go_together() {
     let stage = Stage::new();
-    let beyond = Beyond::of(&stage);
+    let beyond = Beyond::of(&stage, LOGIN);
     let refused = stage.cib(&["start", "--hardened"]);
     assert_eq!(refused.code, 78, "{}", refused.stderr);
     let base = format!("ANTHROPIC_BASE_URL={}", beyond.api);
     let started = stage.json(&[
         "start",
         "--json",
-        "--hardened",
         "--proxy-file",
         &beyond.file,
         "--env",

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use cib_testkit::terminal::Terminal;
 use cib_testkit::wait::wait_until;
 use serde_json::{Value, json};
 
-use crate::attached::Terminal;
 use crate::stage::Stage;
 
 const ID: &str = "11111111-2222-4333-8444-555555555555";
@@ -192,7 +192,7 @@ fn a_person_approves_a_plan_in_claude_here_and_a_box_carries_it_out() {
             "{quiet} {variables} '{}' --permission-mode plan",
             claude.display()
         );
-        let mut terminal = Terminal::running(&stage, &line);
+        let mut terminal = Terminal::running(stage.command("script"), &line);
         terminal.shows_plain("plan mode on");
         terminal.types(b"\x1b[200~@tool ExitPlanMode {\"plan\": \"Make a file.\"}\n@bash cd /workspace && echo made > made.txt && git add made.txt && git commit -qm 'By the plan'\n@text Done.\x1b[201~");
         terminal.shows_plain("@text Done.");

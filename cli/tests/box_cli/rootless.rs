@@ -237,22 +237,35 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     );
 
     // From this machine what is behind the proxy is reached without it, too.
-    let beyond = Beyond::of(stage);
+    let beyond = Beyond::of(stage, crate::LOGIN);
     wait_until(SOON, "what is behind the proxy", || {
         let mut direct = stage.command("curl");
         direct.args(["-sS", "--max-time", "20", &beyond.api]);
         Stage::finish(direct).code == 0
     });
+    // With a container that holds the proxy not even root in the box changes the rules.
+    let curl = ["curl", "-sS", "--max-time", "20", &beyond.api];
     let name = stage.start(&["--shell", "--proxy-file", &beyond.file]);
-    let ask = [
-        "exec",
-        &name,
-        "curl",
-        "-sS",
-        "--max-time",
-        "20",
-        &beyond.api,
-    ];
+    let as_root =
+        |words: &[&str]| stage.cib(&[&["exec", "--root", name.as_str()][..], words].concat());
+    assert_eq!(as_root(&curl).code, 0);
+    for attempt in [
+        &["nft", "flush", "ruleset"][..],
+        &["cat", "/run/secrets/proxy_url"],
+    ] {
+        let ran = as_root(attempt);
+        assert_ne!(ran.code, 0, "{attempt:?}: {}", ran.stdout);
+    }
+    stage.good(&["stop", &name]);
+    stage.good(&["start", "--again", &name]);
+    assert_eq!(as_root(&curl).code, 0);
+    stage.good(&["rm", "--force", &name]);
+    assert_eq!(rootless.podman(&["ps", "--all", "--quiet"]), "");
+    assert_eq!(rootless.podman(&["volume", "ls", "--quiet"]), "");
+
+    // From this machine what is behind the proxy could be reached without it, too.
+    let name = stage.start(&["--shell", "--single", "--proxy-file", &beyond.file]);
+    let ask = [&["exec", name.as_str()][..], &curl].concat();
     stage.good(&ask);
     drop(beyond.proxy);
     let past = stage.cib(&ask);

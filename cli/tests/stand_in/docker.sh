@@ -29,6 +29,7 @@ inside() {
   exec "$@"
 }
 printf '%s\n' "$*" >>"$STATE/log"
+echo "${DOCKER_HOST-} $1" >>"$STATE/hosts"
 if [ "${FAIL-}" = "$1" ]; then
   echo "$FAIL_WORDS" >&2
   exit 125

@@ -6,11 +6,17 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod before;
 mod forge;
+mod keys;
 mod parts;
+#[path = "../release/mod.rs"]
+mod release;
 mod remote;
 mod stage;
+mod starts;
 mod tasks;
+mod watched;
 
 use std::time::Duration;
 
@@ -45,15 +51,16 @@ fn a_boxs_page_is_opened_with_a_token_that_no_server_sees() {
     );
     let printed = stage.cib(&["open", "--print"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&printed.stdout).trim(), page);
-    let seen = stage.at("state/opened");
-    stage.program("browser", "#!/bin/sh\necho \"$*\" >\"$STATE/opened.part\"; mv \"$STATE/opened.part\" \"$STATE/opened\"\n");
     let mut command = stage.cib(&["open"]);
-    command.env("BROWSER", stage.at("bin/browser"));
+    command.env("BROWSER", stage.browser());
     let opened = command.output().unwrap();
     assert!(opened.status.success(), "{}", said(&opened));
     assert!(!said(&opened).contains("token"), "{}", said(&opened));
-    wait_until(SOON, "the browser", || there(&seen));
-    assert_eq!(stage.read("state/opened").trim(), page);
+    assert_eq!(stage.opened(), page);
+    // The token has an end.
+    for asked in stage.asked("POST /api/tokens ") {
+        assert!(asked.contains(r#""ttl":43200"#), "{asked}");
+    }
     let told = stage.read("state/log");
     assert!(
         told.contains("container inspect"),

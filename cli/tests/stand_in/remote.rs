@@ -1,11 +1,10 @@
 //! Boxes whose engine is on another machine.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cib_testkit::wait::wait_until;
 use serde_json::Value;
 
 use crate::SOON;
@@ -21,14 +20,6 @@ fn sshd(stage: &Stage) -> (Running, u16) {
         assert!(made.unwrap().success());
     }
     std::fs::copy(at("user_key.pub"), at("authorized")).unwrap();
-    let free = cib_testkit::netns::free_port(Ipv4Addr::LOCALHOST.into());
-    let port = free.unwrap().port();
-    let server = format!(
-        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n",
-        at("host_key"),
-        at("authorized"),
-    );
-    std::fs::write(at("sshd_config"), server).unwrap();
     let client = format!(
         "Host *\nIdentityFile {}\nIdentitiesOnly yes\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n",
         at("user_key"),
@@ -38,14 +29,38 @@ fn sshd(stage: &Stage) -> (Running, u16) {
     if Path::new("/run").is_dir() {
         let _ = std::fs::create_dir("/run/sshd");
     }
-    let mut command = Command::new("/usr/sbin/sshd");
-    command.args(["-D", "-e", "-f", &at("sshd_config")]);
-    command.stdin(Stdio::null());
-    let server = spawn(&mut command);
-    wait_until(SOON, "sshd", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
-    (server, port)
+    loop {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        // As long as it is held nobody else listens there.
+        drop(free);
+        let server = format!(
+            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n",
+            at("host_key"),
+            at("authorized"),
+        );
+        std::fs::write(at("sshd_config"), server).unwrap();
+        let mut command = Command::new("/usr/sbin/sshd");
+        command.args(["-D", "-e", "-f", &at("sshd_config")]);
+        command.stdin(Stdio::null());
+        let mut server = spawn(&mut command);
+        // Its own word for it: at the port others come and go.
+        let said = server.0.as_mut().unwrap().stderr.take().unwrap();
+        let mut said = BufReader::new(said).lines().map_while(Result::ok);
+        let mut heard = Vec::new();
+        let listens = said.by_ref().any(|line| {
+            let listens = line.starts_with("Server listening");
+            heard.push(line);
+            listens
+        });
+        if listens {
+            // It goes on to speak, and would wait for somebody who reads.
+            std::thread::spawn(move || said.count());
+            return (server, port);
+        }
+        let taken = heard.iter().any(|line| line.contains("in use"));
+        assert!(taken, "sshd has ended: {heard:?}");
+    }
 }
 
 fn user() -> String {

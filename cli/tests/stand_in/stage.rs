@@ -1,26 +1,40 @@
 //! A person's machine with a repository, a stand-in for the engine's program, and one for the API of
 //! the box that it would start.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cib_testkit::wait::wait_until;
 use tempfile::TempDir;
+
+use crate::SOON;
 
 pub(crate) struct Stage {
     folder: TempDir,
-    healthy: Arc<AtomicBool>,
+    api: Arc<BoxApi>,
+}
+
+/// What the box's API does.
+struct BoxApi {
+    healthy: AtomicBool,
+    pages: AtomicBool,
+    /// File with what it was asked, a line each.
+    asked: PathBuf,
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let stage = Self {
-            folder: tempfile::tempdir().unwrap(),
-            healthy: Arc::new(AtomicBool::new(true)),
-        };
+        let folder = tempfile::tempdir().unwrap();
+        let api = Arc::new(BoxApi {
+            healthy: AtomicBool::new(true),
+            pages: AtomicBool::new(true),
+            asked: folder.path().canonicalize().unwrap().join("state/asked"),
+        });
+        let stage = Self { folder, api };
         for name in ["bin", "home", "state", "tmp", "my repo"] {
             std::fs::create_dir(stage.at(name)).unwrap();
         }
@@ -53,7 +67,70 @@ impl Stage {
 
     /// The box never becomes healthy.
     pub(crate) fn sicken(&self) {
-        self.healthy.store(false, Ordering::Release);
+        self.api.healthy.store(false, Ordering::Release);
+    }
+
+    /// The box has no pages.
+    pub(crate) fn without_pages(&self) {
+        self.api.pages.store(false, Ordering::Release);
+    }
+
+    /// What the box's API was asked for whose line begins so: each with its body.
+    pub(crate) fn asked(&self, begins: &str) -> Vec<String> {
+        let asked = self.read("state/asked");
+        let lines = asked.lines().filter(|line| line.starts_with(begins));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// What the person's browser was opened on, once it was; `cib` needs [`Stage::browser`].
+    pub(crate) fn opened(&self) -> String {
+        wait_until(SOON, "the browser", || self.at("state/opened").exists());
+        let opened = self.read("state/opened");
+        std::fs::remove_file(self.at("state/opened")).unwrap();
+        opened.trim().to_owned()
+    }
+
+    /// A browser, which says what it was opened on.
+    pub(crate) fn browser(&self) -> PathBuf {
+        self.program("browser", "#!/bin/sh\necho \"$*\" >\"$STATE/opened.part\"; mv \"$STATE/opened.part\" \"$STATE/opened\"\n");
+        self.at("bin/browser")
+    }
+
+    /// The call that has made the box, and the variables of the box.
+    pub(crate) fn made(&self) -> (String, String) {
+        let log = self.read("state/log");
+        let mut created = log.lines().filter(|line| line.starts_with("create "));
+        let created = created.next_back().unwrap_or_default().to_owned();
+        (created, self.read("state/variables"))
+    }
+
+    /// The archive of the box's secrets.
+    pub(crate) fn secrets(&self) -> String {
+        let archive = std::fs::read(self.at("state/secrets.tar")).unwrap();
+        String::from_utf8_lossy(&archive).into_owned()
+    }
+
+    /// Forgets the box that there is, as if it had gone, and what was asked of it.
+    pub(crate) fn forget(&self) {
+        for name in ["asked", "box", "log", "secrets.tar", "started", "variables"] {
+            let _ = std::fs::remove_file(self.at("state").join(name));
+        }
+        let _ = std::fs::remove_dir_all(self.at("state/workspace"));
+    }
+
+    /// Commits a file in the box.
+    pub(crate) fn commit_inside(&self, file: &str, text: &str, message: &[&str]) -> String {
+        let workspace = self.at("state/workspace");
+        let path = workspace.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        let workspace = workspace.display().to_string();
+        let git = |words: &[&str]| self.git(&[&["-C", &workspace], words].concat());
+        git(&["add", "--", file]);
+        let author = ["-c", "user.name=c", "-c", "user.email=c@x", "commit", "-q"];
+        let message = message.iter().flat_map(|part| ["-m", part]);
+        git(&author.into_iter().chain(message).collect::<Vec<_>>());
+        git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
     /// Answers as a box's API does to a start.
@@ -61,11 +138,11 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::fs::write(self.at("state/port"), port.to_string()).unwrap();
-        let healthy = Arc::clone(&self.healthy);
+        let api = Arc::clone(&self.api);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let healthy = Arc::clone(&healthy);
-                std::thread::spawn(move || answer(&stream, &healthy));
+                let api = Arc::clone(&api);
+                std::thread::spawn(move || answer(&stream, &api));
             }
         });
     }
@@ -123,14 +200,32 @@ impl Stage {
     }
 }
 
-fn answer(stream: &TcpStream, healthy: &AtomicBool) {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+fn answer(stream: &TcpStream, api: &BoxApi) {
+    let mut source = BufReader::new(stream);
+    let mut lines = source.by_ref().lines().map_while(Result::ok);
     let Some(first) = lines.next() else { return };
-    for line in lines {
-        if line.is_empty() {
-            break;
+    let mut length = 0;
+    for line in lines.take_while(|line| !line.is_empty()) {
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
         }
     }
+    let mut asked = vec![0; length];
+    if source.read_exact(&mut asked).is_err() {
+        return;
+    }
+    let asked = String::from_utf8(asked).unwrap();
+    let line = format!("{} {asked}\n", first.trim_end_matches(" HTTP/1.1"));
+    let mut file = std::fs::File::options();
+    let file = file.append(true).create(true).open(&api.asked);
+    // The stage may have gone.
+    let _ = file.map(|mut file| file.write_all(line.as_bytes()));
+    let driver = if asked.contains(r#""driver":"tty""#) {
+        "tty"
+    } else {
+        "stream"
+    };
+    let session = format!(r#"{{"id":"a-session","driver":"{driver}"}}"#);
     const TASK: &str =
         r#"{"id":"00c0ffee","state":"failed","error":{"kind":"no_right","detail":"no \u001b[2J"}}"#;
     let listed = format!(r#"{{"tasks":[{TASK}]}}"#);
@@ -143,10 +238,12 @@ fn answer(stream: &TcpStream, healthy: &AtomicBool) {
             "409 Conflict",
             r#"{"error":"task_ended","detail":"the task is failed"}"#,
         ),
-        "/api/health" if healthy.load(Ordering::Acquire) => ("200 OK", r#"{"status":"ok"}"#),
-        "/api/sessions" => ("201 Created", r#"{"id":"a-session","driver":"stream"}"#),
+        "/api/health" if api.healthy.load(Ordering::Acquire) => ("200 OK", r#"{"status":"ok"}"#),
+        "/api/sessions" => ("201 Created", &*session),
+        "/api/shells" => ("201 Created", r#"{"id":"a-shell"}"#),
         "/api/tokens" => ("201 Created", r#"{"plaintext":"a-token"}"#),
-        "/" => ("200 OK", "{}"),
+        "/" if api.pages.load(Ordering::Acquire) => ("200 OK", "{}"),
+        "/" => ("404 Not Found", "{}"),
         _ => ("503 Service Unavailable", "{}"),
     };
     let length = body.len();
@@ -164,6 +261,14 @@ pub(crate) fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// What a command that succeeds prints as JSON.
+#[track_caller]
+pub(crate) fn json(mut command: Command) -> serde_json::Value {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// A program that is ended if the test ends before it.
