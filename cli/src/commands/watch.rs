@@ -238,6 +238,7 @@ impl Watcher<'_> {
             Ok(url) => url,
             Err(failure) => {
                 context.output.failure(&failure);
+                context.output.warn("not pushed: `cib push` tries again");
                 return Ok(());
             }
         };
