@@ -192,7 +192,8 @@ fn find(
         if objects.by_ref().take(200).read_line(&mut line)? == 0 {
             return Ok(None);
         }
-        let mut words = line.trim_end().split(' ').skip(2);
+        let mut words = line.trim_end().split(' ').skip(1);
+        let kind = words.next();
         let Some(size) = words.next().and_then(|size| size.parse::<u64>().ok()) else {
             let why = "the push lacks objects that it is made of";
             return Err(Trouble::new(TaskFault::PushRefused, why));
@@ -221,7 +222,7 @@ fn find(
         if found.is_some() {
             return Ok(found);
         }
-        if kind == "blob" && size < POINTER as u64 {
+        if kind == Some("blob") && size < POINTER as u64 {
             pointers.extend(Pointer::parse(&text));
         }
         let mut newline = [0];
