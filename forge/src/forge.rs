@@ -140,7 +140,8 @@ impl Forge {
         self.store(slug).give(lacking, content).await
     }
 
-    fn store(&self, slug: &Slug) -> Store<'_> {
+    /// Where the large files of a repository are.
+    pub(crate) fn store(&self, slug: &Slug) -> Store<'_> {
         Store {
             line: &self.line,
             forge: &self.url,

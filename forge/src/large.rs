@@ -212,3 +212,67 @@ impl Store<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cib_https::{Client, Options};
+    use cib_protocol::forge::{ForgeAccount, ForgeKind};
+    use cib_protocol::secret::Secret;
+
+    use super::*;
+    use crate::{Forge, Slug};
+
+    fn forge(url: &str) -> Forge {
+        let account = ForgeAccount {
+            kind: ForgeKind::GitHub,
+            url: url.to_owned(),
+            token: Some(Secret::new("token-of-the-forge")),
+        };
+        Forge::new(&account, Arc::new(Client::new(Options::default()))).unwrap()
+    }
+
+    /// The headers with which a content would be sent there.
+    fn sent(forge: &Forge, href: &str, header: &Value) -> Option<HeaderMap> {
+        let slug: Slug = "acme/api".parse().unwrap();
+        let store = forge.store(&slug);
+        let said = json!({"href": href, "header": header});
+        let action = store.action(&said).ok()?;
+        let kind = HeaderValue::from_static("application/octet-stream");
+        let body = Full::new(Bytes::new()).map_err(|never| match never {});
+        let request = store.request(&Method::PUT, &action, kind, body.boxed_unsync());
+        Some(request.unwrap().headers().clone())
+    }
+
+    #[test]
+    fn the_token_goes_to_the_forges_own_server_alone_and_nothing_is_led_into_the_box() {
+        let forge = forge("https://git.example");
+        let own = "https://git.example/acme/api.git/info/lfs/objects/1";
+        let headers = sent(&forge, own, &json!({})).unwrap();
+        let login = headers[AUTHORIZATION].to_str().unwrap();
+        assert!(login.starts_with("Basic "), "{login}");
+        let given = json!({"Authorization": "RemoteAuth x"});
+        let headers = sent(&forge, own, &given).unwrap();
+        assert_eq!(headers[AUTHORIZATION], "RemoteAuth x");
+        let header = json!({"X-Store": "y", "Host": "other", "Transfer-Encoding": "chunked"});
+        for other in ["https://store.example/1", "https://git.example.other/1"] {
+            let headers = sent(&forge, other, &header).unwrap();
+            assert_eq!(headers["x-store"], "y");
+            for unsaid in [AUTHORIZATION, HOST, TRANSFER_ENCODING] {
+                assert!(!headers.contains_key(&unsaid), "{other}: {unsaid}");
+            }
+        }
+        for wrong in [
+            "http://git.example/1",
+            "http://127.0.0.1:8080/api",
+            "file:///etc/passwd",
+            "",
+        ] {
+            assert!(sent(&forge, wrong, &json!({})).is_none(), "{wrong}");
+        }
+        let near = self::forge("http://127.0.0.1:3000");
+        assert!(sent(&near, "http://127.0.0.1:3000/1", &json!({})).is_some());
+        assert!(sent(&near, "http://127.0.0.1:8080/1", &json!({})).is_none());
+    }
+}

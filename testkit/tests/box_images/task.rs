@@ -126,7 +126,10 @@ fn forge(network: &Network) -> Container {
         .start();
     forge.wait_for_log(SOON, "listening on 0.0.0.0:8002");
     let token = json!({"token": TOKEN, "login": "me", "scopes": ["repo"]});
-    let files = json!({"file": "one\n"});
+    // What a repository says of how to work in it holds for who works on it.
+    let hook = json!({"type": "command", "command": "touch /tmp/hooked"});
+    let settings = json!({"hooks": {"SessionStart": [{"hooks": [hook]}]}});
+    let files = json!({"file": "one\n", ".claude/settings.json": settings.to_string()});
     let api = json!({"slug": "acme/api", "writers": ["me"], "files": files});
     // Long enough to be killed in it.
     let slow = json!({"method": "POST", "path": "/pulls", "delay_ms": 4000});
@@ -183,6 +186,7 @@ fn a_box_that_is_killed_twice_comes_to_one_pull_request_and_its_agent_sees_no_to
             .pop()
             .filter(|pull| pull["commit"] != first["commit"])
     });
+    cage.wait_inside(SOON, "the repository's own hook", "test -e /tmp/hooked");
     let clean = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/home/coder"];
     let look = seen(&host);
     let words = [&clean[..], &["sh", "-c", &look]].concat();

@@ -61,13 +61,13 @@ impl Mortal {
         self.rise();
     }
 
-    /// Has the next calls of a kind take a while.
+    /// Has the next calls of a kind take a while: long enough to be seen on a machine that is busy.
     fn slow(&self, method: &str, path: &str, times: u32) {
         self.one.forge.fail(Fault {
             method: method.to_owned(),
             path: path.to_owned(),
             times,
-            delay_ms: 1500,
+            delay_ms: 3000,
             ..Fault::default()
         });
     }
@@ -134,7 +134,7 @@ async fn a_box_that_is_killed_in_each_state_comes_to_one_pull_request_with_each_
     ] {
         life.slow(method, path, 1);
     }
-    let body = json!({"prompt": "Mend the api", "setup": ["echo ready >> ../ready; sleep 1"]});
+    let body = json!({"prompt": "Mend the api", "setup": ["echo ready >> ../ready; sleep 2"]});
     let id = submit(&life.client, &body).await;
     let branch = format!("claude/{id}");
     life.dies_in(&id, "finding").await;
@@ -157,11 +157,11 @@ async fn a_box_that_is_killed_in_each_state_comes_to_one_pull_request_with_each_
     life.rise();
     life.works(&id, 3).await;
     life.has(&branch, &made).await;
-    life.one.world.init().keepers[0].append(&[limited(later(6000))]);
+    life.one.world.init().keepers[0].append(&[limited(later(8000))]);
     life.ends_turn("You've hit your limit", "api_error");
     life.dies_in(&id, "waiting").await;
     life.works(&id, 4).await;
-    life.slow("PATCH", "/pulls/", 3);
+    life.slow("PATCH", "/pulls/", 2);
     life.ends_turn("It is mended.", "turn_end");
     life.dies_in(&id, "finishing").await;
     let done = life.comes_to(&id, "completed").await;
@@ -197,7 +197,7 @@ async fn a_box_that_is_killed_while_a_task_ends_badly_ends_it_with_its_reason_an
         let id = submit(&life.client, &body).await;
         let working = life.works(&id, 1).await;
         fs::write(workdir(&working).join("half"), "done\n").unwrap();
-        life.slow("PATCH", "/pulls/", 3);
+        life.slow("PATCH", "/pulls/", 2);
         if state == "cancelling" {
             let cancel = format!("/api/tasks/{id}/cancel");
             life.client.post(&cancel, &json!({})).await.ok();

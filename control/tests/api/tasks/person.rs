@@ -228,7 +228,12 @@ async fn by_the_ticket_of_a_push_no_other_commit_and_no_other_branch_is_taken() 
         (":refs/heads/claude/one".to_owned(), "stays as it is"),
         (to(&seen, "two"), ""),
     ] {
-        let order = Order::new(forge.clone(), "claude/two".to_owned(), seen.clone());
+        let order = Order::new(
+            forge.clone(),
+            String::new(),
+            "claude/two".to_owned(),
+            seen.clone(),
+        );
         let ticket = publisher.ticket_of(&Arc::new(order)).unwrap();
         let script = format!(
             "CIB_GIT_TICKET={} git push cib://{}/acme/api.git {pushed}",
