@@ -19,6 +19,9 @@ pub const SHOWN: u64 = 1 << 20;
 /// What all refs of boxes begin with.
 const REFS: &str = "refs/remotes/cib";
 
+/// Links that git is asked for at once, each of 4 KiB at most.
+const LINKS: usize = 2000;
+
 /// What git is at when it looks at what lies between two commits.
 const COMPARE: &str = "compare two commits";
 
@@ -324,6 +327,20 @@ pub(super) fn changes(
     Ok(guards::parse(&ran.stdout))
 }
 
+/// What links say, by their objects: there may be as many as a box likes.
+fn targets(repository: &Repository, links: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, GitError> {
+    let mut targets = BTreeMap::new();
+    for ids in links.chunks(LINKS) {
+        let mut command = repository.git();
+        command.args(["cat-file", "--batch"]);
+        let list = ids.join("\n") + "\n";
+        let ran = good(COMPARE, run(COMPARE, &mut command, list.as_bytes())?)?;
+        let found = lfs::contents(&ran.stdout);
+        targets.extend(found.map(|(id, target)| (id.to_owned(), target.to_owned())));
+    }
+    Ok(targets)
+}
+
 /// Compares two commits without showing any content.
 ///
 /// # Errors
@@ -350,17 +367,16 @@ pub fn compare(repository: &Repository, old: &str, new: &str) -> Result<Differen
         .collect();
     let size = |id: &String| sizes.get(id.as_str()).copied().unwrap_or(0);
     let mut large = Vec::new();
-    let mut links = BTreeMap::new();
+    let mut links = Vec::new();
     for change in &changes {
         let most = size(&change.old_id).max(size(&change.new_id));
         if most > SHOWN {
             large.push((change.path.clone(), size(&change.new_id)));
         } else if change.new_mode == "120000" && most <= 4096 {
-            let ran = repository.run(COMPARE, &["cat-file", "blob", &change.new_id])?;
-            links.insert(change.new_id.clone(), good(COMPARE, ran)?.stdout);
+            links.push(change.new_id.as_str());
         }
     }
-    let guarded = guards::guarded(&changes, &links);
+    let guarded = guards::guarded(&changes, &targets(repository, &links)?);
     Ok(Difference {
         changes,
         large,

@@ -75,22 +75,24 @@ fn read(git: impl Fn() -> Command, ids: &[&str]) -> Result<Vec<Pointer>, GitErro
         let mut command = git();
         command.args(["cat-file", "--batch"]);
         let ran = good(WHAT, run(WHAT, &mut command, list.as_bytes())?)?;
-        found.extend(contents(&ran.stdout).filter_map(Pointer::parse));
+        let pointers = contents(&ran.stdout).filter_map(|(_, content)| Pointer::parse(content));
+        found.extend(pointers);
     }
     found.sort();
     found.dedup();
     Ok(found)
 }
 
-/// The contents in an answer of `git cat-file --batch`.
-fn contents(mut said: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The objects in an answer of `git cat-file --batch`: their ids and contents.
+pub(super) fn contents(mut said: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     std::iter::from_fn(move || {
         let end = said.iter().position(|byte| *byte == b'\n')?;
         let about = std::str::from_utf8(&said[..end]).ok()?;
-        let size: usize = about.split(' ').nth(2)?.parse().ok()?;
+        let (id, kind) = about.split_once(' ')?;
+        let size: usize = kind.split_once(' ')?.1.parse().ok()?;
         let content = said.get(end + 1..end + 1 + size)?;
         said = said.get(end + 2 + size..).unwrap_or_default();
-        Some(content)
+        Some((id, content))
     })
 }
 
@@ -255,8 +257,8 @@ mod tests {
     #[test]
     fn contents_are_told_apart_by_their_sizes() {
         let said = b"a blob 3\nx\ny\nb missing\nc blob 0\n\n";
-        let read: Vec<&[u8]> = contents(said).collect();
-        assert_eq!(read, [b"x\ny"]);
+        let read: Vec<_> = contents(said).collect();
+        assert_eq!(read, [("a", &b"x\ny"[..])]);
         assert_eq!(contents(b"a blob 99\nx\n").count(), 0);
     }
 

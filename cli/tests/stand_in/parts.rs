@@ -109,6 +109,41 @@ fn one_commit_is_shown_alone_a_log_begins_where_it_is_asked_to_and_young_boxes_s
 }
 
 #[test]
+fn of_thousands_of_links_each_is_looked_at_and_git_is_asked_a_few_times() {
+    let stage = Stage::new();
+    let started = stage.cib(&["start", "--json"]).output().unwrap();
+    assert!(started.status.success(), "{}", said(&started));
+    let inside = stage.at("state/workspace");
+    for number in 0..4001 {
+        let link = inside.join(format!("link{number}"));
+        std::os::unix::fs::symlink(format!("file{number}"), link).unwrap();
+    }
+    std::os::unix::fs::symlink("../../out", inside.join("out")).unwrap();
+    let workspace = inside.display().to_string();
+    stage.git(&["-C", &workspace, "add", "-A"]);
+    let author = ["-c", "user.name=c", "-c", "user.email=c@x"];
+    let words = ["commit", "-qm", "links"];
+    stage.git(&[&["-C", workspace.as_str()][..], &author, &words].concat());
+    let trace = stage.at("state/trace");
+    let mut diff = stage.cib(&["diff", "--json"]);
+    let shown = diff.env("GIT_TRACE", &trace).output().unwrap();
+    assert!(shown.status.success(), "{}", said(&shown));
+    let result: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    // And the file that was changed here already.
+    assert_eq!(result["files"].as_array().unwrap().len(), 4003);
+    let guarded = result["guarded"].as_array().unwrap();
+    assert!(
+        guarded.len() == 1 && guarded[0]["path"] == "out",
+        "{guarded:?}"
+    );
+    let asked = stage
+        .read("state/trace")
+        .matches("built-in: git cat-file")
+        .count();
+    assert!((1..10).contains(&asked), "{asked}");
+}
+
+#[test]
 fn a_submodule_that_is_not_checked_out_here_is_named() {
     let stage = worked_on();
     stage.git(&["submodule", "--quiet", "deinit", "--force", "libs/sub"]);
