@@ -104,7 +104,7 @@ fn each_key_of_the_tool_befores_documentation_has_its_effect() {
 
     // And the other way round, where that is another thing.
     stage.forget();
-    let other = r#"{"dockerImage": "docker.io/yanranxiaoxi/claude-code-runner:latest", "buildImage": false,
+    let other = r#"{"dockerImage": "example.org/tools/claude-code-runner:latest", "buildImage": false,
         "autoStartClaude": false, "enableGpgSigning": true, "forwardSshKeys": false,
         "forwardGpgKeys": false, "forwardSshAgent": false, "includeUntracked": false,
         "targetBranch": "feature/named"}"#;

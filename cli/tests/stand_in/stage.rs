@@ -187,8 +187,10 @@ impl Stage {
         for folder in ["tmp", "state/volumes", "home/.local/state/cib/boxes"] {
             of(folder);
         }
-        if self.at("state/box").exists() {
-            left.push("the box".to_owned());
+        for name in ["box", "holder"] {
+            if self.at("state").join(name).exists() {
+                left.push(format!("the {name}"));
+            }
         }
         let refs = self.git(&["for-each-ref", "--format=%(refname)"]);
         left.extend(
