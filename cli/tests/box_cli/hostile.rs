@@ -103,6 +103,19 @@ fn a_huge_file_is_told_and_not_shown_and_no_more_is_taken_than_was_said() {
     let diff = stage.good(&["diff", &name]);
     assert!(diff.contains("huge: 314572800 bytes, not shown"), "{diff}");
     assert!(diff.contains("+small") && diff.len() < 10_000);
+    // Nor is it in memory: what reads it all finds no room for it.
+    let bounded = |program: &str, words: &[&str]| {
+        let mut command = stage.command("sh");
+        let script = "ulimit -d 204800; exec \"$@\"";
+        command.args(["-c", script, "sh", program]).args(words);
+        Stage::finish(command)
+    };
+    let again = bounded(env!("CARGO_BIN_EXE_cib"), &["diff", &name]);
+    assert_eq!((again.code, again.stdout), (0, diff), "{}", again.stderr);
+    let new = stage.json(&["fetch", &name, "--json"]);
+    let new = new["branches"][0]["new"].as_str().unwrap();
+    let whole = bounded("git", &["diff", "--text", "main", new]);
+    assert_ne!(whole.code, 0, "git has found room for all of it");
     stage.inside(
         &name,
         "head -c 3M /dev/urandom > random; git add -A; git commit -qm random",

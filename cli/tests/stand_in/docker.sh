@@ -39,16 +39,44 @@ if [ "${HOLD-}" = "$1" ]; then
   if [ -z "${HOLD_FOR-}" ]; then exec sleep 300; fi
   sleep "$HOLD_FOR"
 fi
+# The container that holds a box's network is a file.
+for about; do :; done
+if [ "$1" = create ]; then about=$3; fi
+case "$1 $about" in
+  create*-egress)
+    echo "$3" >"$STATE/holder"
+    mkdir -p "$STATE/volumes"
+    : >"$STATE/volumes/$3"
+    exit
+    ;;
+  ps*holder-of*)
+    if [ -e "$STATE/holder" ]; then echo holder-0123456789; fi
+    exit
+    ;;
+  cp*-egress:*)
+    cat >"$STATE/holder.tar"
+    exit
+    ;;
+  start*-egress)
+    touch "$STATE/holds"
+    exit
+    ;;
+  container*-egress)
+    # What ends so is no box: those are asked for by their ids.
+    echo "[{\"Name\": \"/$(cat "$STATE/holder")\", \"NetworkSettings\": {\"Ports\":
+      {\"8080/tcp\": [{\"HostIp\": \"127.0.0.1\", \"HostPort\": \"$(cat "$STATE/port")\"}]}}}]"
+    exit
+    ;;
+  rm*-egress)
+    rm -f "$STATE/holder" "$STATE/holds"
+    exit
+    ;;
+esac
 case $1 in
   version) echo 26.1.5 ;;
   context) cat "$STATE/context" ;;
   image) echo "[{\"Config\": {\"Entrypoint\": [\"/init\"], \"Labels\": {\"claude-in-box.image\": \"${IMAGE_VERSION-latest}\"}}}]" ;;
-  ps)
-    case $* in
-      *holder-of*) ;;
-      *) if [ -e "$STATE/box" ]; then echo box-0123456789; fi ;;
-    esac
-    ;;
+  ps) if [ -e "$STATE/box" ]; then echo box-0123456789; fi ;;
   container)
     status=created
     if [ -e "$STATE/started" ]; then status=running; fi

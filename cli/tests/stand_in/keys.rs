@@ -104,7 +104,7 @@ fn each_key_of_the_tool_befores_documentation_has_its_effect() {
 
     // And the other way round, where that is another thing.
     stage.forget();
-    let other = r#"{"dockerImage": "docker.io/yanranxiaoxi/claude-code-runner:latest", "buildImage": false,
+    let other = r#"{"dockerImage": "example.org/tools/claude-code-runner:latest", "buildImage": false,
         "autoStartClaude": false, "enableGpgSigning": true, "forwardSshKeys": false,
         "forwardGpgKeys": false, "forwardSshAgent": false, "includeUntracked": false,
         "targetBranch": "feature/named"}"#;
@@ -314,4 +314,29 @@ fn an_editor_is_opened_on_the_configuration_and_what_it_leaves_is_checked() {
     assert!(wrong.screen().contains("`memory`"), "{}", wrong.screen());
     let alone = stage.cib(&["config", "edit"]).output().unwrap();
     assert_eq!(alone.status.code(), Some(2), "{}", said(&alone));
+}
+
+#[test]
+fn a_login_takes_the_code_that_a_person_types_or_names_and_says_what_became_of_it() {
+    let stage = Stage::new();
+    json(stage.cib(&["start", "--json"]));
+    let mut script = stage.command("script");
+    script.env("NO_COLOR", "1");
+    let line = format!("'{}' login", env!("CARGO_BIN_EXE_cib"));
+    let mut terminal = Terminal::running(script, &line);
+    terminal.shows("https://login.example/\\u{1b}[2Jx");
+    terminal.shows("Code: ");
+    terminal.types(b"the-right-one\r");
+    terminal.shows("logged in");
+    terminal.is_done(0);
+    let named = json(stage.cib(&["login", "--code", "the-right-one", "--json"]));
+    assert_eq!(named["logged_in"], true);
+    let posted = stage.asked("POST /api/auth/claude/code ");
+    let wanted = r#"POST /api/auth/claude/code {"code":"the-right-one"}"#;
+    assert_eq!(posted, [wanted, wanted]);
+    assert_eq!(stage.asked("POST /api/auth/claude/start ").len(), 1);
+    let wrong = stage.cib(&["login", "--code", "another"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(4), "{}", said(&wrong));
+    let text = said(&wrong);
+    assert!(text.contains("no \\u{1b}[2J such code"), "{text}");
 }

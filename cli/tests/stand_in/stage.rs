@@ -187,8 +187,10 @@ impl Stage {
         for folder in ["tmp", "state/volumes", "home/.local/state/cib/boxes"] {
             of(folder);
         }
-        if self.at("state/box").exists() {
-            left.push("the box".to_owned());
+        for name in ["box", "holder"] {
+            if self.at("state").join(name).exists() {
+                left.push(format!("the {name}"));
+            }
         }
         let refs = self.git(&["for-each-ref", "--format=%(refname)"]);
         left.extend(
@@ -241,6 +243,18 @@ fn answer(stream: &TcpStream, api: &BoxApi) {
         "/api/health" if api.healthy.load(Ordering::Acquire) => ("200 OK", r#"{"status":"ok"}"#),
         "/api/sessions" => ("201 Created", &*session),
         "/api/shells" => ("201 Created", r#"{"id":"a-shell"}"#),
+        "/api/auth/claude/start" => (
+            "200 OK",
+            r#"{"flow":{"state":"waiting_for_code","url":"https://login.example/\u001b[2Jx"}}"#,
+        ),
+        "/api/auth/claude/code" if asked.contains("the-right-one") => {
+            ("200 OK", r#"{"flow":{"state":"verifying"}}"#)
+        }
+        "/api/auth/claude/code" => (
+            "200 OK",
+            r#"{"flow":{"state":"failed","detail":"no \u001b[2J such code"}}"#,
+        ),
+        "/api/auth/claude/status" => ("200 OK", r#"{"flow":{"state":"done"}}"#),
         "/api/tokens" => ("201 Created", r#"{"plaintext":"a-token"}"#),
         "/" if api.pages.load(Ordering::Acquire) => ("200 OK", "{}"),
         "/" => ("404 Not Found", "{}"),

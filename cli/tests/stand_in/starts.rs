@@ -253,6 +253,27 @@ fn a_proxy_of_the_command_line_goes_in_as_a_file_and_one_with_a_password_does_no
     assert!(stage.secrets().contains(url));
 }
 
+#[test]
+fn with_a_proxy_another_container_holds_it_and_goes_with_its_box() {
+    let stage = Stage::new();
+    let url = "socks5://127.0.0.1:9";
+    let started = json(stage.cib(&["start", "--json", "--proxy", url]));
+    let name = started["name"].as_str().unwrap();
+    let page = format!("http://127.0.0.1:{}", stage.read("state/port"));
+    assert_eq!(started["url"], page);
+    let holder = std::fs::read(stage.at("state/holder.tar")).unwrap();
+    assert!(String::from_utf8_lossy(&holder).contains(url));
+    assert!(!stage.secrets().contains(url));
+    let (created, _) = stage.made();
+    let joined = format!("--network container:{name}-egress --env CIB_PROXY_MODE=join ");
+    assert!(created.contains(&joined), "{created}");
+    assert!(!created.contains("NET_ADMIN") && !created.contains("--publish"));
+    assert!(!stage.read("state/log").contains(url));
+    json(stage.cib(&["rm", name, "--force", "--json"]));
+    let boxes = stage.left();
+    assert!(boxes.is_empty(), "{boxes:?}");
+}
+
 /// `cib` in a terminal, with a browser.
 fn in_terminal(stage: &Stage, arguments: &str) -> Terminal {
     let mut script = stage.command("script");
