@@ -19120,7 +19120,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description At most 1048576 bytes. */
+        /** @description At most 65536 bytes. */
         requestBody: {
             content: {
                 "application/json": Record<string, never>;
