@@ -389,6 +389,51 @@ async fn home_assistant_is_told_of_the_box_and_its_sessions_and_again_when_it_st
     listener.under(&session).await;
 }
 
+/// A box of one's own certificate authority, and a broker that wants to see a certificate of it.
+#[tokio::test]
+async fn a_broker_is_trusted_by_its_certificate_and_sees_the_boxs() {
+    let mut broker = Broker::start("");
+    broker.end(true);
+    let ca = Authority::new();
+    let (certificate, key) = ca.sign("localhost");
+    for (name, text) in [
+        ("ca.pem", &ca.pem),
+        ("broker.pem", &certificate),
+        ("broker.key", &key),
+    ] {
+        std::fs::write(broker.path().join(name), text).unwrap();
+    }
+    let (port, dir) = (broker.port, broker.path().display());
+    let config = format!(
+        "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n\
+         cafile {dir}/ca.pem\ncertfile {dir}/broker.pem\nkeyfile {dir}/broker.key\n\
+         require_certificate true\n"
+    );
+    std::fs::write(broker.config(), config).unwrap();
+    broker.begin();
+    let (certificate, key) = ca.sign("box");
+    let settings = MqttSettings {
+        host: "localhost".to_owned(),
+        tls: true,
+        ca: Some(ca.pem.clone()),
+        certificate: Some(certificate),
+        key: Some(Secret::new(key)),
+        ..broker.settings()
+    };
+    let world = World::new();
+    drop(serve(&world, settings.clone()).await);
+    // Another authority is not asked.
+    let world = World::new();
+    let other = MqttSettings {
+        ca: Some(Authority::new().pem),
+        ..settings
+    };
+    let server = world.serve_with(&config_of(&world, other));
+    until("it is told", async || server.app.mqtt.trouble().is_some()).await;
+    let told = server.app.mqtt.trouble().unwrap();
+    assert!(told.starts_with("CIB_MQTT_CA: "), "{told}");
+}
+
 /// A proxy that leads to a broker, whose name it alone knows, and lets nobody through at first; what
 /// was asked of it.
 async fn proxy(broker: u16) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
@@ -447,49 +492,4 @@ async fn a_broker_is_reached_by_the_proxy_alone_and_one_that_refuses_is_told_wit
     .await;
     let asked = asked.lock().unwrap();
     assert_eq!(*asked, ["CONNECT broker.example:1883 HTTP/1.1"; 2]);
-}
-
-/// A box of one's own certificate authority, and a broker that wants to see a certificate of it.
-#[tokio::test]
-async fn a_broker_is_trusted_by_its_certificate_and_sees_the_boxs() {
-    let mut broker = Broker::start("");
-    broker.end(true);
-    let ca = Authority::new();
-    let (certificate, key) = ca.sign("localhost");
-    for (name, text) in [
-        ("ca.pem", &ca.pem),
-        ("broker.pem", &certificate),
-        ("broker.key", &key),
-    ] {
-        std::fs::write(broker.path().join(name), text).unwrap();
-    }
-    let (port, dir) = (broker.port, broker.path().display());
-    let config = format!(
-        "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n\
-         cafile {dir}/ca.pem\ncertfile {dir}/broker.pem\nkeyfile {dir}/broker.key\n\
-         require_certificate true\n"
-    );
-    std::fs::write(broker.config(), config).unwrap();
-    broker.begin();
-    let (certificate, key) = ca.sign("box");
-    let settings = MqttSettings {
-        host: "localhost".to_owned(),
-        tls: true,
-        ca: Some(ca.pem.clone()),
-        certificate: Some(certificate),
-        key: Some(Secret::new(key)),
-        ..broker.settings()
-    };
-    let world = World::new();
-    drop(serve(&world, settings.clone()).await);
-    // Another authority is not asked.
-    let world = World::new();
-    let other = MqttSettings {
-        ca: Some(Authority::new().pem),
-        ..settings
-    };
-    let server = world.serve_with(&config_of(&world, other));
-    until("it is told", async || server.app.mqtt.trouble().is_some()).await;
-    let told = server.app.mqtt.trouble().unwrap();
-    assert!(told.starts_with("CIB_MQTT_CA: "), "{told}");
 }
