@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# cli: cib start, to a terminal in which Claude waits, beside docker run of the same image
+# cli: cib start, to a session in a terminal, beside docker run of the same image with a mount, and with a copy by hand
 
 # shellcheck source=scripts/lib/rust.sh
 source "$CIB_ROOT/scripts/lib/rust.sh"
@@ -18,12 +18,18 @@ bench_cli_now() { date +%s%3N; }
 # bench_cli_median NUMBER...
 bench_cli_median() { printf '%s\n' "$@" | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 
-# bench_cli_peer IMAGE FOLDER: the same by hand: a container with a mount of the repository, and a
-# session in a terminal by its API. Sets `took`.
+bench_cli_ratio() { awk -v own="$1" -v peer="$2" 'BEGIN { printf "%.2f", own / peer }'; }
+
+# bench_cli_peer IMAGE FOLDER [REPOSITORY]: the same by hand: a container with a mount of a
+# repository, of which a copy is made first if one is named, and a session in a terminal by its API.
+# Sets `took`.
 bench_cli_peer() {
   local begun id port token
   token=$(openssl rand -hex 24)
   begun=$(bench_cli_now)
+  if (($# > 2)); then
+    git clone --quiet --no-local "file://$3" "$2"
+  fi
   id=$(docker run --detach --label cib-test --publish 127.0.0.1::8080 --env CIB_AUTH_TOKEN="$token" \
     --env ANTHROPIC_API_KEY=sk-ant-of-the-bench --volume "$2:/workspace" "$1")
   port=$(docker port "$id" 8080/tcp | head -1)
@@ -48,7 +54,7 @@ bench_cli_own() {
 # built already.
 bench_cli() {
   local image=${CIB_TEST_IMAGE:-claude-in-box:latest-headless} folder cib took round
-  local -a peers=() owns=()
+  local -a peers=() copies=() owns=()
   (($# == 0)) || usage_error "cli has one measurement"
   apt_install jq curl openssl git
   rust_ensure
@@ -77,18 +83,24 @@ bench_cli() {
   for ((round = 0; round <= BENCH_CLI_STARTS; round++)); do
     bench_cli_peer "$image" "$folder/mounted"
     ((round == 0)) || peers+=("$took")
+    bench_cli_peer "$image" "$folder/copy-$round" "$folder/repository"
+    ((round == 0)) || copies+=("$took")
     bench_cli_own "$image" "$folder/repository" "$cib"
     ((round == 0)) || owns+=("$took")
   done
-  local peer own
+  local peer copy own
   peer=$(bench_cli_median "${peers[@]}")
+  copy=$(bench_cli_median "${copies[@]}")
   own=$(bench_cli_median "${owns[@]}")
   printf '\n| to a session in a terminal, median of %s | ms | ratio |\n|---|---|---|\n' "$BENCH_CLI_STARTS"
   # shellcheck disable=SC2016 # the quotes are Markdown's
   printf '| `docker run` with a mount, and a call of the API | %s | 1 |\n' "$peer"
   # shellcheck disable=SC2016 # the quotes are Markdown's
+  printf '| the same with `git clone --no-local` before it | %s | %s |\n' "$copy" \
+    "$(bench_cli_ratio "$copy" "$peer")"
+  # shellcheck disable=SC2016 # the quotes are Markdown's
   printf '| `cib start` with a copy of the repository | %s | %s |\n' "$own" \
-    "$(awk -v own="$own" -v peer="$peer" 'BEGIN { printf "%.2f", own / peer }')"
+    "$(bench_cli_ratio "$own" "$peer")"
   ((own - peer <= BENCH_CLI_MOST)) ||
     die "$EX_SOFTWARE" "cib takes $((own - peer)) ms longer, and may take $BENCH_CLI_MOST"
 }
