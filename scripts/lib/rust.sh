@@ -130,11 +130,14 @@ rust_build_static() {
 
 # rust_static COMMAND OPTION...: cargo for static programs of this machine.
 rust_static() {
-  local command=$1 triple upper
+  local command=$1 triple upper flags='-C target-feature=+crt-static'
   shift
   triple=$(rustc --print host-tuple)
   upper=$(tr 'a-z-' 'A-Z_' <<<"$triple")
+  if ld --help | grep -q pack-relative-relocs; then
+    flags+=' -C link-arg=-Wl,-z,pack-relative-relocs'
+  fi
   # A target that is named keeps the flags away from build scripts and procedural macros.
-  env "CARGO_TARGET_${upper}_RUSTFLAGS=-C target-feature=+crt-static" \
+  env "CARGO_TARGET_${upper}_RUSTFLAGS=$flags" \
     cargo "$command" --locked --quiet --target "$triple" "$@"
 }
