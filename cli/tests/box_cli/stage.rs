@@ -106,7 +106,11 @@ impl Stage {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join("my repo").join(name)
+        // A box is named after the folder and the second, and tests run beside each other.
+        let home = self.home.path();
+        let own = home.file_name().unwrap_or_default().to_string_lossy();
+        home.join(format!("my repo {}", own.trim_start_matches('.')))
+            .join(name)
     }
 
     pub(crate) fn remote(&self) -> PathBuf {

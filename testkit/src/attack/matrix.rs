@@ -84,8 +84,34 @@ impl Matrix {
     }
 }
 
-/// Runs one attack, and looks at the box while it holds what it took, or after its end.
+/// What an engine says whose own program, which is to become the attack, has ended before that: a
+/// busy machine's does so now and then.
+const NOT_BEGUN: &str = "OCI runtime exec failed";
+
+/// How often an attack is begun that an engine does not start.
+const TRIES: usize = 5;
+
 fn once(attack: &Attack, cage: &mut dyn Cage, aim: &Aim) -> (Report, Vec<String>) {
+    let mut said = String::new();
+    for _ in 0..TRIES {
+        match attempt(attack, cage, aim) {
+            Ok(found) => return found,
+            Err(failure) => said = failure,
+        }
+        if !said.contains(NOT_BEGUN) {
+            break;
+        }
+    }
+    panic!("{} did not report: {said}", attack.name);
+}
+
+/// Runs one attack, and looks at the box while it holds what it took, or after its end; what was
+/// said instead of a report.
+fn attempt(
+    attack: &Attack,
+    cage: &mut dyn Cage,
+    aim: &Aim,
+) -> Result<(Report, Vec<String>), String> {
     let mut words = vec!["attack".to_owned(), attack.name.to_owned()];
     words.extend(aim.arguments());
     let mut child = cage
@@ -113,16 +139,12 @@ fn once(attack: &Attack, cage: &mut dyn Cage, aim: &Aim) -> (Report, Vec<String>
     said.push_str(&String::from_utf8_lossy(&output.stdout));
     let line = said.lines().find(|line| line.starts_with('{'));
     let report = line.and_then(|line| serde_json::from_str(line).ok());
-    let report = report.unwrap_or_else(|| {
-        panic!(
-            "{} did not report: {:?}, {said}{}",
-            attack.name,
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        )
-    });
+    let report: Report = report.ok_or_else(|| {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        format!("{:?}, {said}{complaint}", output.status)
+    })?;
     harm.extend(cage.harm());
-    (report, harm)
+    Ok((report, harm))
 }
 
 /// Ends what an attack holds on to.
