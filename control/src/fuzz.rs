@@ -1,6 +1,7 @@
 //! The target of the fuzzer for what clients of others' protocols send, which the tests call with its
 //! corpus as well: the first byte says whose words the rest is.
 
+use crate::http::legacy::front;
 use crate::mqtt;
 use crate::routes::agentapi;
 use crate::stream::ttyd::Message;
@@ -18,6 +19,7 @@ pub fn asked(bytes: &[u8]) {
             Message::Input(input) => assert_eq!(input.len() + 1, message.len()),
             Message::Size { .. } | Message::Pause(_) | Message::Unknown => {}
         },
+        Some((b'e', head)) => front::fuzz(head),
         Some((b'm', command)) => mqtt::fuzz::command(command),
         _ => {}
     }
@@ -41,6 +43,11 @@ mod tests {
         "session",
         "columns",
         "reply_to",
+        "sec-cib-envelope:1\n",
+        "sec-cib-nonce:",
+        "sec-cib-stream:",
+        "sec-cib-keyid:",
+        "sec-cib-timestamp:",
     ];
 
     #[test]

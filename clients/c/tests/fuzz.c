@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../include/cib.h"
+#include "../src/cib_core.h"
 #include "replay.h"
 #include "vectors.h"
 
@@ -15,6 +16,36 @@ static void none(void *context, const char *id, const char *state)
     (void)context;
     (void)id;
     (void)state;
+}
+
+/* What a broker says under a session's topic: half of the time of this session. */
+static void pushed(const uint8_t *data, size_t size)
+{
+    static uint8_t record[2 + 4096 + 16];
+    uint8_t prefix[CIB_OPEN], nonce[16], salt[8];
+    cib_session session;
+    cib_records records;
+    for (size_t n = 0; n < sizeof nonce; n++)
+        nonce[n] = (uint8_t)(0xa8 + n);
+    for (size_t n = 0; n < sizeof salt; n++)
+        salt[n] = (uint8_t)(0xa0 + n);
+    if (size < CIB_NEXT || cib_core_connect(&session, vector_of("tcp-challenge")->bytes, vector_of("key-id")->bytes,
+                                            vector_of("secret")->bytes, nonce, salt, prefix))
+        return;
+    memcpy(prefix, data, CIB_NEXT);
+    if (data[CIB_NEXT - 1] & 1)
+        memcpy(prefix, vector_of("push-5")->bytes, 24);
+    if (cib_core_push(&session, prefix, &records))
+        return;
+    for (size_t at = CIB_NEXT; size - at >= 2;) {
+        int length = cib_core_length(&records, data + at);
+        if (length < 0 || size - at - 2 < (size_t)length)
+            return;
+        memcpy(record, data + at, (size_t)length + 2);
+        if (cib_core_open_record(&records, prefix, CIB_NEXT, record) < 0)
+            return;
+        at += (size_t)length + 2;
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -53,5 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (cib_next(&client, &item) > 0) {
     }
     cib_json((const char *)data, size, "text", text, sizeof text);
+    pushed(data, size);
     return 0;
 }

@@ -4,6 +4,7 @@
 //! What opens is put to the routes as its token's, as everything is. A message without a record opens
 //! nothing, one that was here before does nothing, and an unknown key looks like a wrong one.
 
+pub(crate) mod front;
 mod streams;
 
 use std::sync::Arc;
@@ -236,7 +237,7 @@ async fn answer(
 /// The same for every id, so that nobody learns which there are.
 fn keyinfo(parts: &Parts) -> Result<Response, Refusal> {
     let query = parts.uri.query().unwrap_or_default();
-    let id = query.strip_prefix("id=").filter(|id| is_id(id));
+    let id = query.strip_prefix("id=").filter(|id| front::is_id(id));
     let id = id.ok_or_else(|| malformed("`id` is the id of a device token"))?;
     let body = json!({
         "id": id,
@@ -249,65 +250,23 @@ fn keyinfo(parts: &Parts) -> Result<Response, Refusal> {
     Ok(clear(StatusCode::OK, &body))
 }
 
-fn is_id(text: &str) -> bool {
-    text.len() == 16
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn digits<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
-    let text = text.filter(|text| text.len() == 2 * N && text.is_ascii())?;
-    let mut bytes = [0; N];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
-}
-
 fn letter(app: &App, parts: &Parts) -> Result<Letter, Refusal> {
-    let headers = &parts.headers;
-    let (version, tolerance) = match header(headers, &ENVELOPE) {
-        Some("1") => {
-            let nonce = digits(header(headers, &NONCE));
-            let nonce =
-                nonce.ok_or_else(|| malformed("Sec-CIB-Nonce has 24 hexadecimal digits"))?;
-            (Version::One(nonce), TOLERANCE.0)
-        }
-        Some("2") => {
-            let stream = digits(header(headers, &STREAM));
-            let stream =
-                stream.ok_or_else(|| malformed("Sec-CIB-Stream has 32 hexadecimal digits"))?;
-            (Version::Two(stream), TOLERANCE.1)
-        }
-        _ => return Err(malformed("Sec-CIB-Envelope is 1 or 2")),
-    };
-    let key_id = header(headers, &KEY_ID).filter(|id| is_id(id));
-    let key_id = key_id.ok_or_else(|| malformed("Sec-CIB-KeyId is the id of a device token"))?;
-    let timestamp = header(headers, &TIMESTAMP).unwrap_or_default();
-    let time: u64 = timestamp
-        .parse()
-        .map_err(|_| malformed("Sec-CIB-Timestamp is in milliseconds since 1970"))?;
+    let front = front::read(&parts.headers)?;
     // Nothing else of the address is sealed.
     if parts.uri.query().is_some() {
         return Err(malformed("a query is not sealed, so none is taken"));
     }
-    if time.abs_diff(app.envelope.now()) > tolerance {
+    if front.time.abs_diff(app.envelope.now()) > front.tolerance {
         let detail = "the time is too far from the box's, which /aes/time tells";
         return Err(refuse(StatusCode::UNAUTHORIZED, "ClockDrift", detail));
     }
-    let bytes = digits(Some(key_id)).unwrap_or_default();
     Ok(Letter {
-        version,
-        key_id: key_id.to_owned(),
-        timestamp: timestamp.to_owned(),
+        version: front.version,
+        key_id: front.key_id,
+        timestamp: front.timestamp,
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
-        key: app.gate.tokens().legacy_key(KeyId(bytes)),
+        key: app.gate.tokens().legacy_key(KeyId(front.bytes)),
     })
 }
 

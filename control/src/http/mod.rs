@@ -12,7 +12,7 @@ mod envelope;
 pub mod health;
 mod held;
 pub mod inside;
-mod legacy;
+pub(crate) mod legacy;
 pub mod limits;
 mod line;
 pub mod listen;
