@@ -11,9 +11,10 @@ import './styles/markdown.css';
 auth.takeFromAddress();
 markStyles();
 
-// A piece of the page that is gone after an update of the box: the page is loaded anew, once.
+// A piece of the page that is gone after an update of the box: the page is loaded anew, once. Not
+// without a line, which would show the browser's own page instead.
 addEventListener('vite:preloadError', (event) => {
-  if (Date.now() - load('tab', 'reloaded', 0) < 60_000) return;
+  if (!navigator.onLine || Date.now() - load('tab', 'reloaded', 0) < 60_000) return;
   event.preventDefault();
   save('tab', 'reloaded', Date.now());
   location.reload();
