@@ -29,8 +29,10 @@ use crate::stream::preview;
 /// Where it is asked for. There is no such route: elsewhere a stream of events does as much.
 const TARGET: &str = "/api/subscriptions";
 
-/// Subscriptions that one session of a device has at most, and all of them together.
+/// Subscriptions that one session of a device has at most, one key in all its sessions, and all of them
+/// together.
 const EACH: usize = 4;
+const OF_KEY: usize = 16;
 const MOST: usize = 64;
 
 /// The least that a device takes of a frame, as streams have it.
@@ -138,8 +140,12 @@ impl Pushes {
             self.remove(number);
         }
         let own = self.all.values().filter(|push| push.sid == sid).count();
-        if own >= EACH || self.all.len() >= MOST {
-            let detail = format!("there are {EACH} subscriptions in a session, and {MOST} in all");
+        let key_id = responder.key_id();
+        let of_key = self.all.values().filter(|push| push.key_id == key_id);
+        if own >= EACH || of_key.count() >= OF_KEY || self.all.len() >= MOST {
+            let detail = format!(
+                "there are {EACH} subscriptions in a session, {OF_KEY} of a key, and {MOST} in all"
+            );
             return Err(Fault::new(Code::Busy, detail));
         }
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +153,7 @@ impl Pushes {
             .entry(sid)
             .or_insert_with(|| responder.pusher());
         let push = Push {
-            key_id: responder.key_id(),
+            key_id,
             sid,
             caller,
             position: Position::at(wanted.from),

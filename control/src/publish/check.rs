@@ -1,5 +1,6 @@
 //! Whether a push may be: the task's own branch, growing, without a secret in it.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
@@ -10,6 +11,7 @@ use cib_protocol::task::TaskFault;
 
 use super::bare::{Bare, SOON, Trouble};
 use super::git;
+use super::large;
 use super::leak::{OVERLAP, Secrets};
 use super::wire::Check;
 
@@ -147,7 +149,7 @@ fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<Vec<
     let mut list = start(&words, Stdio::null())?;
     let ids = list.stdout.take().map_or_else(Stdio::null, Stdio::from);
     let mut read = start(&["cat-file", "--batch", "--buffer"], ids)?;
-    let mut pointers = Vec::new();
+    let mut pointers = BTreeSet::new();
     let found = match read.stdout.take() {
         Some(objects) => find(&mut BufReader::new(objects), secrets, end, &mut pointers),
         None => Ok(None),
@@ -165,11 +167,7 @@ fn look(path: &Path, check: &Check, new: &str, secrets: &Secrets) -> Result<Vec<
             );
             Err(Trouble::new(TaskFault::SecretFound, why))
         }
-        None if listed.success() && read.success() => {
-            pointers.sort();
-            pointers.dedup();
-            Ok(pointers)
-        }
+        None if listed.success() && read.success() => Ok(pointers.into_iter().collect()),
         None => Err(Trouble::new(
             TaskFault::PushRefused,
             "the push lacks objects that it is made of",
@@ -183,7 +181,7 @@ fn find(
     objects: &mut impl io::BufRead,
     secrets: &Secrets,
     end: Instant,
-    pointers: &mut Vec<Pointer>,
+    pointers: &mut BTreeSet<Pointer>,
 ) -> Result<Option<&'static str>, Trouble> {
     let mut all = 0_u64;
     let mut line = String::new();
@@ -222,7 +220,8 @@ fn find(
         if found.is_some() {
             return Ok(found);
         }
-        if kind == Some("blob") && size < POINTER as u64 {
+        // More than that are refused, so they need not be held.
+        if kind == Some("blob") && size < POINTER as u64 && pointers.len() <= large::MOST {
             pointers.extend(Pointer::parse(&text));
         }
         let mut newline = [0];
@@ -300,7 +299,10 @@ mod tests {
             object
         };
         let end = Instant::now() + SCANNING;
-        let of = |bytes: &[u8]| find(&mut &*bytes, &Secrets::default(), end, &mut Vec::new());
+        let of = |bytes: &[u8]| {
+            let mut pointers = BTreeSet::new();
+            find(&mut &*bytes, &Secrets::default(), end, &mut pointers)
+        };
         let plain = object("blob", b"nothing");
         assert_eq!(of(&plain), Ok(None));
         let mut both = plain;
@@ -316,5 +318,28 @@ mod tests {
         let missing = of(format!("{NEW} missing\n").as_bytes()).unwrap_err();
         assert_eq!(missing.kind, TaskFault::PushRefused);
         assert!(of(b"x blob 9999999999999\n").is_err());
+    }
+
+    #[test]
+    fn pointers_to_large_files_are_told_once_and_no_more_are_held_than_are_taken() {
+        let end = Instant::now() + SCANNING;
+        let told = |from: usize, to: usize, kind: &str| {
+            let mut objects = Vec::new();
+            for number in from..to {
+                // A pointer may say more, and is the same.
+                let text = format!(
+                    "version https://git-lfs.github.com/spec/v1\nx-{number} y\noid sha256:{:064x}\nsize 1\n",
+                    number / 2
+                );
+                objects.extend(format!("{NEW} {kind} {}\n{text}\n", text.len()).into_bytes());
+            }
+            let mut pointers = BTreeSet::new();
+            let found = find(&mut &*objects, &Secrets::default(), end, &mut pointers);
+            assert_eq!(found, Ok(None));
+            pointers.len()
+        };
+        assert_eq!(told(0, 10, "blob"), 5);
+        assert_eq!(told(0, 10, "commit"), 0);
+        assert_eq!(told(0, 3 * large::MOST, "blob"), large::MOST + 1);
     }
 }

@@ -531,16 +531,7 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
     let pointers = check::scan(bare, asked, &new, secrets.clone()).await?;
     // What nothing leads to came with it all the same, and stays.
     let came = bare.size_of(&asked.objects).await?;
-    let known = held(&app.publisher.pushed).get(&task).copied();
-    let all = known.unwrap_or_default().saturating_add(came);
-    let most = app.publisher.most_pushed;
-    if all > most {
-        let why = format!(
-            "this task has pushed {} MB, and no more is taken of it",
-            most >> 20
-        );
-        return Err(refused(why));
-    }
+    app.publisher.room_for(task, came)?;
     let (_, slug) = app.publisher.forge(&forge)?;
     let to = match &forge.fork {
         Some(fork) => fork
@@ -551,6 +542,7 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
     let tree = entry.progress().branch.map(|tree| tree.workdir);
     let load = Load {
         bare,
+        task: Some(task),
         asked,
         new: &new,
         to: &to,
@@ -560,6 +552,6 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
     load.bring(app, pointers).await?;
     let objects = (&*asked.objects, &*asked.alternates);
     bare.push(&to, &new, &branch, Some(objects)).await?;
-    held(&app.publisher.pushed).insert(task, all);
+    app.publisher.spent(task, came);
     Ok(())
 }

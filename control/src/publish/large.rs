@@ -13,7 +13,7 @@ use cib_base::hex;
 use cib_base::lfs::Pointer;
 use cib_forge::{ErrorKind, ForgeError, Lacking, LargeFile, Slug};
 use cib_protocol::files::{FilesRequest, Place, escape};
-use cib_protocol::task::TaskFault;
+use cib_protocol::task::{TaskFault, TaskId};
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
@@ -31,7 +31,7 @@ use crate::files::ask::{Content, Pieces};
 const ROOT: &str = "workspace";
 
 /// Large files of one push, at most.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
 /// Bytes that are brought with one push, at most: whoever commits could fill the forge's store.
 const MOST_BYTES: u64 = 4 << 30;
@@ -46,6 +46,8 @@ const ATTRIBUTES: &str = ":(glob)**/.gitattributes";
 pub struct Load<'a> {
     /// Control's copy of the repository.
     pub bare: &'a Bare,
+    /// The task that pushes; none if a person does.
+    pub task: Option<TaskId>,
     /// The push, as git tells of it.
     pub asked: &'a Check,
     /// Its commit.
@@ -92,7 +94,14 @@ impl Load<'_> {
         let mut nowhere = Vec::new();
         for lacking in lacking {
             match self.content(app, &lacking.file).await? {
-                Some(content) => self.give(lacking, content).await?,
+                Some(content) => {
+                    // What is given stays there, whatever becomes of the push.
+                    if let Some(task) = self.task {
+                        app.publisher.room_for(task, lacking.file.size)?;
+                        app.publisher.spent(task, lacking.file.size);
+                    }
+                    self.give(lacking, content).await?;
+                }
                 None => nowhere.push(lacking.file.oid),
             }
         }

@@ -357,6 +357,26 @@ fn lock_of<K: Eq + Hash>(locks: &Locks<K>, key: K) -> Arc<tokio::sync::Mutex<()>
     Arc::clone(locks.entry(key).or_default())
 }
 
+impl Publisher {
+    /// Refuses so many bytes more of a task, if it has pushed too many.
+    fn room_for(&self, task: TaskId, bytes: u64) -> Result<(), Trouble> {
+        let known = held(&self.pushed).get(&task).copied().unwrap_or_default();
+        if known.saturating_add(bytes) <= self.most_pushed {
+            return Ok(());
+        }
+        let most = self.most_pushed >> 20;
+        let why = format!("this task has pushed {most} MB, and no more is taken of it");
+        Err(Trouble::new(TaskFault::PushRefused, why))
+    }
+
+    /// A task has pushed so many bytes more.
+    fn spent(&self, task: TaskId, bytes: u64) {
+        let mut pushed = held(&self.pushed);
+        let known = pushed.entry(task).or_default();
+        *known = known.saturating_add(bytes);
+    }
+}
+
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

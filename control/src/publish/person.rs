@@ -101,6 +101,7 @@ impl Order {
         let (_, slug) = app.publisher.forge(&self.forge)?;
         let load = Load {
             bare,
+            task: None,
             asked,
             new: &self.commit,
             to: &slug,

@@ -23,6 +23,7 @@ struct Sealing {
     id: String,
     into: String,
     out: String,
+    device: Device,
     time_ms: u64,
     session: Session,
     count: u8,
@@ -49,11 +50,22 @@ impl Sealing {
             id,
             into,
             out,
-            time_ms: u64::from_be_bytes(challenge[8..16].try_into().unwrap()),
+            time_ms: time_of(&challenge),
             session: device.session(Kind::Open, &challenge, [7; 16]).unwrap(),
+            device,
             count: 0,
             pushed: VecDeque::new(),
         }
+    }
+
+    /// Has another session from here on, as after a restart of the device.
+    async fn begin_anew(&mut self, broker: &Broker) {
+        broker.publish(&self.into, HELLO, &[]);
+        let challenge = self.listener.under(&self.out).await.bytes;
+        self.count += 1;
+        let nonce = [self.count; 16];
+        self.time_ms = time_of(&challenge);
+        self.session = self.device.session(Kind::Open, &challenge, nonce).unwrap();
     }
 
     /// Asks, and waits for the answer: the message, and what its answer says.
@@ -101,6 +113,10 @@ impl Sealing {
         let (number, frame) = self.next().await;
         (number, frame["seq"].as_u64().unwrap())
     }
+}
+
+fn time_of(challenge: &[u8]) -> u64 {
+    u64::from_be_bytes(challenge[8..16].try_into().unwrap())
 }
 
 fn digits<const N: usize>(hex: &str) -> [u8; N] {
@@ -246,4 +262,27 @@ async fn who_may_not_read_subscribes_to_nothing_and_whose_token_is_revoked_is_pu
     let wanted = json!({"session": keeper.id});
     let asked = server.client().post(SUBSCRIBE.1, &wanted).await;
     assert_eq!(asked.status, 404);
+}
+
+#[tokio::test]
+async fn a_session_and_a_key_have_so_many_subscriptions_and_leave_others_theirs() {
+    let broker = Broker::start("");
+    let world = World::new();
+    let keepers: Vec<_> = (0..5).map(|_| world.keeper()).collect();
+    let server = serve(&world, broker.settings()).await;
+    let mut device = Sealing::open(&broker, &server, "desk").await;
+    let wanted = |n: usize| json!({"session": keepers[n].id}).to_string();
+    for session in 0..4 {
+        if session > 0 {
+            device.begin_anew(&broker).await;
+        }
+        for (n, expected) in [200, 200, 200, 200, 503].into_iter().enumerate() {
+            let (_, status, answer) = device.ask(&broker, SUBSCRIBE, &wanted(n)).await;
+            assert_eq!(status, expected, "{session} {n}: {answer}");
+        }
+    }
+    device.begin_anew(&broker).await;
+    assert_eq!(device.ask(&broker, SUBSCRIBE, &wanted(0)).await.1, 503);
+    let mut other = Sealing::open(&broker, &server, "shelf").await;
+    assert_eq!(other.ask(&broker, SUBSCRIBE, &wanted(0)).await.1, 200);
 }

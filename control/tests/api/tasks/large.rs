@@ -4,16 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cib_base::hex;
+use cib_protocol::forge::ForgeKind;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::pulls::{Forged, add_with, forged};
+use super::pulls::{Forged, add_with, forged, forged_with};
 use super::{comes_to, commit, end_turn, task};
 use crate::common::until;
 
 /// A task on a repository that has large files put aside.
 async fn begun(large: bool) -> (Forged, String, PathBuf) {
-    let one = forged();
+    begun_in(forged(), large).await
+}
+
+async fn begun_in(one: Forged, large: bool) -> (Forged, String, PathBuf) {
     add_with(&one.forge, "acme/art", &["me"], |new| {
         let rule = "*.bin filter=lfs\n".to_owned();
         new.files.insert(".gitattributes".to_owned(), rule);
@@ -131,6 +135,30 @@ async fn a_pointer_to_nothing_is_refused_with_a_sentence_and_what_was_put_aside_
     .await;
     assert!(one.forge.large(&secret).is_none());
     assert_eq!(one.at("acme/art", &branch).as_ref(), Some(&made));
+}
+
+#[tokio::test]
+async fn contents_count_in_what_a_task_pushes_also_where_the_push_is_refused() {
+    let limited = forged_with(ForgeKind::GitHub, |config| config.most_pushed = 1 << 20);
+    let (one, id, dir) = begun_in(limited, true).await;
+    let branch = format!("claude/{id}");
+    let first = one.at("acme/art", &branch);
+    let contents = ["a", "b"].map(|letter| letter.repeat(600_000));
+    let oids = [0, 1].map(|n| point(&dir, &format!("{n}.bin"), &contents[n]));
+    for (oid, content) in oids.iter().zip(&contents) {
+        put(&dir, oid, content);
+    }
+    commit(&dir, "both");
+    until("the second is refused", async || {
+        let push = task(&one.client, &id).await["push"].clone();
+        push["refused"]
+            .as_str()
+            .is_some_and(|why| why.contains("pushed 1 MB"))
+    })
+    .await;
+    let given = oids.iter().filter(|oid| one.forge.large(oid).is_some());
+    assert_eq!(given.count(), 1);
+    assert_eq!(one.at("acme/art", &branch), first);
 }
 
 #[tokio::test]
