@@ -1,9 +1,11 @@
 //! A terminal for programs that want one: `script` (util-linux) is the terminal.
 
+use std::fmt;
 use std::io::{Read as _, Write as _};
+use std::num::NonZeroU16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::wait::wait_until;
@@ -16,12 +18,55 @@ const LONG: Duration = Duration::from_secs(120);
 /// How long a key is given to do something before it is pressed again.
 const AGAIN: Duration = Duration::from_secs(5);
 
+const ROWS: NonZeroU16 = NonZeroU16::new(30).expect("more than none");
+const COLUMNS: NonZeroU16 = NonZeroU16::new(100).expect("more than none");
+
 /// A command line in a terminal of 100 columns and 30 rows.
 #[derive(Debug)]
 pub struct Terminal {
     child: Child,
     keys: ChildStdin,
-    screen: Arc<Mutex<Vec<u8>>>,
+    screen: Arc<Mutex<Screen>>,
+}
+
+/// What a person would see, and all that was ever drawn.
+struct Screen {
+    drawn: Vec<u8>,
+    shown: vt100::Parser,
+}
+
+impl Screen {
+    fn new() -> Self {
+        Self {
+            drawn: Vec::new(),
+            shown: vt100::Parser::new(ROWS, COLUMNS, 0),
+        }
+    }
+
+    fn draws(&mut self, piece: &[u8]) {
+        self.drawn.extend(piece);
+        self.shown.process(piece);
+    }
+
+    /// Whether the words, without blanks, were drawn one after another or are seen now. A program
+    /// that draws only what has changed may never write the words that are seen.
+    fn has(&self, words: &str) -> bool {
+        self.seen().contains(words) || self.plain().contains(words)
+    }
+
+    fn seen(&self) -> String {
+        bare(&self.shown.screen().contents())
+    }
+
+    fn plain(&self) -> String {
+        bare(&String::from_utf8_lossy(&self.drawn))
+    }
+}
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown.screen().contents())
+    }
 }
 
 impl Terminal {
@@ -33,7 +78,8 @@ impl Terminal {
     #[must_use]
     pub fn running(mut script: Command, line: &str) -> Self {
         // The terminal's modes are told before and after.
-        let line = format!("stty cols 100 rows 30; stty -g; {line}; echo \"code=$?\"; stty -g");
+        let line =
+            format!("stty cols {COLUMNS} rows {ROWS}; stty -g; {line}; echo \"code=$?\"; stty -g");
         script
             .env("TERM", "xterm")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
@@ -42,13 +88,13 @@ impl Terminal {
         let mut child = script.spawn().expect("script (util-linux)");
         let (keys, said) = (child.stdin.take(), child.stdout.take());
         let (keys, mut said) = keys.zip(said).expect("both are pipes");
-        let screen = Arc::new(Mutex::new(Vec::new()));
+        let screen = Arc::new(Mutex::new(Screen::new()));
         let shared = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(read @ 1..) = said.read(&mut piece) {
                 let mut screen = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                screen.extend(&piece[..read]);
+                screen.draws(&piece[..read]);
             }
         });
         Self {
@@ -61,8 +107,11 @@ impl Terminal {
     /// All that was ever drawn.
     #[must_use]
     pub fn screen(&self) -> String {
-        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&screen).into_owned()
+        String::from_utf8_lossy(&self.locked().drawn).into_owned()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until words are there.
@@ -97,31 +146,40 @@ impl Terminal {
     pub fn shows_plain(&self, words: &str) {
         let wanted = bare(words);
         let found = catch_unwind(AssertUnwindSafe(|| {
-            wait_until(LONG, words, || bare(&self.screen()).contains(&wanted));
+            wait_until(LONG, words, || self.locked().has(&wanted));
         }));
+        let screen = self.locked();
         assert!(
             found.is_ok(),
-            "`{words}` is not in {:?}",
-            bare(&self.screen())
+            "`{words}` is not in {:?}, now seen as\n{screen:?}",
+            screen.plain()
         );
     }
 
-    /// Presses Enter until words are there: what has just been drawn may not listen to keys yet.
+    /// Waits for a question whose first answer is chosen, and presses Enter until it is gone: what
+    /// has just been drawn may not listen to keys yet. A key too many would answer what comes next
+    /// before anybody has seen it, so that none is pressed for anything but this question.
     ///
     /// # Panics
-    /// They do not come.
+    /// It does not come, or stays.
     #[track_caller]
-    pub fn enters_until(&mut self, words: &str) {
-        let wanted = bare(words);
-        let mut pressed: Option<Instant> = None;
-        wait_until(LONG, words, || {
-            let found = bare(&self.screen()).contains(&wanted);
-            if !found && pressed.is_none_or(|at| at.elapsed() > AGAIN) {
-                self.types(b"\r");
-                pressed = Some(Instant::now());
-            }
-            found
-        });
+    pub fn accepts(&mut self, question: &str) {
+        self.shows_plain(question);
+        let wanted = bare(question);
+        let (mut pressed, mut looks) = (None::<Instant>, 0);
+        let gone = catch_unwind(AssertUnwindSafe(|| {
+            wait_until(LONG, question, || {
+                let shown = self.locked().seen().contains(&wanted);
+                if shown && pressed.is_none_or(|at| at.elapsed() > AGAIN) {
+                    self.types(b"\r");
+                    pressed = Some(Instant::now());
+                }
+                // A screen that is drawn anew is empty for a moment.
+                looks = if shown { 0 } else { looks + 1 };
+                pressed.is_some() && looks > 10
+            });
+        }));
+        assert!(gone.is_ok(), "`{question}` stays:\n{:?}", self.locked());
     }
 
     /// Types.
@@ -200,6 +258,16 @@ mod tests {
     #[test]
     fn colours_moves_and_blanks_are_no_words() {
         assert_eq!(bare("a \u{1b}[31;1mb\u{1b}[0m\r\nc\u{1b}[2Jd"), "abcd");
+    }
+
+    #[test]
+    fn words_of_which_only_changed_letters_are_drawn_are_seen() {
+        let mut screen = Screen::new();
+        screen.draws(b"Do you like to proceed?");
+        assert!(!screen.has("Doyouwanttoproceed?"));
+        screen.draws(b"\x1b[1;8Hwant");
+        assert!(!screen.plain().contains("Doyouwanttoproceed?"));
+        assert!(screen.has("Doyouwanttoproceed?"), "{screen:?}");
     }
 
     #[test]

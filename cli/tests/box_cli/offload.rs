@@ -187,17 +187,17 @@ fn a_person_approves_a_plan_in_claude_here_and_a_box_carries_it_out() {
     });
     std::fs::write(stage.home().join(".claude.json"), settled.to_string()).unwrap();
     let quiet = "DISABLE_AUTOUPDATER=1 CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1";
+    let prompt = "@tool ExitPlanMode {\"plan\": \"Make a file.\"}\n@bash cd /workspace && echo made > made.txt && git add made.txt && git commit -qm 'By the plan'\n@text Done.";
     let approve = |variables: &str, words: &str| {
         let line = format!(
-            "{quiet} {variables} '{}' --permission-mode plan",
+            "{quiet} {variables} '{}' --permission-mode plan \"$PROMPT\"",
             claude.display()
         );
-        let mut terminal = Terminal::running(stage.command("script"), &line);
-        terminal.shows_plain("plan mode on");
-        terminal.types(b"\x1b[200~@tool ExitPlanMode {\"plan\": \"Make a file.\"}\n@bash cd /workspace && echo made > made.txt && git add made.txt && git commit -qm 'By the plan'\n@text Done.\x1b[201~");
-        terminal.shows_plain("@text Done.");
-        terminal.enters_until("Exit plan mode?");
-        terminal.enters_until(words);
+        let mut script = stage.command("script");
+        script.env("PROMPT", prompt);
+        let mut terminal = Terminal::running(script, &line);
+        terminal.accepts("Exit plan mode?");
+        terminal.shows_plain(words);
         terminal
     };
     // Without an engine Claude goes on here: it asks about the first tool.
