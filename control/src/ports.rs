@@ -9,6 +9,7 @@
 pub mod grants;
 pub mod head;
 
+use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use cib_protocol::api::{Port, PortList};
@@ -102,11 +103,14 @@ fn addresses(sockets: &[Socket], port: u16) -> Vec<SocketAddr> {
 }
 
 async fn listening() -> Result<Vec<Socket>, Fault> {
-    // Coder may have so many sockets that it takes a while to read of them.
+    // Coder may have so many of them that it takes a while to read.
     let read = work::run(|| {
-        let v4 = cib_foreign::own::read_to_string(TABLES[0])?;
-        let v6 = cib_foreign::own::read_to_string(TABLES[1]).unwrap_or_default();
-        Ok::<_, std::io::Error>(sockets(&v4).chain(sockets(&v6)).collect())
+        let table = |path| Ok::<_, io::Error>(BufReader::new(cib_foreign::own::open(path)?));
+        let mut found = sockets(table(TABLES[0])?)?;
+        if let Ok(v6) = table(TABLES[1]) {
+            found.extend(sockets(v6)?);
+        }
+        Ok::<_, io::Error>(found)
     });
     read.await
 }
@@ -138,20 +142,28 @@ async fn names(files: &Files, sockets: &[Socket]) -> Vec<Option<String>> {
 }
 
 /// `proc_net(5)`: the second field is the local address, the fourth the state, the eighth the
-/// owner and the tenth the inode.
-fn sockets(table: &str) -> impl Iterator<Item = Socket> {
-    table.lines().skip(1).filter_map(|line| {
+/// owner and the tenth the inode. Sockets that listen stand before all others (`tcp_get_idx` of
+/// Linux' `net/ipv4/tcp_ipv4.c`), of which there may be hundreds of thousands that are not read.
+fn sockets(table: impl BufRead) -> io::Result<Vec<Socket>> {
+    let mut found = Vec::new();
+    for line in table.lines().skip(1) {
+        let line = line?;
         let fields: Vec<_> = line.split_ascii_whitespace().collect();
-        if *fields.get(3)? != LISTENS {
-            return None;
+        if fields.get(3) != Some(&LISTENS) {
+            break;
         }
-        let (address, port) = fields.get(1)?.split_once(':')?;
-        Some(Socket {
-            address: self::address(address)?,
-            port: u16::from_str_radix(port, 16).ok()?,
-            uid: fields.get(7)?.parse().ok()?,
-            inode: fields.get(9)?.parse().ok()?,
-        })
+        found.extend(socket(&fields));
+    }
+    Ok(found)
+}
+
+fn socket(fields: &[&str]) -> Option<Socket> {
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    Some(Socket {
+        address: self::address(address)?,
+        port: u16::from_str_radix(port, 16).ok()?,
+        uid: fields.get(7)?.parse().ok()?,
+        inode: fields.get(9)?.parse().ok()?,
     })
 }
 
@@ -219,11 +231,11 @@ mod tests {
     fn the_kernels_table_is_understood() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n\
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000 0 4711 1\n\
-            1: 0100007F:1F91 0100007F:0050 01 00000000:00000000 00:00000000 00000000  1000 0 4712 1\n\
-            2: garbage\n";
-        let found: Vec<_> = sockets(table).collect();
+            1: garbage:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000 0 4712 1\n\
+            2: 0100007F:1F91 0100007F:0050 01 00000000:00000000 00:00000000 00000000  1000 0 4713 1\n\
+            3: what stands behind the last that listens\n";
         assert_eq!(
-            found,
+            sockets(table.as_bytes()).unwrap(),
             [Socket {
                 address: Ipv4Addr::LOCALHOST.into(),
                 port: 8080,

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use nix::unistd::{Uid, setfsuid};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 const CODER: u32 = 1000;
@@ -308,21 +309,17 @@ async fn what_does_not_answer_is_a_fault_of_its_own_and_holds_nobody_up() {
         }
     });
     server.stranger().get(&path).await.fault(502, "port_failed");
-    let waiting: Vec<_> = (0..64)
-        .map(|_| {
-            let (client, path) = (server.stranger(), path.clone());
-            tokio::spawn(async move { client.send(Method::GET, &path, Bytes::new()).await.is_ok() })
-        })
-        .collect();
-    crate::common::until("64 wait", async || {
-        let client = server.stranger();
-        let answer = client.send(Method::GET, &path, Bytes::new());
-        let answer = tokio::time::timeout(Duration::from_millis(200), answer).await;
-        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 503))
+    let mut waiting = JoinSet::new();
+    let ask = |waiting: &mut JoinSet<_>| {
+        let (client, path) = (server.stranger(), path.clone());
+        waiting.spawn(async move { client.send(Method::GET, &path, Bytes::new()).await });
+    };
+    (0..64).for_each(|_| ask(&mut waiting));
+    crate::common::until("one more is refused", async || {
+        ask(&mut waiting);
+        let first = tokio::time::timeout(Duration::from_millis(200), waiting.join_next()).await;
+        matches!(first, Ok(Some(Ok(Ok(answer)))) if answer.status() == 503)
     })
     .await;
     server.client().get("/api/info").await.ok();
-    for one in waiting {
-        one.abort();
-    }
 }
