@@ -66,6 +66,8 @@ pub struct Fault {
     pub headers: BTreeMap<String, String>,
     /// How long is waited before.
     pub delay_ms: u64,
+    /// Whether what is asked for is done all the same, before the wait.
+    pub done: bool,
 }
 
 impl Default for Fault {
@@ -78,6 +80,7 @@ impl Default for Fault {
             message: "a fault that was asked for".to_owned(),
             headers: BTreeMap::new(),
             delay_ms: 0,
+            done: false,
         }
     }
 }

@@ -511,12 +511,15 @@ async fn a_secret_stands_in_no_pull_request_whoever_said_it() {
 
 #[tokio::test]
 async fn a_forge_that_fails_once_at_any_call_costs_nothing_and_one_that_refuses_is_quoted() {
-    for (method, path) in [
-        ("GET", "/repos/acme/api"),
-        ("GET", "info/refs"),
-        ("GET", "/pulls"),
-        ("POST", "/pulls"),
-        ("POST", "git-receive-pack"),
+    for (method, path, done) in [
+        ("GET", "/repos/acme/api", false),
+        ("GET", "info/refs", false),
+        ("GET", "/pulls", false),
+        ("POST", "/pulls", false),
+        ("POST", "git-receive-pack", false),
+        // It fails when it has done what it was asked for.
+        ("POST", "/pulls", true),
+        ("POST", "git-receive-pack", true),
     ] {
         let one = forged();
         one.forge.fail(Fault {
@@ -524,6 +527,7 @@ async fn a_forge_that_fails_once_at_any_call_costs_nothing_and_one_that_refuses_
             path: path.to_owned(),
             times: 1,
             status: 502,
+            done,
             ..Fault::default()
         });
         let id = one.submit(json!({})).await;
