@@ -13,6 +13,7 @@ mod queueing;
 mod runner;
 mod seeking;
 mod steering;
+mod times;
 
 use std::fs;
 use std::path::{Path, PathBuf};
