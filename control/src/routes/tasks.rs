@@ -63,7 +63,7 @@ pub(super) async fn submit(call: &Call, request: CreateTask) -> Result<(Arc<Entr
     }
     check::check(&request).map_err(|why| Fault::new(Code::BadValue, why))?;
     if let Some(repo) = &request.repo
-        && let Some(why) = origin::refusal(&call.app, repo).await
+        && let Some(why) = origin::refusal(&call.app, repo, request.push).await
     {
         return Err(Fault::new(Code::BadValue, format!("`repo`: {why}")));
     }

@@ -350,11 +350,14 @@ async fn a_repository_is_found_by_its_name_and_somebody_is_asked_where_two_have_
     add(&one.forge, "me/web", &[]);
     // What the token does not see, or nobody may change, is told at once.
     add_with(&one.forge, "acme/kept", &["me"], |new| new.archived = true);
+    add_with(&one.forge, "acme/closed", &[], |new| new.no_forks = true);
     let address = |slug: &str| format!("{}/{slug}", one.forge.url());
     for (repo, word) in [
         ("acme/none".to_owned(), "such repository"),
         (address("acme/none"), "such repository"),
         ("acme/kept".to_owned(), "archived"),
+        ("acme/closed".to_owned(), "may not push"),
+        (address("acme/closed"), "nobody may fork it"),
         (address("acme/kept"), "archived"),
     ] {
         let named = json!({"prompt": "x", "repo": repo});
