@@ -11,7 +11,7 @@ use cib_protocol::task::{
     StepOutcome, TaskFault, TaskForge, TaskPush, TaskRepository, TaskStep, plain,
 };
 use cib_tasks::fold::Progress;
-use cib_tasks::repository::{Named, Unfound, find, named_in, parse};
+use cib_tasks::repository::{Named, Unfound, find, hint, named_in, parse};
 use cib_tasks::step::{self, Outcome};
 
 use futures_util::FutureExt as _;
@@ -107,7 +107,7 @@ pub async fn refusal(app: &App, repo: &str, is_pushed: bool) -> Option<String> {
                 let refusal = refusal?;
                 let trees = tree::found(app).await.ok()?;
                 let found = find(Some(&name), "", &trees);
-                found.is_err().then_some(refusal)
+                found.is_err().then(|| refusal + hint(&name))
             }
             Err(_) => None,
         }

@@ -355,6 +355,7 @@ async fn a_repository_is_found_by_its_name_and_somebody_is_asked_where_two_have_
     for (repo, word) in [
         ("acme/none".to_owned(), "such repository"),
         (address("acme/none"), "such repository"),
+        ("github.com/acme/api".to_owned(), "begins with `https://`"),
         ("acme/kept".to_owned(), "archived"),
         ("acme/closed".to_owned(), "may not push"),
         (address("acme/closed"), "nobody may fork it"),
