@@ -24,6 +24,7 @@ use super::said::Said;
 use super::{drive, said, settle, store};
 use crate::app::App;
 use crate::fault::{Code, Fault};
+use crate::offers;
 use crate::sessions::{create, keeper};
 
 /// How often it is asked what a session that says nothing uses.
@@ -478,6 +479,10 @@ async fn over(app: &Arc<App>, entry: &Entry, id: SessionId) -> Result<Outcome, S
         Ok(said) => said,
         Err(fault) => return Ok(failed(&fault)),
     };
+    // A box that only does tasks would else never know which models there are.
+    if app.offers.last().is_none() {
+        offers::of_session(app, id).await;
+    }
     let reason = said.stop.as_ref().map(|stop| &*stop.reason);
     // Somebody wants something else, and will say what.
     if reason == Some("interrupted") {
