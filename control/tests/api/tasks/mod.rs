@@ -258,25 +258,23 @@ async fn a_model_of_any_name_is_taken_where_a_gateway_or_a_provider_has_it() {
 
 #[tokio::test]
 async fn a_model_that_claude_does_not_list_is_refused_once_one_has_worked_here() {
-    let world = world();
-    let server = world.serve();
-    let client = server.client();
-    let (first, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
-    let other = json!({"prompt": "Mend api", "model": "gpt-5"});
-    // Nobody knows yet, and then the session that works is asked.
-    submit(&client, &other).await;
-    says(&world.init().keepers[0], "opus", "compact");
-    let refused = client.post("/api/tasks", &other).await;
-    assert!(refused.fault(400, "bad_value").contains("opus"));
-    // It is known by what worked here last, too, where nobody asks in between.
-    drop(server);
-    fs::remove_file(world.data().join("control/offers.json")).unwrap();
-    let server = world.serve();
-    let client = server.client();
-    end_turn(&world, 0, "Done.", "turn_end");
-    comes_to(&world, &client, &first, "completed").await;
-    let refused = client.post("/api/tasks", &other).await;
-    assert!(refused.fault(400, "bad_value").contains("opus"));
+    for is_over in [false, true] {
+        let world = world();
+        let server = world.serve();
+        let client = server.client();
+        let (first, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
+        let other = json!({"prompt": "Mend api", "model": "gpt-5"});
+        // Nobody knows yet.
+        submit(&client, &other).await;
+        says(&world.init().keepers[0], "opus", "compact");
+        if is_over {
+            // What has worked is known of, though nobody has asked for it.
+            end_turn(&world, 0, "Done.", "turn_end");
+            comes_to(&world, &client, &first, "completed").await;
+        }
+        let refused = client.post("/api/tasks", &other).await;
+        assert!(refused.fault(400, "bad_value").contains("opus"));
+    }
 }
 
 #[tokio::test]

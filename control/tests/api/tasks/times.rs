@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::pulls::{add, forged_with};
 use super::{begin, comes_to, commit, has_session, submit, task, turn, workdir, world};
 use crate::common::keeper::Keeper;
+use crate::common::process::{Process, free_address};
 use crate::common::until;
 use crate::common::world::World;
 
@@ -38,11 +39,13 @@ fn earlier(world: &World, id: &str, minutes: i64) {
 #[tokio::test]
 async fn claude_works_for_an_hour_if_nothing_is_said_and_is_told_before_that_is_over() {
     let world = world();
-    let server = world.serve();
-    let (id, working) = begin(&world, &server.client(), &json!({"prompt": "Mend api"})).await;
+    // Control as a process of its own, of which nothing goes on.
+    let address = free_address();
+    let mut process = Process::start(&world, address);
+    let client = process.client();
+    let (id, working) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
     assert_eq!(world.init().specs[0].limits.max_duration, Some(3600 + 120));
     // Something has to stand behind the beginning of the work: its time is what lies in between.
-    let client = server.client();
     commit(&workdir(&working), "one");
     until("the commit is pushed", async || {
         task(&client, &id).await["push"].is_object()
@@ -57,16 +60,15 @@ async fn claude_works_for_an_hour_if_nothing_is_said_and_is_told_before_that_is_
         inputs.find(|text| text.contains("Commit what you have"))
     };
     assert_eq!(told(), None);
-    drop(server);
+    process.kill();
     earlier(&world, &id, 50);
-    let server = world.serve();
-    let client = server.client();
+    process = Process::start(&world, address);
     until("it is told to hurry", async || told().is_some()).await;
     assert_eq!(task(&client, &id).await["state"], "working");
-    drop(server);
+    process.kill();
     earlier(&world, &id, 10);
-    let server = world.serve();
-    let failed = comes_to(&world, &server.client(), &id, "failed").await;
+    process = Process::start(&world, address);
+    let failed = comes_to(&world, &process.client(), &id, "failed").await;
     assert_eq!(failed["error"]["kind"], "timeout");
     let detail = failed["error"]["detail"].as_str().unwrap();
     assert!(detail.contains("3600 seconds"), "{detail}");
