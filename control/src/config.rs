@@ -8,7 +8,7 @@ use cib_base::errors::chain;
 use cib_base::log::Format;
 use cib_protocol::init::FirstAccount;
 use cib_protocol::mqtt::MqttSettings;
-use cib_tasks::patience;
+use cib_tasks::{patience, times};
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::address::{Network, TrustedProxies};
@@ -103,6 +103,8 @@ pub struct Config {
     pub most_pushed: u64,
     /// Pauses before Claude goes on with a task whose API failed.
     pub claude_pauses: Vec<Duration>,
+    /// In which time the repository of a task has to be found.
+    pub finding: Duration,
     /// How to log.
     pub log: Format,
     /// What to log.
@@ -309,6 +311,7 @@ impl Config {
                 most_pushed: publish::MOST_PUSHED,
                 pauses: PAUSES.map(Duration::from_secs).to_vec(),
                 claude_pauses: patience::PAUSES.map(Duration::from_secs).to_vec(),
+                finding: times::FINDING,
                 log,
                 level,
             }),

@@ -79,7 +79,7 @@ impl Known {
     ///
     /// # Errors
     /// [`Code::BadValue`], with what there is.
-    pub fn check(&self, model: &str) -> Result<(), Fault> {
+    fn check(&self, model: &str) -> Result<(), Fault> {
         if self.gateway {
             return Ok(());
         }
@@ -149,6 +149,21 @@ pub async fn current(app: &App) -> Result<Option<Arc<Said>>, Fault> {
         }
     }
     Ok(app.offers.last())
+}
+
+/// Whether a model can be one, as far as anybody in the box knows; sessions that live are asked where
+/// nobody has been yet.
+///
+/// # Errors
+/// [`Code::BadValue`], with what there is.
+pub async fn check(app: &App, model: &str) -> Result<(), Fault> {
+    if !app.offers.gateway
+        && app.offers.last().is_none()
+        && let Err(fault) = current(app).await
+    {
+        fault.log("offers");
+    }
+    app.offers.check(model)
 }
 
 /// Whether a session's Claude says what it has.

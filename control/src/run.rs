@@ -105,6 +105,7 @@ pub fn assemble(config: &Config) -> Result<Arc<App>, RunError> {
     let publisher = publisher(config, forges.shared());
     let mut tasks = Tasks::open(&own.join("tasks"), config.max_sessions);
     tasks.pauses.clone_from(&config.claude_pauses);
+    tasks.finding = config.finding;
     Ok(App::new(
         config.mode.clone(),
         config.roots.clone(),

@@ -10,7 +10,7 @@ pub mod publish;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -164,12 +164,13 @@ impl Folder {
             if new.line(&["ls-files", "--", ".gitmodules"])?.is_some() {
                 submodules(&new);
             }
-            let pointers = large(&Git::at(step(&self.fd, NEW.as_ref())?), tree)?;
-            if pointers > 0 {
-                Git::at(step(&self.fd, NEW.as_ref())?)
-                    .set("cib.pointers", &pointers.to_string())?;
-            }
             let name = &*tree.name;
+            let new = Git::at(step(&self.fd, NEW.as_ref())?);
+            stores(&new, tree, &self.path.join(name))?;
+            let pointers = large(&new)?;
+            if pointers > 0 {
+                new.set("cib.pointers", &pointers.to_string())?;
+            }
             renameat2(&self.fd, NEW, &self.fd, name, RenameFlags::RENAME_NOREPLACE)?;
         }
         let git = self.git(&tree.name)?;
@@ -371,18 +372,29 @@ fn begin(git: &Git, tree: &CloneTree) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Has the contents of large files (Git LFS) fetched, where `git-lfs` is here: as anybody fetches them,
-/// and from the repository's true address. How many stay pointers.
-fn large(git: &Git, tree: &CloneTree) -> Result<u32, Refusal> {
+/// Tells coder's `git-lfs` where contents of large files are in a tree that reaches its repository by way of
+/// control, where nobody serves any. They are fetched from the true address. Pushed they are to the tree
+/// itself, which has them: control takes them from there, and the hook that `git-lfs` puts into a tree would
+/// else have every push fail.
+fn stores(git: &Git, tree: &CloneTree, place: &Path) -> Result<(), Refusal> {
+    if tree.through.is_none() {
+        return Ok(());
+    }
+    git.set("lfs.pushurl", &format!("file://{}", place.display()))?;
+    let named = ["config", "--file", ".lfsconfig", "--get", "lfs.url"];
+    if git.line(&named)?.is_none() {
+        let source = tree.source.strip_suffix(".git").unwrap_or(&tree.source);
+        git.set("lfs.url", &format!("{source}.git/info/lfs"))?;
+    }
+    Ok(())
+}
+
+/// Has the contents of large files (Git LFS) fetched, where `git-lfs` is here: as anybody fetches them.
+/// How many stay pointers.
+fn large(git: &Git) -> Result<u32, Refusal> {
     let count = pointers(git)?;
     if count == 0 || git.line(&["lfs", "version"])?.is_none() {
         return Ok(count);
-    }
-    let named = ["config", "--file", ".lfsconfig", "--get", "lfs.url"];
-    if tree.through.is_some() && git.line(&named)?.is_none() {
-        // By the address that leads to control nobody serves them.
-        let source = tree.source.strip_suffix(".git").unwrap_or(&tree.source);
-        git.set("lfs.url", &format!("{source}.git/info/lfs"))?;
     }
     // What is not had so stays a pointer.
     let _ = git.run(&["lfs", "pull"], SUBMODULES);

@@ -339,6 +339,7 @@ pub(crate) fn repository_of(value: &Value) -> Option<Repository> {
         description: field::words(text(value, &["description"])),
         default_branch: field::branch(text(value, &["default_branch"])),
         may_push: may("push") || may("admin") || may("maintain"),
+        may_fork: value["allow_forking"] != false,
         archived: flag(value, &["archived"]),
         parent: text(value, &["parent", "full_name"]).parse().ok(),
         fork: flag(value, &["fork"]),

@@ -245,6 +245,7 @@ fn repository_of(value: &Value) -> Option<Repository> {
         description: field::words(text(value, &["description"])),
         default_branch: field::branch(text(value, &["default_branch"])),
         may_push: access >= DEVELOPER,
+        may_fork: text(value, &["forking_access_level"]) != "disabled",
         archived: flag(value, &["archived"]),
         parent: text(value, &["forked_from_project", "path_with_namespace"])
             .parse()

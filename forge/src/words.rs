@@ -36,7 +36,9 @@ pub struct Repository {
     pub default_branch: String,
     /// Whether the token may push to it.
     pub may_push: bool,
-    /// Whether nobody may.
+    /// Whether it may be forked, as far as the forge tells.
+    pub may_fork: bool,
+    /// Whether nobody may push to it.
     pub archived: bool,
     /// What it is a fork of, where the forge tells.
     pub parent: Option<Slug>,

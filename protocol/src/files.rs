@@ -280,6 +280,9 @@ pub struct GitPlace {
     /// The address of the branch's remote, or of `origin`, as the tree's configuration has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
+    /// Git's own folder, absolute, which trees of one repository have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 /// Why it was refused.

@@ -94,8 +94,46 @@ printf '#include <iostream>\nint main() { std::cout << 6 * 7 << std::endl; }\n' 
 make in_cc
 ./in_cc | grep -x 42
 git init --quiet repository
-git -C repository lfs install --local
 gh --version
+# A large file goes to another repository by the hook of `git lfs`, and comes back from there.
+git -C repository lfs track '*.bin'
+seq 20000 >repository/large.bin
+git -C repository add --all
+git -C repository -c user.name=a -c user.email=a@b commit --quiet --message large
+git init --quiet --bare store.git
+git -C repository push --quiet "file://$PWD/store.git" HEAD:refs/heads/main
+GIT_LFS_SKIP_SMUDGE=1 git clone --quiet --branch main "file://$PWD/store.git" copy
+grep '^oid sha256:' copy/large.bin
+git -C copy lfs pull
+cmp repository/large.bin copy/large.bin
+# As a task's tree is told: control takes the contents from there, and the hook brings none.
+git -C copy config lfs.url https://forge.invalid/acme/art.git/info/lfs
+git -C copy config lfs.pushurl "file://$PWD/copy"
+seq 30000 >copy/large.bin
+git -C copy -c user.name=a -c user.email=a@b commit --quiet --all --message larger
+git -C copy push --quiet origin HEAD
+test "$(git -C store.git rev-parse main)" = "$(git -C copy rev-parse HEAD)"
+# As GitHub's own host it would be asked by TLS; by this name it is asked here.
+cat >forge.py <<'PY'
+import http.server
+
+class Forge(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        is_known = self.path == "http://api.github.localhost/user" and self.headers["Authorization"] == "token ghp_coder"
+        self.send_response(200 if is_known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(b'{"login": "coder-of-the-box"}')
+
+http.server.HTTPServer(("127.0.0.1", 8080), Forge).serve_forever()
+PY
+python3 forge.py 2>forge.log &
+until (exec 3<>/dev/tcp/127.0.0.1/8080) 2>/dev/null; do
+  kill -0 $! || { cat forge.log >&2; exit 1; }
+  sleep 0.1
+done
+HTTP_PROXY=http://127.0.0.1:8080 GH_HOST=github.localhost GH_TOKEN=ghp_coder gh api user --jq .login | grep -x coder-of-the-box
+kill $!
 test -s /usr/share/claude-in-box/web/manifest.json
 test -s /usr/share/claude-in-box/web/index.html
 SH

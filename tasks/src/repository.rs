@@ -190,7 +190,9 @@ pub fn find(
             Ok(Named::Folder(folder)) => {
                 let is_it = |tree: &&FoundTree| tree.path == folder || tree.name == folder;
                 found.iter().find(is_it).map(of).ok_or_else(|| {
-                    let detail = format!("there is no repository `{folder}` in the workspace");
+                    let hint = hint(&folder);
+                    let detail =
+                        format!("there is no repository `{folder}` in the workspace{hint}");
                     Unfound::none(detail)
                 })
             }
@@ -217,6 +219,18 @@ pub fn find(
         several => Err(Unfound::several(
             several.iter().map(|one| one.source.clone()).collect(),
         )),
+    }
+}
+
+/// What to say of a name that is none, behind that: as a page shows it, or as people say it, an address
+/// has no scheme.
+#[must_use]
+pub fn hint(name: &str) -> &'static str {
+    match name.split_once('/') {
+        Some((host, path)) if host.contains('.') && path.contains('/') => {
+            "; an address begins with `https://`"
+        }
+        _ => "",
     }
 }
 
@@ -294,6 +308,21 @@ mod tests {
             ("Mend it", &[]),
         ] {
             assert_eq!(named_in(text, &known), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_an_address_without_its_scheme_is_told_so() {
+        let why = |name| find(Some(name), "", &[]).unwrap_err().detail;
+        assert!(why("github.com/acme/api").ends_with("begins with `https://`"));
+        for name in [
+            "api",
+            "acme/api",
+            "acme/api.js",
+            "group/sub.group/api",
+            "v1.0",
+        ] {
+            assert!(why(name).ends_with("in the workspace"), "{name}");
         }
     }
 

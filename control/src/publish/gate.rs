@@ -540,13 +540,14 @@ async fn judge(app: &App, asked: &Check, task: TaskId, bare: &Bare) -> Result<()
         None => slug,
     };
     let tree = entry.progress().branch.map(|tree| tree.workdir);
+    let folder = format!("{}/.git", tree.unwrap_or_default());
     let load = Load {
         bare,
         task: Some(task),
         asked,
         new: &new,
         to: &to,
-        tree: tree.as_deref().unwrap_or_default(),
+        folder: &folder,
         secrets,
     };
     load.bring(app, pointers).await?;

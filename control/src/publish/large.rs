@@ -54,8 +54,8 @@ pub struct Load<'a> {
     pub new: &'a str,
     /// Where it goes.
     pub to: &'a Slug,
-    /// The work tree that it comes from, absolute.
-    pub tree: &'a str,
+    /// Git's own folder of the work tree that it comes from, absolute.
+    pub folder: &'a str,
     /// What is not published.
     pub secrets: Secrets,
 }
@@ -138,14 +138,15 @@ impl Load<'_> {
     /// A content of the work tree, as the agent's word has it.
     async fn content(&self, app: &App, file: &LargeFile) -> Result<Option<Content>, Trouble> {
         let root = app.roots.first();
-        let Some(below) = root.and_then(|root| Path::new(self.tree).strip_prefix(root).ok()) else {
+        let Some(below) = root.and_then(|root| Path::new(self.folder).strip_prefix(root).ok())
+        else {
             return Ok(None);
         };
         let pointer = Pointer {
             oid: file.oid.clone(),
             size: file.size,
         };
-        let path = below.join(".git/lfs/objects").join(pointer.place());
+        let path = below.join("lfs/objects").join(pointer.place());
         let request = FilesRequest::Read {
             place: Place {
                 root: ROOT.to_owned(),

@@ -45,7 +45,7 @@ const USUAL: [&str; 3] = ["main", "master", "trunk"];
 pub struct Order {
     /// Where to.
     pub forge: TaskForge,
-    /// The working tree, absolute.
+    /// The working tree, or a folder in it, absolute.
     tree: String,
     branch: String,
     commit: String,
@@ -99,19 +99,36 @@ impl Order {
         let secrets = app.publisher.secrets.clone();
         let pointers = check::scan(bare, asked, &self.commit, secrets.clone()).await?;
         let (_, slug) = app.publisher.forge(&self.forge)?;
+        let folder = match pointers.is_empty() {
+            true => String::new(),
+            false => self.folder(app).await?,
+        };
         let load = Load {
             bare,
             task: None,
             asked,
             new: &self.commit,
             to: &slug,
-            tree: &self.tree,
+            folder: &folder,
             secrets,
         };
         load.bring(app, pointers).await?;
         let objects = (&*asked.objects, &*asked.alternates);
         let pushed = bare.push(&slug, &self.commit, &self.branch, Some(objects));
         pushed.await
+    }
+
+    /// Git's own folder of the working tree, by the agent's word: what was looked at may be a folder in
+    /// the tree, or one of several trees of a repository.
+    async fn folder(&self, app: &App) -> Result<String, Trouble> {
+        let request = FilesRequest::GitPlace {
+            workdir: self.tree.clone(),
+        };
+        match app.files.ask(&request).await {
+            Ok(FilesReply::GitPlace(place)) => Ok(place.folder.unwrap_or_default()),
+            Ok(_) => Err(Trouble::new(TaskFault::Unknown, unexpected().detail())),
+            Err(fault) => Err(Trouble::new(TaskFault::Unknown, fault.detail())),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::auth::scope::Scope;
 use crate::fault::{Code, Fault};
 use crate::mcp;
 use crate::metrics::Transport;
+use crate::offers;
 use crate::sessions::keeper;
 use crate::stream::{Follow, sse};
 use crate::tasks::choose::Choosing;
@@ -58,12 +59,12 @@ pub(super) async fn submit(call: &Call, request: CreateTask) -> Result<(Arc<Entr
             }
             call.app.providers.find(provider).await?;
         }
-        (None, Some(model)) => call.app.offers.check(model)?,
+        (None, Some(model)) => offers::check(&call.app, model).await?,
         (None, None) => {}
     }
     check::check(&request).map_err(|why| Fault::new(Code::BadValue, why))?;
     if let Some(repo) = &request.repo
-        && let Some(why) = origin::refusal(&call.app, repo).await
+        && let Some(why) = origin::refusal(&call.app, repo, request.push).await
     {
         return Err(Fault::new(Code::BadValue, format!("`repo`: {why}")));
     }

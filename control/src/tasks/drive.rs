@@ -10,6 +10,7 @@ use cib_protocol::trees::{CloneTree, TreeRequest};
 use cib_tasks::fold::Progress;
 use cib_tasks::repository;
 use cib_tasks::step::{self, Outcome, Step};
+use cib_tasks::times::Times;
 
 use super::entry::Entry;
 use super::{choose, login, origin, seek, settle, store, tree, work};
@@ -18,9 +19,6 @@ use crate::publish::bare::Trouble;
 
 /// The pause before something is tried again that failed for no reason of the task's.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// Seconds that a setup command may take if nothing is said.
-const SETUP: u64 = 20 * 60;
 
 /// Takes a task from step to step in the background, if nobody does.
 pub fn begin(app: &Arc<App>, entry: &Arc<Entry>) {
@@ -102,8 +100,7 @@ async fn act(app: &Arc<App>, entry: &Arc<Entry>, progress: &Progress, step: Step
         },
         Step::Open(_) => origin::opened(app, entry, progress).await,
         Step::SetUp(_, number) => {
-            let limits = request.limits.as_ref();
-            let seconds = limits.and_then(|limits| limits.setup_s).unwrap_or(SETUP);
+            let seconds = Times::of(request).setup;
             let command = request.setup.get(number).cloned().unwrap_or_default();
             match tree::run(app, entry, progress, command, seconds).await {
                 Ok(output) => Outcome::SetUp(output),

@@ -11,7 +11,7 @@ use cib_protocol::task::{
     StepOutcome, TaskFault, TaskForge, TaskPush, TaskRepository, TaskStep, plain,
 };
 use cib_tasks::fold::Progress;
-use cib_tasks::repository::{Named, Unfound, find, named_in, parse};
+use cib_tasks::repository::{Named, Unfound, find, hint, named_in, parse};
 use cib_tasks::step::{self, Outcome};
 
 use futures_util::FutureExt as _;
@@ -81,21 +81,24 @@ pub fn known(app: &App, found: TaskRepository) -> TaskRepository {
 }
 
 /// Why a repository that is named can not be worked on, if a forge says so at once: that it is not
-/// there for the box's token, or is archived. Whatever else is the matter is found out when the task's
+/// there for the box's token, is archived, or is neither to be pushed to, if it `is_pushed`, nor to be
+/// forked. Whatever else is the matter is found out when the task's
 /// turn has come.
-pub async fn refusal(app: &App, repo: &str) -> Option<String> {
+pub async fn refusal(app: &App, repo: &str, is_pushed: bool) -> Option<String> {
     let asked = async {
         match parse(repo) {
             Ok(Named::Address(found)) => {
                 let place = known(app, found).forge?;
                 let (forge, slug) = app.publisher.forge(&place).ok()?;
-                looked_at(&forge, &slug).await.unwrap_or_else(Some)
+                looked_at(&forge, &slug, is_pushed)
+                    .await
+                    .unwrap_or_else(Some)
             }
             Ok(Named::Folder(name)) => {
                 let slug: Slug = name.parse().ok()?;
                 let mut refusal = None;
                 for forge in app.publisher.forges.iter().filter(|one| one.has_token()) {
-                    match looked_at(forge, &slug).await {
+                    match looked_at(forge, &slug, is_pushed).await {
                         Ok(found) => return found,
                         Err(why) => refusal = Some(why),
                     }
@@ -104,7 +107,7 @@ pub async fn refusal(app: &App, repo: &str) -> Option<String> {
                 let refusal = refusal?;
                 let trees = tree::found(app).await.ok()?;
                 let found = find(Some(&name), "", &trees);
-                found.is_err().then_some(refusal)
+                found.is_err().then(|| refusal + hint(&name))
             }
             Err(_) => None,
         }
@@ -113,12 +116,17 @@ pub async fn refusal(app: &App, repo: &str) -> Option<String> {
 }
 
 /// What a forge says of a repository: nothing, why it cannot be changed, or that it has none.
-async fn looked_at(forge: &Forge, slug: &Slug) -> Result<Option<String>, String> {
+async fn looked_at(forge: &Forge, slug: &Slug, is_pushed: bool) -> Result<Option<String>, String> {
     if forge.kind() == ForgeKind::Git {
         return Ok(None);
     }
     match forge.repository(slug).await {
-        Ok(found) => Ok(found.archived.then(|| archived(&found.slug))),
+        Ok(found) if found.archived => Ok(Some(archived(&found.slug))),
+        Ok(found) if is_pushed && !found.may_push && !found.may_fork => Ok(Some(format!(
+            "the box's account may not push to {}, and nobody may fork it",
+            found.slug
+        ))),
+        Ok(_) => Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoRight) => {
             Err(error.to_string())
         }

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cib_protocol::api::CreateSession;
 use cib_protocol::limits::Limits;
@@ -22,9 +21,6 @@ use crate::auth::digest::Digest;
 use crate::fault::{Code, Fault};
 use crate::sessions::create;
 use crate::work;
-
-/// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 /// The file with what opens the tools.
 const KEY: &str = "finder.key";
@@ -79,8 +75,9 @@ pub async fn seek(app: &Arc<App>, entry: &Arc<Entry>) -> Outcome {
     let outcome = tokio::select! {
         outcome = session(app, entry, &finder) => outcome,
         () = chosen(entry) => Outcome::Nothing,
-        () = tokio::time::sleep(PATIENCE) => {
-            let detail = "the repository was not found in 20 minutes".to_owned();
+        () = tokio::time::sleep(app.tasks.finding) => {
+            let seconds = app.tasks.finding.as_secs();
+            let detail = format!("the repository was not found in {seconds} seconds");
             Outcome::Fault(TaskFault::Timeout, detail)
         }
     };
@@ -178,7 +175,7 @@ async fn spec(
             permission_mode: Some(PermissionMode::Default),
             limits: Some(Limits {
                 max_cost_usd: request.limits.as_ref().and_then(|limits| limits.cost_usd),
-                max_duration: Some(PATIENCE.as_secs() + GRACE),
+                max_duration: Some(app.tasks.finding.as_secs() + GRACE),
                 ..Limits::default()
             }),
             ..CreateSession::default()

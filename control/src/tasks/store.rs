@@ -16,7 +16,7 @@ use cib_protocol::task::{TaskChange, TaskId, TaskRecord, TaskState};
 use cib_protocol::time::Timestamp;
 use cib_tasks::queue::{self, Need, Room, Waiting};
 use cib_tasks::step::Outcome;
-use cib_tasks::{check, patience, step};
+use cib_tasks::{check, patience, step, times};
 
 use super::drive;
 use super::entry::{Entry, RECORD, read};
@@ -47,6 +47,8 @@ pub struct Tasks {
     pub hub: Hub,
     /// Pauses before Claude goes on again whose API failed.
     pub pauses: Vec<Duration>,
+    /// In which time the repository of a task has to be found.
+    pub finding: Duration,
     /// Where the box's API is, for sessions that reach it from inside.
     pub api: OnceLock<SocketAddr>,
     /// Bytes of memory for those that say how many they need.
@@ -85,6 +87,7 @@ impl Tasks {
         Self {
             hub: Hub::named(folder, |journal| TaskId::of_journal(journal).to_string()),
             pauses: patience::PAUSES.map(Duration::from_secs).to_vec(),
+            finding: times::FINDING,
             api: OnceLock::new(),
             memory: seats::memory().unwrap_or(u64::MAX),
             folder: folder.to_owned(),

@@ -15,6 +15,7 @@ use cib_tasks::patience;
 use cib_tasks::prompt;
 use cib_tasks::quiet::Quiet;
 use cib_tasks::step::{self, Outcome};
+use cib_tasks::times::Times;
 use tokio::time::Instant;
 
 use super::entry::Entry;
@@ -23,13 +24,8 @@ use super::said::Said;
 use super::{drive, said, settle, store};
 use crate::app::App;
 use crate::fault::{Code, Fault};
+use crate::offers;
 use crate::sessions::{create, keeper};
-
-/// Seconds that Claude may work if nothing is said.
-const DURATION: u64 = 3600;
-
-/// Seconds without output and work after which a task is stuck, if nothing is said.
-const QUIET: u64 = 15 * 60;
 
 /// How often it is asked what a session that says nothing uses.
 const ASK: Duration = Duration::from_secs(30);
@@ -193,7 +189,7 @@ async fn first(
 ) -> Result<SessionSpec, Fault> {
     let request = &entry.record.request;
     let limits = request.limits.clone().unwrap_or_default();
-    let duration = limits.duration_s.unwrap_or(DURATION);
+    let duration = Times::of(request).working;
     let asked = CreateSession {
         workdir: Some(branch.workdir.clone()),
         model: request.model.clone(),
@@ -378,12 +374,9 @@ async fn note(entry: &Entry, outcome: Outcome) {
 
 /// Looks at a session that lives, until its turn is over, it ends, or its time is over.
 async fn follow(app: &Arc<App>, entry: &Arc<Entry>, session: &TaskSession) -> Outcome {
-    let limits = entry.record.request.limits.as_ref();
-    let duration = limits
-        .and_then(|limits| limits.duration_s)
-        .unwrap_or(DURATION);
-    let most_quiet = limits.and_then(|limits| limits.quiet_s).unwrap_or(QUIET);
-    let most_quiet = Duration::from_secs(most_quiet);
+    let times = Times::of(&entry.record.request);
+    let duration = times.working;
+    let most_quiet = Duration::from_secs(times.quiet);
     let id = session.session;
     let mut is_hurried = false;
     let mut idle_at = None;
@@ -486,6 +479,10 @@ async fn over(app: &Arc<App>, entry: &Entry, id: SessionId) -> Result<Outcome, S
         Ok(said) => said,
         Err(fault) => return Ok(failed(&fault)),
     };
+    // A box that only does tasks would else never know which models there are.
+    if app.offers.last().is_none() {
+        offers::of_session(app, id).await;
+    }
     let reason = said.stop.as_ref().map(|stop| &*stop.reason);
     // Somebody wants something else, and will say what.
     if reason == Some("interrupted") {

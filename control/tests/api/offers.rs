@@ -7,7 +7,7 @@ use cib_protocol::offers::{Command, Model, Offers};
 use cib_protocol::session::State;
 use serde_json::json;
 
-fn says(keeper: &Keeper, model: &str, command: &str) {
+pub(crate) fn says(keeper: &Keeper, model: &str, command: &str) {
     let offers = Offers {
         models: vec![Model {
             value: model.to_owned(),

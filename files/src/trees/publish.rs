@@ -26,6 +26,7 @@ pub fn place(folder: OwnedFd) -> Result<GitPlace, Refusal> {
     Ok(GitPlace {
         commit: git.line(&["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])?,
         remote: git.setting(&format!("remote.{remote}.url"))?,
+        folder: git.line(&["rev-parse", "--path-format=absolute", "--git-common-dir"])?,
         branch,
     })
 }

@@ -130,7 +130,10 @@ impl TaskFault {
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::NoRepo => "Name the repository in `repo`: a URL, or a folder in the workspace.",
+            Self::NoRepo => {
+                "Name the repository in `repo`: a URL, `owner/name` at a forge that the box has an \
+                 account at, or a folder of the workspace."
+            }
             Self::AmbiguousRepo => "Say in `repo` which of them is meant.",
             Self::NoRight => {
                 "Give the box a token that may write to the repository, or may fork it, and retry."

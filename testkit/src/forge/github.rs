@@ -167,6 +167,7 @@ fn of_repository(
             let runs: Vec<_> = repo.checks.iter().filter(of).collect();
             Answer::ok(json!({"total_count": runs.len(), "check_runs": runs}))
         }
+        ("POST", ["forks"]) if repo.no_forks => Answer::refused(403, "Forking is disabled"),
         ("POST", ["forks"]) => match world.fork(repo.id, login) {
             Ok(id) => {
                 let fork = world.repo(id).clone();
@@ -420,7 +421,7 @@ pub(super) fn repository(world: &World, asked: &Asked, repo: &Repo, login: &str)
         "id": repo.id, "node_id": format!("R_{}", repo.id), "name": repo.name, "full_name": slug,
         "private": repo.private, "owner": person(&repo.owner), "description": repo.description,
         "html_url": format!("{}/{slug}", asked.site), "url": format!("{}/api/v3/repos/{slug}", asked.site),
-        "fork": repo.parent.is_some(), "archived": repo.archived,
+        "fork": repo.parent.is_some(), "archived": repo.archived, "allow_forking": !repo.no_forks,
         "default_branch": repo.default_branch(), "size": 1, "created_at": MADE, "updated_at": MADE,
         "pushed_at": MADE, "clone_url": format!("{}/{slug}.git", asked.site),
         "visibility": if repo.private { "private" } else { "public" },

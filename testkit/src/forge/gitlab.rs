@@ -188,6 +188,7 @@ fn project(world: &World, asked: &Asked, repo: &Repo, login: &str) -> Value {
     let mut value = json!({
         "id": repo.id, "path_with_namespace": repo.slug(), "description": repo.description,
         "default_branch": repo.default_branch(), "archived": repo.archived,
+        "forking_access_level": if repo.no_forks { "disabled" } else { "enabled" },
         "visibility": if repo.private { "private" } else { "public" },
         "web_url": format!("{}/{}", asked.site, repo.slug()),
         "permissions": {"project_access": access, "group_access": null},

@@ -32,7 +32,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{Method, Request, Response};
+use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
@@ -198,22 +198,34 @@ async fn serve(State(world): State<Shared>, request: Request<Body>) -> Response<
         return kit::answer(&mut locked(&world), &head.method, rest, &asked.body).into();
     }
     asked.login = talk::login(&locked(&world), &head.headers);
-    let fault = locked(&world).fault(&asked);
-    if let Some(fault) = &fault {
-        tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+    let fault = locked(&world).fault(&asked).unwrap_or_default();
+    let wait = tokio::time::sleep(Duration::from_millis(fault.delay_ms));
+    let keep = |status: StatusCode| {
+        let event = Event {
+            method: asked.method.to_string(),
+            path: asked.whole(),
+            login: asked.login.clone(),
+            status: status.as_u16(),
+            body: graphql::named(&asked),
+        };
+        locked(&world).events.push(event);
+    };
+    if fault.done {
+        let done = answer(&world, &head, &asked, body).await;
+        // It is known of while its answer is held.
+        keep(done.status());
+        wait.await;
+        return match fault.status {
+            0 => done,
+            _ => Answer::fault(&fault).into(),
+        };
     }
-    let response = match fault.filter(|fault| fault.status != 0) {
-        Some(fault) => Answer::fault(&fault).into(),
-        None => answer(&world, &head, &asked, body).await,
+    wait.await;
+    let response = match fault.status {
+        0 => answer(&world, &head, &asked, body).await,
+        _ => Answer::fault(&fault).into(),
     };
-    let event = Event {
-        method: asked.method.to_string(),
-        path: asked.whole(),
-        login: asked.login.clone(),
-        status: response.status().as_u16(),
-        body: graphql::named(&asked),
-    };
-    locked(&world).events.push(event);
+    keep(response.status());
     response
 }
 

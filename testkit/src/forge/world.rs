@@ -38,6 +38,8 @@ pub struct NewRepository {
     pub private: bool,
     /// Whether nobody may push.
     pub archived: bool,
+    /// Whether nobody may fork it.
+    pub no_forks: bool,
     /// Whether pull requests can be no drafts.
     pub no_drafts: bool,
     /// Whether large files (Git LFS) have no place there.
@@ -66,6 +68,8 @@ pub struct Fault {
     pub headers: BTreeMap<String, String>,
     /// How long is waited before.
     pub delay_ms: u64,
+    /// Whether what is asked for is done all the same, before the wait.
+    pub done: bool,
 }
 
 impl Default for Fault {
@@ -78,6 +82,7 @@ impl Default for Fault {
             message: "a fault that was asked for".to_owned(),
             headers: BTreeMap::new(),
             delay_ms: 0,
+            done: false,
         }
     }
 }
@@ -106,6 +111,7 @@ pub(super) struct Repo {
     pub(super) writers: BTreeSet<String>,
     pub(super) private: bool,
     pub(super) archived: bool,
+    pub(super) no_forks: bool,
     pub(super) no_drafts: bool,
     pub(super) no_large: bool,
     pub(super) parent: Option<u64>,
@@ -233,6 +239,7 @@ impl World {
                 .collect(),
             private: new.private,
             archived: new.archived,
+            no_forks: new.no_forks,
             no_drafts: new.no_drafts,
             no_large: new.no_large,
             parent: None,

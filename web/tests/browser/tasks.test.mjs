@@ -188,6 +188,50 @@ test('the loop of a client of claude-code-runner finds a queue of three done', a
   }
 });
 
+// What a repository brings: a server with one tool, which leaves a file, and a skill.
+const SERVER = `while IFS= read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id":\\([0-9]*\\).*/\\1/p')
+  say() { printf '{"jsonrpc":"2.0","id":%s,%s}\\n' "$id" "$1"; }
+  case $line in
+    *'"initialize"'*)
+      say '"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"own","version":"1"}}' ;;
+    *'"tools/list"'*)
+      say '"result":{"tools":[{"name":"leave","inputSchema":{"type":"object"}}]}'
+      touch ../told ;;
+    *'"tools/call"'*)
+      echo called > called
+      say '"result":{"content":[{"type":"text","text":"left"}]}' ;;
+    *) [ -z "$id" ] || say '"error":{"code":-32601,"message":"there is no such method"}' ;;
+  esac
+done
+`;
+
+test('who works on a task has the server of .mcp.json and the skills that its repository brings', async () => {
+  repository('equipped');
+  mkdirSync(at('equipped', '.claude/skills/mending'), { recursive: true });
+  const skill = '---\nname: mending\ndescription: How things are mended here.\n---\nWith care.\n';
+  writeFileSync(at('equipped', '.claude/skills/mending/SKILL.md'), skill);
+  writeFileSync(at('equipped', 'server.sh'), SERVER);
+  const servers = { mcpServers: { own: { command: 'bash', args: ['server.sh'] } } };
+  writeFileSync(at('equipped', '.mcp.json'), JSON.stringify(servers));
+  git(at('equipped'), 'add', '--all');
+  git(at('equipped'), 'commit', '--quiet', '--message', 'equipped');
+  // Claude does not wait for a server before it begins, so its tool is tried until it is there.
+  const call = '@tool mcp__own__leave {}\n@bash test -e called || sleep 0.5\n';
+  const prompt = `Mend it.
+@bash until [ -e ../told ]; do sleep 0.1; done
+${call.repeat(10)}@tool Skill {"skill":"mending"}
+@bash git add --all && git commit --quiet --message equipped
+@text It is mended.`;
+  const { id } = await box.call('POST', '/api/tasks', { prompt, repo: 'equipped' });
+  const done = await ended(id);
+  assert.equal(done.state, 'completed', JSON.stringify(done));
+  assert.equal(git(at('equipped'), 'show', `claude/${id}:called`), 'called');
+  const used = box.frames(done.session).filter((frame) => frame.kind === 'tool.use.result');
+  const skills = used.filter((frame) => frame.data.tool === 'Skill').map((frame) => frame.data.is_error);
+  assert.deepEqual(skills, [false], JSON.stringify(used));
+});
+
 test('a task is submitted, followed, told something and cancelled on its pages', async () => {
   const page = await visit(browser, box, '/t');
   const hostile = '<img src=x onerror=alert(1)>\u202egnp';
@@ -211,6 +255,34 @@ test('a task is submitted, followed, told something and cancelled on its pages',
   await page.getByRole('link', { name: 'Tasks' }).first().click();
   await page.getByRole('button', { name: 'Pause the queue' }).click();
   await page.getByRole('button', { name: 'Go on with the queue' }).click();
+  await page.context().close();
+});
+
+test('the token of other programs is made on the page of tasks, shown once and revoked', async () => {
+  const page = await visit(browser, box, '/t');
+  const tasks = (token) => fetch(`${box.url}/tasks`, { headers: { authorization: `Bearer ${token}` } });
+  const made = async (button) => {
+    await page.getByRole('button', { name: button }).click();
+    const token = await page.getByRole('textbox', { name: 'The token' }).inputValue();
+    assert.match(token, /^ccr_/);
+    assert.equal((await tasks(token)).status, 200);
+    assert.deepEqual(await axeFinds(page), []);
+    // Nothing but the button closes it.
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'I have it' }).click();
+    await page.getByText('There is one since').waitFor();
+    assert.ok(!(await page.content()).includes(token));
+    return token;
+  };
+  await page.getByText('Token for other programs').click();
+  await page.getByText('There is none.').waitFor();
+  const first = await made('Make a token');
+  const second = await made('Make another in its place');
+  assert.equal((await tasks(first)).status, 401);
+  await page.getByRole('button', { name: 'Revoke the token' }).click();
+  await page.getByText('There is none.').waitFor();
+  assert.equal((await tasks(second)).status, 401);
+  assert.deepEqual(page.wrongs, []);
   await page.context().close();
 });
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use cib_protocol::frame::Frame;
-use cib_testkit::forge::Fault;
+use cib_testkit::forge::{Event, Fault};
 use serde_json::{Value, json};
 
 use super::pulls::{Forged, add, forged};
@@ -68,6 +68,47 @@ impl Mortal {
             path: path.to_owned(),
             times,
             delay_ms: 3000,
+            ..Fault::default()
+        });
+    }
+
+    /// The box dies when the forge has done what it was asked for, and has not said so.
+    async fn dies_unanswered(&mut self, method: &str, path: &str) {
+        let meets = |event: &Event| event.method == method && event.path.contains(path);
+        let known = self
+            .one
+            .forge
+            .events()
+            .iter()
+            .filter(|it| meets(it))
+            .count();
+        until("it is done", async || {
+            self.one
+                .world
+                .init()
+                .keepers
+                .iter_mut()
+                .for_each(Keeper::obey);
+            self.one
+                .forge
+                .events()
+                .iter()
+                .filter(|it| meets(it))
+                .count()
+                > known
+        })
+        .await;
+        self.die();
+        self.rise();
+    }
+
+    /// Has the next call of a kind be answered when nobody is there any more who asked.
+    fn hold(&self, method: &str, path: &str) {
+        self.one.forge.fail(Fault {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            delay_ms: 600_000,
+            done: true,
             ..Fault::default()
         });
     }
@@ -182,6 +223,44 @@ async fn a_box_that_is_killed_in_each_state_comes_to_one_pull_request_with_each_
     assert_eq!(text.matches("cib:begin").count(), 1, "{text}");
     let specs = life.one.world.init().specs.clone();
     assert!(specs.iter().all(|spec| spec.id == specs[0].id));
+    life.journal(&id);
+}
+
+#[tokio::test]
+async fn a_box_that_dies_between_what_a_forge_did_and_its_answer_has_nothing_done_twice() {
+    let mut life = Mortal::new();
+    life.hold("POST", "git-receive-pack");
+    life.hold("POST", "/pulls");
+    let repo = format!("{}/acme/api", life.one.forge.url());
+    let body = json!({"prompt": "Mend it", "repo": repo, "draft": false});
+    let id = submit(&life.client, &body).await;
+    let branch = format!("claude/{id}");
+    // The branch is there, and then the pull request; nobody was told of either.
+    life.dies_unanswered("POST", "git-receive-pack").await;
+    life.dies_unanswered("POST", "/pulls").await;
+    let working = life.works(&id, 1).await;
+    life.hold("POST", "git-receive-pack");
+    let made = commit(&workdir(&working), "one");
+    life.dies_unanswered("POST", "git-receive-pack").await;
+    life.works(&id, 2).await;
+    life.hold("POST", "/graphql");
+    life.ends_turn("It is mended.", "turn_end");
+    life.dies_unanswered("POST", "/graphql").await;
+    let done = life.comes_to(&id, "completed").await;
+    assert_eq!(
+        (&done["commits"], &done["push"]),
+        (&json!(1), &json!({"commit": made}))
+    );
+    assert_eq!(life.subjects(&branch), ["one", "chore: start task"]);
+    let [pull] = &*life.one.pulls().await else {
+        panic!("one pull request");
+    };
+    assert_eq!(
+        (&pull["draft"], &pull["open"], &pull["commit"]),
+        (&json!(false), &json!(true), &json!(made))
+    );
+    let text = pull["body"].as_str().unwrap();
+    assert!(text.contains("**completed**"), "{text}");
     life.journal(&id);
 }
 

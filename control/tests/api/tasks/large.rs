@@ -30,7 +30,7 @@ async fn begun_in(one: Forged, large: bool) -> (Forged, String, PathBuf) {
 }
 
 /// Puts a pointer to a content into the tree, as `git-lfs` does; its digest.
-fn point(dir: &Path, name: &str, content: &str) -> String {
+pub(super) fn point(dir: &Path, name: &str, content: &str) -> String {
     let oid = hex::encode(&Sha256::digest(content));
     let size = content.len();
     let pointer =
@@ -40,7 +40,7 @@ fn point(dir: &Path, name: &str, content: &str) -> String {
 }
 
 /// Puts the content itself where `git-lfs` does.
-fn put(dir: &Path, oid: &str, content: &str) {
+pub(super) fn put(dir: &Path, oid: &str, content: &str) {
     let folder = dir
         .join(".git/lfs/objects")
         .join(&oid[..2])

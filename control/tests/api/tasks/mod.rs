@@ -13,6 +13,7 @@ mod queueing;
 mod runner;
 mod seeking;
 mod steering;
+mod times;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::common::client::Client;
 use crate::common::keeper::Keeper;
 use crate::common::world::World;
 use crate::common::{files, until};
+use crate::offers::says;
 use cib_protocol::frame::{By, Data, Role, Status, Stop, Text};
 use cib_protocol::keeper::KeeperRequest;
 use cib_protocol::session::State;
@@ -252,6 +254,27 @@ async fn a_model_of_any_name_is_taken_where_a_gateway_or_a_provider_has_it() {
     assert_eq!(json!(spec.provider_id), provider);
     let address = spec.env["ANTHROPIC_BASE_URL"].expose();
     assert_eq!(address, "https://models.example");
+}
+
+#[tokio::test]
+async fn a_model_that_claude_does_not_list_is_refused_once_one_has_worked_here() {
+    for is_over in [false, true] {
+        let world = world();
+        let server = world.serve();
+        let client = server.client();
+        let (first, _) = begin(&world, &client, &json!({"prompt": "Mend api"})).await;
+        let other = json!({"prompt": "Mend api", "model": "gpt-5"});
+        // Nobody knows yet.
+        submit(&client, &other).await;
+        says(&world.init().keepers[0], "opus", "compact");
+        if is_over {
+            // What has worked is known of, though nobody has asked for it.
+            end_turn(&world, 0, "Done.", "turn_end");
+            comes_to(&world, &client, &first, "completed").await;
+        }
+        let refused = client.post("/api/tasks", &other).await;
+        assert!(refused.fault(400, "bad_value").contains("opus"));
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
+use super::large::{point, put};
 use super::publishing::shell;
 use super::{comes_to, commit, git, submit};
 use crate::common::client::Client;
@@ -200,6 +201,38 @@ async fn nothing_but_what_a_person_has_seen_is_taken_and_nothing_is_taken_back()
             .contains("elsewhere")
     );
     assert_eq!(desk.at("claude/three"), None);
+}
+
+#[tokio::test]
+async fn large_files_go_along_from_any_folder_and_tree_and_what_is_missing_is_said() {
+    let desk = desk();
+    fs::write(desk.tree.join(".gitattributes"), "*.bin filter=lfs\n").unwrap();
+    let (one, two) = ("a picture", "a drawing");
+    let first = point(&desk.tree, "one.bin", one);
+    let made = commit(&desk.tree, "one");
+    let why = desk.refused("claude/art", &made).await;
+    assert!(why.contains(&first) && why.contains("`git lfs`"), "{why}");
+    assert_eq!(desk.at("claude/art"), None);
+    // From a folder in the tree, in which a session may have begun.
+    put(&desk.tree, &first, one);
+    let folder = desk.tree.join("folder");
+    fs::create_dir(&folder).unwrap();
+    // From a second tree, whose large files `git-lfs` puts where those of the first are.
+    let second = desk.world.workspace().join("second");
+    let words = ["worktree", "add", "--quiet", second.to_str().unwrap()];
+    git(&desk.tree, &words);
+    let other = point(&second, "two.bin", two);
+    let more = commit(&second, "two");
+    put(&desk.tree, &other, two);
+    for (workdir, commit, oid, content) in
+        [(folder, made, &first, one), (second, more, &other, two)]
+    {
+        let mut order = desk.order("claude/art", &commit);
+        order["workdir"] = json!(workdir);
+        desk.client.post("/api/git/push", &order).await.ok();
+        assert_eq!(desk.at("claude/art"), Some(commit));
+        assert_eq!(desk.forge.large(oid).unwrap(), content.as_bytes());
+    }
 }
 
 #[tokio::test]

@@ -148,6 +148,12 @@ async fn a_branch_is_published_by_control_and_the_tree_keeps_the_true_address() 
     );
     let url = git(&dir, &["config", "remote.origin.url"]);
     assert_eq!(url, format!("{}/acme/api.git", one.forge.url));
+    // So are large files fetched; a push of theirs is control's.
+    assert_eq!(git(&dir, &["config", "lfs.url"]), format!("{url}/info/lfs"));
+    assert_eq!(
+        git(&dir, &["config", "lfs.pushurl"]),
+        format!("file://{}", dir.display())
+    );
     // By control, which looks for commits.
     let made = commit(&dir, "new");
     until("the commit is published", async || {

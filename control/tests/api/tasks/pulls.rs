@@ -350,11 +350,15 @@ async fn a_repository_is_found_by_its_name_and_somebody_is_asked_where_two_have_
     add(&one.forge, "me/web", &[]);
     // What the token does not see, or nobody may change, is told at once.
     add_with(&one.forge, "acme/kept", &["me"], |new| new.archived = true);
+    add_with(&one.forge, "acme/closed", &[], |new| new.no_forks = true);
     let address = |slug: &str| format!("{}/{slug}", one.forge.url());
     for (repo, word) in [
         ("acme/none".to_owned(), "such repository"),
         (address("acme/none"), "such repository"),
+        ("github.com/acme/api".to_owned(), "begins with `https://`"),
         ("acme/kept".to_owned(), "archived"),
+        ("acme/closed".to_owned(), "may not push"),
+        (address("acme/closed"), "nobody may fork it"),
         (address("acme/kept"), "archived"),
     ] {
         let named = json!({"prompt": "x", "repo": repo});
@@ -511,12 +515,15 @@ async fn a_secret_stands_in_no_pull_request_whoever_said_it() {
 
 #[tokio::test]
 async fn a_forge_that_fails_once_at_any_call_costs_nothing_and_one_that_refuses_is_quoted() {
-    for (method, path) in [
-        ("GET", "/repos/acme/api"),
-        ("GET", "info/refs"),
-        ("GET", "/pulls"),
-        ("POST", "/pulls"),
-        ("POST", "git-receive-pack"),
+    for (method, path, done) in [
+        ("GET", "/repos/acme/api", false),
+        ("GET", "info/refs", false),
+        ("GET", "/pulls", false),
+        ("POST", "/pulls", false),
+        ("POST", "git-receive-pack", false),
+        // It fails when it has done what it was asked for.
+        ("POST", "/pulls", true),
+        ("POST", "git-receive-pack", true),
     ] {
         let one = forged();
         one.forge.fail(Fault {
@@ -524,6 +531,7 @@ async fn a_forge_that_fails_once_at_any_call_costs_nothing_and_one_that_refuses_
             path: path.to_owned(),
             times: 1,
             status: 502,
+            done,
             ..Fault::default()
         });
         let id = one.submit(json!({})).await;

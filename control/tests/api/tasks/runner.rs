@@ -68,6 +68,11 @@ async fn a_client_of_claude_code_runner_finds_what_it_knows() {
         (&done["status"], &done["error"], &done["errorType"]),
         (&json!("completed"), &Value::Null, &Value::Null)
     );
+    let huge = client
+        .post("/task", &json!({"prompt": "x".repeat(2 << 20)}))
+        .await;
+    assert_eq!(huge.status.as_u16(), 413);
+    assert!(huge.json()["error"].as_str().unwrap().contains("bytes"));
     let failed = client.post("/task", &json!({"prompt": "x"})).await.ok();
     let path = format!("/task/{}", failed["id"].as_str().unwrap());
     world.init().mood = Mood::Refusing(InitFault::KeeperFailed);
