@@ -96,7 +96,7 @@ const PROXY: [&str; 2] = ["--proxy", "socks5://127.0.0.1:9"];
 fn ctrl_c_at_each_step_leaves_no_container_volume_branch_or_file() {
     // With a proxy there are two containers, and the first start is that of the other one.
     for more in [&[][..], &PROXY] {
-        for step in ["image", "run", "cp", "start"] {
+        for step in ["image", "cp", "start", "exec"] {
             let stage = Stage::new();
             let left = interrupted(&stage, step, Signal::SIGINT, (more, &[]));
             assert!(left.is_empty(), "{step} {more:?}: {left:?}");
@@ -128,7 +128,7 @@ fn what_an_engine_refuses_is_told_with_its_words_and_nothing_is_left() {
     for (step, words, remedy) in [
         ("create", "no space left on device", "cib clean"),
         ("start", "bind: address already in use", "port"),
-        ("run", "permission denied", ""),
+        ("exec", "permission denied", ""),
         ("cp", "no space left on device", "cib clean"),
     ] {
         let stage = Stage::new();
