@@ -470,6 +470,9 @@ pub struct Copy {
     pub source: String,
     /// A path, or BOX:PATH
     pub target: String,
+    /// Bytes that are taken of the box, at most
+    #[arg(long, value_name = "BYTES", default_value_t = crate::git::helper::MAX_FETCH_DEFAULT)]
+    pub max: u64,
 }
 
 #[cfg(test)]
