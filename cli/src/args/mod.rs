@@ -206,6 +206,9 @@ pub struct List {
     /// Those of other repositories, too
     #[arg(long)]
     pub all_repos: bool,
+    /// The JSON schema of what --json prints
+    #[arg(long)]
+    pub schema: bool,
 }
 
 /// `attach`

@@ -1,6 +1,5 @@
 //! `cib exec`, `cib shell` and `cib cp`.
 
-use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 

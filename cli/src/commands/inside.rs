@@ -24,7 +24,8 @@ const COPY: Duration = Duration::from_secs(4 * 3600);
 
 /// Enters a box as soon as it takes a copy, and runs the rest of the words there. If `$1` is something,
 /// the copy is complete then, and the box goes on.
-const ENTER: &str = r#"until [ -e /run/cib/awaits-copy ]; do sleep 0.02; done
+const ENTER: &str = r#"export PATH=/usr/local/bin:/usr/bin:/bin
+until [ -e /run/cib/awaits-copy ]; do sleep 0.02; done
 last=$1
 shift
 "$@" || exit
@@ -215,8 +216,8 @@ impl Target<'_> {
         let mut command = self.engine.command();
         command
             .args(["exec", "--interactive", "--user", "0", self.name])
-            .args(["sh", "-c", ENTER, "sh", if last { "last" } else { "" }])
-            .args(["cib-init", "exec", "--", "env", "-i"])
+            .args(["/bin/sh", "-c", ENTER, "sh", if last { "last" } else { "" }])
+            .args(["cib-init", "exec", "--", "/usr/bin/env", "-i"])
             .args(PLAIN)
             .args(["sh", "-c", script, "sh"])
             .args(words);
@@ -281,7 +282,10 @@ fn taken(what: &str, ran: &Ran) -> Result<(), Failure> {
     if ran.good() {
         return Ok(());
     }
-    let said = ran.complaint();
+    let said = match ran.complaint() {
+        said if said.is_empty() => format!("exit code {}", ran.code),
+        said => said,
+    };
     let failure = Failure::failed(format!("{what}: {said}"));
     Err(match find::remedy_of_refusal(&said) {
         Some(remedy) => failure.remedy(remedy),
