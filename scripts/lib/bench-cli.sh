@@ -79,7 +79,7 @@ bench_cli() {
   fi
   folder=$(mktemp -d)
   # shellcheck disable=SC2064 # the folder is known now
-  trap "bench_cli_end '$folder'" RETURN
+  trap "bench_cli_end '$folder'; trap - RETURN" RETURN
   git clone --quiet --no-local --depth 200 "file://$CIB_ROOT" "$folder/repository"
   # What is mounted becomes the agent's, and git leaves other users' repositories alone.
   cp -a "$folder/repository" "$folder/mounted"

@@ -431,12 +431,15 @@ fn a_history_arrives_whole_whatever_the_repository_is_and_nothing_else_with_it()
     stage.git(&["clone", "-q", "--shared", ".", "../borrows"]);
     let address = format!("file://{}", stage.at("my repo").display());
     stage.git(&["clone", "-q", "--depth", "2", &address, "../shallow"]);
+    stage.git(&["config", "uploadpack.allowFilter", "true"]);
+    let partial = ["clone", "-q", "--filter=blob:none", &address, "../partial"];
+    stage.git(&partial);
     stage.git(&["init", "-q", "--object-format=sha256", "../other digests"]);
     let there = stage.at("other digests").display().to_string();
     let author = ["-c", "user.name=p", "-c", "user.email=p@x"];
     let words = ["commit", "-q", "--allow-empty", "-m", "First"];
     stage.git(&[&["-C", &there][..], &author, &words].concat());
-    for name in ["my repo", "borrows", "shallow", "other digests"] {
+    for name in ["my repo", "borrows", "shallow", "partial", "other digests"] {
         let here = stage.at(name).display().to_string();
         std::fs::write(stage.at(name).join("file"), "staged\n").unwrap();
         stage.git(&["-C", &here, "add", "file"]);
