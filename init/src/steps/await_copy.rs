@@ -16,18 +16,20 @@ const LOOK: Duration = Duration::from_millis(10);
 /// wait, or not wait.
 const MARK: &str = "copied";
 
-/// Waits until the copy is there; for one that has come to this volume before, not at all.
+/// Waits until the copy is there; for one that has come to this volume before, not at all. Where it
+/// waits, that is told.
 ///
 /// # Errors
 ///
 /// The files of the agreement cannot be made.
-pub async fn await_copy(paths: &Paths) -> Result<(), FileError> {
+pub async fn await_copy(paths: &Paths, waits: impl FnOnce()) -> Result<(), FileError> {
     let folder = paths.at(paths.setup_markers());
     let mark = folder.join(MARK);
     if mark.exists() {
         return Ok(());
     }
     write_file(&paths.at(paths.awaits_copy()), b"", None, 0o644)?;
+    waits();
     let copied = paths.at(paths.copied());
     let mut clock = tokio::time::interval(LOOK);
     while !copied.exists() {
@@ -49,7 +51,7 @@ mod tests {
         for folder in ["run/cib", "data"] {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
-        let waiting = await_copy(&paths);
+        let waiting = await_copy(&paths, || {});
         tokio::pin!(waiting);
         let soon = Duration::from_millis(50);
         assert!(tokio::time::timeout(soon, &mut waiting).await.is_err());
@@ -58,7 +60,8 @@ mod tests {
         waiting.await.unwrap();
         // The next container has the volume, and nothing of the last one's.
         std::fs::remove_dir_all(root.path().join("run/cib")).unwrap();
-        await_copy(&paths).await.unwrap();
+        let never = || panic!("it has come already");
+        await_copy(&paths, never).await.unwrap();
         assert!(!root.path().join("run").join("cib").exists());
     }
 }

@@ -108,7 +108,8 @@ impl Stage<'_> {
     }
 
     pub(super) async fn await_copy(&self) -> Result<(), StepError> {
-        await_copy(&self.survey.paths).await?;
+        let waits = || tracing::info!("waiting for a copy to be put into /workspace");
+        await_copy(&self.survey.paths, waits).await?;
         Ok(())
     }
 
