@@ -167,11 +167,12 @@ pub(super) fn make(
         });
         let found = context.engine_of(&configuration).and_then(|engine| {
             let known = image::known(&engine, &configuration)?;
-            Ok((engine, known))
+            let others = others(&engine, &configuration, &repository)?;
+            Ok((engine, known, others))
         });
         (found, process::joined(load))
     });
-    let (engine, known) = watch.outcome(found)?;
+    let (engine, known, others) = watch.outcome(found)?;
     let load = watch.outcome(load)?;
     let plan = watch.outcome(Plan::make(
         context,
@@ -181,7 +182,11 @@ pub(super) fn make(
         &load,
         engine.remote,
     ))?;
-    tell_of_others(context, &engine, &configuration, &repository)?;
+    for name in others {
+        context.output.note(&format!(
+            "the box {name} of this repository runs already: cib attach {name}"
+        ));
+    }
     let image = watch.outcome(image::resolve(context, &engine, &configuration, known))?;
     let making = Making {
         context,
@@ -227,26 +232,19 @@ pub(super) fn make(
     }
 }
 
-fn tell_of_others(
-    context: &Context<'_>,
+/// The boxes of the repository that run already, where a person wants to know of them.
+fn others(
     engine: &Engine,
     configuration: &Configuration,
     repository: &Repository,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     if configuration.is("skipReconnectCheck") {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let id = repository.id();
-    for found in Boxes::of(engine)?.0 {
-        if found.repository == id && found.runs() {
-            let what = format!(
-                "the box {} of this repository runs already: cib attach {0}",
-                found.name
-            );
-            context.output.note(&what);
-        }
-    }
-    Ok(())
+    let boxes = Boxes::of(engine)?.0.into_iter();
+    let ours = boxes.filter(|found| found.repository == id && found.runs());
+    Ok(ours.map(|found| found.name).collect())
 }
 
 /// The names that a box may get, the best first.
