@@ -104,4 +104,5 @@ plain!(
     crate::process::RunError,
     crate::api::ApiError,
     crate::git::snapshot::SnapshotError,
+    crate::git::pack::PackError,
 );

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -101,6 +101,20 @@ pub enum RunError {
 /// It cannot be started, or was ended because it took longer than `deadline` or said more than
 /// [`MOST`].
 pub fn run(command: &mut Command, input: &[u8], deadline: Duration) -> Result<Ran, RunError> {
+    // A program may end without reading what it is told.
+    let tell = |mut stdin: ChildStdin| drop(stdin.write_all(input));
+    Ok(feed(command, tell, deadline)?.0)
+}
+
+/// As [`run`], with something that writes what the program can read, and what that came to.
+///
+/// # Errors
+/// The same.
+pub fn feed<T: Send>(
+    command: &mut Command,
+    tell: impl FnOnce(ChildStdin) -> T + Send,
+    deadline: Duration,
+) -> Result<(Ran, Option<T>), RunError> {
     let program = command.get_program().to_string_lossy().into_owned();
     // A group of its own, so that whatever it has started ends with it.
     command
@@ -117,10 +131,7 @@ pub fn run(command: &mut Command, input: &[u8], deadline: Duration) -> Result<Ra
     let (said, heard) = mpsc::channel();
     let other = said.clone();
     let outcome = thread::scope(|scope| {
-        scope.spawn(move || {
-            // A program may end without reading what it is told.
-            let _ = stdin.map(|mut stdin| stdin.write_all(input));
-        });
+        let told = scope.spawn(move || stdin.map(tell));
         scope.spawn(move || said.send((false, whole(stdout))));
         scope.spawn(move || other.send((true, whole(stderr))));
         let mut parts = (Vec::new(), Vec::new());
@@ -146,17 +157,18 @@ pub fn run(command: &mut Command, input: &[u8], deadline: Duration) -> Result<Ra
                 }
             }
         }
-        Ok(parts)
+        Ok((parts, told.join().unwrap_or_default()))
     });
-    let (stdout, stderr) = outcome?;
+    let ((stdout, stderr), told) = outcome?;
     let ended = child
         .wait()
         .map_err(|source| RunError::Wait { program, source })?;
-    Ok(Ran {
+    let ran = Ran {
         code: code(ended),
         stdout,
         stderr,
-    })
+    };
+    Ok((ran, told))
 }
 
 /// What is heard until the deadline; else whether that is because this process was told to end.
@@ -169,6 +181,14 @@ fn heard_by<T>(heard: &mpsc::Receiver<T>, end: Instant) -> Result<T, bool> {
             Err(mpsc::RecvTimeoutError::Timeout) if !left.is_zero() => {}
             Err(_) => return Err(false),
         }
+    }
+}
+
+/// What a thread came to.
+pub fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    match thread.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn cib(arguments: &[&str]) -> Output {
@@ -53,6 +54,25 @@ fn every_command_has_help_completions_and_a_manual_page() {
             "{command}"
         );
         assert!(said(&["man", command]).contains(".TH"), "{command}");
+    }
+}
+
+#[test]
+fn the_completions_that_are_kept_are_those_of_this_program() {
+    for (shell, name) in [("bash", "cib.bash"), ("zsh", "_cib"), ("fish", "cib.fish")] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(name);
+        let said = said(&["completion", shell]);
+        if std::env::var_os("CIB_UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &said).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == said,
+            "{} is old: CIB_UPDATE_GOLDEN=1 cargo test -p cib-cli --test words",
+            path.display()
+        );
     }
 }
 

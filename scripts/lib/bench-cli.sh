@@ -41,20 +41,29 @@ bench_cli_peer() {
   docker rm --force --volumes "$id" >/dev/null
 }
 
-# bench_cli_own IMAGE FOLDER CIB
+# bench_cli_end FOLDER: removes what the starts have left. Not before all of them: ext4 gives the number
+# of a file that was deleted to nobody for minutes, and looks at each such number for each file that
+# begins meanwhile, so that a start after the end of another would measure that end.
+bench_cli_end() {
+  rm -rf "$1"
+  ((${#bench_cli_volumes[@]} == 0)) || docker volume rm --force "${bench_cli_volumes[@]}" >/dev/null
+}
+
+# bench_cli_own IMAGE FOLDER CIB: adds the box's volumes to `bench_cli_volumes`.
 bench_cli_own() {
   local begun name
   begun=$(bench_cli_now)
   name=$("$3" -C "$2" start --json --image "$1" --driver tty --skip-reconnect-check --no-keys | jq -r .name)
   took=$(($(bench_cli_now) - begun))
-  "$3" -C "$2" rm --force "$name" >/dev/null 2>&1
+  "$3" -C "$2" rm --force --keep-volumes "$name" >/dev/null 2>&1
+  bench_cli_volumes+=("$name-"{workspace,data,home,secrets})
 }
 
 # bench_cli: fails if cib takes more than BENCH_CLI_MOST ms longer. CIB_BENCH_PROGRAM is a cib that is
 # built already.
 bench_cli() {
   local image=${CIB_TEST_IMAGE:-claude-in-box:latest-headless} folder cib took round
-  local -a peers=() copies=() owns=()
+  local -a peers=() copies=() owns=() bench_cli_volumes=()
   (($# == 0)) || usage_error "cli has one measurement"
   apt_install jq curl openssl git
   rust_ensure
@@ -70,7 +79,7 @@ bench_cli() {
   fi
   folder=$(mktemp -d)
   # shellcheck disable=SC2064 # the folder is known now
-  trap "rm -rf '$folder'" RETURN
+  trap "bench_cli_end '$folder'; trap - RETURN" RETURN
   git clone --quiet --no-local --depth 200 "file://$CIB_ROOT" "$folder/repository"
   # What is mounted becomes the agent's, and git leaves other users' repositories alone.
   cp -a "$folder/repository" "$folder/mounted"
@@ -101,6 +110,7 @@ bench_cli() {
   # shellcheck disable=SC2016 # the quotes are Markdown's
   printf '| `cib start` with a copy of the repository | %s | %s |\n' "$own" \
     "$(bench_cli_ratio "$own" "$peer")"
+  bench_cli_end "$folder"
   ((own - peer <= BENCH_CLI_MOST)) ||
     die "$EX_SOFTWARE" "cib takes $((own - peer)) ms longer, and may take $BENCH_CLI_MOST"
 }

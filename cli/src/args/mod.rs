@@ -206,6 +206,9 @@ pub struct List {
     /// Those of other repositories, too
     #[arg(long)]
     pub all_repos: bool,
+    /// The JSON schema of what --json prints
+    #[arg(long)]
+    pub schema: bool,
 }
 
 /// `attach`
@@ -470,6 +473,9 @@ pub struct Copy {
     pub source: String,
     /// A path, or BOX:PATH
     pub target: String,
+    /// Bytes that are taken of the box, at most
+    #[arg(long, value_name = "BYTES", default_value_t = crate::git::helper::MAX_FETCH_DEFAULT)]
+    pub max: u64,
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub const CAPABILITIES: [&str; 6] = [
 ];
 
 /// The variables of a command in a box: none of the container's, which hold what is not for it.
-const PLAIN: [&str; 4] = [
+pub const PLAIN: [&str; 4] = [
     "PATH=/usr/local/bin:/usr/bin:/bin",
     "HOME=/home/coder",
     "USER=coder",

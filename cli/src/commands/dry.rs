@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Context;
+use super::inside::Load;
 use super::plan::{self, Plan};
 use crate::args::Start;
 use crate::failure::Failure;
@@ -14,7 +15,21 @@ pub(super) fn run(context: &Context<'_>, arguments: &Start) -> Result<u8, Failur
     // An engine is not needed to say what would go in; whose machine it is on matters.
     let engine = context.engine_of(&configuration);
     let remote = engine.as_ref().is_ok_and(|engine| engine.remote);
-    let (plan, load) = Plan::make(context, arguments, &configuration, &repository, remote)?;
+    let load = Load::take(
+        context.around,
+        context.output,
+        &repository,
+        configuration.is("includeUntracked"),
+        arguments.include_large,
+    )?;
+    let plan = Plan::make(
+        context,
+        arguments,
+        &configuration,
+        &repository,
+        &load,
+        remote,
+    )?;
     let engine = match &engine {
         Ok(engine) => format!("{} {}", engine.kind.program(), engine.version),
         Err(failure) => failure

@@ -110,7 +110,7 @@ pub(super) fn copy(context: &Context<'_>, arguments: &Copy) -> Result<u8, Failur
         }
         (Place::Box(name, source), Place::Here(target)) => {
             let (engine, found) = named(&name)?;
-            out(context, &engine, &found, &source, &target)
+            out(context, &engine, &found, &source, &target, arguments.max)
         }
         _ => Err(Failure::usage(
             "one of the two has to be BOX:PATH, and the other a path here",
@@ -178,13 +178,15 @@ mv -T "$t/$2" "$1""#;
     Ok(0)
 }
 
-/// Copies out of a box, as `coder`, and lets nothing land outside of the target.
+/// Copies out of a box, as `coder`, and lets nothing land outside of the target, nor more than `most`
+/// bytes.
 fn out(
     context: &Context<'_>,
     engine: &Engine,
     found: &Found,
     source: &str,
     target: &Path,
+    most: u64,
 ) -> Result<u8, Failure> {
     let source = inside(source);
     let name = Path::new(&source)
@@ -200,7 +202,7 @@ fn out(
         .stderr(Stdio::piped())
         .spawn()?;
     let unpacked = match child.stdout.take() {
-        Some(archive) => unpack(archive, Path::new(&name), &target),
+        Some(archive) => unpack(archive, Path::new(&name), &target, most),
         None => Ok(0),
     };
     if unpacked.is_err() {
@@ -230,22 +232,40 @@ enum UnpackError {
     Special(&'static str),
     #[error("{} is there already", .0.display())]
     There(PathBuf),
+    #[error("the box gives more than {0} bytes")]
+    TooMuch(u64),
     #[error("cannot unpack what the box gives")]
     Io(#[from] std::io::Error),
 }
 
 impl From<UnpackError> for Failure {
     fn from(error: UnpackError) -> Self {
-        Self::failed(error)
+        let more = matches!(error, UnpackError::TooMuch(_));
+        let failure = Self::failed(error);
+        if more {
+            return failure.remedy("--max BYTES takes more");
+        }
+        failure
     }
 }
 
+/// Bytes of an archive before each file.
+const HEADER: u64 = 512;
+
+/// Bytes of an archive that are no file's, at most, beside those.
+const NAMES: u64 = 64 << 20;
+
 /// Unpacks an archive of one file or folder called `name`, as `target` or into it if that is a
-/// folder; how many files.
+/// folder; how many files. More than `most` bytes are not taken.
 ///
 /// It is unpacked into a folder of its own beside the target and moved when it is whole, so a
 /// box that breaks the rules in its last file leaves nothing.
-fn unpack(archive: impl std::io::Read, name: &Path, target: &Path) -> Result<u64, UnpackError> {
+fn unpack(
+    archive: impl std::io::Read,
+    name: &Path,
+    target: &Path,
+    most: u64,
+) -> Result<u64, UnpackError> {
     let last = if target.is_dir() {
         target.join(name)
     } else {
@@ -258,12 +278,18 @@ fn unpack(archive: impl std::io::Read, name: &Path, target: &Path) -> Result<u64
     let aside = tempfile::Builder::new()
         .prefix(".cib-")
         .tempdir_in(folder)?;
-    let mut archive = tar::Archive::new(archive);
+    // A name may be as long as a file, and is no part of one.
+    let mut archive = tar::Archive::new(archive.take(most.saturating_add(NAMES)));
     archive.set_preserve_permissions(false);
     archive.set_overwrite(false);
-    let mut count = 0;
+    let (mut count, mut size) = (0, 0_u64);
     for entry in archive.entries()? {
         let mut entry = entry?;
+        // Many small ones fill a disk, too.
+        size = size.saturating_add(entry.size()).saturating_add(HEADER);
+        if size > most {
+            return Err(UnpackError::TooMuch(most));
+        }
         let path = entry.path()?.into_owned();
         let shown = || text::line(&path.display().to_string());
         let plain = path
@@ -411,6 +437,8 @@ mod tests {
         archive.into_inner().unwrap()
     }
 
+    const PLENTY: u64 = 1 << 20;
+
     #[test]
     fn nothing_of_a_box_lands_outside_of_the_copy() {
         use tar::EntryType as Kind;
@@ -465,7 +493,7 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let target = home.path().join("in");
             std::fs::create_dir(&target).unwrap();
-            let outcome = unpack(&archive(&attack)[..], Path::new("dir"), &target);
+            let outcome = unpack(&archive(&attack)[..], Path::new("dir"), &target, PLENTY);
             assert!(outcome.is_err(), "{attack:?}");
             assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0, "{attack:?}");
             assert_eq!(
@@ -486,7 +514,13 @@ mod tests {
             ("dir/a", Kind::Regular, "text"),
             ("dir/b", Kind::Symlink, "a"),
         ];
-        let count = unpack(&archive(&entries)[..], Path::new("dir"), home.path()).unwrap();
+        let count = unpack(
+            &archive(&entries)[..],
+            Path::new("dir"),
+            home.path(),
+            PLENTY,
+        )
+        .unwrap();
         assert_eq!(count, 2);
         assert_eq!(
             std::fs::read_to_string(home.path().join("dir/b")).unwrap(),
@@ -500,7 +534,35 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o7000, 0);
-        let again = unpack(&archive(&entries)[..], Path::new("dir"), home.path());
+        let again = unpack(
+            &archive(&entries)[..],
+            Path::new("dir"),
+            home.path(),
+            PLENTY,
+        );
         assert!(matches!(again, Err(UnpackError::There(_))));
+    }
+
+    #[test]
+    fn no_more_is_taken_of_a_box_than_was_said_however_small_its_files_are() {
+        use tar::EntryType as Kind;
+        let text = "a".repeat(3000);
+        let large = [
+            ("dir", Kind::Directory, ""),
+            ("dir/a", Kind::Regular, &text),
+        ];
+        let many: Vec<String> = (0..8).map(|at| format!("dir/{at}")).collect();
+        let many = many.iter().map(|name| (&name[..], Kind::Regular, ""));
+        let many: Vec<_> = [("dir", Kind::Directory, "")]
+            .into_iter()
+            .chain(many)
+            .collect();
+        for entries in [&large[..], &many] {
+            let home = tempfile::tempdir().unwrap();
+            let copy = |most| unpack(&archive(entries)[..], Path::new("dir"), home.path(), most);
+            assert!(matches!(copy(4000), Err(UnpackError::TooMuch(4000))));
+            assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+            copy(5000).unwrap();
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Context;
 use crate::config::{Configuration, Origin};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::failure::{Exit, Failure};
 use crate::release::Version;
 use crate::text;
@@ -22,11 +22,29 @@ pub(super) fn here(engine: &Engine, name: &str) -> Result<bool, Failure> {
     about.map_or(Ok(false), |about| checked(name, &about).map(|_| true))
 }
 
-/// The name of an image that the engine has, and whose first program is the box's.
+/// What the engine says of the image that a configuration names, if it is one to have and not to
+/// build.
+///
+/// # Errors
+/// Its answer makes no sense.
+pub(super) fn known(
+    engine: &Engine,
+    configuration: &Configuration,
+) -> Result<Option<Value>, EngineError> {
+    if configuration.is("buildImage") && configuration.text("dockerfile").is_some() {
+        return Ok(None);
+    }
+    let name = configuration.text("dockerImage").unwrap_or(OURS);
+    engine.image(if is_the_seeds(name) { OURS } else { name })
+}
+
+/// The name of an image that the engine has, and whose first program is the box's. `known` is what
+/// [`known`] has found out.
 pub(super) fn resolve(
     context: &Context<'_>,
     engine: &Engine,
     configuration: &Configuration,
+    known: Option<Value>,
 ) -> Result<String, Failure> {
     let output = context.output;
     let build = configuration.is("buildImage");
@@ -57,7 +75,7 @@ pub(super) fn resolve(
         OURS.clone_into(&mut name);
     }
     let named = configuration.valued("buildImage").origin != Origin::Default;
-    let mut about = engine.image(&name)?;
+    let mut about = known;
     if (!build && named) || about.is_none() {
         output.step(&format!("Fetching {name}"));
         let arguments = ["pull".to_owned(), "--quiet".to_owned(), name.clone()];

@@ -1,44 +1,60 @@
-//! The repository into a box: by git, into the box's volume, before the box starts.
+//! The repository into a box: as a pack, into a box that has begun and waits for it.
 
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command};
+use std::time::Duration;
 
 use super::Context;
-use crate::boxes::aside;
-use crate::engine::Engine;
+use crate::boxes::PLAIN;
+use crate::engine::{Engine, find};
 use crate::failure::Failure;
 use crate::git::lfs::{self, Pointer};
+use crate::git::pack::{Pack, PackError};
 use crate::git::snapshot::{Snapshot, SnapshotError};
 use crate::git::submodules::{self, Submodule};
-use crate::git::{self, Repository};
-use crate::text;
+use crate::git::{GitError, Repository};
+use crate::output::Output;
+use crate::process::{self, Ran};
+use crate::surroundings::Surroundings;
 
 /// Where pushes of the box's would go: nowhere, with an address that says why.
 const NO_PUSH: &str = "cib://push-from-the-host";
 
-/// Makes the repository, in which no branch is checked out, and takes a push. `$1` is its path
-/// below the workspace.
-const RECEIVE: &str = r#"set -e; mkdir -p "/workspace/$1"; cd "/workspace/$1"; git init --quiet --initial-branch=cib-unborn .; git config receive.shallowUpdate true; git receive-pack .
+/// How long one repository may take on its way.
+const COPY: Duration = Duration::from_secs(4 * 3600);
+
+/// Enters a box as soon as it takes a copy, and runs the rest of the words there. If `$1` is something,
+/// the copy is complete then, and the box goes on.
+const ENTER: &str = r#"export PATH=/usr/local/bin:/usr/bin:/bin
+until [ -e /run/cib/awaits-copy ]; do sleep 0.02; done
+last=$1
+shift
+"$@" || exit
+[ -z "$last" ] || : >/run/cib/copied
 "#;
 
-/// What is said when all of a script was done: git does not tell how what it pushed to has ended.
-const DONE: &str = "cib: unpacked";
-
-/// Makes of what was pushed what it was outside: below `$1`, on the branch `$2` or at the commit
-/// that came as `refs/cib/head`. Large files stay pointers: their content has come by itself.
+/// Makes a repository of what comes, and of that what it was outside: below `$1`, on the branch `$2`
+/// or at the commit `$6` alone, with the work `$4`. Of what comes the first `$8` bytes are the list of
+/// commits that have no parents here. Large files stay pointers: their content comes by itself.
 const UNPACK: &str = r#"set -e
-cd "/workspace/$1"
 export GIT_AUTHOR_NAME=cib GIT_AUTHOR_EMAIL=cib@localhost GIT_COMMITTER_NAME=cib GIT_COMMITTER_EMAIL=cib@localhost GIT_LFS_SKIP_SMUDGE=1
+mkdir -p "/workspace/$1"
+cd "/workspace/$1"
+git init --quiet --initial-branch=cib-unborn --object-format="$7" .
+[ "$8" = 0 ] || head -c "$8" >.git/shallow
+if [ "$9" = whole ]; then
+  tar -x --no-same-owner -C .git/objects/pack -f -
+else
+  git index-pack --stdin >/dev/null
+fi
+exec </dev/null >&2
 if [ -n "$2" ]; then
+  git update-ref "refs/heads/$2" "$6"
   git symbolic-ref HEAD "refs/heads/$2"
 else
-  git update-ref --no-deref HEAD "$(git rev-parse refs/cib/head)"
-  git update-ref -d refs/cib/head
+  git update-ref --no-deref HEAD "$6"
 fi
 git -c checkout.workers=0 reset --quiet --hard
-if [ "$4" = work ]; then
-  git stash apply --quiet --index refs/cib/wip
-  git update-ref -d refs/cib/wip
-fi
+[ -z "$4" ] || git stash apply --quiet --index "$4"
 if [ -n "$3" ]; then
   git remote add origin "$3"
   git remote set-url --push origin "$5"
@@ -91,17 +107,16 @@ pub(super) struct Load {
 impl Load {
     /// Looks at everything, and takes the snapshots.
     pub(super) fn take(
-        context: &Context<'_>,
+        around: &Surroundings,
+        output: &Output,
         repository: &Repository,
         untracked: bool,
         large: bool,
     ) -> Result<Self, Failure> {
         let snapshot = Snapshot::take(repository, untracked, large)?;
-        let found = submodules::of(context.around, repository)?;
+        let found = submodules::of(around, repository)?;
         for line in &found.refused {
-            context
-                .output
-                .warn(&format!("a submodule stays outside: {line}"));
+            output.warn(&format!("a submodule stays outside: {line}"));
         }
         let mut parts = Vec::new();
         for submodule in found.all {
@@ -127,25 +142,25 @@ impl Load {
 
 /// What goes into a box.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(super) struct Origin<'a> {
     /// What is copied.
-    pub load: Load,
+    pub load: &'a Load,
     /// The commit that the box begins with.
-    pub commit: String,
+    pub commit: &'a str,
     /// Its branch in the box.
-    pub branch: String,
+    pub branch: &'a str,
     /// The remote here that the branch is pushed to.
-    pub remote: Option<String>,
+    pub remote: Option<&'a str>,
 }
 
-impl Origin {
+impl<'a> Origin<'a> {
     /// Whether the box begins with the commit that was looked at.
     fn is_here(&self) -> bool {
         self.commit == self.load.snapshot.head
     }
 
     /// Whether uncommitted work comes along: only with the commit that it is work on.
-    pub(super) fn with_work(&self) -> Option<&str> {
+    pub(super) fn with_work(&self) -> Option<&'a str> {
         let work = self.load.snapshot.work.as_deref();
         work.filter(|_| self.is_here())
     }
@@ -158,12 +173,19 @@ impl Origin {
         let tree = format!("{}^{{tree}}", self.commit);
         Ok(repository.ask("read a commit", &["rev-parse", &tree])?)
     }
+
+    /// The history that goes in.
+    pub(super) fn pack(&self, repository: &Repository) -> Result<Pack, PackError> {
+        let commits: Vec<&str> = [self.commit].into_iter().chain(self.with_work()).collect();
+        Pack::of(repository, &self.load.snapshot, &commits)
+    }
 }
 
 /// One repository on its way into a box.
 struct Parcel<'a> {
     repository: &'a Repository,
     snapshot: &'a Snapshot,
+    pack: Pack,
     /// Below the workspace.
     path: &'a str,
     commit: &'a str,
@@ -172,35 +194,37 @@ struct Parcel<'a> {
     remote: Option<&'a str>,
 }
 
+/// One thing that is done in the box.
+enum Step<'a> {
+    /// A repository comes.
+    Take(Parcel<'a>),
+    /// It becomes a submodule of the one in this folder, below which it lies so.
+    Absorb(&'a str, &'a str),
+    /// The contents of large files come.
+    Large,
+}
+
 /// Where it goes.
 struct Target<'a> {
     engine: &'a Engine,
-    image: &'a str,
-    volume: String,
+    name: &'a str,
 }
 
 impl Target<'_> {
-    /// A script in a container beside the box.
-    fn script<'a>(&'a self, script: &'a str, words: &[&'a str]) -> Vec<&'a str> {
-        let mut all = aside(&[&self.volume]);
-        all.extend(["sh", self.image, "-c", script, "sh"]);
-        all.extend(words);
-        all
+    /// A script in the box, as coder; whether it is the `last` one.
+    fn script(&self, last: bool, script: &str, words: &[&str]) -> Command {
+        let mut command = self.engine.command();
+        command
+            .args(["exec", "--interactive", "--user", "0", self.name])
+            .args(["/bin/sh", "-c", ENTER, "sh", if last { "last" } else { "" }])
+            .args(["cib-init", "exec", "--", "/usr/bin/env", "-i"])
+            .args(PLAIN)
+            .args(["sh", "-c", script, "sh"])
+            .args(words);
+        command
     }
 
-    fn put(&self, parcel: &Parcel<'_>) -> Result<(), Failure> {
-        let target = match parcel.branch {
-            Some(branch) => format!("refs/heads/{branch}"),
-            None => "refs/cib/head".to_owned(),
-        };
-        let mut refspecs = vec![format!("{}:{target}", parcel.commit)];
-        refspecs.extend(parcel.work.map(|work| format!("{work}:refs/cib/wip")));
-        // git takes one ref at a time of what is shallow.
-        let shallow = parcel.repository.ask(
-            "look at its depth",
-            &["rev-parse", "--is-shallow-repository"],
-        )?;
-        let at_once = if shallow == "true" { 1 } else { refspecs.len() };
+    fn take(&self, last: bool, parcel: &Parcel<'_>) -> Result<(), Failure> {
         let url = match parcel.remote {
             Some(remote) => parcel
                 .repository
@@ -208,174 +232,150 @@ impl Target<'_> {
             None => None,
         };
         let url = url.map(|url| without_login(&url)).unwrap_or_default();
-        let work = if parcel.work.is_some() {
-            "work"
-        } else {
-            "none"
-        };
-        let branch = parcel.branch.unwrap_or_default();
-        // One container takes the last push and unpacks: another one costs more than both.
-        let unpack = format!("{RECEIVE}exec </dev/null >&2\n{UNPACK}echo '{DONE}'\n");
-        let words = [parcel.path, branch, &url, work, NO_PUSH];
-        let mut chunks = refspecs.chunks(at_once).peekable();
-        while let Some(refspecs) = chunks.next() {
-            if chunks.peek().is_some() {
-                self.push(parcel, refspecs, RECEIVE, &[parcel.path])?;
-                continue;
-            }
-            let said = self.push(parcel, refspecs, &unpack, &words)?;
-            if !said.lines().any(|line| line == DONE) {
-                let what = "the repository cannot be unpacked in the box";
-                return Err(Failure::failed(format!("{what}: {}", said.trim())));
-            }
+        let pack = &parcel.pack;
+        let before = pack.before().to_string();
+        let words = [
+            parcel.path,
+            parcel.branch.unwrap_or_default(),
+            &url,
+            parcel.work.unwrap_or_default(),
+            NO_PUSH,
+            parcel.commit,
+            &pack.format,
+            &before,
+            if pack.is_whole() { "whole" } else { "stream" },
+        ];
+        let mut command = self.script(last, UNPACK, &words);
+        let send = |stdin: ChildStdin| pack.send(parcel.repository, parcel.snapshot, stdin);
+        let (ran, sent) = process::feed(&mut command, send, COPY)?;
+        if let Some(Err(PackError::Git(error))) = sent {
+            return Err(error.into());
         }
-        Ok(())
+        taken("the repository cannot be unpacked in the box", &ran)?;
+        Ok(sent.transpose().map(drop)?)
     }
 
-    /// Pushes to a script in a container beside the box; what that has said.
-    fn push(
-        &self,
-        parcel: &Parcel<'_>,
-        refspecs: &[String],
-        script: &str,
-        arguments: &[&str],
-    ) -> Result<String, Failure> {
-        const WHAT: &str = "push into the box";
-        let mut words = vec![self.engine.program.display().to_string()];
-        let receive = self.script(script, arguments);
-        words.extend(receive.into_iter().map(str::to_owned));
-        let mut command = parcel.snapshot.git(parcel.repository);
-        for (name, value) in self.engine.command().get_envs() {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
-        // One address of this one call starts a program, and nothing that a repository configures
-        // runs beside it.
-        command
-            .args(["-c", "protocol.ext.allow=always"])
-            .args(["-c", "core.hooksPath=/dev/null"])
-            .args(["-c", "push.gpgSign=false", "-c", "push.pushOption="])
-            .args(["push", "--quiet", "--no-verify", "--no-follow-tags"])
-            .args(["--no-signed", "--recurse-submodules=no", "--end-of-options"])
-            .arg(external(&words))
-            .args(refspecs);
-        let ran = git::run(WHAT, &mut command, b"")?;
-        let said = text::plain_bytes(&ran.stderr);
-        git::good(WHAT, ran)?;
-        Ok(said)
-    }
-
-    fn run(&self, what: &str, script: &str, words: &[&str]) -> Result<(), Failure> {
-        let mut command: Command = self.engine.command();
-        command.args(self.script(script, words));
-        git::good(what, git::run(what, &mut command, b"")?)?;
-        Ok(())
+    fn absorb(&self, last: bool, words: &[&str]) -> Result<(), Failure> {
+        let mut command = self.script(last, ABSORB, words);
+        let ran = process::run(&mut command, b"", COPY)?;
+        taken("a submodule cannot be made in the box", &ran)
     }
 
     /// Puts the contents of large files there; whether git there put them in their place.
-    fn large(&self, repository: &Repository, large: &[Pointer]) -> Result<bool, Failure> {
-        let mut child = self
-            .engine
-            .command()
-            .args(self.script(LARGE, &[]))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let packed = match child.stdin.take() {
-            Some(sink) => lfs::pack(repository, large, sink),
-            None => Ok(()),
-        };
-        let ended = child.wait_with_output()?;
-        if !ended.status.success() {
-            let said = text::plain_bytes(&ended.stderr);
-            let what = format!("the box does not take the large files: {}", said.trim());
-            return Err(Failure::failed(what));
-        }
-        packed?;
-        Ok(ended.stdout != b"pointers\n")
+    fn large(
+        &self,
+        last: bool,
+        repository: &Repository,
+        large: &[Pointer],
+    ) -> Result<bool, Failure> {
+        let mut command = self.script(last, LARGE, &[]);
+        let send = |stdin: ChildStdin| lfs::pack(repository, large, stdin);
+        let (ran, sent) = process::feed(&mut command, send, COPY)?;
+        taken("the box does not take the large files", &ran)?;
+        sent.transpose()?;
+        Ok(ran.stdout != b"pointers\n")
     }
 }
 
-/// Puts the repository into the volume of a box that is going to be.
+/// What has to have succeeded.
+fn taken(what: &str, ran: &Ran) -> Result<(), Failure> {
+    if ran.good() {
+        return Ok(());
+    }
+    let said = match ran.complaint() {
+        said if said.is_empty() => format!("exit code {}", ran.code),
+        said => said,
+    };
+    let failure = Failure::failed(format!("{what}: {said}"));
+    Err(match find::remedy_of_refusal(&said) {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    })
+}
+
+/// Puts the repository into a box that has begun and waits for it.
 pub(super) fn put(
     context: &Context<'_>,
     engine: &Engine,
     repository: &Repository,
-    origin: &Origin,
-    image: &str,
+    origin: &Origin<'_>,
+    pack: Pack,
     name: &str,
 ) -> Result<(), Failure> {
-    let target = Target {
-        engine,
-        image,
-        volume: format!("{name}-workspace:/workspace"),
+    let load = origin.load;
+    let parts = if origin.is_here() {
+        &load.parts[..]
+    } else {
+        &[]
     };
-    let load = &origin.load;
-    target.put(&Parcel {
-        repository,
-        snapshot: &load.snapshot,
-        path: ".",
-        commit: &origin.commit,
-        branch: Some(&origin.branch),
-        work: origin.with_work(),
-        remote: origin.remote.as_deref(),
-    })?;
+    let remotes: Vec<Option<String>> = parts
+        .iter()
+        .map(|part| part.submodule.repository.remote())
+        .collect::<Result<_, GitError>>()?;
     for folder in &load.snapshot.left_out {
         context.output.warn(&format!(
             "{folder} is a repository of its own and stays outside"
         ));
     }
-    if !origin.is_here() {
-        if !load.parts.is_empty() {
-            context
-                .output
-                .warn("submodules stay outside: the box begins at another commit");
-        }
-        return Ok(());
+    if parts.len() < load.parts.len() {
+        context
+            .output
+            .warn("submodules stay outside: the box begins at another commit");
     }
-    for part in &load.parts {
+    let mut steps = vec![Step::Take(Parcel {
+        repository,
+        snapshot: &load.snapshot,
+        pack,
+        path: ".",
+        commit: origin.commit,
+        branch: Some(origin.branch),
+        work: origin.with_work(),
+        remote: origin.remote,
+    })];
+    for (part, remote) in parts.iter().zip(&remotes) {
         let inner = &part.submodule.repository;
-        let remote = inner.remote()?;
-        target.put(&Parcel {
+        let (commit, work) = (&part.snapshot.head[..], part.snapshot.work.as_deref());
+        let commits: Vec<&str> = [commit].into_iter().chain(work).collect();
+        steps.push(Step::Take(Parcel {
             repository: inner,
             snapshot: &part.snapshot,
+            pack: Pack::of(inner, &part.snapshot, &commits)?,
             path: &part.submodule.path,
-            commit: &part.snapshot.head,
+            commit,
             branch: part.branch.as_deref(),
-            work: part.snapshot.work.as_deref(),
+            work,
             remote: remote.as_deref(),
-        })?;
+        }));
     }
     // The innermost first: what an outer one absorbs is complete then.
-    for part in load.parts.iter().rev() {
+    for part in parts.iter().rev() {
         let Submodule { path, parent, .. } = &part.submodule;
-        let (folder, inner) = if parent.is_empty() {
-            (".", path.as_str())
+        steps.push(if parent.is_empty() {
+            Step::Absorb(".", path)
         } else {
-            (
-                parent.as_str(),
-                path.get(parent.len() + 1..).unwrap_or_default(),
-            )
-        };
-        target.run("make a submodule in the box", ABSORB, &[folder, inner])?;
+            Step::Absorb(parent, path.get(parent.len() + 1..).unwrap_or_default())
+        });
     }
-    if !load.large.is_empty() && !target.large(repository, &load.large)? {
-        context.output.note(
-            "git in the box does not know large files: they are pointers there, and their content lies in .git/lfs",
-        );
+    if origin.is_here() && !load.large.is_empty() {
+        steps.push(Step::Large);
+    }
+    let target = Target { engine, name };
+    let count = steps.len();
+    for (at, step) in steps.iter().enumerate() {
+        let last = at + 1 == count;
+        match step {
+            Step::Take(parcel) => target.take(last, parcel)?,
+            Step::Absorb(folder, inner) => target.absorb(last, &[folder, inner])?,
+            Step::Large => {
+                if !target.large(last, repository, &load.large)? {
+                    context.output.note(
+                        "git in the box does not know large files: they are pointers there, and their content lies in .git/lfs",
+                    );
+                }
+            }
+        }
     }
     Ok(())
-}
-
-/// A program with its arguments as an address of git's `ext` transport (git-remote-ext(1)).
-fn external(words: &[String]) -> String {
-    let words: Vec<String> = words
-        .iter()
-        .map(|word| word.replace('%', "%%").replace(' ', "% "))
-        .collect();
-    format!("ext::{}", words.join(" "))
 }
 
 /// A remote's address without the user and password that may stand in it.
@@ -414,11 +414,5 @@ mod tests {
         ] {
             assert_eq!(without_login(url), expected);
         }
-    }
-
-    #[test]
-    fn words_of_a_program_stay_words() {
-        let words = ["/a b/docker", "-c", "set -e; 100%"].map(str::to_owned);
-        assert_eq!(external(&words), "ext::/a% b/docker -c set% -e;% 100%%");
     }
 }

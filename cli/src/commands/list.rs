@@ -11,6 +11,10 @@ use crate::output::table;
 use crate::{git, process};
 
 pub(super) fn run(context: &Context<'_>, arguments: &List) -> Result<u8, Failure> {
+    if arguments.schema {
+        context.output.line(&format!("{:#}", schema()));
+        return Ok(0);
+    }
     let engine = context.engine()?;
     let repository = context.repository().ok().map(|repository| repository.id());
     let all_repos = arguments.all_repos || context.around.as_before || repository.is_none();
@@ -68,6 +72,54 @@ pub(super) fn described(context: &Context<'_>, engine: &Engine, found: &Found) -
         row["cost_usd"] = json!(cost);
     }
     row
+}
+
+/// What `--json` prints, as a JSON schema: what a person's programs may rely on.
+fn schema() -> Value {
+    let text = |what: &str| json!({"type": "string", "description": what});
+    let perhaps = |kind: &str, what: &str| json!({"type": [kind, "null"], "description": what});
+    let is = |what: &str| json!({"type": "boolean", "description": what});
+    let mut properties = json!({
+        "name": text("Its name, by which every command knows it"),
+        "id": text("Its container's id"),
+        "state": text("What its container does: running, exited, created or another word of the engine's"),
+        "image": text("Its image"),
+        "repository": text("A digest of where its repository is"),
+        "path": text("The working tree that it is of"),
+        "branch": text("Its branch"),
+        "base": text("The commit that it began with"),
+        "tree": text("The tree that it began with, with files that git does not know"),
+        "remote": perhaps("string", "The remote that its branch is pushed to"),
+        "holder": perhaps("string", "The container that holds its network"),
+        "runner": is("Whether it is its repository's runner"),
+        "no_push": is("Whether watch pushes nothing of it by itself"),
+        "no_pr": is("Whether watch opens no pull request of it by itself"),
+        "version": text("The version of cib that has made it"),
+        "created": text("When it was made"),
+        "port": perhaps("integer", "The port of its API on this machine's loopback, while it runs"),
+        "commits": perhaps("integer", "How many commits its branch is ahead of its base, while it runs"),
+        "uncommitted": perhaps("integer", "How many files have changes that are not committed, while it runs"),
+        "memory": perhaps("integer", "Bytes of memory that it uses, while it runs"),
+        "credential_ends": perhaps("string", "When its credential ends, if it does"),
+    });
+    let required: Vec<String> = properties
+        .as_object()
+        .map(|all| all.keys().cloned().collect())
+        .unwrap_or_default();
+    // Only of a box whose API answers.
+    properties["sessions"] =
+        json!({"type": "integer", "description": "How many sessions live in it"});
+    properties["waiting"] = is("Whether one of them waits for a person");
+    properties["cost_usd"] =
+        json!({"type": "number", "description": "What its sessions have cost"});
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "cib list --json",
+        "type": "array",
+        "items": {
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+        },
+    })
 }
 
 /// Asked in one go: a line each, empty if it cannot be said.

@@ -2,11 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::inside::{self, Load, Origin};
+use super::inside::{self, Load};
 use super::plan::Plan;
 use super::{Context, holder};
 use crate::api::Api;
@@ -15,6 +16,7 @@ use crate::boxes::{Boxes, Found, LABEL, PORT, volumes};
 use crate::engine::{Engine, EngineError, Kind};
 use crate::failure::{Exit, Failure};
 use crate::git::Repository;
+use crate::git::pack::{Pack, PackError};
 use crate::{interrupt, process, text};
 
 /// How long a box has until it is healthy, its setup commands aside.
@@ -26,6 +28,9 @@ pub(super) const GLANCE: Duration = Duration::from_millis(20);
 
 /// How long each setup command may take (`CIB_SETUP_TIMEOUT`).
 const SETUP: Duration = Duration::from_secs(600);
+
+/// How long the engine may take to notice that a box has ended.
+const ENDED: Duration = Duration::from_secs(2);
 
 /// How long something that was broken off may use what it has.
 const RELEASED: Duration = Duration::from_secs(15);
@@ -45,16 +50,21 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Fills the container that [`Making::create`] has made, starts it, and waits until it is
+    /// Starts the container that [`Making::create`] has made, fills it, and waits until it is
     /// healthy.
-    pub(super) fn make(&self, load: Load, state: &State) -> Result<Api, Failure> {
+    pub(super) fn make(
+        &self,
+        load: &Load,
+        packed: impl FnOnce() -> Result<Pack, PackError>,
+        state: &State,
+    ) -> Result<Api, Failure> {
         let Self {
             context,
             engine,
             repository,
             plan,
-            image,
             name,
+            ..
         } = *self;
         let output = context.output;
         let branch = plan.branch_of(name)?;
@@ -64,24 +74,7 @@ impl Making<'_> {
         if let Some(habits) = plan.habits.told() {
             output.note(&format!("of ~/.claude: {habits}"));
         }
-        output.step(&format!(
-            "Copying {} to the box {name}, branch {branch}",
-            repository.top.display()
-        ));
-        if plan.work {
-            output.note(&format!(
-                "with uncommitted work; {} files that git does not know",
-                load.snapshot.untracked
-            ));
-        }
-        let origin = Origin {
-            load,
-            commit: plan.commit.clone(),
-            branch,
-            remote: plan.remote.clone(),
-        };
-        inside::put(context, engine, repository, &origin, image, name)?;
-        output.step("Starting the box");
+        output.step(&format!("Starting the box {name}"));
         let token = token()?;
         if let Some(url) = &plan.held {
             holder::fill(engine, name, url)?;
@@ -99,7 +92,29 @@ impl Making<'_> {
             state.keep_credential(credential)?;
         }
         engine.ask_for("start the box", &["start", name])?;
-        self.await_health(token)
+        output.step(&format!(
+            "Copying {} to it, branch {branch}",
+            repository.top.display()
+        ));
+        if plan.work {
+            output.note(&format!(
+                "with uncommitted work; {} files that git does not know",
+                load.snapshot.untracked
+            ));
+        }
+        let origin = plan.origin(load, &branch);
+        let (boxes, copied) = thread::scope(|scope| {
+            let boxes = scope.spawn(|| Boxes::one(engine, name));
+            let copied = packed()
+                .map_err(Failure::from)
+                .and_then(|pack| inside::put(context, engine, repository, &origin, pack, name));
+            (process::joined(boxes), copied)
+        });
+        if let Err(failure) = copied {
+            return Err(self.why_ended().unwrap_or(failure));
+        }
+        let boxes = boxes?;
+        self.await_health(boxes.named(name)?, token)
     }
 
     /// Makes the container, and with it the volumes; whether nobody else had its name. An engine
@@ -160,6 +175,7 @@ impl Making<'_> {
             }
         }
         option("--stop-timeout", "15".to_owned());
+        option("--env", "CIB_AWAIT_COPY=1".to_owned());
         for (volume, target) in volumes(name) {
             option("--volume", format!("{volume}:{target}"));
         }
@@ -192,7 +208,18 @@ impl Making<'_> {
         made
     }
 
-    fn await_health(&self, token: String) -> Result<Api, Failure> {
+    /// Why a box that did not take its copy has ended, if it has: the engine may tell that a moment
+    /// after it has told whoever was in it.
+    fn why_ended(&self) -> Option<Failure> {
+        let runs = || {
+            let boxes = Boxes::one(self.engine, self.name);
+            boxes.map_or(true, |boxes| boxes.named(self.name).is_ok_and(Found::runs))
+        };
+        process::wait_for(ENDED, || (!runs()).then_some(()))?;
+        Some(ended(self.engine, self.name))
+    }
+
+    fn await_health(&self, found: &Found, token: String) -> Result<Api, Failure> {
         let Self {
             context,
             engine,
@@ -200,8 +227,6 @@ impl Making<'_> {
             name,
             ..
         } = *self;
-        let boxes = Boxes::one(engine, name)?;
-        let found = boxes.named(name)?;
         if !found.runs() {
             return Err(ended(engine, name));
         }

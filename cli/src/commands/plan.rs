@@ -132,24 +132,23 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Looks at everything that a start needs, and takes the snapshots.
+    /// Looks at everything that a start needs beside the snapshots.
     pub(super) fn make(
         context: &Context<'_>,
         arguments: &Start,
         configuration: &Configuration,
         repository: &Repository,
+        load: &Load,
         remote_engine: bool,
-    ) -> Result<(Self, Load), Failure> {
-        let untracked = configuration.is("includeUntracked");
-        let load = Load::take(context, repository, untracked, arguments.include_large)?;
+    ) -> Result<Self, Failure> {
         let remote = repository.remote()?;
         let (commit, branch) =
             beginning(configuration, repository, &load.snapshot, remote.as_deref())?;
         let origin = Origin {
             load,
-            commit,
-            branch: String::new(),
-            remote: remote.clone(),
+            commit: &commit,
+            branch: "",
+            remote: None,
         };
         let tree = origin.tree(repository)?;
         let work = origin.with_work().is_some();
@@ -225,8 +224,8 @@ impl Plan {
         if let Some(pids) = configuration.number("pids") {
             limits.push(format!("--pids-limit={pids}"));
         }
-        let plan = Self {
-            commit: origin.commit,
+        Ok(Self {
+            commit,
             branch,
             credential: found,
             tree,
@@ -242,8 +241,17 @@ impl Plan {
             habits: Habits::of(context, configuration),
             setup: configuration.texts("setupCommands").len(),
             limits,
-        };
-        Ok((plan, origin.load))
+        })
+    }
+
+    /// What goes into the box, on this branch.
+    pub(super) fn origin<'a>(&'a self, load: &'a Load, branch: &'a str) -> Origin<'a> {
+        Origin {
+            load,
+            commit: &self.commit,
+            branch,
+            remote: self.remote.as_deref(),
+        }
     }
 
     /// The branch of a box with this name: the one that was asked for, else one after its time.

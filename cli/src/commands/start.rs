@@ -1,7 +1,10 @@
 //! `cib start`: a branch, a copy of the repository, a box around it, Claude in it.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
+use super::inside::Load;
 use super::making::{self, BOOT, GLANCE, Making};
 use super::plan::{self, Plan};
 use super::{Context, dry, holder, image, news, open, renew};
@@ -150,17 +153,41 @@ pub(super) fn make(
     // Known before anything is made that would have to be found again.
     State::of(context.around, "")?;
     let repository = context.repository()?;
-    let engine = context.engine_of(&configuration)?;
-    let (plan, load) = Plan::make(
+    let watch = interrupt::Watch::begin()?;
+    // Neither has to do with the other, and each takes as long as it does.
+    let (found, load) = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            Load::take(
+                context.around,
+                context.output,
+                &repository,
+                configuration.is("includeUntracked"),
+                arguments.include_large,
+            )
+        });
+        let found = context.engine_of(&configuration).and_then(|engine| {
+            let known = image::known(&engine, &configuration)?;
+            let others = others(&engine, &configuration, &repository)?;
+            Ok((engine, known, others))
+        });
+        (found, process::joined(load))
+    });
+    let (engine, known, others) = watch.outcome(found)?;
+    let load = watch.outcome(load)?;
+    let plan = watch.outcome(Plan::make(
         context,
         arguments,
         &configuration,
         &repository,
+        &load,
         engine.remote,
-    )?;
-    let watch = interrupt::Watch::begin()?;
-    tell_of_others(context, &engine, &configuration, &repository)?;
-    let image = watch.outcome(image::resolve(context, &engine, &configuration))?;
+    ))?;
+    for name in others {
+        context.output.note(&format!(
+            "the box {name} of this repository runs already: cib attach {name}"
+        ));
+    }
+    let image = watch.outcome(image::resolve(context, &engine, &configuration, known))?;
     let making = Making {
         context,
         engine: &engine,
@@ -170,19 +197,24 @@ pub(super) fn make(
         name: "",
     };
     let names = names(context, arguments, &configuration, &repository)?;
-    let name = reserve(&engine, &repository, names, |name| {
-        Making { name, ..making }.create()
+    // The history is packed while the engine makes the box and starts it.
+    let (name, state, made) = thread::scope(|scope| {
+        let packing = scope.spawn(|| plan.origin(&load, "").pack(&repository));
+        let name = reserve(&engine, &repository, names, |name| {
+            Making { name, ..making }.create()
+        })?;
+        let named = Making {
+            name: &name,
+            ..making
+        };
+        let state = State::of(context.around, &name)?;
+        let made = named.make(&load, || process::joined(packing), &state);
+        let made = made.and_then(|api| {
+            let session = begin(&api, &configuration)?;
+            Ok((api, session, plan.branch_of(&name)?))
+        });
+        Ok::<_, Failure>((name, state, made))
     })?;
-    let state = State::of(context.around, &name)?;
-    let made = Making {
-        name: &name,
-        ..making
-    }
-    .make(load, &state);
-    let made = made.and_then(|api| {
-        let session = begin(&api, &configuration)?;
-        Ok((api, session, plan.branch_of(&name)?))
-    });
     match watch.outcome(made) {
         Ok((api, session, branch)) => Ok(Started {
             engine,
@@ -200,26 +232,19 @@ pub(super) fn make(
     }
 }
 
-fn tell_of_others(
-    context: &Context<'_>,
+/// The boxes of the repository that run already, where a person wants to know of them.
+fn others(
     engine: &Engine,
     configuration: &Configuration,
     repository: &Repository,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     if configuration.is("skipReconnectCheck") {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let id = repository.id();
-    for found in Boxes::of(engine)?.0 {
-        if found.repository == id && found.runs() {
-            let what = format!(
-                "the box {} of this repository runs already: cib attach {0}",
-                found.name
-            );
-            context.output.note(&what);
-        }
-    }
-    Ok(())
+    let boxes = Boxes::of(engine)?.0.into_iter();
+    let ours = boxes.filter(|found| found.repository == id && found.runs());
+    Ok(ours.map(|found| found.name).collect())
 }
 
 /// The names that a box may get, the best first.

@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod guards;
 pub mod helper;
 pub mod lfs;
+pub mod pack;
 pub mod refs;
 pub mod snapshot;
 pub mod submodules;

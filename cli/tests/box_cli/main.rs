@@ -16,6 +16,8 @@ mod pushes;
 mod remote;
 mod rootless;
 mod runner;
+#[path = "../schema/mod.rs"]
+mod schema;
 mod shapes;
 mod stage;
 
@@ -87,6 +89,8 @@ fn a_dirty_repository_arrives_as_it_is_and_what_claude_commits_comes_back() {
     let changed = before.lines().filter(|line| !line.starts_with('#')).count();
     assert_eq!(listed[0]["uncommitted"], changed, "{listed}");
     assert!(listed[0]["memory"].as_u64() > Some(1 << 20), "{listed}");
+    let schema = stage.json(&["list", "--schema"]);
+    assert_eq!(schema::faults(&schema, &listed), [""; 0], "{listed}");
     let shown = stage.good(&["list"]);
     assert!(
         shown.contains("MEMORY") && shown.contains(" MiB"),
@@ -501,9 +505,10 @@ fn with_a_holder_not_even_root_in_the_box_changes_the_rules_and_both_come_and_go
 }
 
 #[test]
-fn a_box_without_pages_says_what_to_do_instead() {
+fn a_box_without_pages_says_what_to_do_instead_and_its_address_alone_opens_nothing() {
     let stage = Stage::new();
-    let name = stage.start(&["--shell"]);
+    let started = stage.json(&["start", "--shell", "--json"]);
+    let name = started["name"].as_str().unwrap().to_owned();
     let ran = stage.cib(&["open", &name]);
     assert_eq!(ran.code, 1);
     assert!(
@@ -511,6 +516,34 @@ fn a_box_without_pages_says_what_to_do_instead() {
         "{}",
         ran.stderr
     );
+    // Another user of this machine finds the port, and does not have the token.
+    let address = format!("{}/api/shells", started["url"].as_str().unwrap());
+    let token = stage.state(&name).join("token");
+    let asked = |more: &[&str]| {
+        let words = [
+            "--reuid",
+            "65534",
+            "--clear-groups",
+            "curl",
+            "-sS",
+            "-m",
+            "20",
+        ];
+        let status = ["-o", "/dev/null", "-w", "%{http_code}", &address];
+        stage.run("setpriv", &[&words[..], more, &status].concat())
+    };
+    let header = |token: &str| format!("Authorization: Bearer {token}");
+    assert_eq!(asked(&[]), "401");
+    assert_eq!(asked(&["-H", &header("a-token-that-is-none")]), "401");
+    assert_eq!(
+        asked(&["-H", &header(&std::fs::read_to_string(&token).unwrap())]),
+        "200"
+    );
+    let mut reads = stage.command("setpriv");
+    reads
+        .args(["--reuid", "65534", "--clear-groups", "cat"])
+        .arg(&token);
+    assert_ne!(Stage::finish(reads).code, 0, "another user reads the token");
 }
 
 #[test]

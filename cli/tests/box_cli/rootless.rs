@@ -208,7 +208,33 @@ fn a_box_of_rootless_podman_has_the_copy_keeps_its_secrets_and_lets_nothing_past
     let read = stage.cib(&["exec", name, "cat", path]);
     assert_ne!(read.code, 0, "{}", read.stdout);
 
-    stage.good(&["stop", name]);
+    // Its end is in order, its volumes stay, and what is no box of cib's is left alone.
+    rootless.podman(&[
+        "run",
+        "--detach",
+        "--name",
+        "other",
+        "--entrypoint",
+        "sleep",
+        &stage::image(),
+        "600",
+    ]);
+    stage.good(&["stop", "--all"]);
+    let state = "{{.State.Status}} {{.State.ExitCode}}";
+    let ended = rootless.podman(&["container", "inspect", "--format", state, name]);
+    assert_eq!(ended.trim(), "exited 0");
+    let other = rootless.podman(&["container", "inspect", "--format", state, "other"]);
+    assert_eq!(other.trim(), "running 0");
+    rootless.podman(&["rm", "--force", "--time", "0", "--volumes", "other"]);
+    assert_eq!(
+        rootless
+            .podman(&["volume", "ls", "--quiet"])
+            .lines()
+            .count(),
+        4
+    );
+    let listed = stage.json(&["list", "--all", "--json"]);
+    assert_eq!(listed[0]["state"], "exited");
     let applied = stage.json(&["apply", name, "--json"]);
     let commit = applied["commit"].as_str().unwrap();
     assert_eq!(stage.git(&["rev-parse", branch]).trim(), commit);

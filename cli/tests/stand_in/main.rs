@@ -13,6 +13,8 @@ mod parts;
 #[path = "../release/mod.rs"]
 mod release;
 mod remote;
+#[path = "../schema/mod.rs"]
+mod schema;
 mod stage;
 mod starts;
 mod tasks;
@@ -23,7 +25,7 @@ use std::time::Duration;
 use cib_testkit::wait::wait_until;
 use nix::sys::signal::Signal;
 
-use stage::{Stage, said, spawn, there};
+use stage::{Stage, json, said, spawn, there};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -96,7 +98,7 @@ const PROXY: [&str; 2] = ["--proxy", "socks5://127.0.0.1:9"];
 fn ctrl_c_at_each_step_leaves_no_container_volume_branch_or_file() {
     // With a proxy there are two containers, and the first start is that of the other one.
     for more in [&[][..], &PROXY] {
-        for step in ["image", "run", "cp", "start"] {
+        for step in ["image", "cp", "start", "exec"] {
             let stage = Stage::new();
             let left = interrupted(&stage, step, Signal::SIGINT, (more, &[]));
             assert!(left.is_empty(), "{step} {more:?}: {left:?}");
@@ -128,7 +130,7 @@ fn what_an_engine_refuses_is_told_with_its_words_and_nothing_is_left() {
     for (step, words, remedy) in [
         ("create", "no space left on device", "cib clean"),
         ("start", "bind: address already in use", "port"),
-        ("run", "permission denied", ""),
+        ("exec", "permission denied", ""),
         ("cp", "no space left on device", "cib clean"),
     ] {
         let stage = Stage::new();
@@ -171,6 +173,32 @@ fn an_engine_that_is_not_running_or_not_permitted_ends_with_69_and_what_helps() 
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(text.contains(words) && text.contains(remedy), "{text}");
     }
+}
+
+#[test]
+fn what_list_says_in_json_is_as_its_schema_has_it() {
+    let stage = Stage::new();
+    let schema = json(stage.cib(&["list", "--schema"]));
+    let list = || json(stage.cib(&["list", "--all", "--json"]));
+    assert_eq!(list(), serde_json::json!([]));
+    json(stage.cib(&["start", "--json"]));
+    let running = list();
+    assert_eq!(running[0]["state"], "running");
+    stage.commit_inside("x", "x", &["x"]);
+    let worked_on = list();
+    assert_eq!(worked_on[0]["commits"], 1, "{worked_on}");
+    assert!(stage.cib(&["stop"]).output().unwrap().status.success());
+    let stopped = list();
+    assert_eq!(stopped[0]["commits"], serde_json::Value::Null);
+    for listed in [&running, &worked_on, &stopped] {
+        assert_eq!(schema::faults(&schema, listed), [""; 0], "{listed}");
+    }
+    // And it says no where something is otherwise.
+    let mut other = running;
+    other[0]["port"] = "8080".into();
+    other[0]["more"] = true.into();
+    other[0].as_object_mut().unwrap().remove("branch");
+    assert_eq!(schema::faults(&schema, &other).len(), 3);
 }
 
 #[test]

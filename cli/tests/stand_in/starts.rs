@@ -415,3 +415,56 @@ fn a_newer_version_is_told_once_a_day_in_a_terminal_and_nobody_is_asked_without_
     );
     assert!(kept.exists());
 }
+
+#[test]
+fn a_history_arrives_whole_whatever_the_repository_is_and_nothing_else_with_it() {
+    let stage = Stage::new();
+    // What no commit of the branch's leads to.
+    stage.git(&["checkout", "-q", "-b", "other"]);
+    stage.git(&["commit", "-qam", "another branch's"]);
+    let elsewhere = stage.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    stage.git(&["checkout", "-q", "main"]);
+    for count in 0..3 {
+        std::fs::write(stage.at("my repo/file"), format!("{count}\n")).unwrap();
+        stage.git(&["commit", "-qam", "more"]);
+    }
+    stage.git(&["clone", "-q", "--shared", ".", "../borrows"]);
+    let address = format!("file://{}", stage.at("my repo").display());
+    stage.git(&["clone", "-q", "--depth", "2", &address, "../shallow"]);
+    stage.git(&["config", "uploadpack.allowFilter", "true"]);
+    let partial = ["clone", "-q", "--filter=blob:none", &address, "../partial"];
+    stage.git(&partial);
+    stage.git(&["init", "-q", "--object-format=sha256", "../other digests"]);
+    let there = stage.at("other digests").display().to_string();
+    let author = ["-c", "user.name=p", "-c", "user.email=p@x"];
+    let words = ["commit", "-q", "--allow-empty", "-m", "First"];
+    stage.git(&[&["-C", &there][..], &author, &words].concat());
+    for name in ["my repo", "borrows", "shallow", "partial", "other digests"] {
+        let here = stage.at(name).display().to_string();
+        std::fs::write(stage.at(name).join("file"), "staged\n").unwrap();
+        stage.git(&["-C", &here, "add", "file"]);
+        std::fs::write(stage.at(name).join("file"), "changed\n").unwrap();
+        std::fs::write(stage.at(name).join("new"), "new\n").unwrap();
+        let mut start = stage.cib(&["start", "--json"]);
+        let started = start.current_dir(stage.at(name)).output().unwrap();
+        assert!(started.status.success(), "{name}: {}", said(&started));
+        let inside = stage.at("state/workspace").display().to_string();
+        let both = |words: &[&str]| {
+            let git = |folder: &str| stage.git(&[&["-C", folder], words].concat());
+            let (here, inside) = (git(&here), git(&inside));
+            assert_eq!(here, inside, "{name}: {words:?}");
+            inside
+        };
+        both(&["status", "--porcelain"]);
+        both(&["rev-parse", "HEAD"]);
+        both(&["rev-parse", "--is-shallow-repository"]);
+        both(&["rev-list", "--objects", "HEAD"]);
+        stage.git(&["-C", &inside, "fsck", "--strict"]);
+        let other = ["-C", &inside, "cat-file", "-e", &elsewhere];
+        let other = stage.command("git").args(other).output().unwrap();
+        assert!(!other.status.success(), "{name}");
+        stage.forget();
+    }
+    let left: Vec<_> = std::fs::read_dir(stage.at("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,11 +1,16 @@
 //! What is done with a commit as it is made: by itself, as the configuration has it, or by a menu.
 
+use std::io::{BufRead as _, BufReader};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use cib_testkit::terminal::Terminal;
 use cib_testkit::wait::wait_until;
 
 use crate::SOON;
 use crate::forge::AtForge;
-use crate::stage::said;
+use crate::stage::{said, spawn};
 
 /// What the tool before called its file.
 const FILE: &str = "my repo/claude-run.config.json";
@@ -146,4 +151,37 @@ fn the_menu_of_a_commit_goes_on_pushes_opens_a_pull_request_and_ends() {
     terminal.shows("/me/api/pull/1");
     terminal.is_done(0);
     assert_eq!((at.branch("work"), at.pulls()), (four, 1));
+}
+
+#[test]
+fn a_commit_is_told_within_three_seconds() {
+    // What else runs on the machine may hold up one of them, but not each.
+    const ROUNDS: u32 = 6;
+    let box_ = Watched::new();
+    let at = &box_.at;
+    let mut watch = at.command(env!("CARGO_BIN_EXE_cib"));
+    let mut watch = spawn(watch.args(["watch", "--json"]));
+    let said = watch.0.as_mut().unwrap().stdout.take().unwrap();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(said).lines().map_while(Result::ok) {
+            let _ = tell.send((line, Instant::now()));
+        }
+    });
+    wait_until(SOON, "the watch", || {
+        at.stage.read("state/log").contains("for-each-ref")
+    });
+    let mut late = Vec::new();
+    for round in 0..ROUNDS {
+        let made = at.stage.commit_inside("x", &round.to_string(), &["x"]);
+        let begun = Instant::now();
+        let (line, ended) = told.recv_timeout(SOON).unwrap();
+        assert!(line.contains(&made), "{line}");
+        let took = ended.saturating_duration_since(begun);
+        if took <= Duration::from_secs(3) {
+            return;
+        }
+        late.push(took);
+    }
+    panic!("{late:?}");
 }

@@ -175,6 +175,11 @@ catalog! {
         "`stop` ends the box with exit code 78 when a command fails; `continue` warns and goes on.";
         CIB_SETUP_TIMEOUT, Setting, Kind::Duration { min_ms: 1000, max_ms: 86_400_000 }, "600",
         "How long each command may take.";
+        CIB_AWAIT_COPY, Variable, Kind::Flag, "0",
+        "Holds setup commands, and with them the API and services, until whoever has made the box has \
+         put a copy of a repository into `/workspace` and made the file `/run/cib/copied` as root. Once \
+         `/run/cib/awaits-copy` is there, that may begin. It is waited for once for each volume at \
+         `CIB_DATA_DIR`, and for a day at most. `cib start` sets it.";
     }
     Sessions {
         CIB_RESUME, Setting, Kind::Choice(&["never", "always"]), "never",

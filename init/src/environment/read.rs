@@ -113,6 +113,7 @@ pub(super) fn settings(reader: &mut Reader<'_>) -> Settings {
             run: reader.choice(&names::CIB_SETUP),
             on_failure: reader.choice(&names::CIB_SETUP_ON_FAILURE),
             timeout: reader.duration(&names::CIB_SETUP_TIMEOUT),
+            await_copy: reader.flag(&names::CIB_AWAIT_COPY),
         },
         sessions: SessionSettings {
             resume: reader.choice(&names::CIB_RESUME),

@@ -337,6 +337,8 @@ pub struct SetupSettings {
     pub on_failure: OnSetupFailure,
     /// Budget of each command.
     pub timeout: Duration,
+    /// Whether a copy comes before them.
+    pub await_copy: bool,
 }
 
 /// How often setup commands run.

@@ -81,6 +81,8 @@ fn deadline(id: StepId, configuration: &Configuration, jobs: usize) -> Duration 
     match id {
         // Every file of a large home may have another owner.
         StepId::Users => 4 * SOON,
+        // Somebody's whole history comes over somebody's line.
+        StepId::Copy => Duration::from_secs(24 * 3600),
         StepId::Setup => {
             let each = configuration.settings.setup.timeout;
             let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
@@ -104,6 +106,7 @@ fn on_failure(id: StepId, configuration: &Configuration) -> OnFailure {
         | StepId::CloseEgress
         | StepId::Redirect
         | StepId::ProveEgress
+        | StepId::Copy
         | StepId::Setup => OnFailure::Ends { code: exit::CONFIG },
         StepId::Users | StepId::Keys | StepId::Git | StepId::Control | StepId::Services => {
             OnFailure::Ends {
@@ -127,6 +130,7 @@ fn skipped(id: StepId, configuration: &Configuration, jobs: usize) -> Option<Str
             "CIB_PROXY_MODE=hold is for the way out alone"
         }
         StepId::Agent if agents.ssh.is_none() && agents.gpg.is_none() => "no agent was mounted",
+        StepId::Copy if !settings.setup.await_copy => "CIB_AWAIT_COPY is not set",
         StepId::Setup if jobs == 0 => "there are no setup commands",
         StepId::Services if configuration.services.is_empty() => "none are configured",
         _ => return None,
@@ -177,6 +181,7 @@ fn what(id: StepId, configuration: &Configuration, jobs: usize) -> String {
         StepId::Keys => "correct owners and modes of ~/.ssh and ~/.gnupg".to_owned(),
         StepId::Git => "configure git and ssh".to_owned(),
         StepId::Agent => "relay the mounted agents to coder".to_owned(),
+        StepId::Copy => "wait until a copy was put into /workspace".to_owned(),
         StepId::Setup => {
             let once = match settings.setup.run {
                 SetupRun::Once => ", each once for this volume",

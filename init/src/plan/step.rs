@@ -24,6 +24,8 @@ pub enum StepId {
     Git,
     /// Relays of agents.
     Agent,
+    /// The copy of a repository that whoever made the box brings.
+    Copy,
     /// Setup commands.
     Setup,
     /// Sessions that an earlier end of the box interrupted.
@@ -36,7 +38,7 @@ pub enum StepId {
 
 impl StepId {
     /// Every step, each after those that it needs.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadConfig,
         Self::CloseEgress,
         Self::Redirect,
@@ -45,6 +47,7 @@ impl StepId {
         Self::Keys,
         Self::Git,
         Self::Agent,
+        Self::Copy,
         Self::Setup,
         Self::Journals,
         Self::Control,
@@ -63,6 +66,7 @@ impl StepId {
             Self::Keys => "keys",
             Self::Git => "git",
             Self::Agent => "agent",
+            Self::Copy => "copy",
             Self::Setup => "setup",
             Self::Journals => "journals",
             Self::Control => "control",
@@ -83,7 +87,9 @@ impl StepId {
             // It asks programs what they make of coder's files, which may have others started.
             Self::Git => vec![Self::ProveEgress, Self::Keys],
             Self::Agent => vec![Self::Keys],
-            Self::Setup => vec![Self::ProveEgress, Self::Git, Self::Agent],
+            // Who brings it does so as coder.
+            Self::Copy => vec![Self::ProveEgress, Self::Git],
+            Self::Setup => vec![Self::ProveEgress, Self::Git, Self::Agent, Self::Copy],
             Self::Journals => vec![Self::Setup],
             Self::Control => vec![Self::Journals],
             Self::Services => vec![Self::Control],

@@ -64,6 +64,7 @@ fn before(id: StepId) -> BTreeSet<StepId> {
 fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop_policy() {
     for id in [
         StepId::Git,
+        StepId::Copy,
         StepId::Setup,
         StepId::Control,
         StepId::Services,
@@ -71,6 +72,8 @@ fn nothing_of_the_users_runs_before_the_proof_and_nothing_at_all_before_the_drop
         assert!(before(id).contains(&StepId::ProveEgress), "{id}");
     }
     assert!(before(StepId::Services).contains(&StepId::Setup));
+    // Setup commands see what was copied, and so does whatever comes after them.
+    assert!(before(StepId::Setup).contains(&StepId::Copy));
     for id in StepId::ALL {
         let first = [StepId::ReadConfig, StepId::CloseEgress].contains(&id);
         assert!(first || before(id).contains(&StepId::CloseEgress), "{id}");
@@ -90,7 +93,10 @@ fn a_box_without_a_proxy_skips_everything_about_egress() {
 
 #[test]
 fn a_box_with_a_proxy_redirects_or_asks_and_says_which() {
-    let redirect = plan(&[PROXY, ("SSH_AUTH_SOCK", "/agent")], 2);
+    let redirect = plan(
+        &[PROXY, ("SSH_AUTH_SOCK", "/agent"), ("CIB_AWAIT_COPY", "1")],
+        2,
+    );
     assert_eq!(redirect.steps.len(), todo(&redirect).len() + 1);
     let what = |plan: &Plan| plan.step(StepId::Redirect).unwrap().what.clone();
     assert!(what(&redirect).contains("redsocks on port 12345"));

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod agent;
+pub mod await_copy;
 pub mod child_env;
 pub(crate) mod files;
 pub mod git;

@@ -80,6 +80,18 @@ impl Paths {
         self.run.join("ssh/known_hosts")
     }
 
+    /// The file that says that a copy is awaited.
+    #[must_use]
+    pub fn awaits_copy(&self) -> PathBuf {
+        self.run.join("awaits-copy")
+    }
+
+    /// The file that whoever has brought the copy makes.
+    #[must_use]
+    pub fn copied(&self) -> PathBuf {
+        self.run.join("copied")
+    }
+
     /// Markers of setup commands that are not to run again on this volume.
     #[must_use]
     pub fn setup_markers(&self) -> PathBuf {

@@ -10,6 +10,7 @@ use crate::environment::ProxyMode;
 use crate::logs::{Level, say};
 use crate::plan::StepId;
 use crate::steps::agent::{self, Notice, Relay};
+use crate::steps::await_copy::await_copy;
 use crate::steps::child_env::{Additions, ChildEnvironment};
 use crate::steps::git::{self, Taken};
 use crate::steps::keys;
@@ -103,6 +104,12 @@ impl Stage<'_> {
             }
             serve(relay);
         }
+        Ok(())
+    }
+
+    pub(super) async fn await_copy(&self) -> Result<(), StepError> {
+        let waits = || tracing::info!("waiting for a copy to be put into /workspace");
+        await_copy(&self.survey.paths, waits).await?;
         Ok(())
     }
 

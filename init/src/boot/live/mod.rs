@@ -253,6 +253,7 @@ impl<'a> Stage<'a> {
             StepId::Keys => self.prepare_keys().await,
             StepId::Git => self.prepare_git().await,
             StepId::Agent => self.relay_agents(),
+            StepId::Copy => self.await_copy().await,
             StepId::Setup => self.set_up().await,
             StepId::Journals => self.close_journals(),
             StepId::Control => self.start_control().await,

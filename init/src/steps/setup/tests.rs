@@ -35,6 +35,7 @@ fn settings(commands: &[&str]) -> SetupSettings {
         file: None,
         run: SetupRun::Always,
         on_failure: OnSetupFailure::Stop,
+        await_copy: false,
         timeout: Duration::from_secs(5),
     }
 }
