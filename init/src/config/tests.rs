@@ -333,7 +333,11 @@ fn a_need_with_a_fault_of_its_own_is_one_fault_and_not_two() {
     let text = "[service.a]\ncommand = [\"a\"]\nneeds = [\"b\"]\n[service.b]\n";
     let (_, services, faults) = parse(&[file("init.toml", text)], &Environment::default());
     assert_eq!(faults.len(), 1, "{faults:?}");
-    assert!(faults[0].to_string().contains("`b` has no command"), "{}", faults[0]);
+    assert!(
+        faults[0].to_string().contains("`b` has no command"),
+        "{}",
+        faults[0]
+    );
     assert_eq!(services.len(), 1);
 }
 
