@@ -216,6 +216,7 @@ fn service(verb: Service) -> u8 {
 
 /// Boots the box for a task, whose options the words are; the exit code.
 fn boot_for_task(words: &[OsString]) -> u8 {
+    start::count();
     let variables = match job::words(words) {
         Ok(job::Words::Task(variables)) => variables,
         Ok(job::Words::Help) => {
@@ -235,6 +236,7 @@ fn boot_for_task(words: &[OsString]) -> u8 {
 
 /// Boots the box, or does a piece of its work in another process than PID 1.
 fn boot(words: &[OsString]) -> u8 {
+    start::count();
     if std::process::id() == 1 || words.is_empty() {
         return crate::boot::run();
     }

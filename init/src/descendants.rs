@@ -1,6 +1,6 @@
 //! Ends the processes that are left when a command or a box has ended.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,10 @@ const BATCH: usize = 64;
 /// Asks every descendant that is left to end, waits until they have, and kills after `grace`,
 /// or when a signal asks for it. Every signal must be blocked. Returns whether all are gone.
 pub fn clear(grace: Duration) -> bool {
+    // Most often nobody is.
+    if matches!(reap(), Reaped::NoChild) {
+        return true;
+    }
     let mut remaining = Remaining::of_this_process();
     let mut kill_at = Instant::now() + grace;
     let mut wake_at = None;
@@ -81,7 +85,7 @@ pub struct Remaining {
     everybody: bool,
     asked_everybody: bool,
     /// When those began that were sent SIGTERM already, by process id.
-    asked: HashMap<i32, u64>,
+    asked: BTreeMap<i32, u64>,
 }
 
 impl Remaining {
@@ -91,7 +95,7 @@ impl Remaining {
         Self {
             everybody: std::process::id() == 1,
             asked_everybody: false,
-            asked: HashMap::new(),
+            asked: BTreeMap::new(),
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use self::plumbing::{Plumbing, pipe as new_pipe, receiver};
 use crate::capabilities;
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use crate::logs::Logs;
 pub use crate::reaper::ChildId;
 use crate::reaper::Reaper;
@@ -483,19 +483,4 @@ async fn collect(stream: Option<pipe::Receiver>, keep: usize) -> (Vec<u8>, bool)
         truncated |= count > room;
     }
     (kept, truncated)
-}
-
-/// The exit code that says why a command could not be executed.
-#[must_use]
-pub fn code_of(error: &SpawnError) -> u8 {
-    let missing = match error {
-        SpawnError::NotFound(_) => true,
-        SpawnError::Child { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        SpawnError::Nul(_) | SpawnError::Pipe { .. } | SpawnError::Fork { .. } => false,
-    };
-    if missing {
-        exit::NOT_FOUND
-    } else {
-        exit::NOT_EXECUTABLE
-    }
 }

@@ -27,34 +27,15 @@ mod tcp53;
 mod wire;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cib_base::log::{self, Format};
 use cib_upstream::client::{Dialer, Timeouts};
 use cib_upstream::relay;
-use cib_upstream::service::{Ready, Sockets};
-use thiserror::Error;
+use cib_upstream::service::{Ready, Sockets, StartFault};
 
 pub use config::ResolverConfig;
 pub use server::DnsServer;
-
-/// Why the resolver cannot start.
-#[derive(Debug, Error)]
-pub enum StartFault {
-    /// A port is taken, or may not be had.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The parent that wants to hear of readiness is gone.
-    #[error("cannot report readiness")]
-    Ready(#[source] io::Error),
-}
 
 /// How long a connection to a DNS server may take. A query waits for less: a slow upstream (Tor)
 /// may still finish in time for the next query. It has less time to prove that it is there.

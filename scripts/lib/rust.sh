@@ -134,7 +134,8 @@ rust_static() {
   shift
   triple=$(rustc --print host-tuple)
   upper=$(tr 'a-z-' 'A-Z_' <<<"$triple")
-  if ld --help | grep -q pack-relative-relocs; then
+  # Not by a pipe: one that is not read to its end fails now and then.
+  if [[ $(ld --help) == *pack-relative-relocs* ]]; then
     flags+=' -C link-arg=-Wl,-z,pack-relative-relocs'
   fi
   # A target that is named keeps the flags away from build scripts and procedural macros.

@@ -27,9 +27,14 @@ pub(super) fn launch(
     terminal: Option<BorrowedFd<'_>>,
     ignores_children: bool,
 ) -> nix::Result<Pid> {
-    let own = std::process::id().to_string();
-    let is_for_us = std::env::var_os(LISTEN_PID).is_some_and(|pid| pid == OsStr::new(&own));
-    fork::fork(|| {
+    let is_for_us = std::env::var_os(LISTEN_PID)
+        .is_some_and(|pid| pid == OsStr::new(&std::process::id().to_string()));
+    let words: Vec<CString> = options
+        .command
+        .iter()
+        .map(|word| text(word.as_bytes()))
+        .collect();
+    fork::start(words.len(), || {
         // Neither can fail in a child that was made just now.
         let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
         if let Some(terminal) = terminal {
@@ -41,7 +46,7 @@ pub(super) fn launch(
         }
         let _ = start::mask().thread_set_mask();
         let name = options.command[0].to_string_lossy();
-        let Err(error) = execute(&options.command, is_for_us);
+        let Err(error) = execute(&words, is_for_us);
         if let Errno::ENOENT | Errno::ENOTDIR = error {
             say(&format!("{name}: no such command"));
             return exit::NOT_FOUND;
@@ -51,10 +56,9 @@ pub(super) fn launch(
     })
 }
 
-fn execute(command: &[OsString], names_child: bool) -> nix::Result<Infallible> {
-    let words: Vec<CString> = command.iter().map(|word| text(word.as_bytes())).collect();
+fn execute(words: &[CString], names_child: bool) -> nix::Result<Infallible> {
     if !names_child {
-        return execvp(&words[0], &words);
+        return execvp(&words[0], words);
     }
     let own = OsString::from(getpid().to_string());
     let variables = std::env::vars_os().map(|(name, value)| {
@@ -68,7 +72,7 @@ fn execute(command: &[OsString], names_child: bool) -> nix::Result<Infallible> {
         entry.extend(value.into_vec());
         text(&entry)
     });
-    execvpe(&words[0], &words, &variables.collect::<Vec<_>>())
+    execvpe(&words[0], words, &variables.collect::<Vec<_>>())
 }
 
 /// What the kernel ended with NUL has none inside.

@@ -158,16 +158,8 @@ impl Init<'_> {
     /// Passes signals on until the command has ended; the code to exit with.
     fn watch(&self) -> u8 {
         // Somebody may have died before this program took the process over.
-        let mut timeout = Some(Duration::ZERO);
         loop {
-            match signal::take(timeout) {
-                Some(number) if number != libc::SIGCHLD => {
-                    self.pass_on(number);
-                    continue;
-                }
-                _ => {}
-            }
-            timeout = match self.reap() {
+            let timeout = match self.reap() {
                 Reaped::Main(code) => return self.options.code(code),
                 Reaped::MainStopped => {
                     self.stop_with_it();
@@ -178,6 +170,9 @@ impl Init<'_> {
                 // Cannot be while the command lives.
                 Reaped::NoChild => return exit::INTERNAL,
             };
+            while let Some(number) = signal::take(timeout).filter(|one| *one != libc::SIGCHLD) {
+                self.pass_on(number);
+            }
         }
     }
 

@@ -54,6 +54,8 @@ use crate::sys::{environ, memory, start};
 
 /// What everybody gets to end when nobody is left to end them in order.
 const AFTER_PANIC: Duration = Duration::from_secs(2);
+/// Descriptors that the kernel tells of at once. The event loop keeps a place for each.
+const EVENTS: usize = 64;
 /// How long the log may take to be read to its end when the box is gone.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -189,6 +191,7 @@ pub fn run_in(environment: Environment) -> u8 {
     memory::be_sparing();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_io_events_per_tick(EVENTS)
         .on_thread_park(trim::before_sleep)
         .build()
     {
@@ -203,7 +206,8 @@ pub fn run_in(environment: Environment) -> u8 {
     };
     panics::install();
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        LocalSet::new().block_on(&runtime, live(survey, surveyed, result))
+        // Not in this frame, which would hold it twice.
+        LocalSet::new().block_on(&runtime, Box::pin(live(survey, surveyed, result)))
     }));
     // A task that panics while it is dropped must not take the rest with it.
     let dropped = catch_unwind(AssertUnwindSafe(move || drop(runtime)));
@@ -301,7 +305,8 @@ async fn live(survey: Survey, surveyed: Duration, result: Option<OwnedFd>) -> u8
         biased;
         _ = asks.recv() => End::Asked,
         () = panics::first() => End::Internal,
-        error = live::boot(&survey, &parts, &booted) => match error {
+        // In a place of its own, which goes with it: a box does not hold its boot for ever.
+        error = Box::pin(live::boot(&survey, &parts, &booted)) => match error {
             Ok(()) => {
                 phase.set(Phase::Up);
                 let task = settings.task.as_ref();

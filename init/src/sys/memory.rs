@@ -92,6 +92,14 @@ impl Program {
     /// and pages of the program, which come back from its file when they are used next.
     pub fn trim(&self) {
         give_back();
+        let here = 0_u8;
+        if let Some(left) = self.returned(std::ptr::from_ref(&here).addr()) {
+            let start = NonZero::new(left.start).unwrap_or(NonZero::<usize>::MIN);
+            let start = NonNull::without_provenance(start);
+            // SAFETY: this thread's stack beyond its last frame, where nothing lives.
+            let _ = unsafe { madvise(start, left.len(), MmapAdvise::MADV_DONTNEED) };
+        }
+        // Last, because whatever runs after it is there again.
         for range in &self.clean {
             let Some(start) = NonZero::new(range.start) else {
                 continue;
@@ -100,13 +108,6 @@ impl Program {
             // SAFETY: a private mapping of a file that nothing ever wrote to, so the same
             // bytes are there again for whoever looks. A kernel that refuses changes nothing.
             let _ = unsafe { madvise(start, range.len(), MmapAdvise::MADV_DONTNEED) };
-        }
-        let here = 0_u8;
-        if let Some(left) = self.returned(std::ptr::from_ref(&here).addr()) {
-            let start = NonZero::new(left.start).unwrap_or(NonZero::<usize>::MIN);
-            let start = NonNull::without_provenance(start);
-            // SAFETY: this thread's stack beyond its last frame, where nothing lives.
-            let _ = unsafe { madvise(start, left.len(), MmapAdvise::MADV_DONTNEED) };
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keeps how the process began: when, with which mask, and with which environment.
+//! Keeps how the process began: with which mask and which environment, and when a box did.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;
@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use nix::sys::signal::SigSet;
 
-struct Start {
-    at: Instant,
-    mask: SigSet,
-}
+/// The mask that the process was given.
+static MASK: OnceLock<SigSet> = OnceLock::new();
 
-static START: OnceLock<Start> = OnceLock::new();
+/// When a box began. The bare init needs no clock.
+static BEGAN: OnceLock<Instant> = OnceLock::new();
 
 /// The environment that the kernel made; null in a test.
 static ENVIRONMENT: AtomicPtr<*mut c_char> = AtomicPtr::new(std::ptr::null_mut());
@@ -21,23 +20,25 @@ static ENVIRONMENT: AtomicPtr<*mut c_char> = AtomicPtr::new(std::ptr::null_mut()
 /// program does: a signal that comes before it can be handled is lost.
 pub fn begin(environment: *mut *mut c_char) {
     let mask = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK);
-    let _ = START.set(Start {
-        at: Instant::now(),
-        mask: mask.unwrap_or_else(|_| SigSet::empty()),
-    });
+    let _ = MASK.set(mask.unwrap_or_else(|_| SigSet::empty()));
     ENVIRONMENT.store(environment, Ordering::Relaxed);
 }
 
 /// The signals that were blocked when the process began.
 #[must_use]
 pub fn mask() -> SigSet {
-    START.get().map_or_else(SigSet::empty, |start| start.mask)
+    MASK.get().copied().unwrap_or_else(SigSet::empty)
 }
 
-/// Microseconds since the program's first own instruction.
+/// Begins to count the time that a box is up.
+pub fn count() {
+    let _ = BEGAN.set(Instant::now());
+}
+
+/// Microseconds since [`count`], which is what a box begins with.
 #[must_use]
 pub fn uptime_us() -> u64 {
-    let since = START.get().map(|start| start.at.elapsed().as_micros());
+    let since = BEGAN.get().map(|began| began.elapsed().as_micros());
     since.map_or(0, |micros| micros.try_into().unwrap_or(u64::MAX))
 }
 

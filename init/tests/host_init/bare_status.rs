@@ -45,7 +45,11 @@ fn a_script_without_an_interpreter_line_runs() {
     let mut chmod = Command::new("chmod");
     chmod.arg("755").arg(&script);
     assert_eq!(finish(chmod).code(), 0);
-    assert_eq!(run(&[script.to_str().unwrap()]).code(), 7);
+    let script = script.to_str().unwrap();
+    assert_eq!(run(&[script]).code(), 7);
+    // The C library copies their addresses to the stack that it has.
+    let many = [&[script][..], &["x"; 100_000]].concat();
+    assert_eq!(run(&many).code(), 7);
 }
 
 #[test]

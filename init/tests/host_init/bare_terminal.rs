@@ -120,10 +120,8 @@ fn ctrl_c_interrupts_the_command_and_not_the_init() {
     assert_eq!(terminal.code(), 130);
 }
 
-#[test]
-fn an_interactive_shell_has_job_control() {
-    let mut terminal = as_pid_1(&["bash", "--norc", "--noprofile", "--noediting", "-i"]);
-    terminal.type_in("sleep 61\n");
+/// Stops the `sleep` of a shell from the keyboard, has it go on, and ends it.
+fn stop_and_go_on(terminal: &mut Terminal) {
     terminal.foreground("sleep");
     terminal.type_in("\x1a");
     terminal.expect("Stopped");
@@ -134,6 +132,13 @@ fn an_interactive_shell_has_job_control() {
     terminal.foreground("bash");
     terminal.type_in("echo code $?\n");
     terminal.expect("code 130");
+}
+
+#[test]
+fn an_interactive_shell_has_job_control() {
+    let mut terminal = as_pid_1(&["bash", "--norc", "--noprofile", "--noediting", "-i"]);
+    terminal.type_in("sleep 61\n");
+    stop_and_go_on(&mut terminal);
     terminal.type_in("exit 5\n");
     assert_eq!(terminal.code(), 5);
 }
@@ -168,16 +173,7 @@ fn a_changed_window_size_reaches_the_command() {
 fn under_a_shell_the_whole_job_stops_and_goes_on() {
     let mut terminal = Terminal::running(&["bash", "--norc", "--noprofile", "--noediting", "-i"]);
     terminal.type_in(&format!("{INIT} sleep 62\n"));
-    terminal.foreground("sleep");
-    terminal.type_in("\x1a");
-    terminal.expect("Stopped");
-    terminal.foreground("bash");
-    terminal.type_in("fg\n");
-    terminal.foreground("sleep");
-    terminal.type_in("\x03");
-    terminal.foreground("bash");
-    terminal.type_in("echo code $?\n");
-    terminal.expect("code 130");
+    stop_and_go_on(&mut terminal);
     terminal.type_in("exit 0\n");
     assert_eq!(terminal.code(), 0);
 }

@@ -9,16 +9,14 @@ mod bridge;
 mod plain;
 mod serve;
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use cib_base::log::{self, Format, LevelFilter};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::client::{Dialer, Timeouts};
-use crate::service::{Program, Ready, Sockets, level};
+use crate::service::{Program, Ready, Sockets, StartFault, level};
 use crate::url::{Upstream, as_url};
 
 /// The program, as its `--help` describes it.
@@ -76,23 +74,6 @@ fn default_listen() -> SocketAddr {
 
 fn default_clients() -> usize {
     512
-}
-
-/// Why the bridge cannot start.
-#[derive(Debug, Error)]
-pub enum StartFault {
-    /// The port is taken, or may not be had.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The parent that waits for readiness is gone.
-    #[error("cannot report readiness")]
-    Ready(#[source] io::Error),
 }
 
 /// Binds what is not among `sockets`, reports readiness, and serves until dropped.

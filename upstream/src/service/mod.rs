@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -32,6 +33,23 @@ const USAGE: u8 = 64;
 const INTERNAL: u8 = 70;
 /// `EX_CONFIG`.
 const CONFIGURATION: u8 = 78;
+
+/// Why a program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// A port is taken, or may not be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The parent that wants to hear of readiness is gone.
+    #[error("cannot report readiness")]
+    Ready(#[source] io::Error),
+}
 
 /// The descriptor that the parent listens on for readiness, if there is one.
 #[derive(Debug)]
