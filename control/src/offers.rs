@@ -74,8 +74,8 @@ impl Known {
         self.said().clone()
     }
 
-    /// Whether a model can be one, as far as anybody knows: none is refused before a Claude has said
-    /// what there is, nor where it is somebody else's than Anthropic's to say.
+    /// Whether a model can be one, as far as anybody knows: before a Claude has said what there is, it
+    /// is what each Claude Code takes. None is refused where it is somebody else's than Anthropic's to say.
     ///
     /// # Errors
     /// [`Code::BadValue`], with what there is.
@@ -83,23 +83,21 @@ impl Known {
         if self.gateway {
             return Ok(());
         }
-        let Some(said) = self.last().filter(|said| !said.offers.models.is_empty()) else {
-            return Ok(());
-        };
+        let said = self.last();
+        let listed = said.iter().flat_map(|said| &said.offers.models);
+        let listed: Vec<_> = listed.map(|known| &*known.value).collect();
         // As it is asked for with a larger context.
         let plain = model.split('[').next().unwrap_or(model);
-        let mut known = said.offers.models.iter();
-        let is_known = known.any(|known| [model, plain].contains(&&*known.value));
+        let is_listed = listed.contains(&model) || listed.contains(&plain);
         // Ids are many, and clouds have their own around them.
-        if is_known || ALIASES.contains(&plain) || plain.contains("claude") {
+        if is_listed || ALIASES.contains(&plain) || plain.contains("claude") {
             return Ok(());
         }
-        let names: Vec<_> = said
-            .offers
-            .models
-            .iter()
-            .map(|known| &*known.value)
-            .collect();
+        let names = if listed.is_empty() {
+            &ALIASES[..]
+        } else {
+            &listed
+        };
         let detail = format!(
             "`model` is {} or the id of a Claude, not `{model}`; other models are those of a provider \
              (`provider_id`), or of the gateway or cloud that the box is given (`ANTHROPIC_BASE_URL`)",
