@@ -189,7 +189,7 @@ claim_it_starts_and_ends_under_rootless_podman() { # FLAVOUR
   podman_() { docker exec --interactive --user person --env XDG_RUNTIME_DIR=/tmp "$engine" podman "$@"; }
   [[ $(podman_ info --format '{{.Host.Security.Rootless}}') == true ]]
   docker save "$(image_tag "$1")" | podman_ load
-  podman_ run --detach --name box --health-cmd 'cib-init healthcheck' \
+  podman_ run --detach --name box --health-cmd '/usr/bin/cib-init healthcheck' \
     --env CIB_AUTH_TOKEN=$IMAGE_TOKEN "docker.io/library/$(image_tag "$1")"
   wait_until 60 podman_ healthcheck run box || {
     podman_ logs box

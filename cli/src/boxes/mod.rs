@@ -30,6 +30,10 @@ pub const CAPABILITIES: [&str; 6] = [
     "SETUID",
 ];
 
+/// The box's own program, where it stands. A name alone would be looked for by the engine in the container's
+/// `PATH`, as root; that may name folders which the agent writes.
+pub const INIT: &str = "/usr/bin/cib-init";
+
 /// The variables of a command in a box: none of the container's, which hold what is not for it.
 pub const PLAIN: [&str; 4] = [
     "PATH=/usr/local/bin:/usr/bin:/bin",
@@ -315,7 +319,7 @@ impl Found {
         if self.runs() {
             command
                 .args(["exec", "--interactive", "--user", "0", &self.id])
-                .args(["cib-init", "exec", "--", "env", "-i"])
+                .args([INIT, "exec", "--", "/usr/bin/env", "-i"])
                 .args(PLAIN);
         } else {
             let volume = format!("{}-workspace:/workspace", self.name);

@@ -95,7 +95,7 @@ impl State {
                 "--user",
                 "0",
                 &found.id,
-                "cat",
+                "/bin/cat",
                 "/run/secrets/auth_token",
             ],
         )?;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::Context;
 use crate::args::{Copy, Exec, Which};
-use crate::boxes::Found;
+use crate::boxes::{Found, INIT};
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::{process, text};
@@ -58,6 +58,9 @@ pub(super) fn shell(context: &Context<'_>, which: &Which) -> Result<u8, Failure>
     run(context, &engine, &found, None, &[])
 }
 
+/// Where programs of a user's are looked for: in folders that are root's.
+const ROOTS_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Runs a command in a box on this process's own input and outputs; its exit code. Without a user
 /// of the engine's it is coder's, with the agent's restrictions.
 fn run(
@@ -76,10 +79,11 @@ fn run(
             command.args(["--env", &format!("TERM={terminal}")]);
         }
     }
-    command.args(["--user", user.unwrap_or("0"), &found.id]);
-    if user.is_none() {
-        command.args(["cib-init", "exec", "--"]);
-    }
+    match user {
+        // Whoever is named may be root, and the container's `PATH` may name folders of the agent's.
+        Some(user) => command.args(["--env", ROOTS_PATH, "--user", user, &found.id]),
+        None => command.args(["--user", "0", &found.id, INIT, "exec", "--"]),
+    };
     let ended = command.args(words).status()?;
     Ok(u8::try_from(process::code(ended)).unwrap_or(1))
 }

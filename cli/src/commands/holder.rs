@@ -86,7 +86,14 @@ pub(super) fn start(engine: &Engine, of_box: &str) -> Result<(), Failure> {
         &["start", &name],
     )?;
     let stands = process::wait_for(READY, || {
-        let words = ["exec", "--user", "0", &name, "cib-init", "healthcheck"];
+        let words = [
+            "exec",
+            "--user",
+            "0",
+            &name,
+            crate::boxes::INIT,
+            "healthcheck",
+        ];
         let ran = engine.run("look at the rules", &words, b"").ok()?;
         ran.good().then_some(())
     });

@@ -4,7 +4,7 @@ use std::process::{ChildStdin, Command};
 use std::time::Duration;
 
 use super::Context;
-use crate::boxes::PLAIN;
+use crate::boxes::{INIT, PLAIN};
 use crate::engine::{Engine, find};
 use crate::failure::Failure;
 use crate::git::lfs::{self, Pointer};
@@ -217,7 +217,7 @@ impl Target<'_> {
         command
             .args(["exec", "--interactive", "--user", "0", self.name])
             .args(["/bin/sh", "-c", ENTER, "sh", if last { "last" } else { "" }])
-            .args(["cib-init", "exec", "--", "/usr/bin/env", "-i"])
+            .args([INIT, "exec", "--", "/usr/bin/env", "-i"])
             .args(PLAIN)
             .args(["sh", "-c", script, "sh"])
             .args(words);

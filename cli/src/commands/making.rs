@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::{Context, holder};
 use crate::api::Api;
 use crate::boxes::state::State;
-use crate::boxes::{Boxes, Found, LABEL, PORT, volumes};
+use crate::boxes::{Boxes, Found, INIT, LABEL, PORT, volumes};
 use crate::engine::{Engine, EngineError, Kind};
 use crate::failure::{Exit, Failure};
 use crate::git::Repository;
@@ -197,7 +197,7 @@ impl Making<'_> {
         }
         if engine.kind == Kind::Podman {
             // OCI images carry no health check.
-            option("--health-cmd", "cib-init healthcheck".to_owned());
+            option("--health-cmd", format!("{INIT} healthcheck"));
         }
         words.extend(plan.limits.iter().cloned());
         words.push(image.to_owned());

@@ -37,7 +37,7 @@ pub fn begin(engine: &Engine, container: &str, inside: u16, here: Option<u16>) -
             let mut command = engine.command();
             command
                 .args(["exec", "--interactive", "--user", NOBODY, &container])
-                .args(["cib-init", "relay", &inside.to_string()]);
+                .args([crate::boxes::INIT, "relay", &inside.to_string()]);
             let one = Arc::clone(&live);
             thread::spawn(move || {
                 // Whoever has connected sees that the connection closes.

@@ -323,7 +323,7 @@ fn put_behind_proxy(manifest: &mut Value, image: &str) {
             {"name": "CIB_PROXY_URL_FILE", "value": format!("{SECRETS}/proxy_url")},
         ],
         "startupProbe": {
-            "exec": {"command": ["cib-init", "healthcheck"]},
+            "exec": {"command": [crate::boxes::INIT, "healthcheck"]},
             "periodSeconds": 1,
             "failureThreshold": 60,
         },

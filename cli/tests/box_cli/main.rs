@@ -558,6 +558,48 @@ fn what_a_repositorys_file_sets_for_the_box_changes_nothing_of_the_engines_progr
 }
 
 #[test]
+fn no_program_that_the_agent_writes_runs_as_root_whatever_the_boxs_path_is() {
+    let stage = Stage::new();
+    stage.write(
+        "cib.toml",
+        "[environment]\nPATH = \"/workspace/bin:/usr/local/bin:/usr/bin:/bin\"\n",
+    );
+    std::fs::create_dir(stage.path("bin")).unwrap();
+    for program in ["cat", "cib-init", "env", "id", "sh", "sleep"] {
+        let file = format!("bin/{program}");
+        stage.write(
+            &file,
+            &format!(
+                "#!/bin/sh\n: >/tmp/ran-as-$(/usr/bin/id -u)\nexec /usr/bin/{program} \"$@\"\n"
+            ),
+        );
+        stage.run("chmod", &["0755", &file]);
+    }
+    stage.git(&["add", "bin"]);
+    stage.git(&["commit", "-qm", "programs"]);
+    // A start waits for the health check, which is the engine's.
+    let name = stage.start(&["--shell"]);
+    stage.good(&["exec", &name, "id"]);
+    stage.good(&["exec", "--user", "root", &name, "id"]);
+    stage.good(&["fetch", &name]);
+    stage.good(&["status", &name]);
+    let ran = || stage.docker(&["exec", &name, "/bin/ls", "/tmp"]);
+    wait_until(SOON, "the engine's own look at its health", || {
+        let health = ["inspect", "--format", "{{.State.Health.Status}}", &name];
+        stage.docker(&health).trim() == "healthy"
+    });
+    assert!(!ran().contains("ran-as-0"), "{}", ran());
+    assert!(
+        ran().contains("ran-as-1000"),
+        "nothing was in the way: {}",
+        ran()
+    );
+    // By name alone it would be run.
+    stage.docker(&["exec", &name, "cib-init", "status"]);
+    assert!(ran().contains("ran-as-0"), "{}", ran());
+}
+
+#[test]
 fn what_a_person_gets_wrong_ends_with_the_code_that_says_so() {
     let stage = Stage::new();
     stage.write("claude-run.config.json", "{\n  \"dockerimage\": \"x\"\n}");
