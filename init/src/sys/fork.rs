@@ -13,7 +13,7 @@ const STACK: usize = 64 * 1024;
 /// Makes a child that does `act`, which becomes another program or says why it cannot. Returns
 /// only in the parent, when the child has done either: until then both work on the same memory,
 /// as with `posix_spawn(3)`, which knows nothing of terminals that are given away. A copy of the
-/// memory, which the child leaves at once, would take a tenth of a start.
+/// memory, which the child leaves at once, takes a part of a start that is seen.
 ///
 /// Searching a program in `PATH` takes stack for each of its `words`.
 ///

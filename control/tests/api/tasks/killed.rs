@@ -74,28 +74,12 @@ impl Mortal {
 
     /// The box dies when the forge has done what it was asked for, and has not said so.
     async fn dies_unanswered(&mut self, method: &str, path: &str) {
-        let meets = |event: &Event| event.method == method && event.path.contains(path);
-        let known = self
-            .one
-            .forge
-            .events()
-            .iter()
-            .filter(|it| meets(it))
-            .count();
+        let meets = |event: &&Event| event.method == method && event.path.contains(path);
+        let count = || self.one.forge.events().iter().filter(meets).count();
+        let known = count();
         until("it is done", async || {
-            self.one
-                .world
-                .init()
-                .keepers
-                .iter_mut()
-                .for_each(Keeper::obey);
-            self.one
-                .forge
-                .events()
-                .iter()
-                .filter(|it| meets(it))
-                .count()
-                > known
+            self.obey();
+            count() > known
         })
         .await;
         self.die();
@@ -113,6 +97,12 @@ impl Mortal {
         });
     }
 
+    /// Every keeper does what it was asked for.
+    fn obey(&self) {
+        let mut init = self.one.world.init();
+        init.keepers.iter_mut().for_each(Keeper::obey);
+    }
+
     /// What keepers write of a turn of the session that there is now.
     fn ends_turn(&self, text: &str, reason: &str) {
         let last = self.one.world.init().keepers.len() - 1;
@@ -122,12 +112,7 @@ impl Mortal {
     /// Waits until a session works that was not there before so many were started.
     async fn works(&self, id: &str, sessions: usize) -> Value {
         until("its session is started", async || {
-            self.one
-                .world
-                .init()
-                .keepers
-                .iter_mut()
-                .for_each(Keeper::obey);
+            self.obey();
             self.one.world.init().specs.len() >= sessions
         })
         .await;
