@@ -101,7 +101,9 @@ impl Engine {
                 .stdin(Stdio::null())
                 .output();
             let output = run.unwrap_or_else(|error| panic!("docker cannot be started: {error}"));
-            let said = stderr(&output);
+            // Of a process that it does not begin the engine tells where that would have written.
+            let said = [&output.stdout[..], &output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
             if output.status.success() || retries == RETRIES || !was_never_begun(&said) {
                 return output;
             }
